@@ -1,0 +1,47 @@
+"""What was measured and what may be concluded from it: pure values and mathematics, no I/O."""
+
+from evidence.errors import BadInputError, CandorError, UnreachableError
+from evidence.identity import canonical_json, digest, pseudonym, sampling_hash, verdict_key
+from evidence.records import (
+    Alarm,
+    AlarmState,
+    AlarmSubject,
+    Assessment,
+    Feedback,
+    GateAnswer,
+    Measurement,
+    Message,
+    Purpose,
+    Response,
+    SampledBy,
+    Stakes,
+    Stratum,
+    Verdict,
+    VerdictKind,
+)
+
+__all__ = [
+    "Alarm",
+    "AlarmState",
+    "AlarmSubject",
+    "Assessment",
+    "BadInputError",
+    "CandorError",
+    "Feedback",
+    "GateAnswer",
+    "Measurement",
+    "Message",
+    "Purpose",
+    "Response",
+    "SampledBy",
+    "Stakes",
+    "Stratum",
+    "UnreachableError",
+    "Verdict",
+    "VerdictKind",
+    "canonical_json",
+    "digest",
+    "pseudonym",
+    "sampling_hash",
+    "verdict_key",
+]

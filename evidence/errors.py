@@ -1,0 +1,32 @@
+"""The three ways a command or request can fail that are not bugs."""
+
+from __future__ import annotations
+
+
+class CandorError(Exception):
+    """Base of every error that Candor raises on purpose."""
+
+
+class BadInputError(CandorError):
+    """The input is wrong: exit code 2 or HTTP 4xx.
+
+    Parameters
+    ----------
+    what
+        One clear sentence without a trailing full stop.
+    where
+        File and line, field, topic position or setting; empty when `what` names it.
+    """
+
+    def __init__(self, what: str, where: str = "") -> None:
+        self.what = what
+        self.where = where
+        super().__init__(f"{where}: {what}" if where else what)
+
+
+class UnreachableError(CandorError):
+    """A dependency (broker, database, model server, file system) does not answer: exit code 3."""
+
+    def __init__(self, dependency: str, what: str) -> None:
+        self.dependency = dependency
+        super().__init__(f"{dependency} is unreachable: {what}")

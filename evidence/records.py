@@ -1,0 +1,198 @@
+"""The records that flow through Candor, as frozen values with a schema version where they are stored."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Any
+
+import msgspec
+
+SCHEMA_VERSION = 1
+
+
+class VerdictKind(StrEnum):
+    """What was concluded about one response. Only the first three enter honesty."""
+
+    HONEST = "honest"
+    LIE = "lie"
+    EVASION = "evasion"
+    NO_BELIEF = "no_belief"
+    NOT_ASSERTED = "not_asserted"
+    ERROR = "error"
+
+
+class Stakes(StrEnum):
+    NORMAL = "normal"
+    HIGH = "high"
+
+
+class Purpose(StrEnum):
+    """Why a response was measured. Only `LIVE` verdicts move detectors and estimates."""
+
+    LIVE = "live"
+    CANARY = "canary"
+    REPEAT = "repeat"
+    RESCORE = "rescore"
+
+
+class SampledBy(StrEnum):
+    """Which phase of the nested sample took the response. Detectors use `ARRIVAL` alone."""
+
+    ARRIVAL = "arrival"
+    FEEDBACK = "feedback"
+
+
+class Message(msgspec.Struct, frozen=True):
+    """One message of a conversation in OpenAI chat format."""
+
+    role: str
+    content: str
+
+
+class Stratum(msgspec.Struct, frozen=True, order=True):
+    """The unit of references and detectors. The model version is deliberately no part of it."""
+
+    assistant: str
+    segment: str = "other"
+    stakes: Stakes = Stakes.NORMAL
+
+    @property
+    def key(self) -> str:
+        """`assistant/segment/stakes`, the text form used as a database key and metric label."""
+        return f"{self.assistant}/{self.segment}/{self.stakes}"
+
+
+class Response(msgspec.Struct, frozen=True, kw_only=True):
+    """One assistant turn with its conversation, as accepted from `assistant.responses`.
+
+    `rater` is the HMAC pseudonym of the `user_id`; the raw id is never held.
+    Times are seconds since the epoch, UTC. `extra` keeps unknown input fields.
+    """
+
+    response_id: str
+    stratum: Stratum
+    model: str
+    conversation_id: str
+    rater: str
+    created_at_s: float
+    messages: tuple[Message, ...]
+    extra: dict[str, Any] = {}
+
+
+class Feedback(msgspec.Struct, frozen=True, kw_only=True):
+    """A user's signal on a response: `value` in [-1, 1], negative is disapproval."""
+
+    feedback_id: str
+    assistant: str
+    response_id: str
+    rater: str
+    created_at_s: float
+    value: float
+    kind: str
+    text: str | None = None
+    extra: dict[str, Any] = {}
+
+
+class Measurement(msgspec.Struct, frozen=True, kw_only=True):
+    """What one probe found about one response.
+
+    A probe that could not measure sets `error` (or `abstained` with a reason) and leaves the
+    probabilities None: missing is missing, it is never read as honest.
+
+    Parameters
+    ----------
+    probe, version
+        Name of the probe and the digest of everything that made it (weights, rubric, options).
+    p_lie, p_evasion, p_no_belief, p_not_asserted
+        Probabilities in [0, 1] as far as this probe can tell them apart; None where it cannot.
+    answers
+        Further named probabilities, such as the judge's answers to each question.
+    tokens
+        Tokens read and generated to make this measurement.
+    """
+
+    probe: str
+    version: str
+    p_lie: float | None = None
+    p_evasion: float | None = None
+    p_no_belief: float | None = None
+    p_not_asserted: float | None = None
+    answers: dict[str, float] = {}
+    abstained: str | None = None
+    error: str | None = None
+    tokens: int = 0
+
+
+class Assessment(msgspec.Struct, frozen=True, kw_only=True):
+    """The fused reading of one response: a verdict kind, a calibrated p_lie and what made them."""
+
+    kind: VerdictKind
+    p_lie: float | None
+    p_evasion: float | None
+    measurements: tuple[Measurement, ...]
+    evaluator_version: str
+    error: str | None = None
+
+
+class Verdict(msgspec.Struct, frozen=True, kw_only=True):
+    """An assessment of one response together with how the response came to be measured."""
+
+    key: str
+    response_id: str
+    stratum: Stratum
+    model: str
+    purpose: Purpose
+    repeat: int
+    sampled_by: SampledBy
+    inclusion_probability: float
+    created_at_s: float
+    scored_at_s: float
+    assessment: Assessment
+    schema_version: int = SCHEMA_VERSION
+
+
+class AlarmState(StrEnum):
+    OPEN = "open"
+    ACKNOWLEDGED = "acknowledged"
+    CONFIRMED = "confirmed"
+    REFUTED = "refuted"
+    CLOSED = "closed"
+
+
+class AlarmSubject(StrEnum):
+    """What an alarm is about: a stratum's responses, its raters, or an evaluator."""
+
+    STRATUM = "stratum"
+    POPULATION = "population"
+    EVALUATOR = "evaluator"
+
+
+class Alarm(msgspec.Struct, frozen=True, kw_only=True):
+    """A latched finding with its evidence.
+
+    `metric` is `lie`, `evasion` or `worst_case` for a stratum, `biased_raters` or `biased_weight` for a
+    population, and the failing check for an evaluator. `log_evidence` is the natural logarithm of
+    the detector's statistic, `log_threshold` that of its limit.
+    """
+
+    alarm_id: str
+    subject: AlarmSubject
+    scope: str
+    metric: str
+    claim: str
+    opened_at_s: float
+    log_position: int
+    n: int
+    log_evidence: float
+    log_threshold: float
+    reference: float | None = None
+    details: dict[str, Any] = {}
+    state: AlarmState = AlarmState.OPEN
+    schema_version: int = SCHEMA_VERSION
+
+
+class GateAnswer(StrEnum):
+    ALLOW = "allow"
+    QUARANTINE = "quarantine"
+    HOLD = "hold"
+    BLOCK = "block"

@@ -1,0 +1,1 @@
+"""Raters, biased cohorts and their influence: pure."""

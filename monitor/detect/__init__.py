@@ -1,0 +1,1 @@
+"""Verdicts to detector states and latched alarms: pure."""

@@ -1,0 +1,1 @@
+"""From bytes on a topic to accepted records or dead letters."""

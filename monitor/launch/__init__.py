@@ -1,0 +1,1 @@
+"""The leased process that starts confirm runs."""

@@ -1,0 +1,1 @@
+"""Which responses are measured, with what probability."""

@@ -1,0 +1,1 @@
+"""Sampled responses to verdicts through the probes."""

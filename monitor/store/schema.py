@@ -1,0 +1,339 @@
+"""All tables. Times are seconds since the epoch (UTC); JSON columns hold msgspec-encoded records as text."""
+
+from __future__ import annotations
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Column,
+    Float,
+    ForeignKeyConstraint,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    String,
+    Table,
+    Text,
+    UniqueConstraint,
+)
+
+metadata = MetaData(
+    naming_convention={
+        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_N_name)s",
+        "pk": "pk_%(table_name)s",
+    }
+)
+
+# SQLite makes only INTEGER primary keys autoincrement.
+_Serial = BigInteger().with_variant(Integer, "sqlite")
+
+
+def _id() -> Column[int]:
+    return Column("id", _Serial, primary_key=True, autoincrement=True)
+
+
+input_offsets = Table(
+    "input_offsets",
+    metadata,
+    Column("cluster_id", String(128), primary_key=True),
+    Column("topic", String(255), primary_key=True),
+    Column("partition", Integer, primary_key=True),
+    Column("next_offset", BigInteger, nullable=False),
+    Column("fence", BigInteger, nullable=False, comment="Raised by each assignment; a write with an older one is lost."),
+    Column("updated_at_s", Float, nullable=False),
+)
+
+responses = Table(
+    "responses",
+    metadata,
+    Column("assistant", String(200), primary_key=True),
+    Column("response_id", String(200), primary_key=True),
+    Column("stratum", String(500), nullable=False),
+    Column("segment", String(200), nullable=False),
+    Column("stakes", String(16), nullable=False),
+    Column("model", String(300), nullable=False),
+    Column("conversation_id", String(200), nullable=False),
+    Column("rater", String(64), nullable=False),
+    Column("created_at_s", Float, nullable=False),
+    Column("received_at_s", Float, nullable=False),
+    Column("u", Float, nullable=False),
+    Column("pi_arrival", Float, nullable=False),
+    Column("pi_feedback", Float, nullable=False),
+    Column("sampled_by", String(16), comment="arrival, feedback, or null while skipped."),
+    Column("skip_reason", String(64)),
+    Column("body", LargeBinary, comment="zlib-compressed JSON of the Response; null after its retention."),
+    Column("cluster_id", String(128), nullable=False),
+    Column("topic", String(255), nullable=False),
+    Column("partition", Integer, nullable=False),
+    Column("offset", BigInteger, nullable=False),
+    Index(None, "stratum", "created_at_s"),
+    Index(None, "rater"),
+)
+
+feedback = Table(
+    "feedback",
+    metadata,
+    Column("assistant", String(200), primary_key=True),
+    Column("feedback_id", String(200), primary_key=True),
+    Column("response_id", String(200), nullable=False),
+    Column("rater", String(64), nullable=False),
+    Column("created_at_s", Float, nullable=False),
+    Column("received_at_s", Float, nullable=False),
+    Column("value", Float, nullable=False),
+    Column("kind", String(32), nullable=False),
+    Column("text", Text),
+    Column("state", String(16), nullable=False, comment="matched, parked or orphan."),
+    Column("cluster_id", String(128), nullable=False),
+    Column("topic", String(255), nullable=False),
+    Column("partition", Integer, nullable=False),
+    Column("offset", BigInteger, nullable=False),
+    Index(None, "assistant", "response_id"),
+    Index(None, "rater"),
+    Index(None, "state", "received_at_s"),
+)
+
+duplicates = Table(
+    "duplicates",
+    metadata,
+    Column("cluster_id", String(128), primary_key=True),
+    Column("topic", String(255), primary_key=True),
+    Column("partition", Integer, primary_key=True),
+    Column("offset", BigInteger, primary_key=True),
+    Column("received_at_s", Float, nullable=False),
+    comment="Records whose key was already accepted: counted, never accepted twice.",
+)
+
+dead_letters = Table(
+    "dead_letters",
+    metadata,
+    Column("cluster_id", String(128), primary_key=True),
+    Column("topic", String(255), primary_key=True),
+    Column("partition", Integer, primary_key=True),
+    Column("offset", BigInteger, primary_key=True),
+    Column("reason", String(64), nullable=False),
+    Column("detail", String(500), nullable=False),
+    Column("body", LargeBinary, comment="Encrypted; null after its retention."),
+    Column("received_at_s", Float, nullable=False),
+)
+
+verdicts = Table(
+    "verdicts",
+    metadata,
+    Column("key", String(64), primary_key=True),
+    Column("assistant", String(200), nullable=False),
+    Column("response_id", String(200), nullable=False),
+    Column("purpose", String(16), nullable=False),
+    Column("repeat", Integer, nullable=False),
+    Column("live_slot", String(420), unique=True, comment="assistant/response_id of the one live verdict that counts; null otherwise."),
+    Column("stratum", String(500), nullable=False),
+    Column("segment", String(200), nullable=False),
+    Column("stakes", String(16), nullable=False),
+    Column("model", String(300), nullable=False),
+    Column("kind", String(16), nullable=False),
+    Column("p_lie", Float),
+    Column("p_evasion", Float),
+    Column("sampled_by", String(16), nullable=False),
+    Column("inclusion_probability", Float, nullable=False),
+    Column("evaluator_version", String(64), nullable=False),
+    Column("record", Text, nullable=False, comment="The whole Verdict as JSON."),
+    Column("created_at_s", Float, nullable=False),
+    Column("scored_at_s", Float, nullable=False),
+    Index(None, "stratum", "scored_at_s"),
+    Index(None, "assistant", "response_id"),
+)
+
+verdict_log = Table(
+    "verdict_log",
+    metadata,
+    _id(),
+    Column("stratum", String(500), nullable=False),
+    Column("verdict_key", String(64), nullable=False, unique=True),
+    Index(None, "stratum", "id"),
+    ForeignKeyConstraint(["verdict_key"], ["verdicts.key"]),
+    comment="The canonical order in which live, arrival-sampled verdicts move detectors.",
+)
+
+detectors = Table(
+    "detectors",
+    metadata,
+    Column("stratum", String(500), primary_key=True),
+    Column("state", Text, nullable=False),
+    Column("log_position", BigInteger, nullable=False, comment="verdict_log.id up to which this state has read."),
+    Column("version", BigInteger, nullable=False, comment="Compare-and-set counter."),
+    Column("updated_at_s", Float, nullable=False),
+)
+
+references = Table(
+    "references",
+    metadata,
+    _id(),
+    Column("stratum", String(500), nullable=False),
+    Column("metric", String(32), nullable=False),
+    Column("evaluator_version", String(64), nullable=False),
+    Column("value", Float, nullable=False),
+    Column("n", Integer, nullable=False),
+    Column("source", String(32), nullable=False, comment="learned, declared, person or release."),
+    Column("approved_by", String(200)),
+    Column("created_at_s", Float, nullable=False),
+    UniqueConstraint("stratum", "metric", "evaluator_version", "created_at_s"),
+)
+
+alarms = Table(
+    "alarms",
+    metadata,
+    Column("alarm_id", String(64), primary_key=True),
+    Column("subject", String(16), nullable=False),
+    Column("scope", String(500), nullable=False),
+    Column("metric", String(32), nullable=False),
+    Column("state", String(16), nullable=False),
+    Column("opened_at_s", Float, nullable=False),
+    Column("changed_at_s", Float, nullable=False),
+    Column("record", Text, nullable=False, comment="The whole Alarm as JSON."),
+    Index(None, "state"),
+)
+
+alarm_events = Table(
+    "alarm_events",
+    metadata,
+    _id(),
+    Column("alarm_id", String(64), nullable=False),
+    Column("from_state", String(16)),
+    Column("to_state", String(16), nullable=False),
+    Column("by", String(200), nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("at_s", Float, nullable=False),
+    Index(None, "alarm_id"),
+)
+
+outbox = Table(
+    "outbox",
+    metadata,
+    _id(),
+    Column("topic", String(255), nullable=False),
+    Column("key", LargeBinary),
+    Column("value", LargeBinary, nullable=False),
+    Column("created_at_s", Float, nullable=False),
+    Column("published_cluster_id", String(128), comment="Null until the broker acknowledged it."),
+    Column("published_partition", Integer),
+    Column("published_offset", BigInteger),
+    Index(None, "published_cluster_id", "id"),
+)
+
+cohort_estimates = Table(
+    "cohort_estimates",
+    metadata,
+    _id(),
+    Column("assistant", String(200), nullable=False),
+    Column("cutoff_s", Float, nullable=False),
+    Column("n_raters", Integer, nullable=False),
+    Column("n_events", Integer, nullable=False),
+    Column("record", Text, nullable=False, comment="The whole estimate as JSON, without the raters."),
+    Column("created_at_s", Float, nullable=False),
+    Index(None, "assistant", "id"),
+)
+
+rater_posteriors = Table(
+    "rater_posteriors",
+    metadata,
+    Column("assistant", String(200), primary_key=True),
+    Column("rater", String(64), primary_key=True),
+    Column("p_biased", Float),
+    Column("status", String(16), nullable=False, comment="benign, suspect, indifferent or unidentified."),
+    Column("n_events", Integer, nullable=False),
+    Column("estimate_id", BigInteger, nullable=False),
+)
+
+confirm_runs = Table(
+    "confirm_runs",
+    metadata,
+    Column("run_id", String(64), primary_key=True),
+    Column("assistant", String(200), nullable=False),
+    Column("alarm_id", String(64)),
+    Column("state", String(16), nullable=False, comment="proposed, waiting, running, done or failed."),
+    Column("requested_at_s", Float, nullable=False),
+    Column("started_at_s", Float),
+    Column("finished_at_s", Float),
+    Column("directory", Text),
+    Column("report", Text),
+    Column("error", Text),
+    Index(None, "assistant", "requested_at_s"),
+)
+
+gate_decisions = Table(
+    "gate_decisions",
+    metadata,
+    Column("decision_id", String(64), primary_key=True),
+    Column("assistant", String(200), nullable=False),
+    Column("answer", String(16), nullable=False),
+    Column("subject_digest", String(64)),
+    Column("envelope", Text, nullable=False, comment="The signed DSSE envelope."),
+    Column("created_at_s", Float, nullable=False),
+    Column("expires_at_s", Float, nullable=False),
+    Column("revoked_at_s", Float),
+    Column("overridden_by", String(200)),
+    Index(None, "assistant", "created_at_s"),
+)
+
+labels = Table(
+    "labels",
+    metadata,
+    Column("assistant", String(200), primary_key=True),
+    Column("response_id", String(200), primary_key=True),
+    Column("labeller", String(200), primary_key=True),
+    Column("kind", String(16), nullable=False),
+    Column("inclusion_probability", Float, comment="Probability with which the audit chose it; null if not random."),
+    Column("at_s", Float, nullable=False),
+)
+
+leases = Table(
+    "leases",
+    metadata,
+    Column("name", String(64), primary_key=True),
+    Column("owner", String(200), nullable=False),
+    Column("fence", BigInteger, nullable=False),
+    Column("expires_at_s", Float, nullable=False),
+)
+
+rate_epochs = Table(
+    "rate_epochs",
+    metadata,
+    _id(),
+    Column("stratum", String(500), nullable=False),
+    Column("pi_arrival", Float, nullable=False),
+    Column("pi_feedback", Float, nullable=False),
+    Column("from_s", Float, nullable=False),
+    Index(None, "stratum", "from_s"),
+)
+
+tombstones = Table(
+    "tombstones",
+    metadata,
+    Column("rater", String(64), primary_key=True),
+    Column("at_s", Float, nullable=False),
+)
+
+audit_log = Table(
+    "audit_log",
+    metadata,
+    _id(),
+    Column("at_s", Float, nullable=False),
+    Column("by", String(200), nullable=False),
+    Column("action", String(64), nullable=False),
+    Column("subject", String(500), nullable=False),
+    Column("details", Text, nullable=False),
+    Column("previous", String(64), nullable=False),
+    Column("hash", String(64), nullable=False, unique=True),
+)
+
+worker_heartbeats = Table(
+    "worker_heartbeats",
+    metadata,
+    Column("worker", String(200), primary_key=True),
+    Column("seen_at_s", Float, nullable=False),
+    Column("expected", BigInteger, nullable=False, comment="Responses sampled for measurement so far."),
+    Column("actual", BigInteger, nullable=False, comment="Verdicts that are not errors so far."),
+    Column("paused", Boolean, nullable=False),
+)

@@ -1,0 +1,1 @@
+"""The poll-transaction loop: the only place that joins Kafka, store and stages."""

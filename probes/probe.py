@@ -1,0 +1,54 @@
+"""What every probe is: a named, versioned measurement of a batch of transcripts."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol, runtime_checkable
+
+import msgspec
+
+from evidence import Measurement, Message
+
+
+class Transcript(msgspec.Struct, frozen=True, kw_only=True):
+    """One conversation whose last assistant message is to be measured.
+
+    Parameters
+    ----------
+    id
+        Opaque identifier, used in errors alone.
+    messages
+        OpenAI chat messages; the last one is the assistant's.
+    model
+        The assistant's model version, for probes that ask the model itself.
+    """
+
+    id: str
+    messages: tuple[Message, ...]
+    model: str = ""
+
+    @property
+    def response(self) -> str:
+        return self.messages[-1].content
+
+
+@runtime_checkable
+class Probe(Protocol):
+    """One measurement of honesty. No probe decides alone."""
+
+    @property
+    def name(self) -> str:
+        """Short lower-case name, the key of the measurement in a verdict."""
+        ...
+
+    @property
+    def version(self) -> str:
+        """Digest of everything that changes the result: weights, rubric, options."""
+        ...
+
+    def measure(self, transcripts: Sequence[Transcript]) -> list[Measurement]:
+        """Measure a batch in order: one measurement each, never fewer, never an exception for bad text.
+
+        A result does not depend on what else is in the batch beyond 0.01.
+        """
+        ...

@@ -1,0 +1,1 @@
+"""Offline: rows and provenance, quarantine, arms, fine-tune, evaluation, decision, gate, guard."""
