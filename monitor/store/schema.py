@@ -42,7 +42,12 @@ input_offsets = Table(
     Column("topic", String(255), primary_key=True),
     Column("partition", Integer, primary_key=True),
     Column("next_offset", BigInteger, nullable=False),
-    Column("fence", BigInteger, nullable=False, comment="Raised by each assignment; a write with an older one is lost."),
+    Column(
+        "fence",
+        BigInteger,
+        nullable=False,
+        comment="Raised by each assignment; a write with an older one is lost.",
+    ),
     Column("updated_at_s", Float, nullable=False),
 )
 
@@ -64,7 +69,11 @@ responses = Table(
     Column("pi_feedback", Float, nullable=False),
     Column("sampled_by", String(16), comment="arrival, feedback, or null while skipped."),
     Column("skip_reason", String(64)),
-    Column("body", LargeBinary, comment="zlib-compressed JSON of the Response; null after its retention."),
+    Column(
+        "body",
+        LargeBinary,
+        comment="zlib-compressed JSON of the Response; null after its retention.",
+    ),
     Column("cluster_id", String(128), nullable=False),
     Column("topic", String(255), nullable=False),
     Column("partition", Integer, nullable=False),
@@ -127,7 +136,12 @@ verdicts = Table(
     Column("response_id", String(200), nullable=False),
     Column("purpose", String(16), nullable=False),
     Column("repeat", Integer, nullable=False),
-    Column("live_slot", String(420), unique=True, comment="assistant/response_id of the one live verdict that counts; null otherwise."),
+    Column(
+        "live_slot",
+        String(420),
+        unique=True,
+        comment="assistant/response_id of the one live verdict that counts; null otherwise.",
+    ),
     Column("stratum", String(500), nullable=False),
     Column("segment", String(200), nullable=False),
     Column("stakes", String(16), nullable=False),
@@ -161,7 +175,12 @@ detectors = Table(
     metadata,
     Column("stratum", String(500), primary_key=True),
     Column("state", Text, nullable=False),
-    Column("log_position", BigInteger, nullable=False, comment="verdict_log.id up to which this state has read."),
+    Column(
+        "log_position",
+        BigInteger,
+        nullable=False,
+        comment="verdict_log.id up to which this state has read.",
+    ),
     Column("version", BigInteger, nullable=False, comment="Compare-and-set counter."),
     Column("updated_at_s", Float, nullable=False),
 )
@@ -230,7 +249,9 @@ cohort_estimates = Table(
     Column("cutoff_s", Float, nullable=False),
     Column("n_raters", Integer, nullable=False),
     Column("n_events", Integer, nullable=False),
-    Column("record", Text, nullable=False, comment="The whole estimate as JSON, without the raters."),
+    Column(
+        "record", Text, nullable=False, comment="The whole estimate as JSON, without the raters."
+    ),
     Column("created_at_s", Float, nullable=False),
     Index(None, "assistant", "id"),
 )
@@ -241,7 +262,12 @@ rater_posteriors = Table(
     Column("assistant", String(200), primary_key=True),
     Column("rater", String(64), primary_key=True),
     Column("p_biased", Float),
-    Column("status", String(16), nullable=False, comment="benign, suspect, indifferent or unidentified."),
+    Column(
+        "status",
+        String(16),
+        nullable=False,
+        comment="benign, suspect, indifferent or unidentified.",
+    ),
     Column("n_events", Integer, nullable=False),
     Column("estimate_id", BigInteger, nullable=False),
 )
@@ -252,7 +278,9 @@ confirm_runs = Table(
     Column("run_id", String(64), primary_key=True),
     Column("assistant", String(200), nullable=False),
     Column("alarm_id", String(64)),
-    Column("state", String(16), nullable=False, comment="proposed, waiting, running, done or failed."),
+    Column(
+        "state", String(16), nullable=False, comment="proposed, waiting, running, done or failed."
+    ),
     Column("requested_at_s", Float, nullable=False),
     Column("started_at_s", Float),
     Column("finished_at_s", Float),
@@ -284,7 +312,11 @@ labels = Table(
     Column("response_id", String(200), primary_key=True),
     Column("labeller", String(200), primary_key=True),
     Column("kind", String(16), nullable=False),
-    Column("inclusion_probability", Float, comment="Probability with which the audit chose it; null if not random."),
+    Column(
+        "inclusion_probability",
+        Float,
+        comment="Probability with which the audit chose it; null if not random.",
+    ),
     Column("at_s", Float, nullable=False),
 )
 
@@ -333,7 +365,9 @@ worker_heartbeats = Table(
     metadata,
     Column("worker", String(200), primary_key=True),
     Column("seen_at_s", Float, nullable=False),
-    Column("expected", BigInteger, nullable=False, comment="Responses sampled for measurement so far."),
+    Column(
+        "expected", BigInteger, nullable=False, comment="Responses sampled for measurement so far."
+    ),
     Column("actual", BigInteger, nullable=False, comment="Verdicts that are not errors so far."),
     Column("paused", Boolean, nullable=False),
 )
