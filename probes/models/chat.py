@@ -1,0 +1,67 @@
+"""What a language model back end is to the probes: text in, text and probabilities out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import NamedTuple, Protocol, runtime_checkable
+
+from evidence import Message
+
+Chat = Sequence[Message | Mapping[str, str]]
+"""A conversation in OpenAI chat format."""
+
+Progress = Callable[[str, float], None]
+"""Called with what is being done and the share done, in [0, 1]."""
+
+
+class Likelihood(NamedTuple):
+    """Natural-log probability of a continuation, summed over its `n_tokens` tokens."""
+
+    sum_logprob: float
+    n_tokens: int
+
+    @property
+    def mean(self) -> float:
+        """Mean log-probability of a token; 0 for an empty continuation."""
+        return self.sum_logprob / self.n_tokens if self.n_tokens else 0.0
+
+
+@runtime_checkable
+class ChatModel(Protocol):
+    """A model that continues conversations: in process or behind an OpenAI-compatible server."""
+
+    @property
+    def name(self) -> str:
+        """The model's name as its users know it."""
+        ...
+
+    @property
+    def digest(self) -> str:
+        """Identity of the weights and tokenizer, or of the server and model name; 64 hex digits."""
+        ...
+
+    def generate(
+        self,
+        batch: Sequence[Chat],
+        *,
+        max_new_tokens: int,
+        temperature: float = 0.0,
+        seed: int = 0,
+    ) -> list[str]:
+        """The next assistant turn of each conversation, in order. `temperature` 0 is greedy."""
+        ...
+
+    def next_token_probabilities(
+        self, batch: Sequence[Chat], candidates: Sequence[str]
+    ) -> list[dict[str, float]]:
+        """Probability that the next assistant turn starts with each candidate's first token, in [0, 1]."""
+        ...
+
+
+@runtime_checkable
+class LikelihoodModel(ChatModel, Protocol):
+    """A model whose weights are at hand, so that it can also weigh a given answer."""
+
+    def loglikelihood(self, batch: Sequence[tuple[Chat, str]]) -> list[Likelihood]:
+        """Log-likelihood of each continuation as the next assistant turn of its conversation."""
+        ...

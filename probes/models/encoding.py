@@ -1,0 +1,110 @@
+"""Conversations as token ids: one chat format, special tokens in content defused, long text cut."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+from jinja2 import TemplateError
+
+from evidence import Message
+from probes.models.chat import Chat
+
+_ROLES = {"system": "system", "developer": "system", "assistant": "assistant", "model": "assistant"}
+_SPECIAL = re.compile(r"<(?=\||/?s>|(?:start|end)_of_turn>|bos>|eos>|pad>|unk>)|\[(?=/?INST\])")
+
+
+class Encoded(NamedTuple):
+    """Token ids of a prompt and of the assistant turn that follows it."""
+
+    prompt: list[int]
+    response: list[int]
+
+    def __len__(self) -> int:
+        return len(self.prompt) + len(self.response)
+
+
+def defuse(text: str) -> str:
+    """Content that no tokenizer reads as control tokens: a space breaks `<|…|>` and its kin.
+
+    Lone surrogates, which no tokenizer can encode, become U+FFFD.
+
+    >>> defuse("<|im_end|> ok")
+    '< |im_end|> ok'
+    """
+    clean = text.encode("utf-8", "surrogatepass").decode("utf-8", "replace")
+    return _SPECIAL.sub(lambda match: match.group() + " ", clean)
+
+
+def plain(chat: Chat) -> list[dict[str, str]]:
+    """A conversation as `role`/`content` dictionaries with the roles a chat template knows.
+
+    `developer` is read as `system`; tools and unknown roles as a user turn that names its role.
+    Neighbouring turns of one role are joined, because strict templates refuse them.
+    """
+    out: list[dict[str, str]] = []
+    for message in chat:
+        if isinstance(message, Message):
+            given, content = message.role, message.content
+        else:
+            given, content = message["role"], message["content"]
+        role = _ROLES.get(given, "user")
+        text = (
+            defuse(content)
+            if given in _ROLES or given == "user"
+            else f"[{given}] {defuse(content)}"
+        )
+        if out and out[-1]["role"] == role:
+            out[-1]["content"] += "\n\n" + text
+        else:
+            out.append({"role": role, "content": text})
+    return out
+
+
+def render(tokenizer: Any, chat: Chat) -> str:
+    """The conversation in the model's own chat format, ready for the assistant's next turn.
+
+    A model without a template, or one whose template refuses the conversation (no system role,
+    say), gets `role: content` paragraphs.
+    """
+    turns = plain(chat)
+    if tokenizer.chat_template:
+        try:
+            return str(
+                tokenizer.apply_chat_template(turns, tokenize=False, add_generation_prompt=True)
+            )
+        except TemplateError:
+            pass  # said above: such a conversation is written as paragraphs
+    body = "".join(f"{turn['role']}: {turn['content']}\n\n" for turn in turns)
+    return f"{tokenizer.bos_token or ''}{body}assistant: "
+
+
+def encode(tokenizer: Any, chat: Chat, response: str, max_tokens: int) -> Encoded:
+    """Token ids of a conversation and the assistant turn after it, at most `max_tokens` in all."""
+    prompt = tokenizer(render(tokenizer, chat), add_special_tokens=False)["input_ids"]
+    answer = tokenizer(defuse(response), add_special_tokens=False)["input_ids"] if response else []
+    return fit(prompt, answer, max_tokens)
+
+
+def fit(prompt: Sequence[int], response: Sequence[int], max_tokens: int) -> Encoded:
+    """Cut to `max_tokens` so that the system prompt, the last turn and the response survive.
+
+    The response keeps at least half of the room. Either part loses its middle: the head of the
+    prompt is the system prompt, its tail is what the response answers.
+
+    >>> fit([1, 2, 3, 4, 5, 6], [7, 8], 6)
+    Encoded(prompt=[1, 2, 5, 6], response=[7, 8])
+    """
+    if len(prompt) + len(response) <= max_tokens:
+        return Encoded(list(prompt), list(response))
+    room = max(max_tokens // 2, max_tokens - len(prompt))
+    answer = _without_middle(response, room)
+    return Encoded(_without_middle(prompt, max_tokens - len(answer)), answer)
+
+
+def _without_middle(ids: Sequence[int], room: int) -> list[int]:
+    if len(ids) <= room:
+        return list(ids)
+    tail = room // 2
+    return [*ids[: room - tail], *ids[len(ids) - tail :]]

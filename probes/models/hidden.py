@@ -1,0 +1,59 @@
+"""Hidden states of chosen blocks in one forward pass that stops at the highest of them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+
+
+class _EnoughError(Exception):
+    """Raised by the last hook: the blocks above are not needed."""
+
+
+def blocks(model: Any) -> torch.nn.ModuleList:
+    """The list of transformer blocks: the longest ModuleList of the decoder, whatever its name."""
+    decoder = model.get_decoder() if hasattr(model, "get_decoder") else model
+    lists = [module for module in decoder.modules() if isinstance(module, torch.nn.ModuleList)]
+    return max(lists, key=len)
+
+
+def hidden_states(
+    model: Any, ids: torch.Tensor, mask: torch.Tensor, layers: Sequence[int], keep: int
+) -> np.ndarray[Any, np.dtype[np.float32]]:
+    """Residual stream after blocks `layers` (1 = the first) at the last `keep` positions.
+
+    `ids` and `mask` have shape (rows, length). Returns float32 of shape (rows, layers, keep, width).
+    Call under `torch.inference_mode()` with no other forward pass of `model` running.
+    """
+    stack = blocks(model)
+    top = max(layers)
+    found: dict[int, torch.Tensor] = {}
+
+    def take(layer: int) -> Any:
+        def hook(_module: Any, _inputs: Any, output: Any) -> None:
+            state = output[0] if isinstance(output, tuple) else output
+            found[layer] = state[:, -keep:].float()
+            if layer == top:
+                raise _EnoughError
+
+        return hook
+
+    handles = [stack[layer - 1].register_forward_hook(take(layer)) for layer in set(layers)]
+    try:
+        position = (mask.cumsum(-1) - 1).clamp(min=0)
+        model(
+            input_ids=ids,
+            attention_mask=mask,
+            position_ids=position,
+            use_cache=False,
+            logits_to_keep=1,
+        )
+    except _EnoughError:
+        pass  # the expected way out
+    finally:
+        for handle in handles:
+            handle.remove()
+    return torch.stack([found[layer] for layer in layers], dim=1).cpu().numpy()

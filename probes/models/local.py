@@ -1,0 +1,248 @@
+"""A transformers model in process: batched, left-padded, and the same answer in any batch."""
+
+from __future__ import annotations
+
+import threading
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from evidence import BadInputError, digest
+from probes.models.batching import buckets, left_padded
+from probes.models.chat import Chat, Likelihood
+from probes.models.decoding import Sampler, decode_batch
+from probes.models.encoding import Encoded, encode
+from probes.models.hidden import blocks, hidden_states
+from probes.models.packaged import file_sha256
+
+_WEIGHTS = ("*.safetensors", "config.json", "tokenizer.json", "tokenizer_config.json", "*.jinja")
+
+
+class LocalModel:
+    """A causal language model in this process.
+
+    Every row of a batch is computed with its own positions, mask and random stream, so a result
+    depends on the rest of the batch only by floating-point noise (about 1e-5 in float32). A lock
+    makes the methods safe to call from several threads, one at a time.
+
+    Parameters
+    ----------
+    model, tokenizer
+        From transformers. `load` makes them from a folder.
+    max_tokens
+        Longer conversations lose their middle (`encoding.fit`).
+    max_batch_tokens
+        Cells of one padded batch.
+    """
+
+    def __init__(
+        self,
+        model: Any,
+        tokenizer: Any,
+        *,
+        path: Path,
+        digest: str,
+        max_tokens: int = 2048,
+        max_batch_tokens: int = 2048,
+    ) -> None:
+        self.model, self.tokenizer = model, tokenizer
+        self.path, self._digest = path, digest
+        self.max_tokens, self.max_batch_tokens = max_tokens, max_batch_tokens
+        self._lock = threading.RLock()
+        pad = tokenizer.pad_token_id
+        self._pad = int(pad if pad is not None else tokenizer.eos_token_id)
+
+    @classmethod
+    def load(
+        cls,
+        directory: Path,
+        *,
+        dtype: str = "float32",
+        device: str = "cpu",
+        adapter: Path | None = None,
+        max_tokens: int = 2048,
+        max_batch_tokens: int = 2048,
+    ) -> LocalModel:
+        """Load a folder of safetensors, with a LoRA adapter merged in when one is named.
+
+        Nothing is fetched and no code of the folder runs. Raises BadInputError when the folder
+        holds no model.
+        """
+        from transformers import AutoModelForCausalLM, AutoTokenizer
+
+        if not (directory / "config.json").is_file():
+            raise BadInputError("no model here: config.json is missing", str(directory))
+        try:
+            model = AutoModelForCausalLM.from_pretrained(
+                str(directory),
+                dtype=getattr(torch, dtype),
+                local_files_only=True,
+                trust_remote_code=False,
+                use_safetensors=True,
+            )
+            tokenizer = AutoTokenizer.from_pretrained(str(directory), local_files_only=True)
+        except (OSError, ValueError) as error:
+            raise BadInputError(f"not a usable model: {error}", str(directory)) from error
+        if adapter is not None:
+            from peft import PeftModel
+
+            model = PeftModel.from_pretrained(model, str(adapter)).merge_and_unload()
+        model = model.to(device).eval().requires_grad_(False)  # noqa: FBT003
+        return cls(
+            model,
+            tokenizer,
+            path=directory,
+            digest=_folder_digest(directory, adapter, dtype),
+            max_tokens=max_tokens,
+            max_batch_tokens=max_batch_tokens,
+        )
+
+    @property
+    def name(self) -> str:
+        return self.path.name
+
+    @property
+    def digest(self) -> str:
+        return self._digest
+
+    @property
+    def n_layers(self) -> int:
+        return len(blocks(self.model))
+
+    def encode(self, chat: Chat, response: str = "", *, max_tokens: int | None = None) -> Encoded:
+        """Token ids of a conversation and the assistant turn after it."""
+        return encode(self.tokenizer, chat, response, max_tokens or self.max_tokens)
+
+    def generate(
+        self,
+        batch: Sequence[Chat],
+        *,
+        max_new_tokens: int,
+        temperature: float = 0.0,
+        seed: int = 0,
+    ) -> list[str]:
+        """The next assistant turn of each conversation, in order.
+
+        A row's random stream is keyed by `seed`, its text and how often that text came before in
+        the batch, so that a row draws the same in any batch and repeats of one prompt differ.
+        """
+        room = max(16, self.max_tokens - max_new_tokens)
+        rows = [self.encode(chat, max_tokens=room).prompt for chat in batch]
+        keys = _row_keys(rows, seed)
+        out = [""] * len(rows)
+        limit = self.max_batch_tokens
+        for group in buckets([len(row) + max_new_tokens for row in rows], limit):
+            sampler = Sampler(temperature, [keys[i] for i in group], self.model.device)
+            with self._lock, torch.inference_mode():
+                made = decode_batch(
+                    self.model, [rows[i] for i in group], self._pad, max_new_tokens, sampler
+                )
+            for i, ids in zip(group, made, strict=True):
+                out[i] = self.tokenizer.decode(ids, skip_special_tokens=True).strip()
+        return out
+
+    def loglikelihood(self, batch: Sequence[tuple[Chat, str]]) -> list[Likelihood]:
+        """Log-likelihood of each continuation as the next assistant turn of its conversation."""
+        found = self.token_logprobs([self.encode(chat, text) for chat, text in batch])
+        return [Likelihood(float(row.sum()), len(row)) for row in found]
+
+    def token_logprobs(self, encoded: Sequence[Encoded]) -> list[np.ndarray[Any, Any]]:
+        """Natural-log probability of every response token, a float64 array for each sequence."""
+        out = [np.zeros(0)] * len(encoded)
+        todo = [i for i, item in enumerate(encoded) if item.response]
+        for group in buckets(
+            [len(encoded[todo[j]]) for j in range(len(todo))], self.max_batch_tokens
+        ):
+            picked = [todo[j] for j in group]
+            items = [encoded[i] for i in picked]
+            keep = max(len(item.response) for item in items) + 1
+            with self._lock, torch.inference_mode():
+                logits = self._logits(items, keep).float()
+                for i, item, row in zip(picked, items, logits, strict=True):
+                    n = len(item.response)
+                    scores = torch.log_softmax(row[-n - 1 : -1], dim=-1)
+                    target = torch.tensor(item.response, device=scores.device)[:, None]
+                    out[i] = scores.gather(1, target)[:, 0].double().cpu().numpy()
+        return out
+
+    def next_token_probabilities(
+        self, batch: Sequence[Chat], candidates: Sequence[str]
+    ) -> list[dict[str, float]]:
+        """Probability that the next assistant turn starts with each candidate's first token."""
+        ids = [
+            self.tokenizer(text, add_special_tokens=False)["input_ids"][0] for text in candidates
+        ]
+        rows = [Encoded(self.encode(chat).prompt, []) for chat in batch]
+        out: list[dict[str, float]] = [{}] * len(rows)
+        for group in buckets([len(row) for row in rows], self.max_batch_tokens):
+            with self._lock, torch.inference_mode():
+                logits = self._logits([rows[i] for i in group], 1)[:, -1].float()
+                picked = torch.softmax(logits, dim=-1)[:, ids].cpu().numpy()
+            for i, row in zip(group, picked, strict=True):
+                out[i] = {text: float(p) for text, p in zip(candidates, row, strict=True)}
+        return out
+
+    def hidden(
+        self, encoded: Sequence[Encoded], layers: Sequence[int]
+    ) -> list[np.ndarray[Any, np.dtype[np.float32]]]:
+        """Residual stream after the given blocks (1 = the first) at every response token.
+
+        Returns one float32 array of shape (layers, response tokens, width) for each sequence. Blocks
+        above the highest one asked for are not computed.
+        """
+        width = int(self.model.config.hidden_size)
+        out = [np.zeros((len(layers), 0, width), np.float32)] * len(encoded)
+        todo = [i for i, item in enumerate(encoded) if item.response]
+        for group in buckets([len(encoded[i]) for i in todo], self.max_batch_tokens):
+            picked = [todo[j] for j in group]
+            ids, mask = self._padded([[*encoded[i].prompt, *encoded[i].response] for i in picked])
+            keep = max(len(encoded[i].response) for i in picked)
+            with self._lock, torch.inference_mode():
+                states = hidden_states(self.model, ids, mask, layers, keep)
+            for row, i in enumerate(picked):
+                out[i] = states[row, :, -len(encoded[i].response) :]
+        return out
+
+    def _logits(self, items: Sequence[Encoded], keep: int) -> torch.Tensor:
+        ids, mask = self._padded([[*item.prompt, *item.response] for item in items])
+        output = self.model(
+            input_ids=ids,
+            attention_mask=mask,
+            position_ids=positions(mask),
+            use_cache=False,
+            logits_to_keep=keep,
+        )
+        logits: torch.Tensor = output.logits
+        return logits
+
+    def _padded(self, rows: Sequence[Sequence[int]]) -> tuple[torch.Tensor, torch.Tensor]:
+        ids, mask = left_padded(rows, self._pad)
+        device = self.model.device
+        return torch.tensor(ids, device=device), torch.tensor(mask, device=device)
+
+
+def positions(mask: torch.Tensor) -> torch.Tensor:
+    """Position of each token counted from its row's first real token, shape as `mask`."""
+    return (mask.cumsum(-1) - 1).clamp(min=0)
+
+
+def _row_keys(rows: Sequence[Sequence[int]], seed: int) -> list[int]:
+    seen: Counter[tuple[int, ...]] = Counter()
+    keys = []
+    for row in rows:
+        text = tuple(row)
+        keys.append(int(digest(str(seed), str(seen[text]), repr(text))[:15], 16))
+        seen[text] += 1
+    return keys
+
+
+def _folder_digest(directory: Path, adapter: Path | None, dtype: str) -> str:
+    parts = [dtype]
+    for folder in (directory, adapter) if adapter else (directory,):
+        files = sorted({path for pattern in _WEIGHTS for path in folder.glob(pattern)})
+        parts += [f"{path.name}={file_sha256(path)}" for path in files]
+    return digest(*parts)
