@@ -66,7 +66,8 @@ class Response(msgspec.Struct, frozen=True, kw_only=True):
     """One assistant turn with its conversation, as accepted from `assistant.responses`.
 
     `rater` is the HMAC pseudonym of the `user_id`; the raw id is never held.
-    Times are seconds since the epoch, UTC. `extra` keeps unknown input fields.
+    Times are seconds since the epoch, UTC. `extra` keeps unknown input fields. A `purpose` other than
+    `LIVE` marks probe traffic: canaries and replays that never enter estimates or training rows.
     """
 
     response_id: str
@@ -76,6 +77,7 @@ class Response(msgspec.Struct, frozen=True, kw_only=True):
     rater: str
     created_at_s: float
     messages: tuple[Message, ...]
+    purpose: Purpose = Purpose.LIVE
     extra: dict[str, Any] = {}
 
 

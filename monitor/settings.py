@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal
 
 from pydantic import Field
 from pydantic_settings import (
@@ -16,35 +15,11 @@ from pydantic_settings import (
 from evidence.options import Options
 from monitor.cohorts.options import CohortOptions
 from monitor.detect.options import DetectionOptions
-from monitor.ingest.options import IngestOptions
+from monitor.ingest.options import IngestOptions, KafkaOptions
 from monitor.launch.options import RetrainOptions
 from monitor.sample.options import SamplingOptions
 from monitor.score.options import ScoringOptions
-
-
-class KafkaOptions(Options):
-    """The broker. Without `bootstrap_servers` an embedded one in memory is started."""
-
-    bootstrap_servers: str | None = None
-    """Comma-separated host:port list of the Kafka cluster."""
-    group_id: str = "candor"
-    """Consumer group of the workers."""
-    responses_topic: str = "assistant.responses"
-    """Topic with responses."""
-    feedback_topic: str = "assistant.feedback"
-    """Topic with feedback."""
-    security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = "PLAINTEXT"
-    """How to connect."""
-    sasl_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] | None = None
-    """SASL mechanism, with `sasl_username` and `sasl_password_file`."""
-    sasl_username: str | None = None
-    """SASL user."""
-    sasl_password_file: Path | None = None
-    """File with the SASL password."""
-    ssl_ca_file: Path | None = None
-    """Certificate authorities, PEM."""
-    max_poll_records: int = Field(default=64, gt=0)
-    """Records in one poll, and so in one transaction."""
+from monitor.telemetry.options import TelemetryOptions
 
 
 class DatabaseOptions(Options):
@@ -97,6 +72,10 @@ class ApiOptions(Options):
     """Port to listen on; 0 takes a free one."""
     max_body_bytes: int = Field(default=2_000_000, gt=0)
     """A larger request is refused with 413."""
+    max_batch_records: int = Field(default=1_000, gt=0)
+    """Records in one request; more are refused with 413."""
+    keys_file: Path | None = None
+    """File with hashed API keys (`candor keys create api`). Without it the API is open, and listens on the loopback interface alone."""
 
 
 class Settings(BaseSettings):
@@ -124,6 +103,7 @@ class Settings(BaseSettings):
     cohorts: CohortOptions = CohortOptions()
     retrain: RetrainOptions = RetrainOptions()
     api: ApiOptions = ApiOptions()
+    telemetry: TelemetryOptions = TelemetryOptions()
 
     @classmethod
     def settings_customise_sources(

@@ -1,6 +1,10 @@
 from __future__ import annotations
 
-from pydantic import Field
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Literal, Self
+
+from pydantic import Field, model_validator
 
 from evidence.options import Options
 
@@ -8,13 +12,48 @@ from evidence.options import Options
 class IngestOptions(Options):
     """What is accepted from the input topics."""
 
-    assistants: dict[str, tuple[str, ...]] = {}
+    assistants: Mapping[str, tuple[str, ...]] = Field(default_factory=dict)
     """Declared assistants and their segments; anything else maps to `other`. Empty: every assistant is accepted by its own name, its segments map to `other`."""
     max_record_bytes: int = Field(default=1_000_000, gt=0)
     """A longer record is dead-lettered."""
     max_clock_skew_s: float = Field(default=86_400.0, gt=0)
     """A `created_at` further than this in the future is dead-lettered."""
+    max_age_s: float = Field(default=5 * 365 * 86_400.0, gt=0)
+    """A `created_at` older than this is dead-lettered: a clock years off."""
     feedback_horizon_s: float = Field(default=7 * 86_400.0, gt=0)
     """How long feedback waits for its response, and how long bodies of skipped responses are kept."""
     dead_letter_retention_s: float = Field(default=7 * 86_400.0, gt=0)
     """How long encrypted dead-letter bodies are kept."""
+
+    @model_validator(mode="after")
+    def _names_have_no_slash(self) -> Self:
+        for assistant, segments in self.assistants.items():
+            for name in (assistant, *segments):
+                if not 0 < len(name) <= 200 or "/" in name:
+                    raise ValueError(f"a name has 1 to 200 characters and no slash: {name!r}")
+        return self
+
+
+class KafkaOptions(Options):
+    """The broker. Without `bootstrap_servers` an embedded one in memory is started."""
+
+    bootstrap_servers: str | None = None
+    """Comma-separated host:port list of the Kafka cluster."""
+    group_id: str = "candor"
+    """Consumer group of the workers."""
+    responses_topic: str = "assistant.responses"
+    """Topic with responses."""
+    feedback_topic: str = "assistant.feedback"
+    """Topic with feedback."""
+    security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = "PLAINTEXT"
+    """How to connect."""
+    sasl_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] | None = None
+    """SASL mechanism, with `sasl_username` and `sasl_password_file`."""
+    sasl_username: str | None = None
+    """SASL user."""
+    sasl_password_file: Path | None = None
+    """File with the SASL password."""
+    ssl_ca_file: Path | None = None
+    """Certificate authorities, PEM."""
+    max_poll_records: int = Field(default=64, gt=0)
+    """Records in one poll, and so in one transaction."""

@@ -1,0 +1,141 @@
+"""The source over kafka-python: a consumer group on Kafka, partitions by hand on the embedded broker."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Collection, Mapping, Sequence
+
+from kafka import ConsumerRebalanceListener, KafkaConsumer, TopicPartition
+from kafka.errors import KafkaError, RetriableError
+from kafka.structs import OffsetAndMetadata
+
+from evidence import UnreachableError
+from monitor.ingest.connection import Connection
+from monitor.ingest.source import Partition, Poll, Record
+
+log = logging.getLogger(__name__)
+
+_MAX_POLL_INTERVAL_MS = 300_000
+
+
+class KafkaSource:
+    """A `Source`. Raises UnreachableError when the broker does not answer at the start.
+
+    Parameters
+    ----------
+    topics
+        The input topics.
+    group_id
+        Consumer group; unused on the embedded broker.
+    """
+
+    def __init__(self, connection: Connection, topics: Sequence[str], group_id: str) -> None:
+        self._connection = connection
+        self._claimed: set[TopicPartition] = set()
+        self._revoked: set[TopicPartition] = set()
+        try:
+            self._consumer = KafkaConsumer(
+                **connection.client,
+                group_id=None if connection.embedded else group_id,
+                enable_auto_commit=False,
+                auto_offset_reset="earliest",
+                max_poll_interval_ms=_MAX_POLL_INTERVAL_MS,
+            )
+            if connection.embedded:
+                self._consumer.assign(self._all_partitions(topics))
+            else:
+                self._consumer.subscribe(topics, listener=_Listener(self))
+        except KafkaError as error:
+            raise UnreachableError("Kafka", f"{connection.bootstrap_servers}: {error}") from error
+
+    @property
+    def cluster_id(self) -> str:
+        return self._connection.cluster_id
+
+    def poll(self, timeout_s: float, max_records: int) -> Poll:
+        try:
+            fetched = self._consumer.poll(int(timeout_s * 1000), max_records=max_records)
+        except RetriableError as error:
+            log.warning("poll failed, trying again: %s", error)
+            fetched = {}
+        except KafkaError as error:
+            raise UnreachableError("Kafka", str(error)) from error
+        assignment = set(self._consumer.assignment())
+        revoked = self._revoked | (self._claimed - assignment)
+        self._revoked = set()
+        self._claimed -= revoked
+        # What was fetched before the first seek came from a position that is not ours.
+        records = {tp: batch for tp, batch in fetched.items() if tp in self._claimed}
+        return Poll(
+            tuple(sorted(map(_ours, revoked))),
+            tuple(sorted(map(_ours, assignment - self._claimed))),
+            {_ours(tp): [Record(r.offset, r.value) for r in b] for tp, b in records.items()},
+        )
+
+    def seek(self, partition: Partition, offset: int) -> None:
+        tp = _theirs(partition)
+        self._consumer.seek(tp, offset)
+        self._claimed.add(tp)
+
+    def forget(self, partition: Partition) -> None:
+        self._claimed.discard(_theirs(partition))
+
+    def pause(self, partitions: Collection[Partition]) -> None:
+        wanted = {_theirs(p) for p in partitions} & set(self._consumer.assignment())
+        paused = set(self._consumer.paused())
+        self._consumer.pause(*(wanted - paused))
+        self._consumer.resume(*(paused - wanted))
+
+    def commit(self, offsets: Mapping[Partition, int]) -> None:
+        if self._connection.embedded:
+            return
+        owned = self._consumer.assignment()
+        shown = {
+            tp: OffsetAndMetadata(offset, "", -1)
+            for tp, offset in ((_theirs(p), o) for p, o in offsets.items())
+            if tp in owned
+        }
+        if shown:
+            self._consumer.commit_async(shown)
+
+    def close(self) -> None:
+        self._consumer.close(autocommit=False)
+
+    def lost(self, partitions: Collection[TopicPartition]) -> None:
+        """Note revoked partitions; called inside `poll`, possibly from the client's own thread."""
+        self._revoked |= set(partitions)
+
+    def _all_partitions(
+        self, topics: Sequence[str], timeout_s: float = 10.0
+    ) -> list[TopicPartition]:
+        end = time.monotonic() + timeout_s
+        found: list[TopicPartition] = []
+        for topic in topics:
+            numbers = self._consumer.partitions_for_topic(topic)
+            while not numbers:
+                if time.monotonic() > end:
+                    raise UnreachableError("embedded broker", f"topic {topic} did not appear")
+                time.sleep(0.02)
+                numbers = self._consumer.partitions_for_topic(topic)
+            found += [TopicPartition(topic, number) for number in sorted(numbers)]
+        return found
+
+
+class _Listener(ConsumerRebalanceListener):
+    def __init__(self, source: KafkaSource) -> None:
+        self._source = source
+
+    def on_partitions_revoked(self, revoked: Collection[TopicPartition]) -> None:
+        self._source.lost(revoked)
+
+    def on_partitions_assigned(self, assigned: Collection[TopicPartition]) -> None:
+        log.info("assigned %d partitions", len(assigned))
+
+
+def _ours(tp: TopicPartition) -> Partition:
+    return Partition(tp.topic, tp.partition)
+
+
+def _theirs(partition: Partition) -> TopicPartition:
+    return TopicPartition(partition.topic, partition.number)
