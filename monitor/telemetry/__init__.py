@@ -1,1 +1,31 @@
-"""Prometheus metrics."""
+"""What Candor shows of itself: declared metrics, worker counters, gauges read from the store."""
+
+from monitor.telemetry.collector import CachedState, StateCollector
+from monitor.telemetry.declarations import METRICS, STATE_METRICS, WORKER_METRICS, Declaration
+from monitor.telemetry.state import (
+    CohortState,
+    ConfirmRecord,
+    DetectorReading,
+    Estimate,
+    GateRecord,
+    State,
+    StratumState,
+    WorkersState,
+)
+
+__all__ = [
+    "METRICS",
+    "STATE_METRICS",
+    "WORKER_METRICS",
+    "CachedState",
+    "CohortState",
+    "ConfirmRecord",
+    "Declaration",
+    "DetectorReading",
+    "Estimate",
+    "GateRecord",
+    "State",
+    "StateCollector",
+    "StratumState",
+    "WorkersState",
+]

@@ -1,0 +1,238 @@
+"""Read-only queries behind the gauges, the API and the console; every list is bounded."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import msgspec
+from sqlalchemy import Connection, RowMapping, and_, case, func, or_, select
+
+from evidence import Verdict
+from monitor.store.schema import (
+    cohort_estimates,
+    confirm_runs,
+    detectors,
+    feedback,
+    gate_decisions,
+    labels,
+    outbox,
+    rater_posteriors,
+    responses,
+    verdicts,
+    worker_heartbeats,
+)
+
+
+class KindCount(msgspec.Struct, frozen=True, kw_only=True):
+    """Live verdicts of one kind in one stratum.
+
+    `weight` and `weight_squared` are the sums of 1/pi and 1/pi^2, pi being the inclusion probability.
+    """
+
+    assistant: str
+    segment: str
+    stakes: str
+    kind: str
+    n: int
+    weight: float
+    weight_squared: float
+
+
+class Heartbeat(msgspec.Struct, frozen=True, kw_only=True):
+    """What one worker last said of itself."""
+
+    worker: str
+    seen_at_s: float
+    expected: int
+    actual: int
+    paused: bool
+
+
+class VerdictFilter(msgspec.Struct, frozen=True, kw_only=True):
+    """Which verdicts to list; None does not filter. `before` continues after a page's last item."""
+
+    assistant: str | None = None
+    response_id: str | None = None
+    stratum: str | None = None
+    kind: str | None = None
+    before: tuple[float, str] | None = None
+    limit: int = 100
+
+
+def kind_counts(connection: Connection, *, since_s: float) -> list[KindCount]:
+    """Live verdicts scored since a time, counted by stratum and kind with their sampling weights."""
+    weight = 1.0 / verdicts.c.inclusion_probability
+    columns = (verdicts.c.assistant, verdicts.c.segment, verdicts.c.stakes, verdicts.c.kind)
+    query = (
+        select(*columns, func.count(), func.sum(weight), func.sum(weight * weight))
+        .where(verdicts.c.live_slot.is_not(None), verdicts.c.scored_at_s >= since_s)
+        .group_by(*columns)
+    )
+    return [
+        KindCount(
+            assistant=assistant,
+            segment=segment,
+            stakes=stakes,
+            kind=kind,
+            n=n,
+            weight=weight_sum,
+            weight_squared=squares,
+        )
+        for assistant, segment, stakes, kind, n, weight_sum, squares in connection.execute(query)
+    ]
+
+
+def list_verdicts(connection: Connection, wanted: VerdictFilter) -> list[Verdict]:
+    """Verdicts, newest first."""
+    query = select(verdicts.c.record).order_by(verdicts.c.scored_at_s.desc(), verdicts.c.key.desc())
+    for column, value in (
+        (verdicts.c.assistant, wanted.assistant),
+        (verdicts.c.response_id, wanted.response_id),
+        (verdicts.c.stratum, wanted.stratum),
+        (verdicts.c.kind, wanted.kind),
+    ):
+        if value is not None:
+            query = query.where(column == value)
+    if wanted.before is not None:
+        at_s, key = wanted.before
+        query = query.where(
+            or_(
+                verdicts.c.scored_at_s < at_s,
+                and_(verdicts.c.scored_at_s == at_s, verdicts.c.key < key),
+            )
+        )
+    rows = connection.execute(query.limit(wanted.limit)).scalars()
+    return [msgspec.json.decode(record, type=Verdict) for record in rows]
+
+
+def detector_states(connection: Connection, *, limit: int = 2000) -> list[tuple[str, str]]:
+    """Stratum key and state text of each detector, newest first."""
+    query = select(detectors.c.stratum, detectors.c.state)
+    rows = connection.execute(query.order_by(detectors.c.updated_at_s.desc()).limit(limit))
+    return [(row.stratum, row.state) for row in rows]
+
+
+def newest_estimates(connection: Connection, *, limit: int = 500) -> Sequence[RowMapping]:
+    """The newest cohort estimate of each assistant."""
+    newest = select(func.max(cohort_estimates.c.id)).group_by(cohort_estimates.c.assistant)
+    query = select(cohort_estimates).where(cohort_estimates.c.id.in_(newest))
+    return (
+        connection.execute(query.order_by(cohort_estimates.c.assistant).limit(limit))
+        .mappings()
+        .all()
+    )
+
+
+def rater_counts(connection: Connection) -> dict[tuple[str, str], int]:
+    """Raters by assistant and status."""
+    columns = (rater_posteriors.c.assistant, rater_posteriors.c.status)
+    rows = connection.execute(select(*columns, func.count()).group_by(*columns))
+    return {(assistant, status): n for assistant, status, n in rows}
+
+
+def list_raters(
+    connection: Connection, assistant: str, *, status: str | None, limit: int
+) -> Sequence[RowMapping]:
+    """Posteriors of raters (pseudonyms), the most suspect first."""
+    query = select(rater_posteriors).where(rater_posteriors.c.assistant == assistant)
+    if status is not None:
+        query = query.where(rater_posteriors.c.status == status)
+    order = (
+        func.coalesce(rater_posteriors.c.p_biased, -1.0).desc(),
+        rater_posteriors.c.rater,
+    )
+    return connection.execute(query.order_by(*order).limit(limit)).mappings().all()
+
+
+def list_decisions(
+    connection: Connection, *, assistant: str | None = None, limit: int = 100
+) -> Sequence[RowMapping]:
+    """Gate decisions, newest first."""
+    query = select(gate_decisions)
+    if assistant is not None:
+        query = query.where(gate_decisions.c.assistant == assistant)
+    order = (gate_decisions.c.created_at_s.desc(), gate_decisions.c.decision_id)
+    return connection.execute(query.order_by(*order).limit(limit)).mappings().all()
+
+
+def decision_counts(connection: Connection) -> dict[tuple[str, str], int]:
+    """Gate decisions by assistant and answer; an overridden one counts as `overridden`."""
+    answer = case(
+        (gate_decisions.c.overridden_by.is_not(None), "overridden"), else_=gate_decisions.c.answer
+    ).label("shown")
+    query = select(gate_decisions.c.assistant, answer, func.count())
+    rows = connection.execute(query.group_by(gate_decisions.c.assistant, answer))
+    return {(assistant, shown): n for assistant, shown, n in rows}
+
+
+def list_runs(
+    connection: Connection, *, assistant: str | None = None, limit: int = 50
+) -> Sequence[RowMapping]:
+    """Confirm runs, newest first."""
+    query = select(confirm_runs)
+    if assistant is not None:
+        query = query.where(confirm_runs.c.assistant == assistant)
+    order = (confirm_runs.c.requested_at_s.desc(), confirm_runs.c.run_id)
+    return connection.execute(query.order_by(*order).limit(limit)).mappings().all()
+
+
+def run_counts(connection: Connection) -> dict[tuple[str, str], int]:
+    """Confirm runs by assistant and state."""
+    columns = (confirm_runs.c.assistant, confirm_runs.c.state)
+    rows = connection.execute(select(*columns, func.count()).group_by(*columns))
+    return {(assistant, state): n for assistant, state, n in rows}
+
+
+def random_label_counts(connection: Connection) -> dict[str, int]:
+    """Responses with a human label that a random audit chose, by assistant."""
+    chosen = (
+        select(labels.c.assistant, labels.c.response_id)
+        .where(labels.c.inclusion_probability.is_not(None))
+        .distinct()
+        .subquery()
+    )
+    query = select(chosen.c.assistant, func.count()).group_by(chosen.c.assistant)
+    return {row[0]: row[1] for row in connection.execute(query)}
+
+
+def heartbeats(connection: Connection) -> list[Heartbeat]:
+    """What each worker last said."""
+    return [
+        Heartbeat(
+            worker=row.worker,
+            seen_at_s=row.seen_at_s,
+            expected=row.expected,
+            actual=row.actual,
+            paused=row.paused,
+        )
+        for row in connection.execute(
+            select(worker_heartbeats).order_by(worker_heartbeats.c.worker)
+        )
+    ]
+
+
+def last_response_s(connection: Connection) -> float | None:
+    """When the newest response was accepted."""
+    return connection.execute(select(func.max(responses.c.received_at_s))).scalar()
+
+
+def last_verdict_s(connection: Connection) -> float | None:
+    """When the newest live verdict was made."""
+    live = verdicts.c.live_slot.is_not(None)
+    return connection.execute(select(func.max(verdicts.c.scored_at_s)).where(live)).scalar()
+
+
+def outbox_pending(connection: Connection) -> int:
+    """Outbox records that no broker has acknowledged."""
+    unsent = outbox.c.published_cluster_id.is_(None)
+    return int(
+        connection.execute(select(func.count()).select_from(outbox).where(unsent)).scalar_one()
+    )
+
+
+def feedback_parked(connection: Connection) -> int:
+    """Feedback that waits for its response."""
+    parked = feedback.c.state == "parked"
+    return int(
+        connection.execute(select(func.count()).select_from(feedback).where(parked)).scalar_one()
+    )

@@ -1,0 +1,187 @@
+"""State gauges: read from the store when Prometheus asks, within a short cache."""
+
+from __future__ import annotations
+
+import math
+import threading
+from collections.abc import Callable, Iterable, Iterator
+from importlib.metadata import version
+
+from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+from evidence import AlarmState, Stratum, UnreachableError, VerdictKind
+from monitor.telemetry.declarations import STATE_METRICS
+from monitor.telemetry.state import Estimate, State, StratumState
+
+Series = tuple[str, tuple[str, ...], float]
+
+
+class CachedState:
+    """Reads the state at most once in `max_age_s`, so that scrapes and pages cannot load the store.
+
+    Parameters
+    ----------
+    read
+        Reads the state; raises UnreachableError when the store does not answer.
+    clock
+        Monotonic seconds.
+    max_age_s
+        A state, or a failure, younger than this is handed out again.
+    """
+
+    def __init__(
+        self, read: Callable[[], State], *, clock: Callable[[], float], max_age_s: float
+    ) -> None:
+        self._read = read
+        self._clock = clock
+        self._max_age_s = max_age_s
+        self._lock = threading.Lock()
+        self._read_at = -math.inf
+        self._result: State | UnreachableError | None = None
+
+    def __call__(self) -> State:
+        """The state. Raises UnreachableError when the last read failed."""
+        with self._lock:
+            now = self._clock()
+            if self._result is None or now - self._read_at >= self._max_age_s:
+                try:
+                    self._result = self._read()
+                except UnreachableError as error:
+                    self._result = error
+                self._read_at = now
+            result = self._result
+        if isinstance(result, UnreachableError):
+            raise result
+        return result
+
+
+class StateCollector(Collector):
+    """Turns a `State` into metric families.
+
+    Parameters
+    ----------
+    read
+        Hands out the state; an UnreachableError shows as `candor_store_up 0`.
+    max_strata
+        Strata with series of their own; further ones are only counted in `candor_strata_hidden`.
+    """
+
+    def __init__(self, read: Callable[[], State], *, max_strata: int = 500) -> None:
+        self._read = read
+        self._max_strata = max_strata
+
+    def describe(self) -> Iterable[Metric]:
+        """The families without samples, so that registering does not read the store."""
+        return list(_families().values())
+
+    def collect(self) -> Iterator[Metric]:
+        try:
+            state = self._read()
+        except UnreachableError:
+            state = None
+        families = _families()
+        for name, labels, value in _series(state, self._max_strata):
+            families[name].add_metric(labels, value)
+        yield from (family for family in families.values() if family.samples)
+
+
+def _families() -> dict[str, GaugeMetricFamily | CounterMetricFamily]:
+    families: dict[str, GaugeMetricFamily | CounterMetricFamily] = {}
+    for metric in STATE_METRICS:
+        family = CounterMetricFamily if metric.kind == "counter" else GaugeMetricFamily
+        families[metric.name] = family(metric.name, metric.help, labels=metric.labels)
+    return families
+
+
+def _series(state: State | None, max_strata: int) -> Iterator[Series]:
+    yield "candor_build_info", (version("candor-monitor"),), 1.0
+    yield "candor_store_up", (), 0.0 if state is None else 1.0
+    if state is None:
+        return
+    ordered = sorted(state.strata, key=lambda s: (-sum(s.counts.values()), s.stratum))
+    shown = {s.stratum for s in ordered[:max_strata]}
+    for stratum in ordered[:max_strata]:
+        yield from _stratum(stratum)
+    yield "candor_strata_hidden", (), float(max(0, len(ordered) - max_strata))
+    yield from _detection(state, shown)
+    yield from _alarms(state)
+    yield from _cohorts(state, {s.assistant for s in shown})
+    yield from _operations(state)
+
+
+def _labels(stratum: Stratum) -> tuple[str, str, str]:
+    return stratum.assistant, stratum.segment, stratum.stakes.value
+
+
+def _interval(prefix: str, labels: tuple[str, ...], value: Estimate) -> Iterator[Series]:
+    for suffix, bound in (("lower", value.lower), ("upper", value.upper)):
+        if bound is not None:
+            yield f"{prefix}_{suffix}_ratio", labels, bound
+
+
+def _stratum(state: StratumState) -> Iterator[Series]:
+    labels = _labels(state.stratum)
+    if state.honesty.estimate is not None:
+        yield "candor_honesty_ratio", (*labels, state.figure), state.honesty.estimate
+    yield from _interval("candor_honesty", labels, state.honesty)
+    if state.worst_case is not None:
+        yield "candor_honesty_worst_case_ratio", labels, state.worst_case
+    if state.best_case is not None:
+        yield "candor_honesty_best_case_ratio", labels, state.best_case
+    for kind in VerdictKind:
+        count = state.counts.get(kind, 0)
+        yield "candor_window_verdicts", (*labels, kind.value), float(count)
+
+
+def _detection(state: State, shown: set[Stratum]) -> Iterator[Series]:
+    for reading in state.detectors:
+        if shown and reading.stratum not in shown:
+            continue
+        labels = (*_labels(reading.stratum), reading.metric)
+        yield "candor_evidence_log", labels, reading.log_evidence
+        yield "candor_evidence_threshold_log", labels, reading.log_threshold
+        if reading.reference is not None:
+            yield "candor_reference_ratio", labels, reading.reference
+    yield "candor_evaluations_expected_total", (), float(state.workers.expected)
+    yield "candor_evaluations_actual_total", (), float(state.workers.actual)
+
+
+def _alarms(state: State) -> Iterator[Series]:
+    counts: dict[tuple[str, ...], int] = {}
+    for alarm in state.alarms:
+        if alarm.state is not AlarmState.CLOSED:
+            key = (alarm.subject.value, alarm.scope, alarm.metric, alarm.state.value)
+            counts[key] = counts.get(key, 0) + 1
+    for labels in sorted(counts):
+        yield "candor_alarms_active", labels, float(counts[labels])
+
+
+def _cohorts(state: State, assistants: set[str]) -> Iterator[Series]:
+    for assistant in sorted(assistants):
+        count = state.random_labels.get(assistant, 0)
+        yield "candor_random_labels", (assistant,), float(count)
+    for cohort in state.cohorts:
+        labels = (cohort.assistant,)
+        if cohort.biased.estimate is not None:
+            yield "candor_biased_raters_ratio", labels, cohort.biased.estimate
+        yield from _interval("candor_biased_raters", labels, cohort.biased)
+        if cohort.biased_weight.estimate is not None:
+            yield "candor_biased_weight_ratio", labels, cohort.biased_weight.estimate
+        yield "candor_cohort_raters", labels, float(cohort.n_raters)
+        yield "candor_cohort_events", labels, float(cohort.n_events)
+
+
+def _operations(state: State) -> Iterator[Series]:
+    for (assistant, answer), count in sorted(state.gate_counts.items()):
+        yield "candor_gate_decisions_total", (assistant, answer), float(count)
+    for (assistant, run_state), count in sorted(state.confirm_counts.items()):
+        yield "candor_confirm_runs", (assistant, run_state), float(count)
+    for name in ("alive", "paused", "silent"):
+        yield "candor_workers", (name,), float(getattr(state.workers, name))
+    if state.last_response_s is not None:
+        yield "candor_last_response_timestamp_seconds", (), state.last_response_s
+    if state.last_verdict_s is not None:
+        yield "candor_last_verdict_timestamp_seconds", (), state.last_verdict_s
+    yield "candor_outbox_pending_records", (), float(state.outbox_pending)
+    yield "candor_feedback_parked_records", (), float(state.feedback_parked)

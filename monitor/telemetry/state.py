@@ -1,0 +1,118 @@
+"""What the service knows at one moment, as values: read once, shown as gauges, JSON and the console."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import msgspec
+
+from evidence import Alarm, Stratum, VerdictKind
+
+Figure = Literal["score_rate", "honesty"]
+
+
+class Estimate(msgspec.Struct, frozen=True):
+    """A share with its interval; all None where nothing can be said."""
+
+    estimate: float | None = None
+    lower: float | None = None
+    upper: float | None = None
+
+
+class StratumState(msgspec.Struct, frozen=True, kw_only=True):
+    """Honesty of one stratum in the window.
+
+    `honesty` is honest / (honest + lie + evasion) with its 95 % interval; `worst_case` and
+    `best_case` count every `no_belief` and `error` as a lie, or as honest. `effective_n` is the
+    count that the interval rests on after weighting. `figure` says what the share may be called.
+    """
+
+    stratum: Stratum
+    counts: dict[VerdictKind, int]
+    honesty: Estimate
+    worst_case: float | None
+    best_case: float | None
+    effective_n: float
+    figure: Figure
+    random_labels: int
+
+
+class DetectorReading(msgspec.Struct, frozen=True, kw_only=True):
+    """Evidence of one detector of one stratum; logarithms are natural."""
+
+    stratum: Stratum
+    metric: str
+    log_evidence: float
+    log_threshold: float
+    reference: float | None
+    n: int
+
+
+class CohortState(msgspec.Struct, frozen=True, kw_only=True):
+    """The newest cohort estimate of one assistant."""
+
+    assistant: str
+    biased: Estimate
+    biased_weight: Estimate
+    n_raters: int
+    n_events: int
+    cutoff_s: float
+    suspects: int
+    unidentified: int
+
+
+class GateRecord(msgspec.Struct, frozen=True, kw_only=True):
+    """One gate decision as stored."""
+
+    decision_id: str
+    assistant: str
+    answer: str
+    subject_digest: str | None
+    created_at_s: float
+    expires_at_s: float
+    revoked_at_s: float | None
+    overridden_by: str | None
+
+
+class ConfirmRecord(msgspec.Struct, frozen=True, kw_only=True):
+    """One confirm run as stored."""
+
+    run_id: str
+    assistant: str
+    alarm_id: str | None
+    state: str
+    requested_at_s: float
+    started_at_s: float | None
+    finished_at_s: float | None
+    error: str | None
+
+
+class WorkersState(msgspec.Struct, frozen=True, kw_only=True):
+    """Workers by what they last said, and their evaluations so far."""
+
+    alive: int = 0
+    paused: int = 0
+    silent: int = 0
+    expected: int = 0
+    actual: int = 0
+
+
+class State(msgspec.Struct, frozen=True, kw_only=True):
+    """Everything that gauges, the API and the console show. Times are seconds since the epoch."""
+
+    read_at_s: float
+    window_s: float
+    strata: tuple[StratumState, ...] = ()
+    detectors: tuple[DetectorReading, ...] = ()
+    alarms: tuple[Alarm, ...] = ()
+    cohorts: tuple[CohortState, ...] = ()
+    gate: tuple[GateRecord, ...] = ()
+    gate_counts: dict[tuple[str, str], int] = {}
+    confirm: tuple[ConfirmRecord, ...] = ()
+    confirm_counts: dict[tuple[str, str], int] = {}
+    random_labels: dict[str, int] = {}
+    workers: WorkersState = WorkersState()
+    last_response_s: float | None = None
+    last_verdict_s: float | None = None
+    outbox_pending: int = 0
+    feedback_parked: int = 0
