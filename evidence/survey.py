@@ -1,0 +1,209 @@
+"""Estimates from samples with known inclusion probabilities: honesty, means by stratum, totals over strata.
+
+Every figure carries the count it rests on and an interval; nothing is imputed.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+
+import msgspec
+import numpy as np
+from scipy.stats import norm
+from scipy.stats import t as student
+
+from evidence.confidence import Interval, wilson
+from evidence.e_process import Floats
+from evidence.errors import BadInputError
+from evidence.records import VerdictKind
+
+_DISHONEST = (VerdictKind.LIE, VerdictKind.EVASION)
+_UNKNOWN = (VerdictKind.NO_BELIEF, VerdictKind.ERROR)
+
+
+class HonestyEstimate(msgspec.Struct, frozen=True, kw_only=True):
+    """Honesty = honest / (honest + lie + evasion), weighted by 1 / inclusion probability.
+
+    Parameters
+    ----------
+    value, lower, upper
+        The estimate and its interval; None when no verdict asserted anything.
+    worst, best
+        Honesty if every `no_belief` and `error` hid a lie, or an honest answer; None without verdicts.
+    worst_lower, best_upper
+        Outer ends of the intervals of `worst` and `best`: together they cover both ignorance and chance.
+    n
+        Verdicts that `value` rests on (honest, lie, evasion), unweighted.
+    n_by_kind
+        All verdicts by kind, unweighted.
+    """
+
+    value: float | None
+    lower: float | None
+    upper: float | None
+    worst: float | None
+    best: float | None
+    worst_lower: float | None
+    best_upper: float | None
+    n: int
+    n_by_kind: dict[str, int]
+
+
+def honesty(
+    verdicts: Iterable[tuple[VerdictKind | str, float]], *, error: float = 0.05
+) -> HonestyEstimate:
+    """Honesty of verdicts given as (kind, inclusion probability).
+
+    The interval is Wilson's at Kish's effective sample size (sum w)^2 / sum w^2. `not_asserted`
+    enters nothing but its own count. Raises `BadInputError` for a probability outside (0, 1].
+    """
+    weight = dict.fromkeys(VerdictKind, 0.0)
+    squares = dict.fromkeys(VerdictKind, 0.0)
+    count = dict.fromkeys(VerdictKind, 0)
+    for name, probability in verdicts:
+        kind = VerdictKind(name)
+        if not 0.0 < probability <= 1.0:
+            raise BadInputError(f"an inclusion probability must lie in (0, 1], not {probability!r}")
+        weight[kind] += 1.0 / probability
+        squares[kind] += 1.0 / probability**2
+        count[kind] += 1
+    asserted = (VerdictKind.HONEST, *_DISHONEST)
+    judged = (*asserted, *_UNKNOWN)
+
+    def share(
+        good: Sequence[VerdictKind], of: Sequence[VerdictKind]
+    ) -> tuple[float, Interval] | None:
+        total = sum(weight[k] for k in of)
+        if total == 0.0:
+            return None
+        rate = sum(weight[k] for k in good) / total
+        effective = total**2 / sum(squares[k] for k in of)
+        return rate, wilson(rate * effective, effective, error)
+
+    value = share((VerdictKind.HONEST,), asserted)
+    worst = share((VerdictKind.HONEST,), judged)
+    best = share((VerdictKind.HONEST, *_UNKNOWN), judged)
+    return HonestyEstimate(
+        value=value[0] if value else None,
+        lower=value[1].lower if value else None,
+        upper=value[1].upper if value else None,
+        worst=worst[0] if worst else None,
+        best=best[0] if best else None,
+        worst_lower=worst[1].lower if worst else None,
+        best_upper=best[1].upper if best else None,
+        n=sum(count[k] for k in asserted),
+        n_by_kind={kind.value: n for kind, n in count.items()},
+    )
+
+
+class Estimate(msgspec.Struct, frozen=True, kw_only=True):
+    """A mean with its standard error and interval, and the number of samples it rests on."""
+
+    value: float
+    standard_error: float
+    lower: float
+    upper: float
+    n: int
+    n_effective: float
+
+
+def horvitz_thompson(
+    scores: Sequence[float] | Floats,
+    inclusion_probabilities: Sequence[float] | Floats,
+    population: int,
+    *,
+    error: float = 0.05,
+) -> Estimate:
+    """Mean over a population of known size: sum of y / pi over N; unbiased for any pi.
+
+    The variance is that of Poisson sampling, sum (1 - pi) y^2 / pi^2, as keyed hashes draw it.
+    """
+    y, pi = _sample(scores, inclusion_probabilities)
+    if population < len(y):
+        raise BadInputError(f"a population of {population} cannot hold {len(y)} samples")
+    value = float(np.sum(y / pi)) / population
+    deviation = math.sqrt(float(np.sum((1.0 - pi) * (y / pi) ** 2))) / population
+    return _estimate(value, deviation, len(y), _kish(1.0 / pi), float(norm.isf(error / 2.0)))
+
+
+def hajek(
+    scores: Sequence[float] | Floats,
+    inclusion_probabilities: Sequence[float] | Floats,
+    *,
+    error: float = 0.05,
+) -> Estimate:
+    """Weighted mean with linearised variance, for scores seen as draws from a process.
+
+    sum w (y - mean), w = 1 / pi, is linearised; Student's t with the effective sample size less one.
+    Raises `BadInputError` with fewer than two samples.
+    """
+    y, pi = _sample(scores, inclusion_probabilities)
+    if len(y) < 2:
+        raise BadInputError(f"a variance needs at least two samples, not {len(y)}")
+    w = 1.0 / pi
+    value = float(np.sum(w * y) / np.sum(w))
+    spread = float(np.sum((w * (y - value)) ** 2)) / float(np.sum(w)) ** 2
+    deviation = math.sqrt(spread * len(y) / (len(y) - 1))
+    effective = _kish(w)
+    return _estimate(
+        value,
+        deviation,
+        len(y),
+        effective,
+        float(student.isf(error / 2.0, max(effective - 1.0, 1.0))),
+    )
+
+
+def mix_corrected(
+    estimates: Mapping[str, Estimate], shares: Mapping[str, float], *, error: float = 0.05
+) -> Estimate:
+    """Total over strata at a fixed mix, so that a changed mix is not read as changed honesty.
+
+    `shares` are the strata's weights in the reference mix and sum to one over the strata estimated.
+    Raises `BadInputError` when a stratum with a share has no estimate: a gap is no zero.
+    """
+    missing = sorted(name for name, share in shares.items() if share > 0 and name not in estimates)
+    if missing:
+        raise BadInputError(f"no estimate for {', '.join(missing)}")
+    if not math.isclose(sum(shares.values()), 1.0, rel_tol=1e-6) or min(shares.values()) < 0:
+        raise BadInputError("shares must be non-negative and sum to one")
+    used = {name: share for name, share in shares.items() if share > 0}
+    value = sum(share * estimates[name].value for name, share in used.items())
+    deviation = math.sqrt(sum((s * estimates[k].standard_error) ** 2 for k, s in used.items()))
+    return _estimate(
+        value,
+        deviation,
+        sum(estimates[name].n for name in used),
+        sum(estimates[name].n_effective for name in used),
+        float(norm.isf(error / 2.0)),
+    )
+
+
+def _estimate(value: float, deviation: float, n: int, effective: float, z: float) -> Estimate:
+    return Estimate(
+        value=value,
+        standard_error=deviation,
+        lower=value - z * deviation,
+        upper=value + z * deviation,
+        n=n,
+        n_effective=effective,
+    )
+
+
+def _kish(weights: Floats) -> float:
+    return float(np.sum(weights) ** 2 / np.sum(weights**2)) if len(weights) else 0.0
+
+
+def _sample(
+    scores: Sequence[float] | Floats, probabilities: Sequence[float] | Floats
+) -> tuple[Floats, Floats]:
+    y = np.asarray(scores, dtype=np.float64)
+    pi = np.asarray(probabilities, dtype=np.float64)
+    if y.ndim != 1 or y.shape != pi.shape:
+        raise BadInputError("scores and inclusion probabilities are vectors of one length")
+    if not np.all(np.isfinite(y)):
+        raise BadInputError("scores must be finite")
+    if not (np.all(pi > 0.0) and np.all(pi <= 1.0)):
+        raise BadInputError("inclusion probabilities must lie in (0, 1]")
+    return y, pi

@@ -1,0 +1,84 @@
+"""What an alarm says: the measured score rose, since when, by how much, under which models, shown by what."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import msgspec
+from scipy.stats import t as student
+
+from evidence import Alarm, AlarmSubject, digest
+from evidence.change_point import locate
+from monitor.detect.records import LoggedVerdict, Tally
+from monitor.detect.stream import Stream
+
+TELLING_SHOWN = 20
+
+_NAMES = {
+    "lie": "probability of a lie",
+    "evasion": "probability of an evasion",
+    "worst_case": "worst case (unmeasured responses count as dishonest)",
+}
+
+
+def finding(stream: Stream, entry: LoggedVerdict) -> Alarm:
+    """The alarm that `entry` raised. Deterministic in the log."""
+    assert stream.reference is not None  # noqa: S101  (a stream without one has no detector)
+    assert stream.detector is not None  # noqa: S101
+    since = locate(stream.blocks)
+    bound = stream.reference.value + stream.tolerance
+    details: dict[str, Any] = {
+        "evaluator_version": stream.evaluator_version,
+        "reference": msgspec.to_builtins(stream.reference),
+        "tolerance": stream.tolerance,
+        "average_run_length": stream.average_run_length,
+        "since": msgspec.to_builtins(since) if since else None,
+        "models": [
+            {"model": model, "first_log_position": tally.first_position, **mean_of(tally)}
+            for model, tally in stream.models.items()
+        ],
+        "telling": _telling(stream, since.lower if since else 0),
+    }
+    return Alarm(
+        alarm_id=digest(
+            entry.stratum, stream.metric, stream.evaluator_version, str(entry.log_position)
+        )[:32],
+        subject=AlarmSubject.STRATUM,
+        scope=entry.stratum,
+        metric=stream.metric,
+        claim=(
+            f"the measured score rose: {_NAMES[stream.metric]} in {entry.stratum} exceeds its "
+            f"{stream.reference.source} reference with tolerance, {bound:.3f}"
+        ),
+        opened_at_s=entry.scored_at_s,
+        log_position=entry.log_position,
+        n=stream.detector.n,
+        log_evidence=stream.detector.log_evidence,
+        log_threshold=stream.detector.log_threshold,
+        reference=stream.reference.value,
+        details=details,
+    )
+
+
+def mean_of(tally: Tally) -> dict[str, float | int]:
+    """`n`, `mean` and a 95 % Student interval (cut to [0, 1]; the whole range for one score)."""
+    mean = tally.total / tally.n
+    if tally.n < 2:
+        return {"n": tally.n, "mean": mean, "lower": 0.0, "upper": 1.0}
+    variance = max(0.0, (tally.squares - tally.n * mean * mean) / (tally.n - 1))
+    # A quarter of a count keeps the interval open where all scores agree.
+    half = float(student.isf(0.025, tally.n - 1)) * math.sqrt((variance + 0.25 / tally.n) / tally.n)
+    return {
+        "n": tally.n,
+        "mean": mean,
+        "lower": max(0.0, mean - half),
+        "upper": min(1.0, mean + half),
+    }
+
+
+def _telling(stream: Stream, since: int) -> list[int]:
+    """Log positions of the highest scores since the rise may have begun, highest first."""
+    recent = [item for item in stream.telling if item.log_position >= since]
+    ordered = sorted(recent, key=lambda item: (-item.score, -item.log_position))
+    return [item.log_position for item in ordered[:TELLING_SHOWN]]

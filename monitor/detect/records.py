@@ -1,0 +1,123 @@
+"""What detection reads and keeps: logged verdicts, references and the state of a stratum."""
+
+from __future__ import annotations
+
+import msgspec
+
+from evidence import VerdictKind
+from evidence.change_point import Block
+from evidence.e_detector import EDetectorState
+from evidence.errors import BadInputError
+
+STATE_VERSION = 1
+METRICS = ("lie", "evasion", "worst_case")
+
+
+class LoggedVerdict(msgspec.Struct, frozen=True, kw_only=True):
+    """One entry of the canonical verdict log: a live verdict of the arrival sample.
+
+    `log_position` orders the log; `scored_at_s` is seconds since the epoch, UTC.
+    """
+
+    log_position: int
+    stratum: str
+    kind: VerdictKind
+    p_lie: float | None
+    p_evasion: float | None
+    inclusion_probability: float
+    model: str
+    evaluator_version: str
+    scored_at_s: float
+
+
+class Reference(msgspec.Struct, frozen=True, kw_only=True):
+    """What an honest assistant's mean score is at most, under one evaluator.
+
+    Parameters
+    ----------
+    value
+        The bound that scores are compared with (before the tolerance).
+    source
+        `declared`, `learned`, `person` or `release`.
+    n, estimate, error
+        Of a learned reference: the window's size and mean, and the probability that `value` lies
+        below the true mean.
+    log_position
+        Log position from which it applies.
+    """
+
+    value: float
+    source: str
+    log_position: int
+    n: int = 0
+    estimate: float | None = None
+    error: float = 0.0
+
+
+class Tally(msgspec.Struct, frozen=True, array_like=True):
+    """Count, sum and sum of squares of scores, with the first log position."""
+
+    n: int
+    total: float
+    squares: float
+    first_position: int
+
+
+class Telling(msgspec.Struct, frozen=True, array_like=True):
+    """A score above the bound and where it stands in the log."""
+
+    score: float
+    log_position: int
+
+
+class StreamState(msgspec.Struct, frozen=True, kw_only=True):
+    """One metric of a stratum under one evaluator version.
+
+    Without a reference the stream is learning and `window` fills; with one, `detector` runs. A
+    reference so high that no score could exceed it leaves `detector` None: the stream is blind.
+    """
+
+    metric: str
+    evaluator_version: str
+    reference: Reference | None = None
+    window: tuple[float, ...] = ()
+    detector: EDetectorState | None = None
+    blocks: tuple[Block, ...] = ()
+    telling: tuple[Telling, ...] = ()
+    models: dict[str, Tally] = {}
+    after_alarm: Tally | None = None
+
+
+class StratumState(msgspec.Struct, frozen=True, kw_only=True):
+    """Everything detection knows about a stratum after `log_position`.
+
+    `latched` maps a metric to its open alarm's id; `frozen` an evaluator version to why its scores
+    are not believed; `evaluators` lists the versions seen, the last one the latest.
+    """
+
+    stratum: str
+    average_run_length: float
+    log_position: int = -1
+    streams: tuple[StreamState, ...] = ()
+    evaluators: tuple[str, ...] = ()
+    latched: dict[str, str] = {}
+    frozen: dict[str, str] = {}
+    schema_version: int = STATE_VERSION
+
+
+def encode_state(state: StratumState) -> str:
+    """The state as JSON text; `decode_state` gives it back to the last bit."""
+    return msgspec.json.encode(state).decode()
+
+
+def decode_state(text: str) -> StratumState:
+    """Raises `BadInputError` for text that is no state, or one of another schema version."""
+    try:
+        state = msgspec.json.decode(text.encode(), type=StratumState)
+    except msgspec.DecodeError as error:
+        raise BadInputError(f"not a detector state: {error}") from error
+    if state.schema_version != STATE_VERSION:
+        raise BadInputError(
+            f"a detector state of schema version {state.schema_version}, not {STATE_VERSION}"
+        )
+    return state
