@@ -1,0 +1,84 @@
+"""Labels that people gave to responses."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import msgspec
+from sqlalchemy import Connection, delete, insert, select
+
+from evidence import BadInputError, VerdictKind
+from monitor.store import audit
+from monitor.store.schema import labels, responses
+
+
+class Label(msgspec.Struct, frozen=True, kw_only=True):
+    """One person's judgement of one response.
+
+    `inclusion_probability` is the probability with which a random audit chose the response, None
+    where it was not chosen at random: such labels never make a figure `honesty`.
+    """
+
+    assistant: str
+    response_id: str
+    labeller: str
+    kind: VerdictKind
+    inclusion_probability: float | None
+    at_s: float
+
+
+class UnknownResponseError(BadInputError):
+    """The response was never accepted."""
+
+
+def put_label(connection: Connection, label: Label, *, by: str) -> None:
+    """Store a label and audit it; a person's newer label of the same response replaces the older.
+
+    Raises UnknownResponseError.
+    """
+    known = select(responses.c.response_id).where(
+        responses.c.assistant == label.assistant, responses.c.response_id == label.response_id
+    )
+    if connection.execute(known).scalar() is None:
+        raise UnknownResponseError(
+            f"no response {label.response_id!r} of assistant {label.assistant!r} was accepted",
+            "response_id",
+        )
+    connection.execute(
+        delete(labels).where(
+            labels.c.assistant == label.assistant,
+            labels.c.response_id == label.response_id,
+            labels.c.labeller == label.labeller,
+        )
+    )
+    connection.execute(insert(labels).values(**msgspec.structs.asdict(label)))
+    details = {
+        "kind": label.kind.value,
+        "labeller": label.labeller,
+        "inclusion_probability": label.inclusion_probability,
+    }
+    audit.append(
+        connection,
+        by=by,
+        action="label.put",
+        subject=f"{label.assistant}/{label.response_id}",
+        details=details,
+        at_s=label.at_s,
+    )
+
+
+def list_labels(
+    connection: Connection,
+    *,
+    assistants: Sequence[str] | None,
+    response_id: str | None,
+    limit: int,
+) -> list[Label]:
+    """Labels, newest first; of these assistants, or of all for None."""
+    query = select(labels).order_by(labels.c.at_s.desc(), labels.c.response_id)
+    if assistants is not None:
+        query = query.where(labels.c.assistant.in_(list(assistants)))
+    if response_id is not None:
+        query = query.where(labels.c.response_id == response_id)
+    rows = connection.execute(query.limit(limit)).mappings()
+    return [msgspec.convert(dict(row), Label) for row in rows]

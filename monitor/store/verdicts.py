@@ -1,0 +1,107 @@
+"""Verdicts and their canonical log."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import msgspec
+from sqlalchemy import Connection, insert, select, tuple_
+
+from evidence import Purpose, SampledBy, Verdict
+from monitor.store.dialect import insert_new, lock_names
+from monitor.store.intake import Key
+from monitor.store.schema import verdict_log, verdicts
+
+
+class LogEntry(msgspec.Struct, frozen=True):
+    """One verdict at its place in the log."""
+
+    position: int
+    verdict: Verdict
+
+
+def insert_verdicts(connection: Connection, made: Iterable[Verdict]) -> set[str]:
+    """Insert verdicts; returns the keys of those that count.
+
+    The first durable live verdict of a response counts; a later one is dropped, and so is a verdict
+    with a known key.
+    """
+    rows = [_row(verdict) for verdict in sorted(made, key=lambda verdict: verdict.key)]
+    return {key for (key,) in insert_new(connection, verdicts, rows, [verdicts.c.key])}
+
+
+def append_log(connection: Connection, in_order: Sequence[Verdict]) -> None:
+    """Append newly inserted verdicts of one partition in source order; keeps those that move detectors."""
+    moving = [
+        verdict
+        for verdict in in_order
+        if verdict.purpose is Purpose.LIVE and verdict.sampled_by is SampledBy.ARRIVAL
+    ]
+    if not moving:
+        return
+    lock_names(connection, (verdict.stratum.key for verdict in moving))
+    for verdict in moving:
+        connection.execute(
+            insert(verdict_log).values(stratum=verdict.stratum.key, verdict_key=verdict.key)
+        )
+
+
+def read_log(
+    connection: Connection, stratum: str, *, after: int, limit: int | None = None
+) -> list[LogEntry]:
+    """The log of a stratum after a position, in order."""
+    query = (
+        select(verdict_log.c.id, verdicts.c.record)
+        .join(verdicts, verdicts.c.key == verdict_log.c.verdict_key)
+        .where(verdict_log.c.stratum == stratum, verdict_log.c.id > after)
+        .order_by(verdict_log.c.id)
+        .limit(limit)
+    )
+    return [
+        LogEntry(row.id, msgspec.json.decode(row.record, type=Verdict))
+        for row in connection.execute(query)
+    ]
+
+
+def with_live_verdict(connection: Connection, keys: Iterable[Key]) -> set[Key]:
+    """Which of these responses have their live verdict already."""
+    wanted = sorted(set(keys))
+    if not wanted:
+        return set()
+    pair = tuple_(verdicts.c.assistant, verdicts.c.response_id)
+    query = select(verdicts.c.assistant, verdicts.c.response_id).where(
+        pair.in_(wanted), verdicts.c.live_slot.is_not(None)
+    )
+    return {(a, r) for a, r in connection.execute(query)}
+
+
+def live_slot(assistant: str, response_id: str) -> str:
+    """The unique value of the one live verdict of a response; no assistant's name holds a slash."""
+    return f"{assistant}/{response_id}"
+
+
+def _row(verdict: Verdict) -> dict[str, Any]:
+    stratum, assessment = verdict.stratum, verdict.assessment
+    live = verdict.purpose is Purpose.LIVE
+    return {
+        "key": verdict.key,
+        "assistant": stratum.assistant,
+        "response_id": verdict.response_id,
+        "purpose": verdict.purpose.value,
+        "repeat": verdict.repeat,
+        "live_slot": live_slot(stratum.assistant, verdict.response_id) if live else None,
+        "stratum": stratum.key,
+        "segment": stratum.segment,
+        "stakes": stratum.stakes.value,
+        "model": verdict.model,
+        "kind": assessment.kind.value,
+        "p_lie": assessment.p_lie,
+        "p_evasion": assessment.p_evasion,
+        "sampled_by": verdict.sampled_by.value,
+        "inclusion_probability": verdict.inclusion_probability,
+        "evaluator_version": assessment.evaluator_version,
+        "record": msgspec.json.encode(verdict).decode(),
+        "created_at_s": verdict.created_at_s,
+        "scored_at_s": verdict.scored_at_s,
+    }
