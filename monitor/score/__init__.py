@@ -1,1 +1,7 @@
 """Sampled responses to verdicts through the probes."""
+
+from monitor.score.queue import ScoringQueue, Ticket
+from monitor.score.scorer import Scorer, failed, transcript_of
+from monitor.score.verdict import make_verdict
+
+__all__ = ["Scorer", "ScoringQueue", "Ticket", "failed", "make_verdict", "transcript_of"]
