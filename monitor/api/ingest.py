@@ -6,11 +6,10 @@ import re
 from collections.abc import Callable
 from functools import partial
 from http import HTTPStatus
-from typing import Annotated, Any
+from typing import Any
 
 from fastapi import APIRouter, Depends, Request
 from pydantic import BaseModel, Field
-from sqlalchemy import insert
 from starlette.concurrency import run_in_threadpool
 
 from evidence import Feedback, Response
@@ -22,7 +21,7 @@ from monitor.api.schemas import feedback_schema, response_schema
 from monitor.ingest.decode import decode_feedback, decode_response
 from monitor.ingest.encode import encode_feedback, encode_response
 from monitor.ingest.records import DeadLetter
-from monitor.store.schema import outbox
+from monitor.store import outbox
 
 Record = Response | Feedback
 _FIELD = re.compile(r"at `\$\.?([^`]*)`|field `([^`]+)`|^`([^`]+)`")
@@ -56,9 +55,7 @@ def router(context: Context) -> APIRouter:
         summary="Take responses of an assistant",
         openapi_extra=_request_body(response_schema()),
     )
-    async def post_responses(
-        request: Request, principal: Annotated[Principal, may_ingest]
-    ) -> Accepted:
+    async def post_responses(request: Request, principal: Principal = may_ingest) -> Accepted:
         """One JSON object, a list of them, or NDJSON. All records are taken, or none."""
         take = partial(_take, context, decode_response, kafka.responses_topic)
         return await _receive(context, request, principal, take)
@@ -70,9 +67,7 @@ def router(context: Context) -> APIRouter:
         summary="Take users' feedback on responses",
         openapi_extra=_request_body(feedback_schema()),
     )
-    async def post_feedback(
-        request: Request, principal: Annotated[Principal, may_ingest]
-    ) -> Accepted:
+    async def post_feedback(request: Request, principal: Principal = may_ingest) -> Accepted:
         """One JSON object, a list of them, or NDJSON. All records are taken, or none."""
         take = partial(_take, context, decode_feedback, kafka.feedback_topic)
         return await _receive(context, request, principal, take)
@@ -117,13 +112,9 @@ def _take(
         raise ProblemError(
             HTTPStatus.UNPROCESSABLE_ENTITY, f"nothing was taken: {shown}", errors=errors[:100]
         )
-    rows = [
-        {"topic": topic, "key": _key(r), "value": _encode(r), "created_at_s": now_s}
-        for r in accepted
-    ]
     with context.engine.begin() as connection:
-        connection.execute(insert(outbox), rows)
-    return len(rows)
+        outbox.add(connection, topic, [(_key(r), _encode(r)) for r in accepted], now_s=now_s)
+    return len(accepted)
 
 
 def _assistant(record: Record) -> str:

@@ -10,6 +10,7 @@ from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel, Field
+from sqlalchemy.exc import OperationalError
 from starlette.exceptions import HTTPException
 
 from evidence import BadInputError, UnreachableError
@@ -93,6 +94,23 @@ def install(app: FastAPI) -> None:
     app.add_exception_handler(UnreachableError, _on_unreachable)
     app.add_exception_handler(RequestValidationError, _on_validation)
     app.add_exception_handler(HTTPException, _on_http)
+    app.add_exception_handler(OperationalError, _on_database)
+
+
+def publish(app: FastAPI) -> None:
+    """Add the schema of problem documents to the published OpenAPI."""
+    made = app.openapi
+
+    def openapi() -> dict[str, Any]:
+        document = made()
+        schemas = document.setdefault("components", {}).setdefault("schemas", {})
+        for model in (FieldError, Problem):
+            schema = model.model_json_schema(ref_template="#/components/schemas/{model}")
+            schema.pop("$defs", None)
+            schemas[model.__name__] = schema
+        return document
+
+    app.openapi = openapi  # type: ignore[method-assign]
 
 
 async def _on_problem(_request: Request, error: Exception) -> JSONResponse:
@@ -110,6 +128,12 @@ async def _on_bad_input(_request: Request, error: Exception) -> JSONResponse:
 async def _on_unreachable(_request: Request, error: Exception) -> JSONResponse:
     problem = ProblemError(HTTPStatus.SERVICE_UNAVAILABLE, str(error), headers={"Retry-After": "5"})
     return problem_response(problem)
+
+
+async def _on_database(request: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, OperationalError)  # noqa: S101
+    reason = str(error.orig).strip().partition("\n")[0]
+    return await _on_unreachable(request, UnreachableError("database", reason))
 
 
 async def _on_validation(_request: Request, error: Exception) -> JSONResponse:

@@ -8,8 +8,8 @@ import msgspec
 from sqlalchemy import Connection, insert, select, update
 
 from evidence import Alarm, AlarmState, BadInputError
-from monitor.store import audit
-from monitor.store.schema import alarm_events, alarms, outbox
+from monitor.store import audit, outbox
+from monitor.store.schema import alarm_events, alarms
 
 TRANSITIONS: dict[AlarmState, frozenset[AlarmState]] = {
     AlarmState.OPEN: frozenset({AlarmState.ACKNOWLEDGED, AlarmState.CONFIRMED, AlarmState.REFUTED}),
@@ -128,11 +128,7 @@ def transition(
         connection, by=by, action=f"alarm.{to_state}", subject=alarm_id, details=details, at_s=at_s
     )
     if topic is not None:
-        connection.execute(
-            insert(outbox).values(
-                topic=topic, key=before.scope.encode(), value=record, created_at_s=at_s
-            )
-        )
+        outbox.add(connection, topic, [(before.scope.encode(), record)], now_s=at_s)
     return after
 
 

@@ -1,0 +1,28 @@
+"""The HTTP API as one application, made from its parts."""
+
+from __future__ import annotations
+
+from importlib.metadata import version
+
+from fastapi import FastAPI
+
+from monitor.api import health, ingest, problems, reads, review
+from monitor.api.context import Context
+
+
+def create_app(context: Context) -> FastAPI:
+    """The application: ingest, reads, review, health and metrics; OpenAPI at `/openapi.json`."""
+    app = FastAPI(
+        title="Candor",
+        version=version("candor-monitor"),
+        summary="Honesty of LLM assistants, measured beside production.",
+        description="Errors are RFC 9457 problem documents. Raters appear as pseudonyms alone.",
+        # The interactive pages load scripts from another host, which the console's policy forbids.
+        docs_url=None,
+        redoc_url=None,
+    )
+    problems.install(app)
+    for module in (ingest, reads, review, health):
+        app.include_router(module.router(context))
+    problems.publish(app)
+    return app

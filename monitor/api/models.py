@@ -1,0 +1,233 @@
+"""What the API answers, as OpenAPI publishes it. Times are RFC 3339, UTC; raters are pseudonyms."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+from pydantic import BaseModel, Field
+
+from evidence import AlarmState, VerdictKind
+
+
+def at(seconds: float | None) -> datetime | None:
+    """Seconds since the epoch as a UTC time; None stays None."""
+    return None if seconds is None else datetime.fromtimestamp(seconds, UTC)
+
+
+def at_known(seconds: float) -> datetime:
+    """Seconds since the epoch as a UTC time."""
+    return datetime.fromtimestamp(seconds, UTC)
+
+
+class VerdictOut(BaseModel):
+    """One verdict, without the text that it is about."""
+
+    key: str
+    assistant: str
+    response_id: str
+    segment: str
+    stakes: str
+    model: str
+    purpose: str
+    repeat: int
+    kind: VerdictKind
+    p_lie: float | None = Field(description="Calibrated probability; null when not measured.")
+    p_evasion: float | None
+    sampled_by: str
+    inclusion_probability: float
+    evaluator_version: str
+    created_at: datetime
+    scored_at: datetime
+    error: str | None
+    measurements: list[dict[str, Any]] = Field(description="What each probe found.")
+
+
+class VerdictPage(BaseModel):
+    """Verdicts, newest first. `next` continues after them; null at the end."""
+
+    verdicts: list[VerdictOut]
+    next: str | None
+
+
+class AlarmEventOut(BaseModel):
+    """One step in an alarm's life."""
+
+    from_state: str | None
+    to_state: str
+    by: str
+    reason: str
+    at: datetime
+
+
+class AlarmOut(BaseModel):
+    """A latched finding with its evidence; logarithms are natural."""
+
+    alarm_id: str
+    subject: str
+    scope: str
+    metric: str
+    claim: str
+    state: AlarmState
+    opened_at: datetime
+    n: int
+    log_evidence: float
+    log_threshold: float
+    reference: float | None
+    details: dict[str, Any]
+
+
+class AlarmDetail(AlarmOut):
+    """An alarm with its history."""
+
+    events: list[AlarmEventOut]
+
+
+class AlarmList(BaseModel):
+    """Alarms, newest first."""
+
+    alarms: list[AlarmOut]
+
+
+class Step(BaseModel):
+    """Who moves an alarm, and why."""
+
+    reason: str = Field(min_length=1, max_length=2000)
+    by: str | None = Field(
+        default=None,
+        min_length=1,
+        max_length=100,
+        description="The person; required while the API runs without keys.",
+    )
+
+
+class EstimateOut(BaseModel):
+    """A share with its interval; nulls where nothing can be said."""
+
+    estimate: float | None
+    lower: float | None
+    upper: float | None
+
+
+class CohortOut(BaseModel):
+    """The newest cohort estimate of one assistant."""
+
+    assistant: str
+    biased_raters: EstimateOut
+    biased_weight: EstimateOut = Field(description="Share of the training signal they carry.")
+    n_raters: int
+    n_events: int
+    suspects: int
+    unidentified: int
+    cutoff: datetime
+
+
+class RaterOut(BaseModel):
+    """What the feedback of one rater says about them; the rater is a pseudonym."""
+
+    rater: str
+    p_biased: float | None
+    status: str
+    n_events: int
+
+
+class CohortList(BaseModel):
+    """Cohort estimates, and raters when one assistant was asked for."""
+
+    cohorts: list[CohortOut]
+    raters: list[RaterOut]
+
+
+class DecisionOut(BaseModel):
+    """One gate decision with its signed envelope (DSSE)."""
+
+    decision_id: str
+    assistant: str
+    answer: str
+    subject_digest: str | None
+    created_at: datetime
+    expires_at: datetime
+    revoked_at: datetime | None
+    overridden_by: str | None
+    envelope: dict[str, Any]
+
+
+class DecisionList(BaseModel):
+    """Gate decisions, newest first."""
+
+    decisions: list[DecisionOut]
+
+
+class RunOut(BaseModel):
+    """One confirm run."""
+
+    run_id: str
+    assistant: str
+    alarm_id: str | None
+    state: str
+    requested_at: datetime
+    started_at: datetime | None
+    finished_at: datetime | None
+    error: str | None
+
+
+class GateOut(BaseModel):
+    """What stands before the next retrain of one assistant.
+
+    `holds` lists what would make the gate answer `hold` now, from alarms and workers alone; rows and
+    confirm runs decide the rest.
+    """
+
+    assistant: str
+    holds: list[str]
+    last_answer: str | None
+    last_decided_at: datetime | None
+    confirm_runs: list[RunOut]
+
+
+class LabelIn(BaseModel):
+    """A person's judgement of one response."""
+
+    assistant: str = Field(min_length=1, max_length=200)
+    response_id: str = Field(min_length=1, max_length=200)
+    kind: VerdictKind
+    labeller: str | None = Field(default=None, min_length=1, max_length=100)
+    inclusion_probability: float | None = Field(
+        default=None,
+        gt=0,
+        le=1,
+        description="Probability with which a random audit chose it; null if it was not random.",
+    )
+
+
+class LabelOut(BaseModel):
+    """One stored label."""
+
+    assistant: str
+    response_id: str
+    labeller: str
+    kind: VerdictKind
+    inclusion_probability: float | None
+    at: datetime
+
+
+class LabelList(BaseModel):
+    """Labels, newest first, and how many responses of each assistant have a random one."""
+
+    labels: list[LabelOut]
+    random: dict[str, int]
+
+
+class Check(BaseModel):
+    """One part that was looked at."""
+
+    name: str
+    ok: bool
+    detail: str
+
+
+class Readiness(BaseModel):
+    """Whether this process can do its work."""
+
+    ready: bool
+    checks: list[Check]

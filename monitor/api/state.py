@@ -1,0 +1,165 @@
+"""Reading the state of the service from the store: one snapshot, bounded queries."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any, cast
+
+import msgspec
+from sqlalchemy import Connection, Engine, RowMapping
+from sqlalchemy.exc import OperationalError
+
+from evidence import Alarm, AlarmState, AlarmSubject, Stakes, Stratum, UnreachableError
+from monitor.api.honesty import strata_of
+from monitor.cohorts.results import RaterStatus, Share
+from monitor.detect import decode_state, status
+from monitor.store import reading
+from monitor.store import status as queries
+from monitor.store.alarms import list_alarms
+from monitor.telemetry import (
+    CohortState,
+    ConfirmRecord,
+    DetectorReading,
+    Estimate,
+    GateRecord,
+    State,
+    WorkersState,
+)
+from monitor.telemetry.options import TelemetryOptions
+
+_ALARMS_SHOWN = 1000
+_NOT_CLOSED = tuple(state for state in AlarmState if state is not AlarmState.CLOSED)
+
+
+class _StoredEstimate(msgspec.Struct, frozen=True):
+    """What is shown of a stored cohort estimate."""
+
+    biased_fraction: Share
+    biased_weight: Share
+
+
+class StateReader:
+    """Reads the whole state at once. A call raises UnreachableError when the database does not answer.
+
+    Parameters
+    ----------
+    clock
+        Seconds since the epoch.
+    """
+
+    def __init__(
+        self, engine: Engine, options: TelemetryOptions, *, clock: Callable[[], float]
+    ) -> None:
+        self._engine = engine
+        self._options = options
+        self._clock = clock
+
+    def __call__(self) -> State:
+        now_s = self._clock()
+        try:
+            with reading(self._engine) as connection:
+                return _read(connection, self._options, now_s)
+        except OperationalError as error:
+            reason = str(error.orig).strip().partition("\n")[0]
+            raise UnreachableError("database", reason) from error
+
+
+def assistant_of(alarm: Alarm) -> str | None:
+    """The assistant that an alarm is about; None for an evaluator, which serves them all."""
+    if alarm.subject is AlarmSubject.EVALUATOR:
+        return None
+    return alarm.scope.partition("/")[0]
+
+
+def stratum_of(key: str) -> Stratum:
+    """The stratum with this key; no part of it holds a slash."""
+    assistant, segment, stakes = key.split("/")
+    return Stratum(assistant, segment, Stakes(stakes))
+
+
+def _read(connection: Connection, options: TelemetryOptions, now_s: float) -> State:
+    random_labels = queries.random_label_counts(connection)
+    counts = queries.kind_counts(connection, since_s=now_s - options.window_s)
+    return State(
+        read_at_s=now_s,
+        window_s=options.window_s,
+        strata=strata_of(counts, random_labels),
+        detectors=tuple(_readings(queries.detector_states(connection))),
+        alarms=tuple(list_alarms(connection, states=_NOT_CLOSED, limit=_ALARMS_SHOWN)),
+        cohorts=_cohorts(connection),
+        gate=tuple(
+            _record(row, GateRecord) for row in queries.list_decisions(connection, limit=20)
+        ),
+        gate_counts=queries.decision_counts(connection),
+        confirm=tuple(
+            _record(row, ConfirmRecord) for row in queries.list_runs(connection, limit=20)
+        ),
+        confirm_counts=queries.run_counts(connection),
+        random_labels=random_labels,
+        workers=_workers(queries.heartbeats(connection), options.worker_silent_s, now_s),
+        last_response_s=queries.last_response_s(connection),
+        last_verdict_s=queries.last_verdict_s(connection),
+        outbox_pending=queries.outbox_pending(connection),
+        feedback_parked=queries.feedback_parked(connection),
+    )
+
+
+def _readings(stored: Iterable[tuple[str, str]]) -> Iterable[DetectorReading]:
+    for key, text in stored:
+        for metric, found in status(decode_state(text)).items():
+            if "log_threshold" not in found:
+                continue  # waiting, learning or blind: there is no evidence to show
+            evidence = found["log_evidence"]
+            yield DetectorReading(
+                stratum=stratum_of(key),
+                metric=metric,
+                # Before the first score the evidence is nothing, whose logarithm has no number.
+                log_evidence=0.0 if evidence is None else cast("float", evidence),
+                log_threshold=cast("float", found["log_threshold"]),
+                reference=cast("float | None", found["reference"]),
+                n=cast("int", found["n"]),
+            )
+
+
+def _cohorts(connection: Connection) -> tuple[CohortState, ...]:
+    raters = queries.rater_counts(connection)
+    states = []
+    for row in queries.newest_estimates(connection):
+        record = msgspec.json.decode(row["record"], type=_StoredEstimate)
+        assistant = row["assistant"]
+        states.append(
+            CohortState(
+                assistant=assistant,
+                biased=_estimate(record.biased_fraction),
+                biased_weight=_estimate(record.biased_weight),
+                n_raters=row["n_raters"],
+                n_events=row["n_events"],
+                cutoff_s=row["cutoff_s"],
+                suspects=raters.get((assistant, RaterStatus.SUSPECT.value), 0),
+                unidentified=raters.get((assistant, RaterStatus.UNIDENTIFIED.value), 0),
+            )
+        )
+    return tuple(states)
+
+
+def _estimate(share: Share) -> Estimate:
+    return Estimate(share.estimate, share.lower, share.upper)
+
+
+def _workers(
+    heartbeats: Iterable[queries.Heartbeat], silent_after_s: float, now_s: float
+) -> WorkersState:
+    alive = paused = silent = expected = actual = 0
+    for beat in heartbeats:
+        expected += beat.expected
+        actual += beat.actual
+        if now_s - beat.seen_at_s > silent_after_s:
+            silent += 1
+        else:
+            alive += 1
+            paused += beat.paused
+    return WorkersState(alive=alive, paused=paused, silent=silent, expected=expected, actual=actual)
+
+
+def _record(row: RowMapping, kind: type[Any]) -> Any:
+    return msgspec.convert({name: row[name] for name in kind.__struct_fields__}, kind)

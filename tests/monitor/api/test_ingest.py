@@ -1,0 +1,159 @@
+"""Records over HTTP: durable before 202, all or none, and refused with the field that is wrong."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from sqlalchemy import select
+
+from evidence import Feedback, Response, pseudonym
+from monitor.ingest.decode import decode_feedback, decode_response
+from monitor.ingest.options import IngestOptions
+from monitor.store import reading
+from monitor.store.schema import outbox
+from tests.monitor.api.conftest import KEY, NOW_S, MakeService, Service
+
+Record = dict[str, Any]
+
+
+def queued(service: Service) -> list[Any]:
+    with reading(service.engine) as connection:
+        return list(connection.execute(select(outbox).order_by(outbox.c.id)))
+
+
+def test_a_response_is_in_the_store_when_202_is_answered(
+    service: Service, response_record: Record
+) -> None:
+    answer = service.client.post("/v1/responses", json=response_record)
+    assert (answer.status_code, answer.json()) == (202, {"accepted": 1})
+    (row,) = queued(service)
+    assert (row.topic, row.key, row.published_cluster_id) == ("assistant.responses", b"c1", None)
+    decoded = decode_response(row.value, options=IngestOptions(), key=KEY, now_s=NOW_S)
+    assert isinstance(decoded, Response)
+    assert (decoded.response_id, decoded.messages[-1].content) == ("r1", "Yes.")
+    assert decoded.rater == pseudonym("alice@example.org", KEY)
+
+
+def test_the_user_id_never_reaches_the_store(
+    service: Service, response_record: Record, feedback_record: Record
+) -> None:
+    response_record["metadata"] = {"user_id": "alice@example.org", "trace": "t-9"}
+    service.client.post("/v1/responses", json=response_record)
+    service.client.post("/v1/feedback", json=feedback_record)
+    rows = queued(service)
+    assert len(rows) == 2
+    assert all(b"alice" not in row.value for row in rows)
+    assert b"t-9" in rows[0].value
+
+
+def test_feedback_follows_its_response(service: Service, feedback_record: Record) -> None:
+    assert service.client.post("/v1/feedback", json=feedback_record).status_code == 202
+    (row,) = queued(service)
+    decoded = decode_feedback(row.value, options=IngestOptions(), key=KEY, now_s=NOW_S)
+    assert isinstance(decoded, Feedback)
+    assert (row.topic, row.key, decoded.value) == ("assistant.feedback", b"r1", 1.0)
+
+
+@pytest.mark.parametrize("form", ["list", "ndjson"])
+def test_batches(service: Service, response_record: Record, form: str) -> None:
+    batch = [{**response_record, "response_id": f"r{i}"} for i in range(3)]
+    if form == "list":
+        answer = service.client.post("/v1/responses", json=batch)
+    else:
+        body = "\n".join(json.dumps(record) for record in batch) + "\n\n"
+        headers = {"content-type": "application/x-ndjson"}
+        answer = service.client.post("/v1/responses", content=body, headers=headers)
+    assert answer.json() == {"accepted": 3}
+    assert len(queued(service)) == 3
+
+
+def test_one_bad_record_and_nothing_is_taken(service: Service, response_record: Record) -> None:
+    bad = {**response_record, "response_id": 7}
+    answer = service.client.post("/v1/responses", json=[response_record, bad])
+    assert answer.status_code == 422
+    assert answer.headers["content-type"] == "application/problem+json"
+    assert answer.json()["errors"] == [
+        {
+            "field": "[1].response_id",
+            "message": "wrong_type: Expected `str`, got `int` - at `$.response_id`",
+        }
+    ]
+    assert queued(service) == []
+
+
+@pytest.mark.parametrize(
+    ("change", "field"),
+    [
+        ({"messages": []}, "messages"),
+        ({"messages": [{"role": "user", "content": "hello?"}]}, "body"),
+        ({"created_at": "2099-01-01T00:00:00Z"}, "created_at"),
+        ({"created_at": "yesterday"}, "created_at"),
+        ({"stakes": "extreme"}, "stakes"),
+        ({"assistant": "a/b"}, "assistant"),
+        ({"model": None}, "model"),
+        ({"response_id": "x" * 201}, "response_id"),
+        ({"user_id": None}, "user_id"),
+    ],
+)
+def test_names_the_wrong_field(
+    service: Service, response_record: Record, change: Record, field: str
+) -> None:
+    answer = service.client.post("/v1/responses", json={**response_record, **change})
+    assert answer.status_code == 422
+    assert answer.json()["errors"][0]["field"] == field
+    assert queued(service) == []
+
+
+@pytest.mark.parametrize(
+    ("body", "content_type", "status"),
+    [
+        (b"{", "application/json", 422),
+        (b"[1,", "application/json", 400),
+        (b"[]", "application/json", 400),
+        (b"", "application/json", 400),
+        (b"[" * 200_000, "application/json", 400),
+        (b"{}", "text/plain", 415),
+        (b"{}", "", 415),
+        (b"\xff\xfe", "application/x-ndjson", 422),
+        (b"null", "application/json", 422),
+        (b"[null, 3]", "application/json", 422),
+    ],
+)
+def test_broken_bodies_are_problems(
+    service: Service, body: bytes, content_type: str, status: int
+) -> None:
+    headers = {"content-type": content_type} if content_type else {}
+    answer = service.client.post("/v1/responses", content=body, headers=headers)
+    assert answer.status_code == status
+    assert answer.headers["content-type"] == "application/problem+json"
+    assert answer.json()["status"] == status
+
+
+def test_too_large_is_413(make_service: MakeService, response_record: Record) -> None:
+    service = make_service(max_body_bytes=1000, max_batch_records=3)
+    large = {**response_record, "extra": "x" * 1000}
+    assert service.client.post("/v1/responses", json=large).status_code == 413
+
+    def stream() -> Any:
+        yield json.dumps(large).encode()  # no content-length: noticed while reading
+
+    headers = {"content-type": "application/json"}
+    assert (
+        service.client.post("/v1/responses", content=stream(), headers=headers).status_code == 413
+    )
+    four = b"{}\n{}\n{}\n{}"
+    answer = service.client.post(
+        "/v1/responses", content=four, headers={"content-type": "application/x-ndjson"}
+    )
+    assert answer.status_code == 413
+    assert queued(service) == []
+
+
+def test_a_lone_surrogate_is_repaired(service: Service, response_record: Record) -> None:
+    text = json.dumps(response_record).replace("Yes.", "Yes \\ud83d.")
+    headers = {"content-type": "application/json"}
+    answer = service.client.post("/v1/responses", content=text, headers=headers)
+    assert answer.status_code == 202
+    assert "Yes \ufffd." in queued(service)[0].value.decode()
