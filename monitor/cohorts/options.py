@@ -18,3 +18,15 @@ class CohortOptions(Options):
     """Effective responses of each kind below which a rater is `unidentified`."""
     refresh_s: float = Field(default=60.0, gt=0)
     """Time between refreshes of the estimate."""
+    confidence: float = Field(default=0.95, gt=0.5, lt=1)
+    """Level of every interval."""
+    false_alarm: float = Field(default=0.05, gt=0, lt=1)
+    """Probability that a population alarm is ever raised while the share stays within `limit`."""
+    max_fit_raters: int = Field(default=20_000, gt=0)
+    """Raters on whom the population is fitted; a fixed subsample by hash above this, then all are classified."""
+    min_group: int = Field(default=5, gt=1)
+    """Raters below which a set is not called a coordinated group."""
+    burst_s: float = Field(default=3600.0, gt=0)
+    """Length of the time window within which acting on one response counts as acting together."""
+    group_error: float = Field(default=0.01, gt=0, lt=1)
+    """Probability of naming any coordinated group where raters act independently."""

@@ -1,0 +1,139 @@
+"""Posteriors of all raters under a fitted population, in chunks of bounded memory."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.sparse import csr_matrix
+
+from monitor.cohorts.mixture import BENIGN, BIASED, INDIFFERENT, Population, Profile
+from monitor.cohorts.plane import (
+    DIAGONAL,
+    THETA,
+    UP_ON_HONEST,
+    UP_ON_LIES,
+    Float,
+    cell_likelihoods,
+)
+
+_CHUNK = 20_000
+_MAX_POINTS = 9
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Classified:
+    """Per rater, shape (raters,), and per point of the thinned profile, shape (points,).
+
+    Parameters
+    ----------
+    share_mean, share_variance
+        Of the share of raters who are biased, given each point.
+    weight_mean, weight_variance
+        Of the biased raters' share of training weight, given each point.
+    """
+
+    p_biased: Float
+    p_indifferent: Float
+    up_on_honest: Float
+    up_on_lies: Float
+    point_weight: Float
+    share_mean: Float
+    share_variance: Float
+    weight_mean: Float
+    weight_variance: Float
+
+
+def classify(
+    counts: csr_matrix, bins: NDArray[np.int64], profile: Profile, liked: Float, *, margin: float
+) -> Classified:
+    """Class probabilities averaged over the profile, posterior mean rates, and shares by point.
+
+    Parameters
+    ----------
+    counts
+        As `plane.count` gives them, one row a rater.
+    liked
+        Training weight of each rater's liked turns, shape (raters,).
+    """
+    points, weight = _thin(profile)
+    n = counts.shape[0]
+    columns = np.stack([p.cell_weights(margin) for p in points]).astype(np.float32)
+    diagonals = np.stack([p.diagonal for p in points]).astype(np.float32)
+    out = np.empty((n, 4))
+    share, weighted = np.zeros((len(points), 2)), np.zeros((len(points), 2))
+    middle = int(np.argmax(weight))
+    for start in range(0, n, _CHUNK):
+        rows = slice(start, min(start + _CHUNK, n))
+        scaled, _ = cell_likelihoods(counts[rows])
+        posterior = np.stack(
+            [
+                _posterior(scaled, columns[g], diagonals[g], points[g].shares[bins[rows]])
+                for g in range(len(points))
+            ]
+        )
+        biased = posterior[:, :, BIASED]
+        spread = biased * (1 - biased)
+        share += np.column_stack((biased.sum(axis=1), spread.sum(axis=1)))
+        own = liked[rows]
+        weighted += np.column_stack((biased @ own, spread @ own**2))
+        mean = np.tensordot(weight, posterior, axes=1)
+        out[rows, 0], out[rows, 1] = mean[:, BIASED], mean[:, INDIFFERENT]
+        out[rows, 2:] = _mean_rates(scaled, columns[middle], diagonals[middle], mean)
+    total = max(float(liked.sum()), 1e-12)
+    return Classified(
+        p_biased=out[:, 0],
+        p_indifferent=out[:, 1],
+        up_on_honest=out[:, 2],
+        up_on_lies=out[:, 3],
+        point_weight=weight,
+        share_mean=share[:, 0] / max(n, 1),
+        share_variance=share[:, 1] / max(n, 1) ** 2,
+        weight_mean=weighted[:, 0] / total,
+        weight_variance=weighted[:, 1] / total**2,
+    )
+
+
+def _thin(profile: Profile) -> tuple[list[Population], Float]:
+    """At most `_MAX_POINTS` points: neighbours of about equal weight, each by its heaviest member."""
+    cumulative = np.cumsum(profile.weight) - profile.weight / 2
+    block = np.minimum((cumulative * _MAX_POINTS).astype(int), _MAX_POINTS - 1)
+    points, weights = [], []
+    for index in np.unique(block):
+        members = np.flatnonzero(block == index)
+        heaviest = members[np.argmax(profile.weight[members])]
+        points.append(profile.populations[heaviest])
+        weights.append(profile.weight[members].sum())
+    return points, np.array(weights)
+
+
+def _posterior(
+    scaled: NDArray[np.float32],
+    columns: NDArray[np.float32],
+    diagonal: NDArray[np.float32],
+    shares: Float,
+) -> Float:
+    likelihood = np.column_stack((scaled @ columns, scaled[:, DIAGONAL] @ diagonal))
+    joint = shares * likelihood
+    return joint / np.maximum(joint.sum(axis=1, keepdims=True), 1e-300)
+
+
+def _mean_rates(
+    scaled: NDArray[np.float32],
+    columns: NDArray[np.float32],
+    diagonal: NDArray[np.float32],
+    posterior: Float,
+) -> Float:
+    """Posterior means of (up on honest, up on lies), shape (raters, 2)."""
+    rates = np.stack((UP_ON_HONEST, UP_ON_LIES), axis=1).astype(np.float32)
+    out = np.zeros((len(scaled), 2))
+    for k in (BENIGN, BIASED):
+        mass = scaled @ columns[:, [k]]
+        mean = (scaled @ (columns[:, [k]] * rates)) / np.maximum(mass, 1e-30)
+        out += posterior[:, [k]] * mean
+    on_diagonal = scaled[:, DIAGONAL]
+    mean = (on_diagonal @ (diagonal * THETA.astype(np.float32))) / np.maximum(
+        on_diagonal @ diagonal, 1e-30
+    )
+    return out + posterior[:, [INDIFFERENT]] * mean[:, None]

@@ -1,0 +1,111 @@
+"""The plane of raters' two up-rates, on honest answers and on lies, as a grid of cells."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.sparse import csr_matrix
+from scipy.special import betainc
+
+from monitor.cohorts.events import EventTable
+
+Float = NDArray[np.float64]
+
+# Finer towards 0 and 1, where one event more or less says most.
+THETA: Float = np.array(
+    [
+        0.01,
+        0.03,
+        0.06,
+        0.1,
+        0.16,
+        0.23,
+        0.31,
+        0.4,
+        0.5,
+        0.6,
+        0.69,
+        0.77,
+        0.84,
+        0.9,
+        0.94,
+        0.97,
+        0.99,
+    ]
+)
+_EDGES: Float = np.concatenate(([0.0], (THETA[1:] + THETA[:-1]) / 2, [1.0]))
+SIDE = len(THETA)
+CELLS = SIDE * SIDE
+UP_ON_HONEST: Float = np.repeat(THETA, SIDE)
+UP_ON_LIES: Float = np.tile(THETA, SIDE)
+DIAGONAL: NDArray[np.int64] = np.arange(SIDE) * (SIDE + 1)
+
+# Judges are never certain: p_lie is read within these bounds, on a logit grid.
+_LOGIT_LIMIT = 4.6
+_LEVELS = 33
+LEVELS: Float = 1 / (1 + np.exp(-np.linspace(-_LOGIT_LIMIT, _LOGIT_LIMIT, _LEVELS)))
+
+
+def logit(p: Float) -> Float:
+    """Log-odds, clipped to the certainty a judge is granted (p_lie within [.01, .99])."""
+    clipped = np.clip(p, LEVELS[0], LEVELS[-1])
+    return np.log(clipped) - np.log1p(-clipped)
+
+
+def level_of(p_lie: Float) -> NDArray[np.int32]:
+    """Index of the nearest of the `LEVELS`, shape as given."""
+    position = (logit(p_lie) + _LOGIT_LIMIT) / (2 * _LOGIT_LIMIT) * (_LEVELS - 1)
+    return np.rint(position).astype(np.int32)
+
+
+def count(
+    rater: NDArray[np.int32], level: NDArray[np.int32], up: Float, weight: Float, n_raters: int
+) -> csr_matrix:
+    """Ups and downs per rater and level, shape (n_raters, 2 x levels): what the likelihood needs.
+
+    A rating between the ends counts as a fraction of an up and of a down (a quasi-likelihood whose
+    variance is at least that of the rating).
+    """
+    has_up, has_down = up * weight > 0, (1 - up) * weight > 0
+    rows = np.concatenate((rater[has_up], rater[has_down]))
+    columns = np.concatenate((level[has_up], level[has_down] + _LEVELS))
+    values = np.concatenate(((up * weight)[has_up], ((1 - up) * weight)[has_down]))
+    return csr_matrix(
+        (values.astype(np.float32), (rows, columns)),
+        shape=(n_raters, 2 * _LEVELS),
+        dtype=np.float32,
+    )
+
+
+def log_rates(up_on_honest: Float, up_on_lies: Float) -> NDArray[np.float32]:
+    """Log-probability of an up and a down at each level, shape (2 x levels, points)."""
+    rate = (1 - LEVELS[:, None]) * up_on_honest + LEVELS[:, None] * up_on_lies
+    return np.concatenate((np.log(rate), np.log1p(-rate))).astype(np.float32)
+
+
+def cell_likelihoods(counts: csr_matrix) -> tuple[NDArray[np.float32], Float]:
+    """Likelihood of each rater's events in every cell, scaled by the row's maximum.
+
+    Returns
+    -------
+    scaled
+        float32, shape (raters, CELLS), the largest of each row is 1.
+    log_scale
+        Logarithm of that maximum, shape (raters,).
+    """
+    log_likelihood = np.asarray(counts @ log_rates(UP_ON_HONEST, UP_ON_LIES), dtype=np.float32)
+    log_scale = log_likelihood.max(axis=1)
+    log_likelihood -= log_scale[:, None]
+    np.exp(log_likelihood, out=log_likelihood)
+    return log_likelihood, log_scale.astype(np.float64)
+
+
+def beta_weights(mean: float, concentration: float) -> Float:
+    """Mass of Beta(mean x concentration, (1 - mean) x concentration) in each interval, shape (SIDE,)."""
+    a, b = mean * concentration, (1 - mean) * concentration
+    return np.maximum(np.diff(betainc(a, b, _EDGES)), 1e-12)
+
+
+def ups(events: EventTable) -> Float:
+    """Values in [-1, 1] as fractions of an up in [0, 1]."""
+    return (events.value + 1) / 2

@@ -1,0 +1,88 @@
+"""Intervals for realised shares, and anytime-valid evidence that a share exceeds a limit."""
+
+from __future__ import annotations
+
+import numpy as np
+from scipy.special import betainc, betaincinv, log_ndtr
+
+from monitor.cohorts.mixture import Profile
+from monitor.cohorts.plane import Float
+from monitor.cohorts.results import Share
+
+# Scale of the excess over the limit that evidence is spread over: a half-normal prior.
+_EXCESS_SD = 0.1
+_MIN_SD = 1e-4
+
+
+def posterior_share(
+    mean: Float, variance: Float, weight: Float, *, confidence: float, n: int
+) -> Share:
+    """Mean and central interval of a mixture of Betas given by their moments.
+
+    Parameters
+    ----------
+    mean, variance, weight
+        Shape (points,): the share given each point of the profile, and the points' weights.
+    """
+    if n == 0:
+        return Share(estimate=float("nan"), lower=0.0, upper=1.0, n=0)
+    m = np.clip(mean, 1e-6, 1 - 1e-6)
+    size = np.maximum(m * (1 - m) / np.maximum(variance, 1e-12) - 1, 1.0)
+    a, b = m * size, (1 - m) * size
+    tail = (1 - confidence) / 2
+    lower = _mixture_quantile(a, b, weight, tail)
+    upper = _mixture_quantile(a, b, weight, 1 - tail)
+    estimate = float(weight @ m)
+    return Share(estimate=estimate, lower=min(lower, estimate), upper=max(upper, estimate), n=n)
+
+
+def log_evidence_of_share(profile: Profile, limit: float) -> float:
+    """Log of the mixture likelihood ratio of shares above `limit` against the best one within it.
+
+    Every other parameter is refitted on both sides, so this is an e-process up to the profile's
+    asymptotics (a plug-in of Robbins' mixture; Howard et al. 2021, arXiv 1810.08240, section 3).
+    """
+    inside = profile.share <= limit
+    if not inside.any():
+        inside = profile.share == profile.share.min()
+    best_inside = _value_at(profile, limit, inside)
+    outside = np.linspace(limit, min(1.0, limit + 0.6), 241)[1:]
+    value = np.interp(outside, profile.share, profile.log_likelihood)
+    value = np.where(outside > profile.share.max(), -np.inf, value)
+    density = np.exp(-0.5 * ((outside - limit) / _EXCESS_SD) ** 2)
+    log_density = np.log(density / density.sum())
+    top = (value + log_density).max()
+    if not np.isfinite(top):
+        return float("-inf")
+    return float(top + np.log(np.exp(value + log_density - top).sum()) - best_inside)
+
+
+def log_evidence_of_excess(mean: float, sd: float, limit: float) -> float:
+    """Log of Robbins' one-sided normal mixture for an estimate `mean` with standard error `sd`.
+
+    The asymptotic confidence sequence of Waudby-Smith et al. (2024, arXiv 2103.06476), as a test.
+    """
+    s2, t2 = max(sd, _MIN_SD) ** 2, _EXCESS_SD**2
+    x = mean - limit
+    return float(
+        np.log(2)
+        + 0.5 * np.log(s2 / (s2 + t2))
+        + x * x * t2 / (2 * s2 * (s2 + t2))
+        + log_ndtr(x * np.sqrt(t2 / (s2 * (s2 + t2))))
+    )
+
+
+def _value_at(profile: Profile, limit: float, inside: np.ndarray) -> float:
+    at_limit = float(np.interp(limit, profile.share, profile.log_likelihood))
+    return max(at_limit, float(profile.log_likelihood[inside].max()))
+
+
+def _mixture_quantile(a: Float, b: Float, weight: Float, level: float) -> float:
+    lower, upper = 0.0, float(betaincinv(a, b, 1 - 1e-9).max())
+    for _ in range(60):
+        middle = (lower + upper) / 2
+        if weight @ betainc(a, b, middle) < level:
+            lower = middle
+        else:
+            upper = middle
+    return (lower + upper) / 2
