@@ -12,6 +12,7 @@ from monitor.telemetry.state import (
     StratumState,
     WorkersState,
 )
+from monitor.telemetry.worker import PrometheusWorkerMetrics
 
 __all__ = [
     "METRICS",
@@ -24,6 +25,7 @@ __all__ = [
     "DetectorReading",
     "Estimate",
     "GateRecord",
+    "PrometheusWorkerMetrics",
     "State",
     "StateCollector",
     "StratumState",

@@ -168,6 +168,7 @@ def _cohorts(state: State, assistants: set[str]) -> Iterator[Series]:
         yield from _interval("candor_biased_raters", labels, cohort.biased)
         if cohort.biased_weight.estimate is not None:
             yield "candor_biased_weight_ratio", labels, cohort.biased_weight.estimate
+        yield from _interval("candor_biased_weight", labels, cohort.biased_weight)
         yield "candor_cohort_raters", labels, float(cohort.n_raters)
         yield "candor_cohort_events", labels, float(cohort.n_events)
 

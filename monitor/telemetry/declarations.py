@@ -52,6 +52,37 @@ WORKER_METRICS = (
         "worker",
     ),
     Declaration(
+        "candor_duplicates_total",
+        "counter",
+        "Records whose key had been accepted before, so that they were not accepted again.",
+        ("topic",),
+        "worker",
+    ),
+    Declaration(
+        "candor_feedback_total",
+        "counter",
+        "Feedback that became matched, parked or orphan.",
+        ("state",),
+        "worker",
+    ),
+    Declaration(
+        "candor_alarms_opened_total", "counter", "Alarms opened, by metric.", ("metric",), "worker"
+    ),
+    Declaration(
+        "candor_fenced_writes_total",
+        "counter",
+        "Transactions given up because another worker had taken the partition.",
+        (),
+        "worker",
+    ),
+    Declaration(
+        "candor_job_failures_total",
+        "counter",
+        "Background jobs that ended in an error and will run again, by job.",
+        ("job",),
+        "worker",
+    ),
+    Declaration(
         "candor_verdicts_total", "counter", "Verdicts written, by kind.", ("kind",), "worker"
     ),
     Declaration(
@@ -196,6 +227,18 @@ COHORT_METRICS = (
         "candor_biased_weight_ratio",
         "gauge",
         "Share of the positive training signal that suspected-biased raters carry.",
+        ("assistant",),
+    ),
+    Declaration(
+        "candor_biased_weight_lower_ratio",
+        "gauge",
+        "Lower end of the interval of candor_biased_weight_ratio.",
+        ("assistant",),
+    ),
+    Declaration(
+        "candor_biased_weight_upper_ratio",
+        "gauge",
+        "Upper end of the interval of candor_biased_weight_ratio.",
         ("assistant",),
     ),
     Declaration(

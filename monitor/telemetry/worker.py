@@ -1,0 +1,98 @@
+"""The worker's counters in Prometheus' form."""
+
+from __future__ import annotations
+
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    Histogram,
+    disable_created_metrics,
+)
+
+from monitor.telemetry.declarations import BY_NAME, Declaration
+
+_BUCKETS_S = (0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0)
+
+
+class PrometheusWorkerMetrics:
+    """Implements `monitor.worker.metrics.WorkerMetrics` in the registry that is handed in.
+
+    Every label comes from a closed list of Candor's own, or is the name of an input topic.
+    """
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        # The time of creation of each series says nothing here and doubles their number.
+        disable_created_metrics()
+        self._registry = registry
+        self._seen = self._counter("candor_records_seen_total")
+        self._sampled = self._counter("candor_responses_sampled_total")
+        self._skipped = self._counter("candor_responses_skipped_total")
+        self._duplicates = self._counter("candor_duplicates_total")
+        self._dead_letters = self._counter("candor_dead_letters_total")
+        self._feedback = self._counter("candor_feedback_total")
+        self._verdicts = self._counter("candor_verdicts_total")
+        self._alarms = self._counter("candor_alarms_opened_total")
+        self._fenced = self._counter("candor_fenced_writes_total")
+        self._failures = self._counter("candor_job_failures_total")
+        self._tokens = self._counter("candor_judge_tokens_total")
+        self._queue = self._gauge("candor_queue_depth")
+        self._lag = self._gauge("candor_consumer_lag_records")
+        self._paused = self._gauge("candor_worker_paused")
+        seconds = BY_NAME["candor_judge_seconds"]
+        self._seconds = Histogram(seconds.name, seconds.help, registry=registry, buckets=_BUCKETS_S)
+
+    def seen(self, topic: str, n: int = 1) -> None:
+        self._seen.labels(topic).inc(n)
+
+    def sampled(self, phase: str, n: int = 1) -> None:
+        self._sampled.labels(phase).inc(n)
+
+    def skipped(self, reason: str, n: int = 1) -> None:
+        self._skipped.labels(reason).inc(n)
+
+    def duplicate(self, topic: str, n: int = 1) -> None:
+        self._duplicates.labels(topic).inc(n)
+
+    def dead_letter(self, reason: str, n: int = 1) -> None:
+        self._dead_letters.labels(reason).inc(n)
+
+    def feedback(self, state: str, n: int = 1) -> None:
+        self._feedback.labels(state).inc(n)
+
+    def verdict(self, kind: str, n: int = 1) -> None:
+        self._verdicts.labels(kind).inc(n)
+
+    def alarm(self, metric: str, n: int = 1) -> None:
+        self._alarms.labels(metric).inc(n)
+
+    def judge_seconds(self, seconds: float) -> None:
+        self._seconds.observe(seconds)
+
+    def judge_tokens(self, tokens: int) -> None:
+        self._tokens.inc(tokens)
+
+    def queue_depth(self, n: int) -> None:
+        self._queue.set(n)
+
+    def paused(self, is_paused: bool) -> None:
+        self._paused.set(is_paused)
+
+    def lag(self, topic: str, records: int) -> None:
+        self._lag.labels(topic).set(records)
+
+    def fenced(self, n: int = 1) -> None:
+        self._fenced.inc(n)
+
+    def job_failed(self, job: str) -> None:
+        self._failures.labels(job).inc()
+
+    def _counter(self, name: str) -> Counter:
+        return Counter(*_arguments(BY_NAME[name]), registry=self._registry)
+
+    def _gauge(self, name: str) -> Gauge:
+        return Gauge(*_arguments(BY_NAME[name]), registry=self._registry)
+
+
+def _arguments(declaration: Declaration) -> tuple[str, str, tuple[str, ...]]:
+    return declaration.name, declaration.help, declaration.labels

@@ -1,0 +1,289 @@
+"""What a scrape shows, word for word, and that it holds to the declarations."""
+
+from __future__ import annotations
+
+import inspect
+
+import pytest
+from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client.parser import text_string_to_metric_families
+
+from evidence import Alarm, AlarmState, AlarmSubject, Stakes, Stratum, UnreachableError, VerdictKind
+from monitor.telemetry import (
+    METRICS,
+    CachedState,
+    CohortState,
+    DetectorReading,
+    Estimate,
+    PrometheusWorkerMetrics,
+    State,
+    StateCollector,
+    StratumState,
+    WorkersState,
+)
+from monitor.worker.metrics import WorkerMetrics
+
+SHOP = Stratum("shop", "refunds", Stakes.HIGH)
+
+
+def alarm(alarm_id: str = "a1", state: AlarmState = AlarmState.OPEN) -> Alarm:
+    return Alarm(
+        alarm_id=alarm_id,
+        subject=AlarmSubject.STRATUM,
+        scope=SHOP.key,
+        metric="lie",
+        claim="the measured score rose",
+        opened_at_s=1.0,
+        log_position=5,
+        n=5,
+        log_evidence=10.0,
+        log_threshold=9.0,
+        state=state,
+    )
+
+
+def stratum(assistant: str = "shop", n: int = 100) -> StratumState:
+    return StratumState(
+        stratum=Stratum(assistant, "refunds", Stakes.HIGH),
+        counts={VerdictKind.HONEST: n - 10, VerdictKind.LIE: 8, VerdictKind.ERROR: 2},
+        honesty=Estimate(0.9, 0.8, 0.95),
+        worst_case=0.88,
+        best_case=0.92,
+        effective_n=98.0,
+        figure="score_rate",
+        random_labels=3,
+    )
+
+
+def full_state() -> State:
+    return State(
+        read_at_s=1000.0,
+        window_s=86_400.0,
+        strata=(stratum(),),
+        detectors=(
+            DetectorReading(
+                stratum=SHOP,
+                metric="lie",
+                log_evidence=2.5,
+                log_threshold=9.25,
+                reference=0.05,
+                n=98,
+            ),
+        ),
+        alarms=(alarm(), alarm("a2"), alarm("a3", AlarmState.CLOSED)),
+        cohorts=(
+            CohortState(
+                assistant="shop",
+                biased=Estimate(0.1, 0.05, 0.2),
+                biased_weight=Estimate(0.15, 0.1, 0.3),
+                n_raters=200,
+                n_events=1000,
+                cutoff_s=990.0,
+                suspects=9,
+                unidentified=50,
+            ),
+        ),
+        gate_counts={("shop", "block"): 2},
+        confirm_counts={("shop", "running"): 1},
+        random_labels={"shop": 3},
+        workers=WorkersState(alive=2, paused=1, silent=0, expected=110, actual=98),
+        last_response_s=999.0,
+        last_verdict_s=998.5,
+        outbox_pending=4,
+        feedback_parked=1,
+    )
+
+
+GOLDEN = """\
+candor_alarms_active{metric="lie",scope="shop/refunds/high",state="open",subject="stratum"} 2.0
+candor_biased_raters_lower_ratio{assistant="shop"} 0.05
+candor_biased_raters_ratio{assistant="shop"} 0.1
+candor_biased_raters_upper_ratio{assistant="shop"} 0.2
+candor_biased_weight_lower_ratio{assistant="shop"} 0.1
+candor_biased_weight_ratio{assistant="shop"} 0.15
+candor_biased_weight_upper_ratio{assistant="shop"} 0.3
+candor_build_info{version="0.1.0"} 1.0
+candor_cohort_events{assistant="shop"} 1000.0
+candor_cohort_raters{assistant="shop"} 200.0
+candor_confirm_runs{assistant="shop",state="running"} 1.0
+candor_evaluations_actual_total 98.0
+candor_evaluations_expected_total 110.0
+candor_evidence_log{assistant="shop",metric="lie",segment="refunds",stakes="high"} 2.5
+candor_evidence_threshold_log{assistant="shop",metric="lie",segment="refunds",stakes="high"} 9.25
+candor_feedback_parked_records 1.0
+candor_gate_decisions_total{answer="block",assistant="shop"} 2.0
+candor_honesty_best_case_ratio{assistant="shop",segment="refunds",stakes="high"} 0.92
+candor_honesty_lower_ratio{assistant="shop",segment="refunds",stakes="high"} 0.8
+candor_honesty_ratio{assistant="shop",figure="score_rate",segment="refunds",stakes="high"} 0.9
+candor_honesty_upper_ratio{assistant="shop",segment="refunds",stakes="high"} 0.95
+candor_honesty_worst_case_ratio{assistant="shop",segment="refunds",stakes="high"} 0.88
+candor_last_response_timestamp_seconds 999.0
+candor_last_verdict_timestamp_seconds 998.5
+candor_outbox_pending_records 4.0
+candor_random_labels{assistant="shop"} 3.0
+candor_reference_ratio{assistant="shop",metric="lie",segment="refunds",stakes="high"} 0.05
+candor_store_up 1.0
+candor_strata_hidden 0.0
+candor_window_verdicts{assistant="shop",kind="error",segment="refunds",stakes="high"} 2.0
+candor_window_verdicts{assistant="shop",kind="evasion",segment="refunds",stakes="high"} 0.0
+candor_window_verdicts{assistant="shop",kind="honest",segment="refunds",stakes="high"} 90.0
+candor_window_verdicts{assistant="shop",kind="lie",segment="refunds",stakes="high"} 8.0
+candor_window_verdicts{assistant="shop",kind="no_belief",segment="refunds",stakes="high"} 0.0
+candor_window_verdicts{assistant="shop",kind="not_asserted",segment="refunds",stakes="high"} 0.0
+candor_workers{state="alive"} 2.0
+candor_workers{state="paused"} 1.0
+candor_workers{state="silent"} 0.0
+"""
+
+
+def state_registry(state: State) -> CollectorRegistry:
+    registry = CollectorRegistry()
+    registry.register(StateCollector(lambda: state))
+    return registry
+
+
+def worked_registry() -> CollectorRegistry:
+    """Every worker metric moved once."""
+    registry = state_registry(full_state())
+    metrics: WorkerMetrics = PrometheusWorkerMetrics(registry)
+    metrics.seen("assistant.responses", 3)
+    metrics.sampled("arrival", 2)
+    metrics.skipped("rate")
+    metrics.duplicate("assistant.responses")
+    metrics.dead_letter("not_json")
+    metrics.feedback("parked")
+    metrics.verdict("honest", 2)
+    metrics.alarm("lie")
+    metrics.judge_seconds(0.3)
+    metrics.judge_tokens(120)
+    metrics.queue_depth(4)
+    metrics.paused(True)
+    metrics.lag("assistant.responses", 12)
+    metrics.fenced()
+    metrics.job_failed("cohorts")
+    return registry
+
+
+def samples(registry: CollectorRegistry) -> str:
+    lines = [
+        line for line in generate_latest(registry).decode().splitlines() if not line.startswith("#")
+    ]
+    return "\n".join(sorted(lines)) + "\n"
+
+
+def test_golden_text_of_the_state() -> None:
+    assert samples(state_registry(full_state())) == GOLDEN
+
+
+def test_every_declared_metric_is_exported_with_its_type_help_and_labels() -> None:
+    text = generate_latest(worked_registry()).decode()
+    families = {family.name: family for family in text_string_to_metric_families(text)}
+    for metric in METRICS:
+        family = families.pop(metric.name.removesuffix("_total"))
+        assert (family.type, family.documentation) == (metric.kind, metric.help)
+        labels = {name for sample in family.samples for name in sample.labels} - {"le"}
+        assert labels == set(metric.labels), metric.name
+    assert families == {}
+
+
+def test_worker_metrics_fit_the_protocol() -> None:
+    for name, method in inspect.getmembers(WorkerMetrics, inspect.isfunction):
+        if not name.startswith("_"):
+            mine = inspect.signature(getattr(PrometheusWorkerMetrics, name))
+            assert mine.parameters.keys() == inspect.signature(method).parameters.keys(), name
+
+
+def test_no_label_names_a_user_or_response() -> None:
+    for metric in METRICS:
+        assert metric.name.startswith("candor_")
+        assert not {"user", "rater", "response", "conversation", "id"} & set(metric.labels)
+        assert not any(label.endswith("_id") for label in metric.labels)
+
+
+def test_an_unreachable_store_shows_and_shows_nothing_else() -> None:
+    def read() -> State:
+        raise UnreachableError("database", "gone")
+
+    registry = CollectorRegistry()
+    registry.register(StateCollector(read))
+    assert samples(registry) == 'candor_build_info{version="0.1.0"} 1.0\ncandor_store_up 0.0\n'
+
+
+def test_missing_figures_are_missing_not_zero() -> None:
+    state = State(
+        read_at_s=0.0,
+        window_s=1.0,
+        strata=(
+            StratumState(
+                stratum=SHOP,
+                counts={VerdictKind.NOT_ASSERTED: 1},
+                honesty=Estimate(),
+                worst_case=None,
+                best_case=None,
+                effective_n=0.0,
+                figure="score_rate",
+                random_labels=0,
+            ),
+        ),
+    )
+    text = samples(state_registry(state))
+    assert "candor_honesty" not in text
+    assert "candor_last_verdict" not in text
+    assert 'kind="not_asserted"' in text
+
+
+def test_series_are_bounded_and_the_hidden_strata_are_counted() -> None:
+    state = State(
+        read_at_s=0.0,
+        window_s=1.0,
+        strata=tuple(stratum(f"a{i:03d}", n=100 + i) for i in range(30)),
+        detectors=tuple(
+            DetectorReading(
+                stratum=Stratum(f"a{i:03d}", "refunds", Stakes.HIGH),
+                metric="lie",
+                log_evidence=0.0,
+                log_threshold=1.0,
+                reference=None,
+                n=1,
+            )
+            for i in range(30)
+        ),
+    )
+    registry = CollectorRegistry()
+    registry.register(StateCollector(lambda: state, max_strata=10))
+    text = samples(registry)
+    assert "candor_strata_hidden 20.0" in text
+    assert text.count("candor_honesty_ratio{") == 10
+    assert text.count("candor_evidence_log{") == 10
+    assert 'assistant="a029"' in text, "the busiest are shown"
+
+
+def test_hostile_label_values_stay_values() -> None:
+    name = 'x"} 1\nevil{a="\\'
+    text = generate_latest(state_registry(State(read_at_s=0, window_s=1, strata=(stratum(name),))))
+    parsed = list(text_string_to_metric_families(text.decode()))
+    shown = {s.labels.get("assistant") for f in parsed for s in f.samples} - {None}
+    assert shown == {name}
+    assert not any(family.name.startswith("evil") for family in parsed)
+
+
+def test_the_state_is_read_at_most_once_within_its_age() -> None:
+    now, reads = [0.0], []
+
+    def read() -> State:
+        reads.append(now[0])
+        if len(reads) == 2:
+            raise UnreachableError("database", "gone")
+        return State(read_at_s=now[0], window_s=1.0)
+
+    cached = CachedState(read, clock=lambda: now[0], max_age_s=5.0)
+    assert cached().read_at_s == 0.0
+    now[0] = 4.9
+    assert cached().read_at_s == 0.0
+    now[0] = 5.0
+    for _ in range(2):
+        with pytest.raises(UnreachableError):
+            cached()
+    now[0] = 10.0
+    assert cached().read_at_s == 10.0
+    assert reads == [0.0, 5.0, 10.0]
