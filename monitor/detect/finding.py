@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 import msgspec
-from scipy.stats import t as student
 
 from evidence import Alarm, AlarmSubject, digest
 from evidence.change_point import locate
+from evidence.confidence import wilson
 from monitor.detect.records import LoggedVerdict, Tally
 from monitor.detect.stream import Stream
 
@@ -62,18 +61,13 @@ def finding(stream: Stream, entry: LoggedVerdict) -> Alarm:
 
 
 def mean_of(tally: Tally) -> dict[str, float | int]:
-    """`n`, `mean` and a 95 % Student interval (cut to [0, 1]; the whole range for one score)."""
-    mean = tally.total / tally.n
-    if tally.n < 2:
-        return {"n": tally.n, "mean": mean, "lower": 0.0, "upper": 1.0}
-    variance = max(0.0, (tally.squares - tally.n * mean * mean) / (tally.n - 1))
-    # A quarter of a count keeps the interval open where all scores agree.
-    half = float(student.isf(0.025, tally.n - 1)) * math.sqrt((variance + 0.25 / tally.n) / tally.n)
+    """`n`, `mean` and a 95 % interval: Wilson's, which is too wide for scores other than 0 and 1."""
+    interval = wilson(tally.total, tally.n)
     return {
         "n": tally.n,
-        "mean": mean,
-        "lower": max(0.0, mean - half),
-        "upper": min(1.0, mean + half),
+        "mean": tally.total / tally.n,
+        "lower": interval.lower,
+        "upper": interval.upper,
     }
 
 

@@ -55,11 +55,10 @@ class Reference(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Tally(msgspec.Struct, frozen=True, array_like=True):
-    """Count, sum and sum of squares of scores, with the first log position."""
+    """Count and sum of scores, with the first log position."""
 
     n: int
     total: float
-    squares: float
     first_position: int
 
 

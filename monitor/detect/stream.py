@@ -106,7 +106,5 @@ class Stream:
 
 def _add(tally: Tally | None, score: float, log_position: int) -> Tally:
     if tally is None:
-        return Tally(1, score, score * score, log_position)
-    return Tally(
-        tally.n + 1, tally.total + score, tally.squares + score * score, tally.first_position
-    )
+        return Tally(1, score, log_position)
+    return Tally(tally.n + 1, tally.total + score, tally.first_position)
