@@ -14,11 +14,13 @@ MAX_FILE_LINES = 400
 MAX_FUNCTION_LINES = 70
 TEXT = {".py", ".toml", ".yaml", ".yml", ".md", ".txt", ".in", ".cfg", ".sh", ".json", ".ini", ""}
 MACHINE_PATH = re.compile(r"(?<![\w.])/(work|root|home/\w+)/\w")
-REGISTRY_HOST = re.compile(r"https?://[^\s)\"']*(pypi|/simple|registry|files\.pythonhosted|maven2|deb\.debian)")
+REGISTRY_HOST = re.compile(
+    r"https?://[^\s)\"']*(pypi|/simple|registry|files\.pythonhosted|maven2|deb\.debian)"
+)
 
 
 def tracked() -> list[Path]:
-    listed = subprocess.run(  # noqa: S603
+    listed = subprocess.run(
         ["git", "ls-files", "-co", "--exclude-standard"],  # noqa: S607
         cwd=ROOT,
         capture_output=True,
