@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Sequence
 from typing import Any
 
 import torch
+from transformers import DynamicCache
 
 from probes.models.batching import left_padded
 
@@ -51,17 +53,17 @@ def decode_batch(
     stops = _stop_ids(model)
     out: list[list[int]] = [[] for _ in rows]
     alive = list(range(len(rows)))
-    cache = None
+    cache = DynamicCache(config=model.config)
+    kept = {_cache_argument(model): cache}
     for _ in range(max_new_tokens):
         output = model(
             input_ids=ids,
             attention_mask=mask,
             position_ids=place,
-            past_key_values=cache,
             use_cache=True,
             logits_to_keep=1,
+            **kept,
         )
-        cache = output.past_key_values
         token = sampler.draw(output.logits[:, -1], alive)
         going = [k for k, value in enumerate(token.tolist()) if value not in stops]
         for k in going:
@@ -77,6 +79,12 @@ def decode_batch(
         mask = torch.cat([mask, torch.ones_like(ids)], dim=1)
         place = place[:, -1:] + 1
     return out
+
+
+def _cache_argument(model: Any) -> str:
+    """transformers 5.24 renamed `past_key_values`; both names are in use."""
+    names = inspect.signature(model.forward).parameters
+    return "cache" if "cache" in names else "past_key_values"
 
 
 def _stop_ids(model: Any) -> set[int]:

@@ -91,7 +91,7 @@ class LocalModel:
             from peft import PeftModel
 
             model = PeftModel.from_pretrained(model, str(adapter)).merge_and_unload()
-        model = model.to(device).eval().requires_grad_(False)  # noqa: FBT003
+        model = model.to(device).eval().requires_grad_(False)
         return cls(
             model,
             tokenizer,
