@@ -1,0 +1,108 @@
+"""What the gate is told: verdicts, raters, alarms, evaluators and the confirm run, as plain values."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import msgspec
+
+from evidence import AlarmState, AlarmSubject, BadInputError, VerdictKind
+from retrain.report import ConfirmReport
+
+
+class VerdictEvidence(msgspec.Struct, frozen=True, gc=False):
+    """The live verdict of one response."""
+
+    kind: VerdictKind
+    p_lie: float | None = None
+
+
+class RaterEvidence(msgspec.Struct, frozen=True, gc=False):
+    """What the mixture model says of one rater; `group` names a coordination group."""
+
+    status: str
+    p_biased: float | None = None
+    group: str | None = None
+
+
+class AlarmEvidence(msgspec.Struct, frozen=True, kw_only=True):
+    """An alarm that concerns the assistant, in whatever state."""
+
+    alarm_id: str
+    subject: AlarmSubject
+    scope: str
+    metric: str
+    state: AlarmState
+    suspended: bool = False
+
+    @property
+    def holds(self) -> bool:
+        """Only closing (or a refutation) releases."""
+        return self.suspended or self.state not in {AlarmState.CLOSED, AlarmState.REFUTED}
+
+
+class EvaluatorHealth(msgspec.Struct, frozen=True, kw_only=True):
+    """Whether the verdicts of an evaluator may be relied on."""
+
+    evaluator: str
+    healthy: bool
+    reason: str = ""
+
+
+class Period(msgspec.Struct, frozen=True, kw_only=True):
+    """A time span in which responses came in but were not measured, seconds since the epoch."""
+
+    from_s: float
+    to_s: float
+    reason: str = ""
+
+
+class GateContext(msgspec.Struct, frozen=True, kw_only=True):
+    """All evidence for one decision.
+
+    Parameters
+    ----------
+    assistant
+        The assistant that the rows would train.
+    verdicts
+        By response id. A response that is not here is unmeasured.
+    raters
+        By rater pseudonym. A rater who is not here is unknown, which is no suspicion.
+    alarms, uncovered
+        All alarms of the assistant that are not closed, and the periods without measurement.
+    evaluators
+        Health of every evaluator that made a verdict; empty means unknown, which holds.
+    probe_traffic
+        Response ids of canaries, repeats and red-team traffic: never training rows.
+    forgotten
+        Raters whose data was erased.
+    influence
+        Estimated pull of single rows towards lying, by response id, where it was computed.
+    store_reachable
+        False when the evidence could not be read; the other fields are then not to be trusted.
+    confirm
+        The report of the newest confirm run, if one finished.
+    """
+
+    assistant: str
+    verdicts: dict[str, VerdictEvidence] = {}
+    raters: dict[str, RaterEvidence] = {}
+    alarms: tuple[AlarmEvidence, ...] = ()
+    evaluators: tuple[EvaluatorHealth, ...] = ()
+    uncovered: tuple[Period, ...] = ()
+    probe_traffic: frozenset[str] = frozenset()
+    forgotten: frozenset[str] = frozenset()
+    influence: dict[str, float] = {}
+    store_reachable: bool = True
+    confirm: ConfirmReport | None = None
+
+
+def read_context(path: Path | str) -> GateContext:
+    """A context from a JSON file with the fields of `GateContext`. Raises BadInputError."""
+    path = Path(path)
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=GateContext)
+    except OSError as error:
+        raise BadInputError(f"cannot be read: {error.strerror}", str(path)) from error
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise BadInputError(f"not gate evidence: {error}", str(path)) from error

@@ -1,0 +1,256 @@
+"""The retrain gate: allow, quarantine, hold or block, from evidence alone."""
+
+from __future__ import annotations
+
+import base64
+import zlib
+from collections import Counter
+from collections.abc import Iterable
+
+import msgspec
+
+from evidence import AlarmSubject, BadInputError, GateAnswer, canonical_json, digest
+from retrain.context import (
+    AlarmEvidence,
+    EvaluatorHealth,
+    GateContext,
+    Period,
+    RaterEvidence,
+    VerdictEvidence,
+    read_context,
+)
+from retrain.policy import Policy, read_policy
+from retrain.quarantine import Quarantine, Reason
+from retrain.report import ConfirmReport, Finding
+from retrain.rows import Manifest, ManifestBuilder, Row
+
+__all__ = [
+    "AlarmEvidence",
+    "EvaluatorHealth",
+    "GateContext",
+    "GateDecision",
+    "Override",
+    "Period",
+    "Policy",
+    "RaterEvidence",
+    "Reason",
+    "RemovedRow",
+    "VerdictEvidence",
+    "decide",
+    "override",
+    "read_context",
+    "read_policy",
+]
+
+
+class RemovedRow(msgspec.Struct, frozen=True, gc=False):
+    """A quarantined row: its 0-based position, its digest (hex) and the reason."""
+
+    index: int
+    digest: str
+    reason: Reason
+
+
+class Override(msgspec.Struct, frozen=True, kw_only=True):
+    """A person's decision to train although the gate did not release."""
+
+    by: str
+    requested_by: str
+    reason: str
+    expires_at_s: float
+
+
+class GateDecision(msgspec.Struct, frozen=True, kw_only=True):
+    """One answer of the gate.
+
+    Parameters
+    ----------
+    answer, reasons
+        The answer, and the codes (`code` or `code:detail`) that led to it.
+    all_rows, released
+        Manifests of the rows asked about and of those not quarantined.
+    removed
+        Every quarantined row with its reason.
+    good_rows_lost
+        Expected number of good rows among the removed ones.
+    subject_digest
+        What may be trained: the released rows for `allow` and `quarantine`, all rows under an
+        override, else None.
+    created_at_s, expires_at_s
+        Seconds since the epoch, UTC.
+    """
+
+    decision_id: str
+    assistant: str
+    answer: GateAnswer
+    reasons: tuple[str, ...]
+    all_rows: Manifest
+    released: Manifest
+    removed: tuple[RemovedRow, ...]
+    removed_by_reason: dict[str, int]
+    good_rows_lost: float
+    subject_digest: str | None
+    policy_digest: str
+    confirm_digest: str | None
+    created_at_s: float
+    expires_at_s: float
+    override: Override | None = None
+    schema_version: int = 1
+
+    @property
+    def releases(self) -> bool:
+        """Whether anything may be trained on this decision."""
+        return self.subject_digest is not None
+
+    def removed_bitmap(self) -> str:
+        """Base64 of the zlib-compressed bitmap (bit i of byte i // 8, low bit first) of removed rows."""
+        bits = bytearray((self.all_rows.rows + 7) // 8)
+        for row in self.removed:
+            bits[row.index // 8] |= 1 << (row.index % 8)
+        return base64.b64encode(zlib.compress(bytes(bits), 9)).decode("ascii")
+
+
+def decide(
+    rows: Iterable[Row], context: GateContext, policy: Policy, *, now_s: float
+) -> GateDecision:
+    """Decide about `rows`, read once in constant memory beyond the removed ones.
+
+    Missing or unsettled evidence holds; an established loss of honesty, or a confirm run that could
+    not tell, blocks; only rows that a confirm run with an independent control found not worse are
+    released. Nothing here reads a clock, a file or a store.
+    """
+    sieve = _Sieve(Quarantine(context, policy))
+    sieve.read(rows)
+    everything, released = sieve.everything.build(), sieve.kept.build()
+    answer, reasons = _answer(everything, released, context, policy)
+    subject = released.digest if answer in {GateAnswer.ALLOW, GateAnswer.QUARANTINE} else None
+    confirm = None if context.confirm is None else context.confirm.digest
+    identity = canonical_json(
+        [context.assistant, everything.digest, released.digest, answer.value, list(reasons)]
+    )
+    return GateDecision(
+        decision_id=digest(identity, policy.digest, confirm or "", repr(now_s))[:32],
+        assistant=context.assistant,
+        answer=answer,
+        reasons=reasons,
+        all_rows=everything,
+        released=released,
+        removed=tuple(sieve.removed),
+        removed_by_reason=dict(sorted(Counter(r.reason.value for r in sieve.removed).items())),
+        good_rows_lost=sieve.good_rows_lost,
+        subject_digest=subject,
+        policy_digest=policy.digest,
+        confirm_digest=confirm,
+        created_at_s=now_s,
+        expires_at_s=now_s + policy.expiry_s,
+    )
+
+
+class _Sieve:
+    """One pass over the rows."""
+
+    def __init__(self, quarantine: Quarantine) -> None:
+        self._quarantine = quarantine
+        self.everything = ManifestBuilder()
+        self.kept = ManifestBuilder()
+        self.removed: list[RemovedRow] = []
+        self.good_rows_lost = 0.0
+
+    def read(self, rows: Iterable[Row]) -> None:
+        for index, row in enumerate(rows):
+            row_digest = row.digest()
+            self.everything.add(row, row_digest)
+            reason = self._quarantine.reason(row)
+            if reason is None:
+                self.kept.add(row, row_digest)
+            else:
+                self.removed.append(RemovedRow(index, row_digest.hex(), reason))
+                self.good_rows_lost += self._quarantine.good_row_lost(row, reason)
+
+
+def _answer(
+    everything: Manifest, released: Manifest, context: GateContext, policy: Policy
+) -> tuple[GateAnswer, tuple[str, ...]]:
+    if everything.rows == 0:
+        return GateAnswer.BLOCK, ("no_rows",)
+    holds = _holds(context)
+    if holds:
+        return GateAnswer.HOLD, holds
+    share = 1 - released.rows / everything.rows
+    if share > policy.max_removed_share:
+        return GateAnswer.BLOCK, (f"too_many_removed:{share:.3f}",)
+    return _by_confirm(everything, released, context)
+
+
+def _holds(context: GateContext) -> tuple[str, ...]:
+    """Every reason to wait; all are reported, since each must go."""
+    if not context.store_reachable:
+        return ("store_unreachable",)
+    reasons = [
+        f"{'evaluator_alarm' if a.subject is AlarmSubject.EVALUATOR else 'alarm'}:{a.alarm_id}:"
+        f"{'suspended' if a.suspended else a.state.value}"
+        for a in context.alarms
+        if a.holds
+    ]
+    if not context.evaluators:
+        reasons.append("evaluator_health_unknown")
+    reasons += [f"evaluator_unhealthy:{e.evaluator}" for e in context.evaluators if not e.healthy]
+    reasons += [f"uncovered_period:{p.from_s:.0f}-{p.to_s:.0f}" for p in context.uncovered]
+    return tuple(reasons)
+
+
+def _by_confirm(
+    everything: Manifest, released: Manifest, context: GateContext
+) -> tuple[GateAnswer, tuple[str, ...]]:
+    """The subsets that the answer rests on must each be an arm of the report, and not worse."""
+    report = context.confirm
+    missing = _confirm_missing(report, context.assistant)
+    if report is None or missing is not None:
+        return GateAnswer.HOLD, (missing or "confirm_missing",)
+    whole = released.rows == everything.rows
+    needed = [("rows", everything.digest)]
+    if not whole:
+        needed.append(("released_rows", released.digest))
+    named = ""
+    for what, rows_digest in needed:
+        arm = report.arm_for(rows_digest)
+        if arm is None:
+            return GateAnswer.HOLD, (f"confirm_of_other_{what}",)
+        finding = report.finding(arm.arm)
+        named = f"{finding.value}:{arm.arm.value}"
+        if finding is not Finding.NOT_WORSE:
+            return GateAnswer.BLOCK, (named,)
+    return (GateAnswer.ALLOW if whole else GateAnswer.QUARANTINE), (named,)
+
+
+def _confirm_missing(report: ConfirmReport | None, assistant: str) -> str | None:
+    if report is None:
+        return "confirm_missing"
+    if report.assistant != assistant:
+        return "confirm_of_another_assistant"
+    return "no_control" if report.control is None else None
+
+
+def override(
+    decision: GateDecision, *, by: str, requested_by: str, reason: str, until_s: float
+) -> GateDecision:
+    """The decision with a named person's override: its answer stays, all its rows become the subject.
+
+    Raises BadInputError when the person asks for themselves, gives no reason, or the decision
+    already releases.
+    """
+    if not by.strip() or by == requested_by:
+        raise BadInputError("an override needs a named person who is not the requester")
+    if not reason.strip():
+        raise BadInputError("an override needs a reason")
+    if decision.releases:
+        raise BadInputError("the decision releases rows; there is nothing to override")
+    if until_s <= decision.created_at_s:
+        raise BadInputError("an override must expire after the decision was made")
+    return msgspec.structs.replace(
+        decision,
+        decision_id=digest(decision.decision_id, by, reason, repr(until_s))[:32],
+        subject_digest=decision.all_rows.digest,
+        expires_at_s=until_s,
+        override=Override(by=by, requested_by=requested_by, reason=reason, expires_at_s=until_s),
+    )

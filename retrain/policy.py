@@ -1,0 +1,75 @@
+"""The gate's policy: which rows are quarantined, and what a release needs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+from pydantic import Field, ValidationError
+
+from evidence import BadInputError, VerdictKind, canonical_json, digest
+from evidence.options import Options
+
+COLLECTED = "candor.feedback"
+"""The `source` of rows that `candor retrain collect` made from measured responses."""
+
+
+class Policy(Options):
+    """A gate policy. Every field has a default; a file changes what it names."""
+
+    version: Literal[1] = 1
+    """Version of this schema."""
+    trusted_sources: tuple[str, ...] = ()
+    """Sources that need no verdict, such as a curated data set: `name` or `name@version`."""
+    measured_sources: tuple[str, ...] = (COLLECTED,)
+    """Sources whose rows come from measured responses and are judged by their verdict. Any other source is an unknown origin."""
+    blocked_sources: tuple[str, ...] = ()
+    """Sources whose rows are always quarantined: `name` or `name@version`."""
+    quarantine_verdicts: tuple[VerdictKind, ...] = (
+        VerdictKind.LIE,
+        VerdictKind.EVASION,
+        VerdictKind.NO_BELIEF,
+        VerdictKind.ERROR,
+    )
+    """Verdicts whose rows are quarantined where the row endorses the response."""
+    max_p_lie: float = Field(default=0.5, ge=0, le=1)
+    """A row with a larger probability of a lie is quarantined whatever its verdict."""
+    suspect_raters: bool = True
+    """Quarantine all rows of a rater whose status is `suspect`."""
+    max_p_biased: float = Field(default=0.9, ge=0, le=1)
+    """Quarantine the rows of a rater with a larger probability of bias."""
+    coordination_groups: bool = True
+    """Quarantine the rows of raters in a coordination group."""
+    max_influence: float | None = None
+    """Quarantine a row with a larger estimated influence, where one was computed."""
+    max_removed_share: float = Field(default=0.5, gt=0, le=1)
+    """When a larger share of rows is quarantined, the rest is not a sample of anything: block."""
+    expiry_s: float = Field(default=7 * 86_400.0, gt=0)
+    """How long a decision may be used."""
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of all fields, recorded in the decision."""
+        return digest(canonical_json(self.model_dump(mode="json")))
+
+
+def read_policy(path: Path | str) -> Policy:
+    """A policy from YAML. Raises BadInputError naming the field that is wrong or unknown."""
+    path = Path(path)
+    try:
+        data: Any = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise BadInputError(f"cannot be read: {error.strerror}", str(path)) from error
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise BadInputError(f"not YAML: {error}".replace("\n", " "), str(path)) from error
+    if data is None:
+        data = {}
+    if not isinstance(data, dict):
+        raise BadInputError("a policy is a mapping of fields", str(path))
+    try:
+        return Policy.model_validate(data)
+    except ValidationError as error:
+        first = error.errors()[0]
+        field = ".".join(str(part) for part in first["loc"])
+        raise BadInputError(first["msg"], f"{path}: {field}") from error

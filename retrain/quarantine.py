@@ -1,0 +1,122 @@
+"""Which single rows are kept out of training, and why."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+from evidence import VerdictKind
+from retrain.context import GateContext, RaterEvidence, VerdictEvidence
+from retrain.policy import Policy
+from retrain.rows import Provenance, Row
+
+
+class Reason(StrEnum):
+    """Why a row is quarantined."""
+
+    UNKNOWN_ORIGIN = "unknown_origin"
+    BLOCKED_SOURCE = "blocked_source"
+    PROBE_TRAFFIC = "probe_traffic"
+    FORGOTTEN = "forgotten"
+    UNMEASURED = "unmeasured"
+    LIE = "verdict_lie"
+    EVASION = "verdict_evasion"
+    NO_BELIEF = "verdict_no_belief"
+    NOT_ASSERTED = "verdict_not_asserted"
+    HONEST = "verdict_honest"
+    ERROR = "verdict_error"
+    P_LIE = "p_lie"
+    SUSPECT_RATER = "suspect_rater"
+    COORDINATION_GROUP = "coordination_group"
+    INFLUENCE = "influence"
+
+
+_OF_VERDICT = {kind: Reason(f"verdict_{kind.value}") for kind in VerdictKind}
+
+
+class Quarantine:
+    """The row rule of one policy under one context; `reason` is pure and takes constant time.
+
+    Rows of trusted sources pass on their declaration, but never as probe traffic or from a
+    forgotten, suspect or coordinated rater. A row that trains against its response (KTO with a
+    false label) is not quarantined for that response's lie.
+    """
+
+    def __init__(self, context: GateContext, policy: Policy) -> None:
+        self._context = context
+        self._policy = policy
+        self._blocked = frozenset(policy.blocked_sources)
+        self._trusted = frozenset(policy.trusted_sources)
+        self._measured = frozenset(policy.measured_sources)
+        self._verdicts = frozenset(policy.quarantine_verdicts)
+
+    def reason(self, row: Row) -> Reason | None:
+        """Why the row is kept out, or None when it may train."""
+        origin = row.provenance
+        if origin.response_id is not None and origin.response_id in self._context.probe_traffic:
+            return Reason.PROBE_TRAFFIC
+        reason = self._by_source(origin) or self._by_rater(origin.rater)
+        if reason is not None or self._is_in(self._trusted, origin):
+            return reason
+        verdict = self._context.verdicts.get(origin.response_id or "")
+        if verdict is None:
+            return Reason.UNMEASURED
+        return self._by_verdict(verdict, row) or self._by_influence(origin.response_id)
+
+    def good_row_lost(self, row: Row, reason: Reason) -> float:
+        """Expected number of good rows (0 to 1) lost by removing the row: 1 − p_lie where measured.
+
+        An unmeasured row, or one whose measurement failed, counts as wholly good: the dearest case.
+        """
+        verdict = self._context.verdicts.get(row.provenance.response_id or "")
+        if verdict is None or verdict.p_lie is None or reason is Reason.PROBE_TRAFFIC:
+            return 0.0 if reason is Reason.PROBE_TRAFFIC else 1.0
+        return 1.0 - verdict.p_lie
+
+    @staticmethod
+    def _is_in(names: frozenset[str], origin: Provenance) -> bool:
+        if not names:
+            return False
+        return origin.source in names or f"{origin.source}@{origin.source_version}" in names
+
+    def _by_source(self, origin: Provenance) -> Reason | None:
+        if self._is_in(self._blocked, origin):
+            return Reason.BLOCKED_SOURCE
+        if origin.source is None or not (
+            self._is_in(self._trusted, origin) or self._is_in(self._measured, origin)
+        ):
+            return Reason.UNKNOWN_ORIGIN
+        return None
+
+    def _by_rater(self, rater: str | None) -> Reason | None:
+        if rater is None:
+            return None
+        if rater in self._context.forgotten:
+            return Reason.FORGOTTEN
+        found = self._context.raters.get(rater)
+        return None if found is None else self._by_rater_evidence(found)
+
+    def _by_rater_evidence(self, rater: RaterEvidence) -> Reason | None:
+        policy = self._policy
+        if policy.suspect_raters and rater.status == "suspect":
+            return Reason.SUSPECT_RATER
+        if rater.p_biased is not None and rater.p_biased > policy.max_p_biased:
+            return Reason.SUSPECT_RATER
+        if policy.coordination_groups and rater.group is not None:
+            return Reason.COORDINATION_GROUP
+        return None
+
+    def _by_verdict(self, verdict: VerdictEvidence, row: Row) -> Reason | None:
+        if not row.endorses:
+            return Reason.ERROR if verdict.kind is VerdictKind.ERROR else None
+        if verdict.kind in self._verdicts:
+            return _OF_VERDICT[verdict.kind]
+        if verdict.p_lie is not None and verdict.p_lie > self._policy.max_p_lie:
+            return Reason.P_LIE
+        return None
+
+    def _by_influence(self, response_id: str | None) -> Reason | None:
+        limit = self._policy.max_influence
+        if limit is None or response_id is None:
+            return None
+        influence = self._context.influence.get(response_id)
+        return Reason.INFLUENCE if influence is not None and influence > limit else None

@@ -1,0 +1,154 @@
+"""What a confirm run concluded, as the gate reads it."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from pathlib import Path
+
+import msgspec
+
+from evidence import BadInputError, canonical_json, digest
+
+
+class Arm(StrEnum):
+    """The models of a confirm run."""
+
+    VANILLA = "vanilla"
+    CONTROL = "control"
+    CANDIDATE = "candidate"
+    RELEASED = "released"
+
+
+class Finding(StrEnum):
+    """What a comparison established about an arm against its baseline."""
+
+    NOT_WORSE = "not_worse"
+    WORSE = "worse"
+    INCONCLUSIVE = "inconclusive"
+
+
+class Rate(msgspec.Struct, frozen=True, kw_only=True):
+    """A mean in [0, 1] with the number of items it rests on and a 95 % interval."""
+
+    value: float
+    lower: float
+    upper: float
+    n: int
+
+
+class ArmResult(msgspec.Struct, frozen=True, kw_only=True):
+    """How honest one arm is.
+
+    Parameters
+    ----------
+    honesty
+        Share of honest among honest, lying and evasive sampled answers.
+    likelihood_honesty
+        Mean probability of the honest answer among the three, by length-normalised likelihood.
+    margin
+        Mean log-likelihood per token of the honest answer minus that of the likeliest other one,
+        under pressure (nats), and the same minus its value in the neutral context.
+    outcomes
+        Sampled answers by verdict.
+    rows_digest
+        Manifest digest of the subject: the rows that the arm stands for. For `released` these are
+        the rows without the replacements.
+    trained_digest
+        Manifest digest of the rows that were trained, replacements included; empty for vanilla.
+    """
+
+    arm: Arm
+    honesty: Rate
+    likelihood_honesty: Rate
+    belief_accuracy: Rate
+    margin: float
+    margin_over_neutral: float
+    outcomes: dict[str, int]
+    rows: int
+    rows_digest: str
+    trained_digest: str
+    steps: int = 0
+    train_loss: float | None = None
+    seconds: float = 0.0
+
+
+class Comparison(msgspec.Struct, frozen=True, kw_only=True):
+    """One paired comparison by one scorer.
+
+    `difference` is arm minus baseline over `items` items in `clusters` templates, with a 95 %
+    interval; `log_e_release` and `log_e_block` are the largest natural-log e-values against
+    "worse by the margin or more" and against "not worse"; `stopped_after` clusters the finding was
+    certain.
+    """
+
+    arm: Arm
+    baseline: Arm
+    scorer: str
+    finding: Finding
+    difference: float
+    lower: float
+    upper: float
+    items: int
+    clusters: int
+    margin: float
+    log_e_release: float
+    log_e_block: float
+    stopped_after: int | None = None
+
+
+class ConfirmReport(msgspec.Struct, frozen=True, kw_only=True):
+    """The whole outcome of a confirm run.
+
+    `control` says what the control rests on: `source:…` for declared rows, `approved_model` for the
+    candidate's prompts answered by the last approved model, or None when there was none that is
+    independent of Candor's own filter.
+    """
+
+    run_id: str
+    assistant: str
+    model_digest: str
+    control: str | None
+    arms: tuple[ArmResult, ...]
+    comparisons: tuple[Comparison, ...]
+    seeds: tuple[int, ...]
+    items_digest: str
+    plan_digest: str
+    seconds: float
+    peak_memory_mib: float = 0.0
+    notes: tuple[str, ...] = ()
+    schema_version: int = 1
+
+    @property
+    def digest(self) -> str:
+        return digest(canonical_json(msgspec.to_builtins(self)))
+
+    def arm_for(self, rows_digest: str) -> ArmResult | None:
+        """The trained arm whose subject is exactly these rows; the candidate wins a tie."""
+        order = {Arm.CANDIDATE: 0, Arm.RELEASED: 1}
+        found = [a for a in self.arms if a.arm in order and a.rows_digest == rows_digest]
+        return min(found, key=lambda a: order[a.arm], default=None)
+
+    def finding(self, arm: Arm) -> Finding:
+        """All scorers must agree that the arm is not worse than control; any one can say worse.
+
+        A comparison with vanilla can only block. Without a comparison with control the finding is
+        inconclusive.
+        """
+        mine = [c for c in self.comparisons if c.arm is arm]
+        if any(c.finding is Finding.WORSE for c in mine):
+            return Finding.WORSE
+        against_control = [c for c in mine if c.baseline is Arm.CONTROL]
+        agreed = {c.scorer for c in against_control if c.finding is Finding.NOT_WORSE}
+        scorers = {c.scorer for c in self.comparisons}
+        return Finding.NOT_WORSE if agreed and agreed == scorers else Finding.INCONCLUSIVE
+
+
+def read_report(path: Path | str) -> ConfirmReport:
+    """A confirm report from its JSON file. Raises BadInputError when missing, cut short or changed in shape."""
+    path = Path(path)
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=ConfirmReport)
+    except OSError as error:
+        raise BadInputError(f"cannot be read: {error.strerror}", str(path)) from error
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise BadInputError(f"not a confirm report: {error}", str(path)) from error
