@@ -34,6 +34,7 @@ class KafkaSource:
         self._connection = connection
         self._claimed: set[TopicPartition] = set()
         self._revoked: set[TopicPartition] = set()
+        self._positions: dict[TopicPartition, int] = {}
         try:
             self._consumer = KafkaConsumer(
                 **connection.client,
@@ -67,6 +68,7 @@ class KafkaSource:
         self._claimed -= revoked
         # What was fetched before the first seek came from a position that is not ours.
         records = {tp: batch for tp, batch in fetched.items() if tp in self._claimed}
+        self._positions |= {tp: batch[-1].offset + 1 for tp, batch in records.items()}
         return Poll(
             tuple(sorted(map(_ours, revoked))),
             tuple(sorted(map(_ours, assignment - self._claimed))),
@@ -77,6 +79,7 @@ class KafkaSource:
         tp = _theirs(partition)
         self._consumer.seek(tp, offset)
         self._claimed.add(tp)
+        self._positions[tp] = offset
 
     def forget(self, partition: Partition) -> None:
         self._claimed.discard(_theirs(partition))
@@ -98,6 +101,15 @@ class KafkaSource:
         }
         if shown:
             self._consumer.commit_async(shown)
+
+    def lag(self) -> Mapping[str, int]:
+        by_topic: dict[str, int] = {}
+        for tp in self._claimed:
+            end = self._consumer.highwater(tp)
+            if end is not None:
+                position = self._positions.get(tp, end)
+                by_topic[tp.topic] = by_topic.get(tp.topic, 0) + max(0, end - position)
+        return by_topic
 
     def close(self) -> None:
         self._consumer.close(autocommit=False)

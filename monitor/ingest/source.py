@@ -68,6 +68,10 @@ class Source(Protocol):
         """Tell the broker how far we are, for lag displays only; failures do not matter."""
         ...
 
+    def lag(self) -> Mapping[str, int]:
+        """Records by topic that the broker has beyond what was polled, as far as is known."""
+        ...
+
     def close(self) -> None:
         """Leave the group."""
         ...

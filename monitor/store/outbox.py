@@ -9,6 +9,11 @@ from sqlalchemy import Connection, Exists, bindparam, exists, insert, select, up
 
 from monitor.store.schema import input_offsets, outbox
 
+VERDICTS_TOPIC = "honesty.verdicts"
+ALARMS_TOPIC = "honesty.alarms"
+DEAD_LETTERS_TOPIC = "honesty.deadletter"
+OUTPUT_TOPICS = (VERDICTS_TOPIC, ALARMS_TOPIC, DEAD_LETTERS_TOPIC)
+
 
 class OutboxRow(msgspec.Struct, frozen=True):
     """A record that waits for its topic."""

@@ -80,6 +80,7 @@ responses = Table(
     Column("offset", BigInteger, nullable=False),
     Index(None, "stratum", "created_at_s"),
     Index(None, "rater"),
+    Index(None, "sampled_by", "received_at_s"),
 )
 
 feedback = Table(

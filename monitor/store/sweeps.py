@@ -20,13 +20,18 @@ class Unmeasured(msgspec.Struct, frozen=True):
     inclusion_probability: float
 
 
-def match_late(connection: Connection) -> int:
-    """Match parked feedback whose response was written by another transaction at the same time."""
-    return connection.execute(
+def match_late(connection: Connection) -> list[Key]:
+    """Match parked feedback whose response was written by another transaction at the same time.
+
+    Returns the responses, one entry for each feedback.
+    """
+    matched = connection.execute(
         update(feedback)
         .where(feedback.c.state == "parked", exists().where(_same_response()))
         .values(state="matched")
-    ).rowcount
+        .returning(feedback.c.assistant, feedback.c.response_id)
+    )
+    return [(a, r) for a, r in matched]
 
 
 def orphan(connection: Connection, *, before_s: float) -> int:
@@ -38,24 +43,21 @@ def orphan(connection: Connection, *, before_s: float) -> int:
     ).rowcount
 
 
-def take_feedback_sample(connection: Connection, keys: Sequence[Key] | None = None) -> int:
-    """Put skipped responses that got feedback, with u <= pi_1, into the feedback sample.
-
-    Parameters
-    ----------
-    keys
-        Look at these responses only; at all when None.
-    """
+def take_feedback_sample(connection: Connection, keys: Sequence[Key]) -> int:
+    """Put those of the responses into the feedback sample that are skipped, rated, and have u <= pi_1."""
+    if not keys:
+        return 0
     table = responses.c
     rated = exists().where(_same_response(), feedback.c.state == "matched")
-    condition = and_(
-        table.sampled_by.is_(None), table.u <= table.pi_feedback, table.body.is_not(None), rated
-    )
-    if keys is not None:
-        condition = and_(condition, tuple_(table.assistant, table.response_id).in_(sorted(keys)))
     return connection.execute(
         update(responses)
-        .where(condition)
+        .where(
+            tuple_(table.assistant, table.response_id).in_(sorted(set(keys))),
+            table.sampled_by.is_(None),
+            table.u <= table.pi_feedback,
+            table.body.is_not(None),
+            rated,
+        )
         .values(sampled_by=SampledBy.FEEDBACK.value, skip_reason=None)
     ).rowcount
 

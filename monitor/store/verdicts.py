@@ -14,11 +14,18 @@ from monitor.store.intake import Key
 from monitor.store.schema import verdict_log, verdicts
 
 
-class LogEntry(msgspec.Struct, frozen=True):
-    """One verdict at its place in the log."""
+class LogEntry(msgspec.Struct, frozen=True, kw_only=True):
+    """One verdict at its place in the log: the columns that detection reads."""
 
-    position: int
-    verdict: Verdict
+    log_position: int
+    stratum: str
+    kind: str
+    p_lie: float | None
+    p_evasion: float | None
+    inclusion_probability: float
+    model: str
+    evaluator_version: str
+    scored_at_s: float
 
 
 def insert_verdicts(connection: Connection, made: Iterable[Verdict]) -> set[str]:
@@ -51,17 +58,25 @@ def read_log(
     connection: Connection, stratum: str, *, after: int, limit: int | None = None
 ) -> list[LogEntry]:
     """The log of a stratum after a position, in order."""
+    table = verdicts.c
     query = (
-        select(verdict_log.c.id, verdicts.c.record)
-        .join(verdicts, verdicts.c.key == verdict_log.c.verdict_key)
+        select(
+            verdict_log.c.id.label("log_position"),
+            table.stratum,
+            table.kind,
+            table.p_lie,
+            table.p_evasion,
+            table.inclusion_probability,
+            table.model,
+            table.evaluator_version,
+            table.scored_at_s,
+        )
+        .join(verdicts, table.key == verdict_log.c.verdict_key)
         .where(verdict_log.c.stratum == stratum, verdict_log.c.id > after)
         .order_by(verdict_log.c.id)
         .limit(limit)
     )
-    return [
-        LogEntry(row.id, msgspec.json.decode(row.record, type=Verdict))
-        for row in connection.execute(query)
-    ]
+    return [LogEntry(**row) for row in connection.execute(query).mappings()]
 
 
 def with_live_verdict(connection: Connection, keys: Iterable[Key]) -> set[Key]:

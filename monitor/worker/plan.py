@@ -1,0 +1,109 @@
+"""From polled records to a chunk of planned work: decoded, decided, and queued for scoring."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Sequence
+
+from evidence import Feedback, Response
+from monitor.ingest.decode import decode_feedback, decode_response
+from monitor.ingest.options import IngestOptions, KafkaOptions
+from monitor.ingest.records import DeadLetter, DeadLetterReason
+from monitor.ingest.source import Partition, Record
+from monitor.sample import Decision, decide
+from monitor.sample.options import SamplingOptions
+from monitor.score import Ticket
+
+
+@dataclasses.dataclass(slots=True)
+class Item:
+    """One record of a chunk and what became of it.
+
+    `raw` is kept for dead letters alone. A response has a `decision`, and while it may be measured
+    on arrival a `ticket`.
+    """
+
+    offset: int
+    outcome: Response | Feedback | DeadLetter
+    raw: bytes | None = None
+    decision: Decision | None = None
+    ticket: Ticket | None = None
+
+    @property
+    def key(self) -> tuple[str, str] | None:
+        """(assistant, id) of an accepted record."""
+        if isinstance(self.outcome, Response):
+            return (self.outcome.stratum.assistant, self.outcome.response_id)
+        if isinstance(self.outcome, Feedback):
+            return (self.outcome.assistant, self.outcome.feedback_id)
+        return None
+
+
+@dataclasses.dataclass(slots=True)
+class Chunk:
+    """Consecutive records of one partition that are written in one transaction."""
+
+    partition: Partition
+    items: list[Item]
+    next_offset: int
+    n_bytes: int
+
+    @property
+    def ready(self) -> bool:
+        """Whether every response that is measured has its assessment."""
+        return all(item.ticket is None or item.ticket.done for item in self.items)
+
+    def tickets(self) -> list[Ticket]:
+        return [item.ticket for item in self.items if item.ticket is not None]
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Planner:
+    """Decodes and decides; pure but for the clock.
+
+    Parameters
+    ----------
+    pseudonym_key, sampling_key
+        Secrets of the two keyed hashes.
+    """
+
+    kafka: KafkaOptions
+    ingest: IngestOptions
+    sampling: SamplingOptions
+    pseudonym_key: bytes
+    sampling_key: bytes
+    clock: Callable[[], float]
+
+    def plan(self, partition: Partition, records: Sequence[Record]) -> Chunk:
+        """The chunk of these records, nothing submitted yet."""
+        now_s = self.clock()
+        return Chunk(
+            partition=partition,
+            items=[self._item(partition.topic, record, now_s) for record in records],
+            next_offset=records[-1].offset + 1,
+            n_bytes=sum(len(record.value or b"") for record in records),
+        )
+
+    def _item(self, topic: str, record: Record, now_s: float) -> Item:
+        outcome = self._decode(topic, record.value, now_s)
+        if isinstance(outcome, DeadLetter):
+            return Item(record.offset, outcome, raw=record.value)
+        if isinstance(outcome, Feedback):
+            return Item(record.offset, outcome)
+        decision = decide(
+            outcome.stratum.assistant,
+            outcome.response_id,
+            outcome.purpose,
+            options=self.sampling,
+            key=self.sampling_key,
+        )
+        return Item(record.offset, outcome, decision=decision)
+
+    def _decode(
+        self, topic: str, value: bytes | None, now_s: float
+    ) -> Response | Feedback | DeadLetter:
+        if topic == self.kafka.responses_topic:
+            return decode_response(value, options=self.ingest, key=self.pseudonym_key, now_s=now_s)
+        if topic == self.kafka.feedback_topic:
+            return decode_feedback(value, options=self.ingest, key=self.pseudonym_key, now_s=now_s)
+        return DeadLetter(DeadLetterReason.UNKNOWN_TOPIC, "not an input topic")

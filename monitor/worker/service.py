@@ -1,0 +1,91 @@
+"""A worker with all its parts, put together from settings."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+
+from sqlalchemy import Engine
+
+from monitor.ingest.connection import Connection, connect
+from monitor.ingest.consumer import KafkaSource
+from monitor.ingest.embedded import EmbeddedBroker
+from monitor.ingest.keys import dead_letter_cipher, load_key
+from monitor.score import Scorer
+from monitor.settings import Settings
+from monitor.store.outbox import OUTPUT_TOPICS
+from monitor.worker.jobs import Job
+from monitor.worker.metrics import WorkerMetrics
+from monitor.worker.publisher import Publisher
+from monitor.worker.sink import KafkaSink
+from monitor.worker.worker import Worker, WorkerKeys
+
+_PUBLISH_S = 0.2
+_PRUNE_S = 60.0
+_EMBEDDED_PARTITIONS = 4
+
+
+@contextmanager
+def broker(settings: Settings) -> Iterator[Connection]:
+    """The configured cluster, or an embedded broker that lives as long as the context; topics exist.
+
+    Raises UnreachableError when there is none.
+    """
+    with ExitStack() as stack:
+        servers = None
+        if settings.kafka.bootstrap_servers is None:
+            servers = stack.enter_context(EmbeddedBroker()).bootstrap_servers
+        connection = connect(settings.kafka, servers)
+        topics = (settings.kafka.responses_topic, settings.kafka.feedback_topic, *OUTPUT_TOPICS)
+        if connection.embedded:
+            connection.ensure_topics(topics, _EMBEDDED_PARTITIONS)
+        else:
+            connection.ensure_topics(topics)
+        yield connection
+
+
+def load_keys(settings: Settings) -> WorkerKeys:
+    """The secrets of a worker. Raises BadInputError as `load_key` does."""
+    url = settings.database.url
+    pseudonym = load_key(settings.pseudonym.key_file, name="pseudonym", database_url=url)
+    sampling = load_key(settings.sampling.key_file, name="sampling", database_url=url)
+    return WorkerKeys(pseudonym, sampling, dead_letter_cipher(pseudonym))
+
+
+def worker_name() -> str:
+    """A name for this process that no other worker has: host, process id and a random part."""
+    return f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(3)}"
+
+
+def run_worker(
+    settings: Settings,
+    engine: Engine,
+    scorer: Scorer,
+    connection: Connection,
+    *,
+    metrics: WorkerMetrics,
+    stop: threading.Event,
+) -> None:
+    """Run a worker and its jobs until `stop` is set. Raises UnreachableError when the broker is gone."""
+    name = worker_name()
+    keys = load_keys(settings)
+    topics = (settings.kafka.responses_topic, settings.kafka.feedback_topic)
+    with ExitStack() as stack:
+        sink = KafkaSink(connection)
+        stack.callback(sink.close)
+        source = KafkaSource(connection, topics, settings.kafka.group_id)
+        worker = Worker(settings, engine, scorer, source, metrics=metrics, keys=keys, name=name)
+        stack.callback(worker.close)
+        publisher = Publisher(engine, sink, input_topics=topics, owner=name, clock=time.time)
+        for job in (
+            Job("publish", publisher.drain, interval_s=_PUBLISH_S, metrics=metrics),
+            Job("prune", publisher.prune, interval_s=_PRUNE_S, metrics=metrics),
+        ):
+            job.start()
+            stack.callback(job.stop)
+        worker.run(stop)

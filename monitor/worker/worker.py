@@ -1,0 +1,297 @@
+"""The poll-transaction loop."""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+
+from cryptography.fernet import Fernet
+from sqlalchemy import Engine
+from sqlalchemy.exc import OperationalError
+
+from evidence import Response, SampledBy
+from monitor.ingest.source import Partition, Poll, Source
+from monitor.score import Scorer, ScoringQueue, transcript_of
+from monitor.settings import Settings
+from monitor.store import intake, leases, offsets, sweeps
+from monitor.store.engine import reading
+from monitor.store.offsets import Claim, FencedError
+from monitor.worker.commit import UnmeasuredError, commit_chunk
+from monitor.worker.detection import advance_detectors
+from monitor.worker.feedback_sample import FeedbackSample
+from monitor.worker.metrics import WorkerMetrics
+from monitor.worker.plan import Chunk, Item, Planner
+
+log = logging.getLogger(__name__)
+
+_IDLE_POLL_S = 0.5
+_BUSY_POLL_S = 0.02
+_SWEEP_S = 5.0
+_BEAT_S = 2.0
+_MAX_HELD_BYTES = 64 * 1024 * 1024
+_MAX_BACKOFF_S = 30.0
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class WorkerKeys:
+    """Secrets handed in: of pseudonyms, of the sampling hash, and the cipher of dead letters."""
+
+    pseudonym: bytes
+    sampling: bytes
+    dead_letters: Fernet
+
+
+@dataclasses.dataclass(slots=True)
+class _Held:
+    """A partition that is ours: its claim and the chunks that are not written yet."""
+
+    claim: Claim
+    chunks: deque[Chunk] = dataclasses.field(default_factory=deque)
+
+
+class Worker:
+    """Joins broker, store and stages; `step` once, or `run` until stopped.
+
+    Memory is bounded: responses in work by `scoring.max_queue` plus one poll, bytes held by 64 MiB
+    plus one poll; beyond that all partitions are paused while polls keep the membership alive.
+
+    Parameters
+    ----------
+    name
+        Of this process, unique among the workers of a store.
+    clock, stopwatch
+        Seconds since the epoch, and monotonic seconds.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        engine: Engine,
+        scorer: Scorer,
+        source: Source,
+        *,
+        metrics: WorkerMetrics,
+        keys: WorkerKeys,
+        name: str,
+        clock: Callable[[], float] = time.time,
+        stopwatch: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._settings = settings
+        self._engine = engine
+        self._source = source
+        self._metrics = metrics
+        self._cipher = keys.dead_letters
+        self._name = name
+        self._clock = clock
+        self._stopwatch = stopwatch
+        self._planner = Planner(
+            settings.kafka, settings.ingest, settings.sampling, keys.pseudonym, keys.sampling, clock
+        )
+        self._queue = ScoringQueue(scorer, settings.scoring, metrics, clock, stopwatch)
+        self._feedback_sample = FeedbackSample(
+            engine,
+            self._queue,
+            owner=name,
+            share=max(1, settings.scoring.max_queue // 2),
+            clock=clock,
+        )
+        self._held: dict[Partition, _Held] = {}
+        self._expected = 0
+        self._actual = 0
+        self._paused = False
+        self._detect = True
+        self._sample_waits = True
+        self._next_sweep_s = 0.0
+        self._next_beat_s = 0.0
+
+    def run(self, stop: threading.Event) -> None:
+        """Step until `stop` is set. A database that does not answer is tried again, later and later.
+
+        Raises UnreachableError when the broker is gone for good.
+        """
+        failures = 0
+        while not stop.is_set():
+            try:
+                self.step()
+                failures = 0
+            except OperationalError as error:
+                failures += 1
+                log.warning("the database failed, trying again: %s", error)
+                stop.wait(min(0.5 * 2**failures, _MAX_BACKOFF_S))
+
+    def close(self) -> None:
+        """Leave the group and end the scoring threads; what is not written will be read again."""
+        self._source.close()
+        self._queue.close()
+
+    @property
+    def idle(self) -> bool:
+        """Whether nothing that was polled waits to be written."""
+        return not self._feedback_sample.busy and not any(h.chunks for h in self._held.values())
+
+    def step(self) -> int:
+        """One poll and one transaction for each chunk that is ready; returns the records written."""
+        self._take(self._poll())
+        written = self._write_ready()
+        self._measure_feedback_sample()
+        if self._detect:
+            for alarm in advance_detectors(
+                self._engine, options=self._settings.detection, clock=self._clock
+            ):
+                self._metrics.alarm(alarm.metric)
+            self._detect = False
+        self._sweep()
+        self._beat()
+        return written
+
+    def _poll(self) -> Poll:
+        room = self._room()
+        self._paused = room <= 0
+        self._source.pause(self._held if self._paused else ())
+        self._metrics.paused(self._paused)
+        self._metrics.queue_depth(self._queue.depth)
+        for topic, records in self._source.lag().items():
+            self._metrics.lag(topic, records)
+        timeout_s = _IDLE_POLL_S if self.idle else _BUSY_POLL_S
+        most = self._settings.kafka.max_poll_records
+        return self._source.poll(timeout_s, max(1, min(most, room)))
+
+    def _room(self) -> int:
+        held = sum(chunk.n_bytes for held in self._held.values() for chunk in held.chunks)
+        return self._queue.room if held < _MAX_HELD_BYTES else 0
+
+    def _take(self, poll: Poll) -> None:
+        for partition in poll.revoked:
+            self._drop(partition)
+        for partition in poll.assigned:
+            self._drop(partition)
+            self._claim(partition)
+        for partition, records in poll.records.items():
+            held = self._held.get(partition)
+            if held is not None and records:
+                chunk = self._planner.plan(partition, records)
+                self._submit(chunk.items)
+                held.chunks.append(chunk)
+
+    def _claim(self, partition: Partition) -> None:
+        with self._engine.begin() as connection:
+            claim = offsets.claim(
+                connection,
+                self._source.cluster_id,
+                partition.topic,
+                partition.number,
+                now_s=self._clock(),
+            )
+        self._source.seek(partition, claim.next_offset)
+        self._held[partition] = _Held(claim)
+
+    def _drop(self, partition: Partition) -> None:
+        held = self._held.pop(partition, None)
+        if held is not None:
+            for chunk in held.chunks:
+                for ticket in chunk.tickets():
+                    ticket.cancel()
+
+    def _submit(self, items: Sequence[Item], *, even_known: bool = False) -> None:
+        """Queue the sampled responses for scoring, each key once and known ones never."""
+        sampled = {
+            item.key: item
+            for item in reversed(items)
+            if item.key and item.decision and item.decision.sampled_by is SampledBy.ARRIVAL
+        }
+        known: set[intake.Key] = set()
+        if sampled and not even_known:
+            with reading(self._engine) as connection:
+                known = intake.known_responses(connection, sampled)
+        wanted = [item for key, item in reversed(sampled.items()) if key not in known]
+        tickets = self._queue.submit(
+            [transcript_of(i.outcome) for i in wanted if isinstance(i.outcome, Response)]
+        )
+        for item, ticket in zip(wanted, tickets, strict=True):
+            item.ticket = ticket
+
+    def _write_ready(self) -> int:
+        written = 0
+        done: dict[Partition, int] = {}
+        for partition, held in list(self._held.items()):
+            while held.chunks and held.chunks[0].ready:
+                if not self._write(partition, held):
+                    break
+                written += len(held.chunks.popleft().items)
+                done[partition] = held.claim.next_offset
+        if done:
+            self._source.commit(done)
+        return written
+
+    def _write(self, partition: Partition, held: _Held) -> bool:
+        chunk = held.chunks[0]
+        try:
+            held.claim, effects = commit_chunk(
+                self._engine, held.claim, chunk, cipher=self._cipher, now_s=self._clock()
+            )
+        except FencedError as error:
+            log.warning("%s", error)
+            self._metrics.fenced()
+            self._drop(partition)
+            self._source.forget(partition)
+            return False
+        except UnmeasuredError:
+            self._submit([item for item in chunk.items if item.ticket is None], even_known=True)
+            return False
+        effects.count(self._metrics)
+        self._expected += effects.sampled.total() + effects.n_feedback_sampled
+        self._actual += effects.verdicts.total() - effects.verdicts["error"]
+        self._detect = self._detect or bool(effects.verdicts)
+        self._sample_waits = self._sample_waits or bool(effects.n_feedback_sampled)
+        return True
+
+    def _measure_feedback_sample(self) -> None:
+        for kind, n in self._feedback_sample.collect().items():
+            self._metrics.verdict(kind, n)
+            self._actual += n if kind != "error" else 0
+        if self._sample_waits:
+            self._sample_waits = self._feedback_sample.submit() > 0
+
+    def _sweep(self) -> None:
+        """What races and time leave behind; also a look for detectors and samples left by others."""
+        now_s = self._clock()
+        if now_s < self._next_sweep_s:
+            return
+        ingest = self._settings.ingest
+        horizon_s = now_s - ingest.feedback_horizon_s
+        with self._engine.begin() as connection:
+            matched = sweeps.match_late(connection)
+            sampled = sweeps.take_feedback_sample(connection, matched)
+            orphans = sweeps.orphan(connection, before_s=horizon_s)
+            sweeps.drop_bodies(
+                connection,
+                skipped_before_s=horizon_s,
+                dead_letters_before_s=now_s - ingest.dead_letter_retention_s,
+            )
+        for state, n in (("matched", len(matched)), ("orphan", orphans)):
+            if n:
+                self._metrics.feedback(state, n)
+        if sampled:
+            self._metrics.sampled(SampledBy.FEEDBACK.value, sampled)
+            self._expected += sampled
+        self._detect = self._sample_waits = True
+        self._next_sweep_s = now_s + _SWEEP_S
+
+    def _beat(self) -> None:
+        now_s = self._clock()
+        if now_s < self._next_beat_s:
+            return
+        with self._engine.begin() as connection:
+            leases.beat(
+                connection,
+                self._name,
+                expected=self._expected,
+                actual=self._actual,
+                paused=self._paused,
+                now_s=now_s,
+            )
+        self._next_beat_s = now_s + _BEAT_S
