@@ -9,7 +9,7 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Query
 from sqlalchemy import RowMapping
 
-from evidence import Alarm, AlarmState, AlarmSubject, Verdict, VerdictKind
+from evidence import Alarm, AlarmSubject, Verdict, VerdictKind
 from monitor.api.access import Principal, Scope
 from monitor.api.context import Context
 from monitor.api.models import (
@@ -37,6 +37,7 @@ from monitor.store.status import (
     list_verdicts,
 )
 from monitor.telemetry import CohortState, Estimate, State
+from retrain.context import AlarmEvidence
 
 _PROBLEMS = documented(
     HTTPStatus.UNAUTHORIZED,
@@ -166,11 +167,11 @@ def named_assistant(principal: Principal, assistant: str | None) -> str | None:
 
 
 def holds(state: State, assistant: str) -> list[str]:
-    """What would hold the gate now: alarms that are neither closed nor refuted, silent workers."""
+    """What would hold the gate now, by the gate's own rule: alarms, and no worker to cover it."""
     found = [
         f"alarm {alarm.alarm_id} on {alarm.scope} ({alarm.metric}) is {alarm.state.value}"
         for alarm in state.alarms
-        if alarm.state is not AlarmState.CLOSED and _concerns(alarm, assistant)
+        if _concerns(alarm, assistant) and _holds(alarm)
     ]
     if state.workers.alive == 0:
         found.append("no worker is alive, so the newest responses are not covered")
@@ -179,6 +180,16 @@ def holds(state: State, assistant: str) -> list[str]:
 
 def _concerns(alarm: Alarm, assistant: str) -> bool:
     return alarm.subject is AlarmSubject.EVALUATOR or assistant_of(alarm) == assistant
+
+
+def _holds(alarm: Alarm) -> bool:
+    return AlarmEvidence(
+        alarm_id=alarm.alarm_id,
+        subject=alarm.subject,
+        scope=alarm.scope,
+        metric=alarm.metric,
+        state=alarm.state,
+    ).holds
 
 
 def _cursor(text: str | None) -> tuple[float, str] | None:

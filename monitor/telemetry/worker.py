@@ -23,7 +23,7 @@ class PrometheusWorkerMetrics:
 
     def __init__(self, registry: CollectorRegistry) -> None:
         # The time of creation of each series says nothing here and doubles their number.
-        disable_created_metrics()
+        disable_created_metrics()  # type: ignore[no-untyped-call]
         self._registry = registry
         self._seen = self._counter("candor_records_seen_total")
         self._sampled = self._counter("candor_responses_sampled_total")
