@@ -253,6 +253,7 @@ cohort_estimates = Table(
     Column(
         "record", Text, nullable=False, comment="The whole estimate as JSON, without the raters."
     ),
+    Column("alarm_state", Text, nullable=False, comment="What the population alarms remember."),
     Column("created_at_s", Float, nullable=False),
     Index(None, "assistant", "id"),
 )

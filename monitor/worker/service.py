@@ -19,6 +19,7 @@ from monitor.ingest.keys import dead_letter_cipher, load_key
 from monitor.score import Scorer
 from monitor.settings import Settings
 from monitor.store.outbox import OUTPUT_TOPICS
+from monitor.worker.cohort_refresh import CohortRefresh
 from monitor.worker.jobs import Job
 from monitor.worker.metrics import WorkerMetrics
 from monitor.worker.publisher import Publisher
@@ -82,7 +83,10 @@ def run_worker(
         worker = Worker(settings, engine, scorer, source, metrics=metrics, keys=keys, name=name)
         stack.callback(worker.close)
         publisher = Publisher(engine, sink, input_topics=topics, owner=name, clock=time.time)
+        refresh = CohortRefresh(engine, options=settings.cohorts, owner=name, clock=time.time)
+        refresh_s = settings.cohorts.refresh_s
         for job in (
+            Job("cohorts", refresh.refresh, interval_s=refresh_s, metrics=metrics),
             Job("publish", publisher.drain, interval_s=_PUBLISH_S, metrics=metrics),
             Job("prune", publisher.prune, interval_s=_PRUNE_S, metrics=metrics),
         ):
