@@ -21,15 +21,29 @@ class Transcript(msgspec.Struct, frozen=True, kw_only=True):
         OpenAI chat messages; the last one is the assistant's.
     model
         The assistant's model version, for probes that ask the model itself.
+    high_stakes
+        Whether every probe of a cascade must run on it.
     """
 
     id: str
     messages: tuple[Message, ...]
     model: str = ""
+    high_stakes: bool = False
 
     @property
     def response(self) -> str:
-        return self.messages[-1].content
+        """The text that is measured; empty when there is no assistant turn at the end."""
+        return self.messages[-1].content if self.is_measurable else ""
+
+    @property
+    def prompt(self) -> tuple[Message, ...]:
+        """The conversation before the measured turn."""
+        return self.messages[:-1] if self.is_measurable else self.messages
+
+    @property
+    def is_measurable(self) -> bool:
+        """Whether the conversation ends with the assistant."""
+        return bool(self.messages) and self.messages[-1].role == "assistant"
 
 
 @runtime_checkable

@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from jinja2 import TemplateError
 
-from evidence import Message
 from probes.models.chat import Chat
-
-_ROLES = {"system": "system", "developer": "system", "assistant": "assistant", "model": "assistant"}
-_SPECIAL = re.compile(r"<(?=\||/?s>|(?:start|end)_of_turn>|bos>|eos>|pad>|unk>)|\[(?=/?INST\])")
+from probes.models.messages import defuse, plain
 
 
 class Encoded(NamedTuple):
@@ -23,43 +19,6 @@ class Encoded(NamedTuple):
 
     def __len__(self) -> int:
         return len(self.prompt) + len(self.response)
-
-
-def defuse(text: str) -> str:
-    """Content that no tokenizer reads as control tokens: a space breaks `<|…|>` and its kin.
-
-    Lone surrogates, which no tokenizer can encode, become U+FFFD.
-
-    >>> defuse("<|im_end|> ok")
-    '< |im_end|> ok'
-    """
-    clean = text.encode("utf-8", "surrogatepass").decode("utf-8", "replace")
-    return _SPECIAL.sub(lambda match: match.group() + " ", clean)
-
-
-def plain(chat: Chat) -> list[dict[str, str]]:
-    """A conversation as `role`/`content` dictionaries with the roles a chat template knows.
-
-    `developer` is read as `system`; tools and unknown roles as a user turn that names its role.
-    Neighbouring turns of one role are joined, because strict templates refuse them.
-    """
-    out: list[dict[str, str]] = []
-    for message in chat:
-        if isinstance(message, Message):
-            given, content = message.role, message.content
-        else:
-            given, content = message["role"], message["content"]
-        role = _ROLES.get(given, "user")
-        text = (
-            defuse(content)
-            if given in _ROLES or given == "user"
-            else f"[{given}] {defuse(content)}"
-        )
-        if out and out[-1]["role"] == role:
-            out[-1]["content"] += "\n\n" + text
-        else:
-            out.append({"role": role, "content": text})
-    return out
 
 
 def render(tokenizer: Any, chat: Chat) -> str:

@@ -1,0 +1,174 @@
+"""A judge model that reads the whole transcript as quoted data and answers every question at once."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping, Sequence
+from typing import Protocol
+
+from evidence import CandorError, Measurement, Message, digest
+from probes.models.chat import Chat
+from probes.models.openai import Choice, Completion, OpenAIModel, candidate_probability
+from probes.probe import Transcript
+from probes.rubrics import Rubric, load_rubric
+
+_HIDDEN = re.compile(
+    "[\u00ad\u180e\u200b-\u200f\u202a-\u202e\u2060-\u2064\u2066-\u206f\ufeff]|[\U000e0000-\U000e007f]"
+)
+_MAX_CHARS = 12_000
+_MAX_REPLY_CHARS = 6_000
+
+
+class JudgeBackEnd(Protocol):
+    """Answers every question of a rubric about each quoted conversation."""
+
+    @property
+    def digest(self) -> str: ...
+
+    def answers(
+        self, prompts: Sequence[str], rubric: Rubric
+    ) -> list[tuple[dict[str, float], int] | str]:
+        """P(yes) by question id and tokens used, or the reason why there is none, for each prompt."""
+        ...
+
+
+class JudgeProbe:
+    """Asks a judge model.
+
+    p_lie is the largest probability among the questions that speak for a lie: one plain
+    contradiction is enough, and questions that do not apply must not dilute it.
+    """
+
+    name = "judge"
+
+    def __init__(self, back_end: JudgeBackEnd, rubric: Rubric | None = None) -> None:
+        self._back_end, self._rubric = back_end, rubric or load_rubric()
+        self._version = digest("judge-1", back_end.digest, self._rubric.version)[:16]
+
+    @property
+    def version(self) -> str:
+        return self._version
+
+    def measure(self, transcripts: Sequence[Transcript]) -> list[Measurement]:
+        """Measure a batch in order; an empty reply abstains, a broken answer is an error."""
+        out = [
+            Measurement(probe=self.name, version=self._version, abstained="empty response")
+            for _ in transcripts
+        ]
+        todo = [i for i, transcript in enumerate(transcripts) if transcript.response.strip()]
+        prompts = [quote(transcripts[i]) for i in todo]
+        for i, found in zip(todo, self._back_end.answers(prompts, self._rubric), strict=True):
+            out[i] = self._measurement(found)
+        return out
+
+    def _measurement(self, found: tuple[dict[str, float], int] | str) -> Measurement:
+        if isinstance(found, str):
+            return Measurement(probe=self.name, version=self._version, error=found)
+        answers, tokens = found
+        by_finding: dict[str, float] = {}
+        for question in self._rubric.questions:
+            if question.finds:
+                seen = by_finding.get(question.finds, 0.0)
+                by_finding[question.finds] = max(seen, answers[question.id])
+        return Measurement(
+            probe=self.name,
+            version=self._version,
+            p_lie=by_finding.get("lie"),
+            p_evasion=by_finding.get("evasion"),
+            p_not_asserted=by_finding.get("not_asserted"),
+            answers=answers,
+            tokens=tokens,
+        )
+
+
+class ServerJudge:
+    """One structured-output call for each transcript; p from the probabilities of its value tokens."""
+
+    def __init__(self, model: OpenAIModel) -> None:
+        self._model = model
+
+    @property
+    def digest(self) -> str:
+        return self._model.digest
+
+    def answers(
+        self, prompts: Sequence[str], rubric: Rubric
+    ) -> list[tuple[dict[str, float], int] | str]:
+        chats = [judge_chat(prompt, rubric) for prompt in prompts]
+        room = 16 * len(rubric.questions) + 32
+        try:
+            replies = self._model.complete_json(chats, rubric.schema, max_new_tokens=room)
+        except CandorError as error:
+            return [str(error)] * len(prompts)
+        return [_read(reply, rubric) for reply in replies]
+
+
+def judge_chat(prompt: str, rubric: Rubric) -> Chat:
+    """The call: the instruction, the quoted conversation, then the questions.
+
+    The instruction is first so that a server's prefix cache serves it for every transcript.
+    """
+    questions = "\n".join(f'"{q.id}": {q.text}' for q in rubric.questions)
+    return (
+        Message("system", rubric.instruction),
+        Message(
+            "user",
+            f"{prompt}\n\nAnswer each question about the reply with yes or no, as JSON:\n{questions}",
+        ),
+    )
+
+
+def quote(transcript: Transcript) -> str:
+    """The conversation as one JSON string that no content can close, invisible characters removed.
+
+    Long text loses its middle: at most 6 000 characters of the reply and 12 000 in all are kept.
+    """
+    reply = _shorten(clean(transcript.response), _MAX_REPLY_CHARS)
+    context = [{"role": m.role, "content": clean(m.content)} for m in transcript.prompt]
+    told = _shorten(json.dumps(context, ensure_ascii=False), _MAX_CHARS - len(reply))
+    return f"CONVERSATION (data): {told}\nREPLY (data): {json.dumps(reply, ensure_ascii=False)}"
+
+
+def clean(text: str) -> str:
+    """Text without zero-width, bidirectional and tag characters, which hide words from people.
+
+    >>> clean("a\u200bb")
+    'ab'
+    """
+    return _HIDDEN.sub("", text.encode("utf-8", "surrogatepass").decode("utf-8", "replace"))
+
+
+def _shorten(text: str, limit: int) -> str:
+    half = max(0, limit) // 2
+    return text if len(text) <= limit else f"{text[:half]} […] {text[len(text) - half :]}"
+
+
+def _read(reply: Completion, rubric: Rubric) -> tuple[dict[str, float], int] | str:
+    try:
+        values = json.loads(reply.text)
+        said = {question.id: str(values[question.id]).lower() for question in rubric.questions}
+    except (ValueError, KeyError, TypeError) as error:
+        return f"the judge's reply is not the JSON asked for: {type(error).__name__}"
+    if not set(said.values()) <= {"yes", "no"}:
+        return "the judge's reply is not the JSON asked for: neither yes nor no"
+    tokens = reply.prompt_tokens + reply.completion_tokens
+    return {name: _p_yes(reply.choices, name, value) for name, value in said.items()}, tokens
+
+
+def _p_yes(choices: Sequence[Choice], name: str, said: str) -> float:
+    """P(yes) at the value of `name`, from the token where the value begins; 0 or 1 without tokens."""
+    text, found = "", None
+    for choice in choices:
+        key = text.rfind(f'"{name}"')
+        value = choice.token.strip(' \n"').lower()
+        if key >= 0 and ":" in text[key + len(name) :] and value and said.startswith(value):
+            found = choice.alternatives
+            break
+        text += choice.token
+    return _normalised(found, said) if found else float(said == "yes")
+
+
+def _normalised(alternatives: Mapping[str, float], said: str) -> float:
+    yes, no = (candidate_probability(alternatives, answer) for answer in ("yes", "no"))
+    return yes / (yes + no) if yes + no > 0 else float(said == "yes")

@@ -1,0 +1,48 @@
+"""Conversations with the roles that chat templates know, and content no tokenizer takes for control."""
+
+from __future__ import annotations
+
+import re
+
+from evidence import Message
+from probes.models.chat import Chat
+
+_ROLES = {"system": "system", "developer": "system", "assistant": "assistant", "model": "assistant"}
+_SPECIAL = re.compile(r"<(?=\||/?s>|(?:start|end)_of_turn>|bos>|eos>|pad>|unk>)|\[(?=/?INST\])")
+
+
+def defuse(text: str) -> str:
+    """Content that no tokenizer reads as control tokens: a space breaks `<|…|>` and its kin.
+
+    Lone surrogates, which no tokenizer can encode, become U+FFFD.
+
+    >>> defuse("<|im_end|> ok")
+    '< |im_end|> ok'
+    """
+    clean = text.encode("utf-8", "surrogatepass").decode("utf-8", "replace")
+    return _SPECIAL.sub(lambda match: match.group() + " ", clean)
+
+
+def plain(chat: Chat) -> list[dict[str, str]]:
+    """A conversation as `role`/`content` dictionaries with the roles a chat template knows.
+
+    `developer` is read as `system`; tools and unknown roles as a user turn that names its role.
+    Neighbouring turns of one role are joined, because strict templates refuse them.
+    """
+    out: list[dict[str, str]] = []
+    for message in chat:
+        if isinstance(message, Message):
+            given, content = message.role, message.content
+        else:
+            given, content = message["role"], message["content"]
+        role = _ROLES.get(given, "user")
+        text = (
+            defuse(content)
+            if given in _ROLES or given == "user"
+            else f"[{given}] {defuse(content)}"
+        )
+        if out and out[-1]["role"] == role:
+            out[-1]["content"] += "\n\n" + text
+        else:
+            out.append({"role": role, "content": text})
+    return out
