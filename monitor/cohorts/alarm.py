@@ -72,17 +72,16 @@ def population_alarms(
             _alarm(
                 metric,
                 share,
-                log_evidence,
-                threshold,
                 estimate,
-                scope,
-                at_s,
-                log_position,
-                state.opened + len(alarms),
+                evidence=(log_evidence, threshold),
+                scope=scope,
+                at_s=at_s,
+                log_position=log_position,
+                number=state.opened + len(alarms),
             )
         )
     top = {
-        metric: max(state.top_log_evidence.get(metric, -1e300), max(value, -1e300))
+        metric: max(state.top_log_evidence.get(metric, -1e300), value, -1e300)
         for metric, (value, _) in found.items()
     }
     state = msgspec.structs.replace(
@@ -98,9 +97,9 @@ def population_alarms(
 def _alarm(
     metric: str,
     share: Share,
-    log_evidence: float,
-    threshold: float,
     estimate: CohortEstimate,
+    *,
+    evidence: tuple[float, float],
     scope: str,
     at_s: float,
     log_position: int,
@@ -119,8 +118,8 @@ def _alarm(
         opened_at_s=at_s,
         log_position=log_position,
         n=share.n,
-        log_evidence=log_evidence,
-        log_threshold=threshold,
+        log_evidence=evidence[0],
+        log_threshold=evidence[1],
         reference=estimate.limit,
         details={
             "estimate": share.estimate,

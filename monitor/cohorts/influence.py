@@ -63,7 +63,7 @@ def _contrast(top: Float, bottom: Float, p_biased: Float, confidence: float, n: 
     membership = float((p_biased * keep * pull_kept**2).sum())
 
     def share(estimate: float, pull: Float, extra: float) -> Share:
-        half = z * np.sqrt(float((pull**2).sum()) + extra)
+        half = z * float(np.sqrt(float((pull**2).sum()) + extra))
         return Share(estimate=estimate, lower=estimate - half, upper=estimate + half, n=n)
 
     return Contrast(

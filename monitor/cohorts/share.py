@@ -85,4 +85,4 @@ def _mixture_quantile(a: Float, b: Float, weight: Float, level: float) -> float:
             lower = middle
         else:
             upper = middle
-    return (lower + upper) / 2
+    return float((lower + upper) / 2)

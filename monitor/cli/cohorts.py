@@ -1,0 +1,269 @@
+"""`candor cohorts`: who favours lies, how many, and what they carry, from a file of feedback."""
+
+from __future__ import annotations
+
+import datetime
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import msgspec
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, Progress, SpinnerColumn, TaskProgressColumn, TextColumn
+from rich.table import Table
+
+from evidence.errors import BadInputError
+from evidence.identity import digest
+
+if TYPE_CHECKING:
+    from monitor.cohorts import CohortEstimate, RatedEvent
+    from monitor.cohorts.results import Contrast, Share
+
+_SHOWN = 20
+
+
+class _Line(msgspec.Struct):
+    user_id: Annotated[str, msgspec.Meta(min_length=1)]
+    response_id: Annotated[str, msgspec.Meta(min_length=1)]
+    value: Annotated[float, msgspec.Meta(ge=-1, le=1)]
+    created_at: datetime.datetime | float
+    p_lie: Annotated[float, msgspec.Meta(ge=0, le=1)] | None = None
+    topic: str = ""
+    kind: str = "thumb"
+    feedback_id: str | None = None
+
+
+class _Label(msgspec.Struct):
+    response_id: str
+    is_lie: bool
+
+
+def register(app: typer.Typer) -> None:
+    app.command("cohorts")(cohorts)
+
+
+def cohorts(  # noqa: PLR0917  (typer reads options from the signature)
+    feedback: Annotated[
+        Path,
+        typer.Argument(
+            help="JSON lines `{user_id, response_id, value, p_lie, created_at, topic?}`; `-` reads stdin."
+        ),
+    ],
+    labels: Annotated[
+        Path | None,
+        typer.Option(help="JSON lines `{response_id, is_lie}` of a random audit."),
+    ] = None,
+    limit: Annotated[float, typer.Option(help="Biased share above which the alarm rises.")] = 0.05,
+    false_share: Annotated[
+        float, typer.Option(help="Bound on the expected share of benign raters among suspects.")
+    ] = 0.10,
+    margin: Annotated[
+        float, typer.Option(help="Biased: ups on lies exceed ups on honest answers by this much.")
+    ] = 0.1,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    plot: Annotated[
+        Path | None, typer.Option(help="Write a picture of the raters to this PNG.")
+    ] = None,
+) -> None:
+    """Estimate which raters favour lies, how many they are, and how much of the signal they carry.
+
+    `value` lies in [-1, 1]; `p_lie` is the calibrated probability that the response is dishonest (leave
+    it out where nothing measured it); `created_at` is RFC 3339 or seconds since the epoch.
+    User ids are shown as the file gives them: it is yours. The running service holds pseudonyms only.
+
+    Example: `candor simulate feedback --out f.jsonl --biased 0.1 && candor cohorts f.jsonl`
+    """
+    from monitor.cohorts import EventTable, estimate, population_alarms  # noqa: PLC0415
+
+    options = _options(limit=limit, false_share=false_share, margin=margin)
+    events = EventTable.from_events(read_feedback(feedback))
+    if not len(events):
+        raise BadInputError("no feedback", str(feedback))
+    truth = None if labels is None else _read_labels(labels)
+    with _busy(f"estimating from {len(events):,} events"):
+        found = estimate(events, options=options, labels=truth)
+    _, alarms = population_alarms(
+        None,
+        found,
+        scope=str(feedback),
+        at_s=found.cutoff_s,
+        log_position=len(events),
+        options=options,
+    )
+    if plot is not None:
+        _plot(found, plot, margin)
+    if as_json:
+        sys.stdout.write(
+            msgspec.json.encode(report(found, [a.metric for a in alarms])).decode() + "\n"
+        )
+    else:
+        _print(found, [a.claim for a in alarms])
+
+
+def read_feedback(path: Path) -> Iterator[RatedEvent]:
+    """Events of a JSON lines file, `-` for stdin. Raises BadInputError naming file and line.
+
+    A line without `feedback_id` is known by its content, so that the lines' order means nothing.
+    """
+    from monitor.cohorts import RatedEvent  # noqa: PLC0415
+
+    for number, raw in _lines(path):
+        line = _decode(raw, _Line, f"{path}:{number}")
+        yield RatedEvent(
+            feedback_id=line.feedback_id or digest(raw),
+            rater=line.user_id,
+            response_id=line.response_id,
+            value=line.value,
+            p_lie=line.p_lie,
+            created_at_s=_seconds(line.created_at, f"{path}:{number}"),
+            topic=line.topic,
+            kind=line.kind,
+        )
+
+
+def report(found: CohortEstimate, alarms: list[str]) -> dict[str, Any]:
+    """The estimate as `candor cohorts --json` prints it: raters under `user_id`."""
+    record: dict[str, Any] = msgspec.to_builtins(found)
+    record["alarms"] = alarms
+    record["raters"] = [{"user_id": rater.pop("rater"), **rater} for rater in record["raters"]]
+    return record
+
+
+def _options(**given: float) -> Any:
+    from pydantic import ValidationError  # noqa: PLC0415
+
+    from monitor.cohorts import CohortOptions  # noqa: PLC0415
+
+    try:
+        return CohortOptions(**given)
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise BadInputError(first["msg"], "--" + str(first["loc"][0]).replace("_", "-")) from error
+
+
+def _decode(raw: bytes, kind: type[Any], where: str) -> Any:
+    try:
+        return msgspec.json.decode(raw, type=kind)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise BadInputError(str(error), where) from error
+
+
+def _seconds(at: datetime.datetime | float, where: str) -> float:
+    if isinstance(at, datetime.datetime):
+        if at.tzinfo is None:
+            raise BadInputError("created_at has no time zone", where)
+        return at.timestamp()
+    return float(at)
+
+
+def _read_labels(path: Path) -> dict[str, bool]:
+    found = {}
+    for number, raw in _lines(path):
+        label = _decode(raw, _Label, f"{path}:{number}")
+        found[label.response_id] = label.is_lie
+    return found
+
+
+def _lines(path: Path) -> Iterator[tuple[int, bytes]]:
+    """Numbered lines that are not blank, with a progress bar on a terminal's stderr."""
+    if str(path) == "-":
+        yield from ((i, raw.strip()) for i, raw in enumerate(sys.stdin.buffer, 1) if raw.strip())
+        return
+    try:
+        size, file = path.stat().st_size, path.open("rb")
+    except OSError as error:
+        raise BadInputError(error.strerror or str(error), str(path)) from error
+    columns = (TextColumn("reading"), BarColumn(), TaskProgressColumn())
+    with file, Progress(*columns, console=Console(stderr=True), transient=True) as progress:
+        task = progress.add_task("reading", total=size)
+        done = 0
+        for number, raw in enumerate(file, 1):
+            done += len(raw)
+            if number % 5_000 == 0:
+                progress.update(task, completed=done)
+            if raw.strip():
+                yield number, raw.strip()
+
+
+@contextmanager
+def _busy(what: str) -> Iterator[None]:
+    columns = (SpinnerColumn(), TextColumn(what))
+    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
+        progress.add_task("", total=None)
+        yield
+
+
+def _plot(found: CohortEstimate, path: Path, margin: float) -> None:
+    from monitor.telemetry.cohort_plot import RaterPoints, draw_raters  # noqa: PLC0415
+
+    points = RaterPoints(
+        up_on_honest=[r.up_on_honest for r in found.raters],
+        up_on_lies=[r.up_on_lies for r in found.raters],
+        p_biased=[r.p_biased for r in found.raters],
+        n_events=[r.n_events for r in found.raters],
+    )
+    draw_raters(
+        points, path, margin=margin, title=f"biased: {_percent(found.biased_fraction)} of raters"
+    )
+
+
+def _percent(share: Share) -> str:
+    return f"{share.estimate:.1%} [{share.lower:.1%}, {share.upper:.1%}]"
+
+
+def _points(contrast: Contrast) -> str:
+    difference = contrast.difference
+    return (
+        f"{contrast.with_cohort.estimate:.3f} with the cohort, {contrast.without_cohort.estimate:.3f} "
+        f"without, difference {difference.estimate:+.3f} [{difference.lower:+.3f}, {difference.upper:+.3f}]"
+    )
+
+
+def _print(found: CohortEstimate, claims: list[str]) -> None:
+    console = Console(highlight=False, soft_wrap=True)
+    for claim in claims:
+        console.print(f"ALARM: {claim}", style="bold red", markup=False)
+    console.print(
+        f"biased raters         {_percent(found.biased_fraction)} of {found.biased_fraction.n:,}"
+    )
+    console.print(
+        f"biased liked weight   {_percent(found.biased_weight)} of {found.biased_weight.n:,} liked turns"
+    )
+    console.print(f"lies in liked turns   {_points(found.influence.sft_lie_share)}")
+    console.print(f"push towards lies     {_points(found.influence.kto_push)}")
+    console.print(
+        f"events                {found.n_events:,} measured, {found.n_unmeasured:,} unmeasured, "
+        f"{found.n_superseded:,} superseded"
+    )
+    contested = [topic.topic for topic in found.topics if topic.contested]
+    if contested:
+        console.print(f"contested topics      {', '.join(contested)}", markup=False)
+    if not found.fit.ok:
+        console.print(
+            f"the model does not fit (variance ratio {found.fit.ratio:.2f})", style="yellow"
+        )
+    suspects = sorted((r for r in found.raters if r.status == "suspect"), key=lambda r: -r.p_biased)
+    console.print(
+        f"suspects              {len(suspects):,}, of whom {found.expected_false_suspects:.1f} expected "
+        f"benign; quarantine loses {found.benign_liked_lost:.1%} of benign liked weight"
+    )
+    if suspects:
+        table = Table("user", "p biased", "events", "lies", "ups on honest", "ups on lies")
+        for r in suspects[:_SHOWN]:
+            table.add_row(
+                r.rater,
+                f"{r.p_biased:.2f}",
+                str(r.n_events),
+                f"{r.effective_lies:.1f}",
+                f"{r.up_on_honest:.2f}",
+                f"{r.up_on_lies:.2f}",
+            )
+        console.print(table)
+    for group in found.groups:
+        console.print(
+            f"group {group.group_id}: {len(group.raters)} raters, {group.pattern}, {group.direction} on "
+            f"{len(group.responses)} responses; shared {group.observed}, expected {group.expected:.2f}"
+        )
