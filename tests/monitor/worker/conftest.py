@@ -1,0 +1,395 @@
+"""Real stores, a broker in memory that can rebalance, and scorers that fail on demand."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import threading
+import time
+from collections import Counter, defaultdict
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import ExitStack
+from datetime import UTC, datetime
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from cryptography.fernet import Fernet
+from sqlalchemy import Engine, func, select
+
+from evidence import Assessment, VerdictKind
+from monitor.detect import advance, encode_state, new_state
+from monitor.ingest.source import Partition, Poll, Record
+from monitor.settings import DatabaseOptions, Settings
+from monitor.store import open_store, reading, sweeps
+from monitor.store.outbox import OutboxRow, Published
+from monitor.store.schema import (
+    dead_letters,
+    detectors,
+    duplicates,
+    feedback,
+    input_offsets,
+    outbox,
+    responses,
+    verdict_log,
+    verdicts,
+)
+from monitor.store.verdicts import read_log
+from monitor.worker import Worker, WorkerKeys
+from monitor.worker.detection import _logged
+from probes.probe import Transcript
+
+NOW_S = 1_790_000_000.0
+RESPONSES, FEEDBACK = "assistant.responses", "assistant.feedback"
+
+
+class Counts:
+    """Worker metrics as a counter by method and label."""
+
+    def __init__(self) -> None:
+        self.of: Counter[tuple[str, str]] = Counter()
+
+    def __getattr__(self, name: str) -> Callable[..., None]:
+        def count(*given: Any) -> None:
+            label = next((g for g in given if isinstance(g, str)), "")
+            self.of[name, label] += next((g for g in given if isinstance(g, int)), 1)
+
+        return count
+
+
+class HashScorer:
+    """p_lie from a hash of the id: the same text always gets the same verdict."""
+
+    version = "hash-1"
+
+    def __init__(self) -> None:
+        self.scored: list[str] = []
+        self.sizes: list[int] = []
+        self.gate = threading.Event()
+        self.gate.set()
+
+    def score(self, transcripts: Sequence[Transcript]) -> list[Assessment]:
+        self.gate.wait()
+        self.scored += [transcript.id for transcript in transcripts]
+        self.sizes.append(len(transcripts))
+        return [self._one(transcript.id) for transcript in transcripts]
+
+    def _one(self, name: str) -> Assessment:
+        p = int(hashlib.sha256(name.encode()).hexdigest()[:8], 16) / 2**32
+        return Assessment(
+            kind=VerdictKind.LIE if p > 0.8 else VerdictKind.HONEST,
+            p_lie=p / 2,
+            p_evasion=0.0,
+            measurements=(),
+            evaluator_version=self.version,
+        )
+
+
+class MemoryBroker:
+    """Topics of partitions of records; a source for each member, rebalanced by the test."""
+
+    def __init__(self, cluster_id: str = "memory-1", partitions: int = 2) -> None:
+        self.cluster_id = cluster_id
+        self.partitions = partitions
+        self.logs: dict[Partition, list[bytes | None]] = defaultdict(list)
+        self.members: list[MemorySource] = []
+
+    def produce(self, topic: str, value: bytes | None, key: str = "") -> None:
+        number = int(hashlib.sha256(key.encode()).hexdigest(), 16) % self.partitions
+        self.logs[Partition(topic, number)].append(value)
+
+    def all_partitions(self) -> list[Partition]:
+        topics = (RESPONSES, FEEDBACK)
+        return [Partition(topic, n) for topic in topics for n in range(self.partitions)]
+
+    def join(self) -> MemorySource:
+        member = MemorySource(self)
+        self.members.append(member)
+        self.rebalance()
+        return member
+
+    def leave(self, member: MemorySource) -> None:
+        self.members.remove(member)
+        self.rebalance()
+
+    def rebalance(self) -> None:
+        """Deal the partitions out anew; members notice at their next poll."""
+        for member in self.members:
+            member.assignment = set()
+        for i, partition in enumerate(self.all_partitions()):
+            if self.members:
+                self.members[i % len(self.members)].assignment.add(partition)
+
+
+class MemorySource:
+    """A member of the group of a `MemoryBroker`."""
+
+    def __init__(self, broker: MemoryBroker) -> None:
+        self.broker = broker
+        self.cluster_id = broker.cluster_id
+        self.assignment: set[Partition] = set()
+        self.positions: dict[Partition, int] = {}
+        self.paused: set[Partition] = set()
+        self.committed: dict[Partition, int] = {}
+
+    def poll(self, timeout_s: float, max_records: int) -> Poll:
+        revoked = set(self.positions) - self.assignment
+        for partition in revoked:
+            del self.positions[partition]
+        records: dict[Partition, list[Record]] = {}
+        left = max_records
+        for partition in sorted(set(self.positions) - self.paused):
+            start, log = self.positions[partition], self.broker.logs[partition]
+            batch = [Record(start + i, v) for i, v in enumerate(log[start : start + left])]
+            if batch:
+                records[partition] = batch
+                self.positions[partition] = start + len(batch)
+                left -= len(batch)
+            if left <= 0:
+                break
+        if not records:
+            time.sleep(min(timeout_s, 0.001))
+        assigned = self.assignment - set(self.positions)
+        return Poll(tuple(sorted(revoked)), tuple(sorted(assigned)), records)
+
+    def seek(self, partition: Partition, offset: int) -> None:
+        self.positions[partition] = offset
+
+    def forget(self, partition: Partition) -> None:
+        self.positions.pop(partition, None)
+
+    def pause(self, partitions: Collection[Partition]) -> None:
+        self.paused = set(partitions)
+
+    def commit(self, offsets: Mapping[Partition, int]) -> None:
+        self.committed |= dict(offsets)
+
+    def lag(self) -> Mapping[str, int]:
+        return {}
+
+    def close(self) -> None:
+        if self in self.broker.members:
+            self.broker.leave(self)
+
+
+class MemorySink:
+    """Acknowledges the first `accept` rows of each call; puts input topics into a broker."""
+
+    def __init__(self, broker: MemoryBroker) -> None:
+        self.broker = broker
+        self.cluster_id = broker.cluster_id
+        self.sent: list[OutboxRow] = []
+        self.accept = 10**9
+
+    def send(self, rows: Sequence[OutboxRow]) -> list[Published]:
+        taken = list(rows)[: self.accept]
+        self.sent += taken
+        published = []
+        for row in taken:
+            log = self.broker.logs[Partition(row.topic, 0)]
+            log.append(row.value)
+            published.append(Published(row.id, self.cluster_id, 0, len(log) - 1))
+        return published
+
+    def close(self) -> None:
+        pass
+
+
+def response_json(i: int, **changes: Any) -> bytes:
+    record = {
+        "response_id": f"r{i}",
+        "assistant": "helper",
+        "model": "m1",
+        "conversation_id": f"c{i}",
+        "user_id": f"user{i % 7}",
+        "created_at": datetime.fromtimestamp(NOW_S, UTC).isoformat(),
+        "messages": [
+            {"role": "user", "content": "How is it?"},
+            {"role": "assistant", "content": "Fine. " * (1 + i % 13)},
+        ],
+    }
+    return json.dumps(record | changes).encode()
+
+
+def feedback_json(i: int, **changes: Any) -> bytes:
+    record = {
+        "feedback_id": f"f{i}",
+        "assistant": "helper",
+        "response_id": f"r{i}",
+        "user_id": f"user{i % 7}",
+        "created_at": datetime.fromtimestamp(NOW_S + 1, UTC).isoformat(),
+        "value": 1 if i % 3 else -1,
+        "kind": "thumb",
+    }
+    return json.dumps(record | changes).encode()
+
+
+class House:
+    """A store with workers on a memory broker, and the invariants that must hold of it."""
+
+    def __init__(self, folder: Path, name: str = "candor") -> None:
+        self.settings = Settings(
+            database=DatabaseOptions(url=f"sqlite:///{folder}/{name}.db"),
+        )
+        self.engine: Engine = open_store(self.settings.database.url)
+        self.broker = MemoryBroker()
+        self.metrics = Counts()
+        self.scorer = HashScorer()
+        self.now_s = NOW_S
+        self.keys = WorkerKeys(b"p" * 32, b"s" * 32, Fernet(Fernet.generate_key()))
+        self._stack = ExitStack()
+
+    def set(self, **sections: Any) -> None:
+        self.settings = self.settings.model_copy(update=sections)
+
+    def worker(self, name: str = "w1", scorer: Any = None) -> Worker:
+        worker = Worker(
+            self.settings,
+            self.engine,
+            scorer or self.scorer,
+            self.broker.join(),
+            metrics=self.metrics,
+            keys=self.keys,
+            name=name,
+            clock=lambda: self.now_s,
+        )
+        self._stack.callback(worker.close)
+        return worker
+
+    def settle(self, *workers: Worker, steps: int = 4000) -> None:
+        """Step until every record is accounted for and nothing is in work."""
+        for _ in range(steps):
+            for worker in workers:
+                worker.step()
+            self.now_s += 0.01
+            if not self.all_read() or not all(worker.idle for worker in workers):
+                continue
+            if not self.waiting_sample():
+                return
+            # Past the next sweep, and past the lease of a worker that died.
+            self.now_s += 31.0
+        raise AssertionError("the workers did not come to rest")
+
+    def all_read(self) -> bool:
+        with reading(self.engine) as connection:
+            rows = connection.execute(
+                select(input_offsets).where(input_offsets.c.cluster_id == self.broker.cluster_id)
+            ).all()
+        done = {Partition(row.topic, row.partition): row.next_offset for row in rows}
+        return all(len(log) == done.get(p, 0) for p, log in self.broker.logs.items())
+
+    def waiting_sample(self) -> int:
+        with reading(self.engine) as connection:
+            parked = self.count(feedback, feedback.c.state == "parked")
+            return parked + len(sweeps.unmeasured_feedback_sample(connection, 100))
+
+    def count(self, table: Any, *conditions: Any) -> int:
+        with reading(self.engine) as connection:
+            query = select(func.count()).select_from(table).where(*conditions)
+            return int(connection.execute(query).scalar_one())
+
+    def verdict_set(self) -> set[tuple[str, str, str, float | None, float]]:
+        with reading(self.engine) as connection:
+            c = verdicts.c
+            columns = (c.response_id, c.key, c.kind, c.p_lie, c.inclusion_probability)
+            return {tuple(row) for row in connection.execute(select(*columns))}
+
+    def check_invariants(self) -> None:
+        """Every record once; one live verdict a response; detectors equal a replay of the log."""
+        with reading(self.engine) as connection:
+            positions: list[tuple[Any, ...]] = []
+            for table in (responses, feedback, duplicates, dead_letters):
+                c = table.c
+                columns = (c.cluster_id, c.topic, c.partition, c.offset)
+                positions += [tuple(row) for row in connection.execute(select(*columns))]
+            assert len(positions) == len(set(positions)), "a record was accounted for twice"
+            here = {p for p in positions if p[0] == self.broker.cluster_id}
+            expected = {
+                (self.broker.cluster_id, p.topic, p.number, offset)
+                for p, log in self.broker.logs.items()
+                if p.topic in (RESPONSES, FEEDBACK)
+                for offset in range(len(log))
+            }
+            assert here == expected, "a record was lost"
+            slots = connection.execute(select(verdicts.c.live_slot)).scalars().all()
+            assert len(slots) == len(set(slots))
+            strata = connection.execute(select(verdict_log.c.stratum).distinct()).scalars().all()
+            for stratum in strata:
+                entries = [_logged(e) for e in read_log(connection, stratum, after=0)]
+                start = new_state(stratum, options=self.settings.detection)
+                state, _ = advance(start, entries, options=self.settings.detection)
+                stored = connection.execute(
+                    select(detectors.c.state).where(detectors.c.stratum == stratum)
+                ).scalar_one()
+                assert stored == encode_state(state), "a detector is not the replay of its log"
+            in_log = connection.execute(select(verdict_log.c.verdict_key)).scalars().all()
+            arrivals = connection.execute(
+                select(verdicts.c.key).where(verdicts.c.sampled_by == "arrival")
+            ).scalars()
+            assert sorted(in_log) == sorted(arrivals)
+
+    def log_offsets(self) -> dict[int, list[int]]:
+        """Source offsets in log order, by partition."""
+        with reading(self.engine) as connection:
+            rows = connection.execute(
+                select(responses.c.partition, responses.c.offset)
+                .join(
+                    verdicts,
+                    (verdicts.c.assistant == responses.c.assistant)
+                    & (verdicts.c.response_id == responses.c.response_id),
+                )
+                .join(verdict_log, verdict_log.c.verdict_key == verdicts.c.key)
+                .order_by(verdict_log.c.id)
+            )
+            found: dict[int, list[int]] = defaultdict(list)
+            for partition, offset in rows:
+                found[partition].append(offset)
+            return dict(found)
+
+    def outbox_topics(self) -> Counter[str]:
+        with reading(self.engine) as connection:
+            return Counter(connection.execute(select(outbox.c.topic)).scalars())
+
+    def close(self) -> None:
+        for member in list(self.broker.members):
+            self.broker.leave(member)
+        self.scorer.gate.set()
+        self._stack.close()
+        self.engine.dispose()
+
+
+@pytest.fixture
+def house(tmp_path: Path) -> Iterator[House]:
+    made = House(tmp_path)
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def another_house(tmp_path: Path) -> Iterator[Callable[[str], House]]:
+    """A maker of further stores, for a clean run to compare with."""
+    made: list[House] = []
+
+    def make(name: str) -> House:
+        made.append(House(tmp_path, name))
+        return made[-1]
+
+    yield make
+    for one in made:
+        one.close()
+
+
+@pytest.fixture
+def kit() -> SimpleNamespace:
+    """The doubles and record makers."""
+    return SimpleNamespace(
+        MemoryBroker=MemoryBroker,
+        MemorySink=MemorySink,
+        HashScorer=HashScorer,
+        response=response_json,
+        feedback=feedback_json,
+        RESPONSES=RESPONSES,
+        FEEDBACK=FEEDBACK,
+        NOW_S=NOW_S,
+    )
