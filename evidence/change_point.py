@@ -59,11 +59,12 @@ def push(blocks: list[Block], position: int, at_s: float, score: float) -> None:
         size, end = size * 2, start + 1
 
 
-def locate(blocks: Iterable[Block], drop: float = 2.0) -> ChangePoint | None:
+def locate(blocks: Iterable[Block], drop: float = 4.0) -> ChangePoint | None:
     """The start that maximises the two-segment likelihood among rises; None without a rise.
 
     The likelihood is Bernoulli's with the scores as fractional counts: exact for 0/1 scores and too
-    wide for less variable ones. The interval holds the starts within `drop` of the maximum.
+    wide for less variable ones. The interval holds the starts within `drop` of the maximum;
+    see docs/statistics.md for its measured coverage.
     """
     items = list(blocks)
     if len(items) < 2:

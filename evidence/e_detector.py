@@ -150,6 +150,7 @@ class EDetectorBank:
         tolerance: float = 0.0,
         *,
         min_propensity: float = 1.0,
+        cheap_limit: float = 1.0,
     ) -> None:
         values = np.asarray(references, dtype=np.float64)
         if values.ndim != 1 or not len(values):
@@ -160,7 +161,7 @@ class EDetectorBank:
                 float(level) + tolerance,
                 horizon=average_run_length,
                 min_propensity=min_propensity,
-                cheap_limit=0.0,
+                cheap_limit=cheap_limit,
             )
             for level in levels
         ]
@@ -171,7 +172,7 @@ class EDetectorBank:
             weights[row, : len(grid.bets)] = grid.log_weights
         self._bets, self._log_weights = bets[which], weights[which]
         self._bounds = values + tolerance
-        self._min_propensity = min_propensity
+        self._min_propensity, self._cheap_limit = min_propensity, cheap_limit
         self.log_threshold = math.log(average_run_length)
         self.n: NDArray[np.int64] = np.zeros(len(values), dtype=np.int64)
         self.alarm_at: NDArray[np.int64] = np.full(len(values), -1, dtype=np.int64)
@@ -193,26 +194,32 @@ class EDetectorBank:
         arrays = (self._bets, self._log_weights, self._log_one_plus, self._bounds, self.n)
         return sum(a.nbytes for a in (*arrays, self.alarm_at)) // len(self.n)
 
-    def update(self, scores: Floats, propensities: Floats | None = None) -> NDArray[np.bool_]:
-        """Advance by scores of shape (streams,) or (streams, samples); NaN means none there.
+    def update(
+        self, scores: Floats, propensities: Floats | None = None, cheap: Floats | None = None
+    ) -> NDArray[np.bool_]:
+        """Advance by arrays of shape (streams,) or (streams, samples); NaN means none there.
 
         Returns which streams have alarmed so far, shape (streams,).
         """
         table = np.asarray(scores, dtype=np.float64).reshape(len(self.n), -1)
-        chance = np.ones_like(table) if propensities is None else np.asarray(propensities)
-        chance = chance.reshape(table.shape)
-        self._check(table, chance)
+        ones, none = np.ones_like(table), np.full_like(table, np.nan)
+        chance = ones if propensities is None else np.reshape(propensities, table.shape)
+        guess = none if cheap is None else np.reshape(cheap, table.shape)
+        self._check(table, chance, guess)
+        excess = self._excess(table, chance, guess, self._bounds[:, None])
         everyone = np.arange(len(self.n))
-        for t in range(table.shape[1]):
-            seen = ~np.isnan(table[:, t])
+        for column in excess.T:
+            seen = ~np.isnan(column)
             rows = slice(None) if seen.all() else everyone[seen]
-            self._step(rows, table[seen, t], chance[seen, t])
+            self._step(rows, column[seen])
         return self.alarm
 
     def update_log(self, streams: NDArray[np.int64], scores: Floats) -> NDArray[np.bool_]:
         """Advance by an interleaved log: `scores[i]` belongs to stream `streams[i]`, in order."""
         values = np.asarray(scores, dtype=np.float64)
-        self._check(values, np.ones_like(values))
+        self._check(values, np.ones_like(values), values)
+        if np.isnan(values).any():
+            raise BadInputError("a score must lie in [0, 1]")
         order = np.argsort(streams, kind="stable")
         sorted_streams = streams[order]
         first = np.flatnonzero(np.r_[True, sorted_streams[1:] != sorted_streams[:-1]])
@@ -220,11 +227,18 @@ class EDetectorBank:
         rank = np.arange(len(sorted_streams)) - np.repeat(first, sizes)
         by_rank = order[np.argsort(rank, kind="stable")]
         for chunk in np.split(by_rank, np.cumsum(np.bincount(rank))[:-1]):
-            self._step(streams[chunk], values[chunk], np.ones(len(chunk)))
+            rows = streams[chunk]
+            self._step(rows, values[chunk] - self._bounds[rows])
         return self.alarm
 
-    def _step(self, rows: NDArray[np.int64] | slice, scores: Floats, chance: Floats) -> None:
-        excess = (scores - self._bounds[rows]) / chance
+    def _excess(self, scores: Floats, chance: Floats, cheap: Floats, bounds: Floats) -> Floats:
+        """z - bound of each item, NaN where nothing was observed (see `BetGrid.excess`)."""
+        alone = (scores - bounds) / chance
+        base = np.minimum(cheap, self._cheap_limit)
+        residual = np.where(np.isnan(scores), 0.0, (scores - base) / chance)
+        return np.where(np.isnan(cheap), alone, base - bounds + residual)
+
+    def _step(self, rows: NDArray[np.int64] | slice, excess: Floats) -> None:
         factors = np.log1p(self._bets[rows] * excess[:, None])
         self._log_one_plus[rows] = _step(self._log_one_plus[rows], factors)
         self.n[rows] += 1
@@ -232,10 +246,11 @@ class EDetectorBank:
         new = (evidence >= self.log_threshold) & (self.alarm_at[rows] < 0)
         self.alarm_at[rows] = np.where(new, self.n[rows], self.alarm_at[rows])
 
-    def _check(self, scores: Floats, chance: Floats) -> None:
-        if np.any((scores < 0.0) | (scores > 1.0)):
-            raise BadInputError("a score must lie in [0, 1]")
-        if np.any((chance < self._min_propensity) | (chance > 1.0)):
+    def _check(self, scores: Floats, chance: Floats, cheap: Floats) -> None:
+        for values in (scores, cheap):
+            if np.any((values < 0.0) | (values > 1.0)):
+                raise BadInputError("a score must lie in [0, 1]")
+        if not np.all((chance >= self._min_propensity * (1.0 - 1e-9)) & (chance <= 1.0)):
             raise BadInputError(f"a propensity must lie in [{self._min_propensity:g}, 1]")
 
 

@@ -52,6 +52,8 @@ def e_benjamini_hochberg(log_e_values: Sequence[float], level: float) -> list[in
     if not 0.0 < level < 1.0:
         raise BadInputError(f"a level must lie in (0, 1), not {level!r}")
     values = np.asarray(log_e_values, dtype=np.float64)
+    if not len(values):
+        return []
     order = np.argsort(-values, kind="stable")
     rank = np.arange(1, len(values) + 1)
     passes = np.flatnonzero(values[order] >= np.log(len(values)) - np.log(rank * level))

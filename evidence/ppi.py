@@ -127,13 +127,13 @@ def _folds(seen: NDArray[np.bool_]) -> NDArray[np.int64]:
 
 
 def _coefficient(f: Floats, y: Floats, w: Floats, use: NDArray[np.bool_]) -> float:
-    """Weighted regression slope of label on prediction, kept within [0, 1]."""
+    """Weighted regression slope of label on prediction; 0 for a constant prediction."""
     weight = w[use] / np.sum(w[use])
     centred = f[use] - np.sum(weight * f[use])
     variance = float(np.sum(weight * centred**2))
     if variance <= 1e-12:
         return 0.0
-    return float(np.clip(np.sum(weight * centred * y[use]) / variance, 0.0, 1.0))
+    return float(np.sum(weight * centred * y[use]) / variance)
 
 
 def _earlier_coefficients(f: Floats, y: Floats, seen: NDArray[np.bool_], pi: Floats) -> Floats:
@@ -145,7 +145,7 @@ def _earlier_coefficients(f: Floats, y: Floats, seen: NDArray[np.bool_], pi: Flo
     variance = total * sum_ff - sum_f**2
     ok = variance > 1e-9
     slope = (total * sum_fy - sum_f * sum_y) / np.where(ok, variance, 1.0)
-    return np.where(ok, np.clip(slope, 0.0, 1.0), 0.0)
+    return np.where(ok, slope, 0.0)
 
 
 def _items(

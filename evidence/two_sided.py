@@ -39,7 +39,9 @@ class TwoSidedDetector:
         self.lower, self.upper = float(lower), float(upper)
         self.average_run_length = float(average_run_length)
         self._above = EDetector(self.upper, 2.0 * self.average_run_length) if upper < 1 else None
-        self._below = EDetector(1.0 - self.lower, 2.0 * self.average_run_length) if lower > 0 else None
+        self._below = (
+            EDetector(1.0 - self.lower, 2.0 * self.average_run_length) if lower > 0 else None
+        )
         self.n = 0
         self.log_threshold = math.log(2.0 * self.average_run_length)
 

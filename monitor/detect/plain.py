@@ -115,6 +115,7 @@ class PlainStream:
         self._keep_trace(self._detector.log_evidence)
         if not alarm:
             return None
+        self.trace.append((self.n, self._detector.log_evidence))
         self._found = Found(
             sample=self.n,
             line=line,

@@ -75,11 +75,9 @@ class _Work:
         self._evaluators = list(state.evaluators)
         self._latched = dict(state.latched)
         self._streams: dict[tuple[str, str], Stream] = {
-            (s.evaluator_version, s.metric): self._stream(s) for s in state.streams
+            (s.evaluator_version, s.metric): Stream(s, state.average_run_length, options.tolerance)
+            for s in state.streams
         }
-
-    def _stream(self, state: StreamState) -> Stream:
-        return Stream(state, self._was.average_run_length, self._options.tolerance)
 
     def take(self, entry: LoggedVerdict) -> list[Alarm]:
         self.log_position = entry.log_position
@@ -107,24 +105,14 @@ class _Work:
             self._evaluators.remove(version)
         else:
             for metric in METRICS:
-                self._streams[version, metric] = self._begin(version, metric, entry)
+                self._streams[version, metric] = _begin(
+                    self._was, version, metric, entry.log_position, self._options
+                )
         self._evaluators.append(version)
         for gone in self._evaluators[:-EVALUATORS_KEPT]:
             for metric in METRICS:
                 del self._streams[gone, metric]
         del self._evaluators[:-EVALUATORS_KEPT]
-
-    def _begin(self, version: str, metric: str, entry: LoggedVerdict) -> Stream:
-        stream = self._stream(StreamState(metric=metric, evaluator_version=version))
-        if self._options.reference is not None:
-            stream.set_reference(
-                Reference(
-                    value=self._options.reference,
-                    source="declared",
-                    log_position=entry.log_position,
-                )
-            )
-        return stream
 
     def state(self) -> StratumState:
         return msgspec.structs.replace(
@@ -134,6 +122,19 @@ class _Work:
             evaluators=tuple(self._evaluators),
             latched=self._latched,
         )
+
+
+def _begin(
+    state: StratumState, version: str, metric: str, log_position: int, options: DetectionOptions
+) -> Stream:
+    """A stream for an evaluator not seen before: with the declared reference, else learning."""
+    empty = StreamState(metric=metric, evaluator_version=version)
+    stream = Stream(empty, state.average_run_length, options.tolerance)
+    if options.reference is not None:
+        stream.set_reference(
+            Reference(value=options.reference, source="declared", log_position=log_position)
+        )
+    return stream
 
 
 def rebase(
@@ -159,15 +160,18 @@ def rebase(
             raise BadInputError(f"unknown metric {metric!r}: one of {', '.join(METRICS)}")
         if not 0.0 < reference.value + options.tolerance < 1.0:
             raise BadInputError(f"reference + tolerance of {metric} must lie in (0, 1)")
-    held = {(s.evaluator_version, s.metric): s for s in state.streams}
+    streams = {
+        (s.evaluator_version, s.metric): Stream(s, state.average_run_length, options.tolerance)
+        for s in state.streams
+    }
     for metric in METRICS:
-        held.setdefault((version, metric), StreamState(metric=metric, evaluator_version=version))
+        if (version, metric) not in streams:
+            streams[version, metric] = _begin(state, version, metric, state.log_position, options)
         if metric in references:
-            stream = Stream(held[version, metric], state.average_run_length, options.tolerance)
-            stream.set_reference(references[metric])
-            held[version, metric] = stream.state()
+            streams[version, metric].set_reference(references[metric])
     known = state.evaluators if version in state.evaluators else (version, *state.evaluators)
-    return msgspec.structs.replace(state, streams=tuple(held.values()), evaluators=known)
+    states = tuple(stream.state() for stream in streams.values())
+    return msgspec.structs.replace(state, streams=states, evaluators=known)
 
 
 def close(state: StratumState, metric: str, *, options: DetectionOptions) -> StratumState:

@@ -9,6 +9,7 @@ from typing import Any
 import msgspec
 import numpy as np
 import pytest
+
 from evidence.e_detector import EDetector, EDetectorState
 from evidence.e_process import EProcess, EProcessState
 from evidence.errors import BadInputError
