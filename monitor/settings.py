@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import tomllib
+from collections.abc import Mapping
 from pathlib import Path
 
-from pydantic import Field
+from pydantic import Field, ValidationError
 from pydantic_settings import (
     BaseSettings,
     PydanticBaseSettingsSource,
     SettingsConfigDict,
+    SettingsError,
     TomlConfigSettingsSource,
 )
 
+from evidence import BadInputError
 from evidence.options import Options
 from monitor.cohorts.options import CohortOptions
 from monitor.detect.options import DetectionOptions
@@ -111,7 +115,29 @@ class Settings(BaseSettings):
         settings_cls: type[BaseSettings],
         init_settings: PydanticBaseSettingsSource,
         env_settings: PydanticBaseSettingsSource,
-        dotenv_settings: PydanticBaseSettingsSource,
-        file_secret_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003 -- the base class names them
+        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         return init_settings, env_settings, TomlConfigSettingsSource(settings_cls)
+
+
+def load_settings() -> Settings:
+    """The settings of this process. Raises BadInputError naming each wrong one."""
+    try:
+        return Settings()
+    except ValidationError as error:
+        wrong = "; ".join(
+            f"{'.'.join(str(part) for part in item['loc'])}: {item['msg']}"
+            for item in error.errors()
+        )
+        raise BadInputError(wrong, "settings") from error
+    except (SettingsError, tomllib.TOMLDecodeError) as error:
+        raise BadInputError(str(error), "settings") from error
+
+
+def unknown_variables(environment: Mapping[str, str]) -> list[str]:
+    """Names in an environment that look like settings and are none, such as a misspelt one."""
+    known = tuple(f"CANDOR_{name.upper()}_" for name in Settings.model_fields)
+    return sorted(
+        name for name in environment if name.startswith("CANDOR_") and not name.startswith(known)
+    )

@@ -11,6 +11,7 @@ from sqlalchemy import Connection
 
 from evidence import Alarm, AlarmState
 from monitor.api.access import Principal, Scope
+from monitor.api.closing import release
 from monitor.api.context import Context
 from monitor.api.models import (
     AlarmDetail,
@@ -29,6 +30,7 @@ from monitor.api.state import assistant_of
 from monitor.store import alarms as store_alarms
 from monitor.store import labels as store_labels
 from monitor.store import reading
+from monitor.store.outbox import ALARMS_TOPIC
 from monitor.store.status import random_label_counts
 
 STEPS = {
@@ -37,7 +39,6 @@ STEPS = {
     "refute": AlarmState.REFUTED,
     "close": AlarmState.CLOSED,
 }
-ALARMS_TOPIC = "honesty.alarms"
 
 _READ_PROBLEMS = documented(
     HTTPStatus.UNAUTHORIZED,
@@ -104,6 +105,8 @@ def _add_step(routes: APIRouter, context: Context, name: str) -> None:
                     at_s=context.clock(),
                     topic=ALARMS_TOPIC,
                 )
+                if alarm.state is AlarmState.CLOSED:
+                    release(connection, alarm, context.settings.detection, context.clock())
             except store_alarms.TransitionError as error:
                 raise ProblemError(HTTPStatus.CONFLICT, error.what) from error
             return _detail(connection, alarm)

@@ -86,5 +86,11 @@ def verify(connection: Connection) -> AuditReport:
     return AuditReport(entries, head, None, None)
 
 
+def holds(connection: Connection, entry: str) -> bool:
+    """Whether an entry with this hash is in the log."""
+    query = select(audit_log.c.id).where(audit_log.c.hash == entry)
+    return connection.execute(query).scalar() is not None
+
+
 def _hash(previous: str, at_s: float, texts: tuple[str, str, str, str]) -> str:
     return digest(previous, float(at_s).hex(), *texts)

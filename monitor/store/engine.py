@@ -46,6 +46,11 @@ def open_store(url: str) -> Engine:
     return engine
 
 
+def open_unchecked(url: str) -> Engine:
+    """Open the store as it is, whatever its schema, to look at it. Raises as `open_store` does."""
+    return _create(url)
+
+
 def upgrade(url: str) -> tuple[str | None, str]:
     """Run the migrations; returns the revision before and after. Raises as `open_store` does."""
     engine = _create(url)

@@ -1,0 +1,142 @@
+"""`candor up`, `worker`, `serve` and `launch`: the long-running processes."""
+
+from __future__ import annotations
+
+import json
+import logging
+import signal
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+
+from evidence import BadInputError, UnreachableError
+from monitor.settings import Settings, load_settings
+
+AsJson = Annotated[bool, typer.Option("--json", help="Print the addresses as one line of JSON.")]
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands."""
+    app.command("up")(up)
+    app.command("worker")(worker)
+    app.command("serve")(serve)
+    app.command("launch")(launch)
+
+
+def up(as_json: AsJson = False) -> None:
+    """Run everything in one process: broker unless one is configured, worker, API, confirm runs.
+
+    Example: `candor up`, then `curl -H 'content-type: application/json' -d @turn.json
+    http://127.0.0.1:8321/v1/responses`
+    """
+    from monitor.cli.stack import start_stack  # noqa: PLC0415
+
+    with until_signal() as stop, _status("starting"):
+        stack = start_stack(load_settings())
+    with stack:
+        _tell({"api": stack.api_url, "bootstrap_servers": stack.bootstrap_servers}, as_json)
+        stack.wait(stop)
+
+
+def worker(as_json: AsJson = False) -> None:
+    """Measure responses: read the input topics, write verdicts, detectors and alarms to the store.
+
+    Example: `CANDOR_KAFKA_BOOTSTRAP_SERVERS=kafka:9092 candor worker`
+    """
+    from prometheus_client import CollectorRegistry, start_http_server  # noqa: PLC0415
+
+    from monitor.cli.scorer import open_scorer  # noqa: PLC0415
+    from monitor.store import open_store  # noqa: PLC0415
+    from monitor.telemetry import PrometheusWorkerMetrics  # noqa: PLC0415
+    from monitor.worker.service import broker, load_keys, run_worker  # noqa: PLC0415
+
+    settings = load_settings()
+    _needs_broker(settings, "worker")
+    load_keys(settings)
+    registry = CollectorRegistry()
+    metrics = PrometheusWorkerMetrics(registry)
+    engine = open_store(settings.database.url)
+    with until_signal() as stop, broker(settings) as connection:
+        scorer = open_scorer(settings)
+        host, port = settings.telemetry.host, settings.telemetry.port
+        try:
+            server, thread = start_http_server(port, host, registry)
+        except OSError as error:
+            raise UnreachableError("HTTP address", f"{host}:{port}: {error.strerror}") from error
+        _tell({"metrics": f"http://{host}:{server.server_port}/metrics"}, as_json)
+        try:
+            run_worker(settings, engine, scorer, connection, metrics=metrics, stop=stop)
+        finally:
+            server.shutdown()
+            thread.join()
+            engine.dispose()
+
+
+def serve(as_json: AsJson = False) -> None:
+    """Serve the API, the metrics and the console.
+
+    Example: `CANDOR_API_HOST=0.0.0.0 CANDOR_API_KEYS_FILE=keys.json candor serve`
+    """
+    from prometheus_client import CollectorRegistry  # noqa: PLC0415
+
+    from monitor.cli.web import WebServer, build_app  # noqa: PLC0415
+    from monitor.store import open_store  # noqa: PLC0415
+
+    settings = load_settings()
+    engine = open_store(settings.database.url)
+    servers = settings.kafka.bootstrap_servers
+    app = build_app(settings, engine, CollectorRegistry(), bootstrap_servers=servers)
+    with until_signal() as stop, WebServer(app, settings.api.host, settings.api.port) as web:
+        _tell({"api": web.url}, as_json)
+        stop.wait()
+    engine.dispose()
+
+
+@contextmanager
+def until_signal() -> Iterator[threading.Event]:
+    """An event that SIGTERM or SIGINT sets; the handlers of before come back at the end."""
+    stop = threading.Event()
+
+    def handle(_number: int, _frame: FrameType | None) -> None:
+        stop.set()
+
+    before = {number: signal.signal(number, handle) for number in (signal.SIGTERM, signal.SIGINT)}
+    try:
+        yield stop
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _needs_broker(settings: Settings, command: str) -> None:
+    if settings.kafka.bootstrap_servers is None:
+        raise BadInputError(
+            f"`candor {command}` needs a broker that other processes share; "
+            "an embedded one is part of `candor up`",
+            "kafka.bootstrap_servers",
+        )
+
+
+def _status(text: str) -> Any:
+    return Console(stderr=True).status(text)
+
+
+def _tell(addresses: dict[str, str], as_json: bool) -> None:
+    logging.basicConfig(
+        level=logging.INFO,
+        stream=sys.stderr,
+        format="%(asctime)s %(levelname)s %(name)s: %(message)s",
+    )
+    logging.getLogger("kafka").setLevel(logging.WARNING)
+    if as_json:
+        sys.stdout.write(json.dumps(addresses) + "\n")
+        sys.stdout.flush()
+        return
+    for name, address in addresses.items():
+        Console(highlight=False).print(f"{name}: {address}", markup=False)

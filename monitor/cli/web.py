@@ -1,0 +1,158 @@
+"""The HTTP server: API, metrics and console over one store, in a thread of its own."""
+
+from __future__ import annotations
+
+import ipaddress
+import socket
+import threading
+import time
+from collections.abc import Callable
+from typing import Self
+
+import uvicorn
+from fastapi import FastAPI, Request
+from prometheus_client import CollectorRegistry
+from sqlalchemy import Engine
+
+from evidence import BadInputError, UnreachableError
+from monitor import console
+from monitor.api import Access, Context, Scope, StateReader, create_app
+from monitor.api.visible import visible
+from monitor.ingest.keys import load_key
+from monitor.settings import Settings
+from monitor.telemetry import CachedState, State, StateCollector
+
+_BROKER_TIMEOUT_S = 1.0
+
+
+def build_app(
+    settings: Settings,
+    engine: Engine,
+    registry: CollectorRegistry,
+    *,
+    bootstrap_servers: str | None,
+) -> FastAPI:
+    """The application with its state gauges registered in `registry`.
+
+    Raises BadInputError when the API would be open to other machines, or a key file is wrong.
+    """
+    access = open_access(settings)
+    reader = StateReader(engine, settings.telemetry, clock=time.time)
+    state = CachedState(reader, clock=time.monotonic, max_age_s=settings.telemetry.max_age_s)
+    registry.register(StateCollector(state))
+    pseudonym_key = load_key(
+        settings.pseudonym.key_file, name="pseudonym", database_url=settings.database.url
+    )
+    app = create_app(
+        Context(
+            engine=engine,
+            settings=settings,
+            registry=registry,
+            state=state,
+            clock=time.time,
+            access=access,
+            pseudonym_key=pseudonym_key,
+            broker_problem=lambda: broker_problem(bootstrap_servers),
+        )
+    )
+    app.include_router(console.router(_shown(access, state)))
+    return app
+
+
+def open_access(settings: Settings) -> Access:
+    """The API's keys. Raises BadInputError when there are none and other machines could reach it."""
+    host = settings.api.host
+    if settings.api.keys_file is None and not _is_loopback(host):
+        raise BadInputError(
+            f"without API keys the API listens on this machine alone, not on {host}; "
+            "make a key with `candor keys create api`",
+            "api.keys_file",
+        )
+    return Access(settings.api.keys_file)
+
+
+def broker_problem(bootstrap_servers: str | None) -> str | None:
+    """None when one of the servers takes a connection, else what is wrong."""
+    if bootstrap_servers is None:
+        return "no broker is configured (kafka.bootstrap_servers)"
+    problem = f"{bootstrap_servers}: no server"
+    for server in bootstrap_servers.split(","):
+        host, _, port = server.strip().rpartition(":")
+        try:
+            socket.create_connection((host.strip("[]"), int(port)), _BROKER_TIMEOUT_S).close()
+        except (OSError, ValueError, OverflowError) as error:
+            problem = f"{server.strip()}: {error}"
+        else:
+            return None
+    return problem
+
+
+class WebServer:
+    """A running server; a context manager that ends it after the requests in progress.
+
+    Attributes
+    ----------
+    url
+        Where it answers, with the port that was taken.
+
+    Raises UnreachableError when the address cannot be had.
+    """
+
+    def __init__(
+        self, app: FastAPI, host: str, port: int, *, start_timeout_s: float = 20.0
+    ) -> None:
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        self._socket = socket.socket(family)
+        self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            self._socket.bind((host, port))
+        except OSError as error:
+            self._socket.close()
+            raise UnreachableError("HTTP address", f"{host}:{port}: {error.strerror}") from error
+        shown = f"[{host}]" if ":" in host else host
+        self.url = f"http://{shown}:{self._socket.getsockname()[1]}"
+        config = uvicorn.Config(
+            app,
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            timeout_graceful_shutdown=10,
+        )
+        self._server = uvicorn.Server(config)
+        self._thread = threading.Thread(
+            target=self._server.run, args=([self._socket],), name="http", daemon=True
+        )
+        self._thread.start()
+        self._wait(start_timeout_s)
+
+    def _wait(self, timeout_s: float) -> None:
+        end = time.monotonic() + timeout_s
+        while not self._server.started:
+            if not self._thread.is_alive() or time.monotonic() > end:
+                self.close()
+                raise UnreachableError("HTTP server", f"not up after {timeout_s:g} s")
+            time.sleep(0.01)
+
+    def close(self) -> None:
+        """Finish the requests in progress and end."""
+        self._server.should_exit = True
+        self._thread.join(timeout=15)
+        self._socket.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+def _shown(access: Access, state: CachedState) -> Callable[[Request], State]:
+    may_read = access.require(Scope.READ)
+    return lambda request: visible(state(), may_read(request))
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"

@@ -1,0 +1,137 @@
+"""Forgetting a user: every table, with a tombstone so that a replay does not bring them back."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Sequence
+
+from sqlalchemy import Column, Connection, Table, func, select, update
+
+from monitor.store import audit
+from monitor.store.dialect import insert_new
+from monitor.store.schema import (
+    alarm_events,
+    alarms,
+    cohort_estimates,
+    confirm_runs,
+    dead_letters,
+    feedback,
+    labels,
+    outbox,
+    rater_posteriors,
+    responses,
+    tombstones,
+    verdicts,
+)
+
+FORGOTTEN = "forgotten"
+"""What stands where a pseudonym or a conversation's id stood."""
+
+# Records of findings, in which a rater may be named; the findings themselves stay.
+_NAMING: tuple[tuple[Table, Column[str]], ...] = (
+    (alarms, alarms.c.record),
+    (alarm_events, alarm_events.c.reason),
+    (cohort_estimates, cohort_estimates.c.record),
+    (cohort_estimates, cohort_estimates.c.alarm_state),
+    (confirm_runs, confirm_runs.c.report),
+    (labels, labels.c.labeller),
+    (verdicts, verdicts.c.record),
+)
+
+
+def forget(
+    connection: Connection,
+    *,
+    rater: str,
+    user_id: str,
+    decrypt: Callable[[bytes], bytes | None],
+    input_topics: Sequence[str],
+    by: str,
+    at_s: float,
+) -> dict[str, int]:
+    """Remove a rater from every table in the caller's transaction; returns changed rows by table.
+
+    Responses keep their row, so that they are not measured twice, without text, rater and
+    conversation. Feedback, posteriors and records on their way to an input topic are deleted. A dead
+    letter that mentions the user, or that no longer decrypts, loses its body.
+
+    Parameters
+    ----------
+    rater, user_id
+        The pseudonym, and the id it was made of, which may stand in dead letters.
+    decrypt
+        The body of a dead letter; None when it cannot be decrypted.
+    by
+        Who asked for it; the audit log names the pseudonym alone.
+    """
+    changed = {
+        "responses": connection.execute(
+            update(responses)
+            .where(responses.c.rater == rater)
+            .values(rater=FORGOTTEN, conversation_id=FORGOTTEN, body=None)
+        ).rowcount,
+        "feedback": connection.execute(feedback.delete().where(feedback.c.rater == rater)).rowcount,
+        "rater_posteriors": connection.execute(
+            rater_posteriors.delete().where(rater_posteriors.c.rater == rater)
+        ).rowcount,
+        "outbox": _outbox(connection, rater, input_topics),
+        "dead_letters": _dead_letters(connection, (user_id, rater), decrypt),
+    }
+    for table, column in _NAMING:
+        named = update(table).where(column.contains(rater, autoescape=True))
+        replaced = connection.execute(
+            named.values({column: func.replace(column, rater, FORGOTTEN)})
+        ).rowcount
+        changed[table.name] = changed.get(table.name, 0) + replaced
+    insert_new(connection, tombstones, [{"rater": rater, "at_s": at_s}], [tombstones.c.rater])
+    audit.append(
+        connection, by=by, action="forget", subject=rater, details={"rows": changed}, at_s=at_s
+    )
+    return changed
+
+
+def forgotten(connection: Connection, raters: Iterable[str]) -> set[str]:
+    """Which of these raters were forgotten: nothing of them may be taken in again."""
+    wanted = sorted(set(raters))
+    if not wanted:
+        return set()
+    query = select(tombstones.c.rater).where(tombstones.c.rater.in_(wanted))
+    return set(connection.execute(query).scalars())
+
+
+def _outbox(connection: Connection, rater: str, input_topics: Sequence[str]) -> int:
+    """Delete the rater's own records; take the name out of copies of findings."""
+    mark = rater.encode()
+    changed = 0
+    rows = connection.execute(select(outbox.c.id, outbox.c.topic, outbox.c.value)).all()
+    for row in rows:
+        if mark not in row.value:
+            continue
+        here = outbox.c.id == row.id
+        if row.topic in input_topics:
+            connection.execute(outbox.delete().where(here))
+        else:
+            value = row.value.replace(mark, FORGOTTEN.encode())
+            connection.execute(update(outbox).where(here).values(value=value))
+        changed += 1
+    return changed
+
+
+def _dead_letters(
+    connection: Connection, names: Sequence[str], decrypt: Callable[[bytes], bytes | None]
+) -> int:
+    # A user id may stand in broken JSON as it is, or escaped as JSON escapes it.
+    marks = {name.encode("utf-8", "surrogatepass") for name in names}
+    marks |= {json.dumps(name)[1:-1].encode() for name in names}
+    keys = list(dead_letters.primary_key.columns)
+    rows = connection.execute(
+        select(*keys, dead_letters.c.body).where(dead_letters.c.body.is_not(None))
+    ).all()
+    changed = 0
+    for row in rows:
+        body = decrypt(row.body)
+        if body is None or any(mark in body for mark in marks):
+            here = [key == getattr(row, key.name) for key in keys]
+            connection.execute(update(dead_letters).where(*here).values(body=None))
+            changed += 1
+    return changed
