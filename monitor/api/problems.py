@@ -95,6 +95,7 @@ def install(app: FastAPI) -> None:
     app.add_exception_handler(RequestValidationError, _on_validation)
     app.add_exception_handler(HTTPException, _on_http)
     app.add_exception_handler(OperationalError, _on_database)
+    app.add_exception_handler(Exception, _on_bug)
 
 
 def publish(app: FastAPI) -> None:
@@ -134,6 +135,11 @@ async def _on_database(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, OperationalError)  # noqa: S101
     reason = str(error.orig).strip().partition("\n")[0]
     return await _on_unreachable(request, UnreachableError("database", reason))
+
+
+async def _on_bug(_request: Request, _error: Exception) -> JSONResponse:
+    # The server logs the error with its trace; the sender learns nothing of the inside.
+    return problem_response(ProblemError(HTTPStatus.INTERNAL_SERVER_ERROR, "this is a bug"))
 
 
 async def _on_validation(_request: Request, error: Exception) -> JSONResponse:

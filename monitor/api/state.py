@@ -28,6 +28,8 @@ from monitor.telemetry import (
 from monitor.telemetry.options import TelemetryOptions
 
 _ALARMS_SHOWN = 1000
+_GONE_S = 3600.0
+"""A worker silent for longer was taken away on purpose; its evaluations still count."""
 _NOT_CLOSED = tuple(state for state in AlarmState if state is not AlarmState.CLOSED)
 
 
@@ -153,11 +155,12 @@ def _workers(
     for beat in heartbeats:
         expected += beat.expected
         actual += beat.actual
-        if now_s - beat.seen_at_s > silent_after_s:
-            silent += 1
-        else:
+        age_s = now_s - beat.seen_at_s
+        if age_s <= silent_after_s:
             alive += 1
             paused += beat.paused
+        elif age_s <= _GONE_S:
+            silent += 1
     return WorkersState(alive=alive, paused=paused, silent=silent, expected=expected, actual=actual)
 
 

@@ -81,4 +81,4 @@ def list_labels(
     if response_id is not None:
         query = query.where(labels.c.response_id == response_id)
     rows = connection.execute(query.limit(limit)).mappings()
-    return [msgspec.convert(dict(row), Label) for row in rows]
+    return [Label(**{**row, "kind": VerdictKind(row["kind"])}) for row in rows]

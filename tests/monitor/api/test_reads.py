@@ -1,0 +1,304 @@
+"""Verdicts, cohorts, gate and health as they are read, and honesty as it is computed."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import msgspec
+import numpy as np
+import pytest
+from sqlalchemy import insert, text
+
+from evidence import (
+    Assessment,
+    Measurement,
+    Purpose,
+    SampledBy,
+    Stakes,
+    Stratum,
+    Verdict,
+    VerdictKind,
+)
+from monitor.api.honesty import stratum_state
+from monitor.cohorts.results import Share
+from monitor.store import leases
+from monitor.store.schema import cohort_estimates, confirm_runs, gate_decisions, rater_posteriors
+from monitor.store.status import KindCount
+from monitor.store.verdicts import insert_verdicts
+from tests.monitor.api.conftest import NOW_S, MakeService, Service
+
+SHOP = Stratum("shop", "refunds", Stakes.HIGH)
+
+
+def verdict(
+    index: int,
+    kind: VerdictKind = VerdictKind.HONEST,
+    *,
+    stratum: Stratum = SHOP,
+    pi: float = 1.0,
+    scored_at_s: float = NOW_S,
+    purpose: Purpose = Purpose.LIVE,
+) -> Verdict:
+    return Verdict(
+        key=f"k{index:03d}",
+        response_id=f"r{index}",
+        stratum=stratum,
+        model="m-1",
+        purpose=purpose,
+        repeat=0,
+        sampled_by=SampledBy.ARRIVAL,
+        inclusion_probability=pi,
+        created_at_s=NOW_S - 10,
+        scored_at_s=scored_at_s,
+        assessment=Assessment(
+            kind=kind,
+            p_lie=0.1,
+            p_evasion=None,
+            measurements=(Measurement(probe="judge", version="v", p_lie=0.1),),
+            evaluator_version="e-1",
+        ),
+    )
+
+
+def put(service: Service, *verdicts: Verdict) -> None:
+    with service.engine.begin() as connection:
+        insert_verdicts(connection, verdicts)
+
+
+def test_verdicts_page_by_page_without_loss_or_repeat(service: Service) -> None:
+    put(service, *(verdict(i, scored_at_s=NOW_S + i // 4) for i in range(25)))
+    seen: list[str] = []
+    after = None
+    while True:
+        params = {"limit": 4} | ({"after": after} if after else {})
+        page = service.client.get("/v1/verdicts", params=params).json()
+        seen += [item["key"] for item in page["verdicts"]]
+        after = page["next"]
+        if after is None:
+            break
+    assert sorted(seen) == [f"k{i:03d}" for i in range(25)]
+    assert seen[0] == "k024"
+
+
+def test_verdict_filters(service: Service) -> None:
+    bank = Stratum("bank")
+    put(service, verdict(1), verdict(2, VerdictKind.LIE), verdict(3, stratum=bank))
+
+    def keys(**params: str) -> list[str]:
+        found = service.client.get("/v1/verdicts", params=params).json()["verdicts"]
+        return sorted(item["key"] for item in found)
+
+    assert keys(kind="lie") == ["k002"]
+    assert keys(assistant="bank") == ["k003"]
+    assert keys(stratum="shop/refunds/high") == ["k001", "k002"]
+    assert keys(response_id="r1") == ["k001"]
+    shown = service.client.get("/v1/verdicts?response_id=r1").json()["verdicts"][0]
+    assert shown["measurements"][0]["probe"] == "judge"
+    assert shown["scored_at"] == "2025-10-09T08:53:20Z"
+    for bad in ("kind=wrong", "limit=0", "limit=1001", "after=x", "after=x:y"):
+        assert service.client.get(f"/v1/verdicts?{bad}").status_code == 422
+
+
+def test_honesty_in_the_metrics_counts_live_verdicts_of_the_window(service: Service) -> None:
+    kinds = [VerdictKind.HONEST] * 6 + [VerdictKind.LIE] * 2 + [VerdictKind.ERROR] * 2
+    put(service, *(verdict(i, kind) for i, kind in enumerate(kinds)))
+    put(service, verdict(100, VerdictKind.LIE, scored_at_s=NOW_S - 90_000))
+    put(service, verdict(101, VerdictKind.LIE, purpose=Purpose.CANARY))
+    shown = service.client.get("/metrics").text
+    labels = 'assistant="shop",segment="refunds",stakes="high"'
+    ratio = 'assistant="shop",figure="score_rate",segment="refunds",stakes="high"'
+    assert f"candor_honesty_ratio{{{ratio}}} 0.75" in shown
+    assert f"candor_honesty_worst_case_ratio{{{labels}}} 0.6" in shown
+    assert f"candor_honesty_best_case_ratio{{{labels}}} 0.8" in shown
+
+
+def counted(kind: VerdictKind, n: int, pi: float) -> KindCount:
+    return KindCount(
+        assistant="shop",
+        segment="refunds",
+        stakes="high",
+        kind=kind.value,
+        n=n,
+        weight=n / pi,
+        weight_squared=n / pi**2,
+    )
+
+
+def test_an_equal_probability_changes_neither_share_nor_interval() -> None:
+    whole = stratum_state(
+        SHOP, [counted(VerdictKind.HONEST, 90, 1.0), counted(VerdictKind.LIE, 10, 1.0)], 0
+    )
+    tenth = stratum_state(
+        SHOP, [counted(VerdictKind.HONEST, 90, 0.1), counted(VerdictKind.LIE, 10, 0.1)], 0
+    )
+    assert whole.honesty.estimate == pytest.approx(0.9)
+    assert tenth.effective_n == pytest.approx(whole.effective_n) == pytest.approx(100)
+    assert tenth.honesty.lower == pytest.approx(whole.honesty.lower)
+
+
+def test_only_a_random_audit_makes_it_honesty() -> None:
+    counts = [counted(VerdictKind.HONEST, 9, 1.0)]
+    assert stratum_state(SHOP, counts, 199).figure == "score_rate"
+    assert stratum_state(SHOP, counts, 200).figure == "honesty"
+
+
+def test_errors_alone_are_no_honesty() -> None:
+    state = stratum_state(SHOP, [counted(VerdictKind.ERROR, 5, 1.0)], 0)
+    assert state.honesty.estimate is None
+    assert (state.worst_case, state.best_case) == (0.0, 1.0)
+
+
+def test_the_interval_covers_under_unequal_probabilities() -> None:
+    """Seeded: 95 % intervals of a weighted share cover the truth in about 95 % of draws."""
+    random = np.random.default_rng(20251009)
+    truth, n, covered, draws = 0.85, 400, 0, 400
+    for _ in range(draws):
+        honest = random.random(n) < truth
+        # Liars are liked, so they are rated and sampled more often: weights must undo that.
+        pi = np.where(honest, 0.3, 0.8)
+        taken = random.random(n) < pi
+        counts = [
+            counted(VerdictKind.HONEST, int((taken & honest).sum()), 0.3),
+            counted(VerdictKind.LIE, int((taken & ~honest).sum()), 0.8),
+        ]
+        found = stratum_state(SHOP, counts, 0).honesty
+        assert found.lower is not None
+        assert found.upper is not None
+        covered += found.lower <= truth <= found.upper
+    assert covered / draws > 0.95 - 3 * math.sqrt(0.95 * 0.05 / draws)
+
+
+def put_cohort(service: Service) -> None:
+    share = Share(estimate=0.1, lower=0.05, upper=0.2, n=60)
+    record = {"biased_fraction": share, "biased_weight": share, "groups": []}
+    with service.engine.begin() as connection:
+        for n_raters in (50, 60):
+            connection.execute(
+                insert(cohort_estimates).values(
+                    assistant="shop",
+                    cutoff_s=NOW_S,
+                    n_raters=n_raters,
+                    n_events=300,
+                    record=msgspec.json.encode(record).decode(),
+                    alarm_state="",
+                    created_at_s=NOW_S,
+                )
+            )
+        for rater, p_biased, status in (
+            ("a" * 32, 0.99, "suspect"),
+            ("b" * 32, 0.01, "benign"),
+            ("c" * 32, None, "unidentified"),
+        ):
+            connection.execute(
+                insert(rater_posteriors).values(
+                    assistant="shop",
+                    rater=rater,
+                    p_biased=p_biased,
+                    status=status,
+                    n_events=9,
+                    estimate_id=2,
+                )
+            )
+
+
+def test_cohorts(service: Service) -> None:
+    put_cohort(service)
+    (cohort,) = service.client.get("/v1/cohorts").json()["cohorts"]
+    assert cohort["n_raters"] == 60, "the newest estimate"
+    assert cohort["biased_raters"] == {"estimate": 0.1, "lower": 0.05, "upper": 0.2}
+    assert (cohort["suspects"], cohort["unidentified"]) == (1, 1)
+    raters = service.client.get("/v1/cohorts?assistant=shop").json()["raters"]
+    assert [rater["status"] for rater in raters] == ["suspect", "benign", "unidentified"]
+    only = service.client.get("/v1/cohorts?assistant=shop&status=benign").json()["raters"]
+    assert [rater["rater"] for rater in only] == ["b" * 32]
+
+
+def put_gate(service: Service) -> None:
+    with service.engine.begin() as connection:
+        for number, (answer, by) in enumerate((("hold", None), ("block", "ada"))):
+            connection.execute(
+                insert(gate_decisions).values(
+                    decision_id=f"d{number}",
+                    assistant="shop",
+                    answer=answer,
+                    envelope='{"payload": "e30="}',
+                    created_at_s=NOW_S + number,
+                    expires_at_s=NOW_S + 100,
+                    overridden_by=by,
+                )
+            )
+        connection.execute(
+            insert(confirm_runs).values(
+                run_id="c1", assistant="shop", state="running", requested_at_s=NOW_S
+            )
+        )
+
+
+def test_gate_and_decisions(service: Service) -> None:
+    put_gate(service)
+    gate = service.client.get("/v1/gate?assistant=shop").json()
+    assert gate["last_answer"] == "block"
+    assert gate["confirm_runs"][0]["state"] == "running"
+    assert gate["holds"] == ["no worker is alive, so the newest responses are not covered"]
+    decisions = service.client.get("/v1/decisions").json()["decisions"]
+    assert [decision["decision_id"] for decision in decisions] == ["d1", "d0"]
+    assert decisions[0]["envelope"] == {"payload": "e30="}
+    shown = service.client.get("/metrics").text
+    assert 'candor_gate_decisions_total{answer="overridden",assistant="shop"} 1.0' in shown
+    assert 'candor_gate_decisions_total{answer="hold",assistant="shop"} 1.0' in shown
+    assert service.client.get("/v1/gate").status_code == 422
+
+
+def beat(service: Service, worker: str, at_s: float) -> None:
+    with service.engine.begin() as connection:
+        leases.beat(connection, worker, expected=10, actual=8, paused=False, now_s=at_s)
+
+
+def checks(service: Service) -> dict[str, Any]:
+    answer = service.client.get("/readyz")
+    found = {check["name"]: check["ok"] for check in answer.json()["checks"]}
+    assert (answer.status_code == 200) is all(found.values()) is answer.json()["ready"]
+    return found
+
+
+def test_readiness(service: Service) -> None:
+    assert service.client.get("/healthz").json() == {"status": "ok"}
+    assert checks(service) == {"database": True, "broker": True, "workers": False}
+    beat(service, "w1", NOW_S - 61)
+    assert checks(service)["workers"] is False, "silent for too long"
+    beat(service, "w2", NOW_S - 5)
+    assert checks(service)["workers"] is True
+    service.broker.append("kafka:9092: refused")
+    assert checks(service)["broker"] is False
+    with service.engine.begin() as connection:
+        connection.execute(text("UPDATE alembic_version SET version_num = '0000'"))
+    assert checks(service)["database"] is False
+
+
+def test_evaluations_are_summed_over_workers_that_ever_were(service: Service) -> None:
+    beat(service, "w1", NOW_S - 100_000)
+    beat(service, "w2", NOW_S)
+    shown = service.client.get("/metrics").text
+    assert "candor_evaluations_expected_total 20.0" in shown
+    assert "candor_evaluations_actual_total 16.0" in shown
+    assert 'candor_workers{state="alive"} 1.0' in shown
+    assert 'candor_workers{state="silent"} 0.0' in shown, "gone for long is not silent"
+
+
+def test_a_lost_table_is_503_and_a_problem(service: Service) -> None:
+    with service.engine.begin() as connection:
+        connection.execute(text("DROP TABLE verdict_log"))
+        connection.execute(text("DROP TABLE verdicts"))
+    answer = service.client.get("/v1/verdicts")
+    assert answer.status_code == 503
+    assert answer.headers["content-type"] == "application/problem+json"
+    assert "candor_store_up 0.0" in service.client.get("/metrics").text
+
+
+def test_unknown_paths_and_methods_are_problems(make_service: MakeService) -> None:
+    client = make_service().client
+    for method, path, status in (("GET", "/v1/nothing", 404), ("DELETE", "/v1/alarms", 405)):
+        answer = client.request(method, path)
+        assert answer.status_code == status
+        assert answer.headers["content-type"] == "application/problem+json"
