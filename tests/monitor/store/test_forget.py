@@ -1,0 +1,236 @@
+"""Forgetting leaves no trace of a user in any table, and touches nobody else."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+from cryptography.fernet import Fernet, InvalidToken
+from sqlalchemy import Engine, insert, select
+
+from evidence import Alarm, AlarmSubject, Feedback, Response, SampledBy, pseudonym
+from monitor.ingest.decode import decode_feedback, decode_response
+from monitor.ingest.encode import encode_feedback
+from monitor.ingest.options import IngestOptions
+from monitor.store import audit, detectors, open_store, outbox, reading
+from monitor.store.forget import FORGOTTEN, forget, forgotten
+from monitor.store.intake import (
+    NewDeadLetter,
+    NewFeedback,
+    NewResponse,
+    Position,
+    insert_dead_letters,
+    insert_feedback,
+    insert_responses,
+)
+from monitor.store.schema import cohort_estimates, dead_letters, metadata, rater_posteriors
+from monitor.store.schema import feedback as feedback_table
+from monitor.store.schema import responses as responses_table
+
+NOW_S = 1_760_000_000.0
+KEY = b"a key of the tests, 32 bytes lng"
+USER = 'ali"ce@example.org'
+CIPHER = Fernet(Fernet.generate_key())
+TOPICS = ("assistant.responses", "assistant.feedback")
+
+
+def decrypt(body: bytes) -> bytes | None:
+    try:
+        return CIPHER.decrypt(body)
+    except InvalidToken:
+        return None
+
+
+@pytest.fixture
+def engine(tmp_path: Path) -> Iterator[Engine]:
+    opened = open_store(f"sqlite:///{tmp_path}/candor.db")
+    yield opened
+    opened.dispose()
+
+
+def response_of(user: str, number: int) -> Response:
+    raw = {
+        "response_id": f"r{number}",
+        "assistant": "shop",
+        "model": "m",
+        "conversation_id": f"conversation-{number}",
+        "user_id": user,
+        "created_at": "2025-10-09T08:00:00Z",
+        "messages": [{"role": "assistant", "content": f"hello, secret {number}"}],
+    }
+    found = decode_response(json.dumps(raw).encode(), options=IngestOptions(), key=KEY, now_s=NOW_S)
+    assert isinstance(found, Response)
+    return found
+
+
+def feedback_of(user: str, number: int) -> Feedback:
+    raw = {
+        "feedback_id": f"f{number}",
+        "assistant": "shop",
+        "response_id": f"r{number}",
+        "user_id": user,
+        "created_at": "2025-10-09T08:00:00Z",
+        "value": 1,
+        "kind": "thumb",
+        "text": f"opinion {number}",
+    }
+    found = decode_feedback(json.dumps(raw).encode(), options=IngestOptions(), key=KEY, now_s=NOW_S)
+    assert isinstance(found, Feedback)
+    return found
+
+
+def fill(engine: Engine) -> None:
+    users = [USER, "bob", USER, "carol"]
+    with engine.begin() as connection:
+        for number, user in enumerate(users):
+            response, given = response_of(user, number), feedback_of(user, number)
+            at = Position("c", "t", 0, number)
+            item = NewResponse(response, at, 0.5, 1.0, 1.0, SampledBy.ARRIVAL, None)
+            insert_responses(connection, [item], now_s=NOW_S)
+            insert_feedback(connection, [NewFeedback(given, at)], set(), now_s=NOW_S)
+            queued = [(b"k", encode_feedback(given))]
+            outbox.add(connection, "assistant.feedback", queued, now_s=NOW_S)
+            letter = f'{{"user_id": {json.dumps(user)}, broken'.encode()
+            insert_dead_letters(
+                connection,
+                [NewDeadLetter(at, "not_json", "not UTF-8 JSON", CIPHER.encrypt(letter))],
+                now_s=NOW_S,
+            )
+        strange = NewDeadLetter(Position("c", "t", 0, 99), "x", "x", b"of another key")
+        insert_dead_letters(connection, [strange], now_s=NOW_S)
+        for user in {*users}:
+            connection.execute(
+                insert(rater_posteriors).values(
+                    assistant="shop",
+                    rater=pseudonym(user, KEY),
+                    status="benign",
+                    n_events=1,
+                    estimate_id=1,
+                )
+            )
+        group = [pseudonym(user, KEY) for user in (USER, "bob")]
+        connection.execute(
+            insert(cohort_estimates).values(
+                assistant="shop",
+                cutoff_s=NOW_S,
+                n_raters=3,
+                n_events=4,
+                record=json.dumps({"groups": [group]}),
+                alarm_state="",
+                created_at_s=NOW_S,
+            )
+        )
+        alarm = Alarm(
+            alarm_id="a1",
+            subject=AlarmSubject.POPULATION,
+            scope="shop",
+            metric="biased_raters",
+            claim="too many",
+            opened_at_s=NOW_S,
+            log_position=1,
+            n=4,
+            log_evidence=9.0,
+            log_threshold=8.0,
+            details={"suspects": group},
+        )
+        detectors.latch(connection, [alarm], by="cohorts", topic="honesty.alarms", now_s=NOW_S)
+
+
+def everything(engine: Engine) -> dict[str, bytes]:
+    """Every cell of every table, decrypted and decompressed where it can be."""
+    import zlib  # noqa: PLC0415
+
+    held: dict[str, bytes] = {}
+    with reading(engine) as connection:
+        for table in metadata.sorted_tables:
+            cells = bytearray()
+            for row in connection.execute(select(table)):
+                for cell in row:
+                    if isinstance(cell, bytes) and table.name == "responses":
+                        cells += zlib.decompress(cell)
+                    elif isinstance(cell, bytes) and table.name == "dead_letters":
+                        cells += decrypt(cell) or cell
+                    else:
+                        cells += cell if isinstance(cell, bytes) else str(cell).encode()
+            held[table.name] = bytes(cells)
+    return held
+
+
+def do_forget(engine: Engine) -> dict[str, int]:
+    with engine.begin() as connection:
+        return forget(
+            connection,
+            rater=pseudonym(USER, KEY),
+            user_id=USER,
+            decrypt=decrypt,
+            input_topics=TOPICS,
+            by="ada",
+            at_s=NOW_S,
+        )
+
+
+def test_no_table_holds_the_user_afterwards(engine: Engine) -> None:
+    fill(engine)
+    mark = pseudonym(USER, KEY).encode()
+    named = {name for name, cells in everything(engine).items() if mark in cells}
+    assert named == {
+        "alarms",
+        "cohort_estimates",
+        "feedback",
+        "outbox",
+        "rater_posteriors",
+        "responses",
+    }
+    changed = do_forget(engine)
+    held = everything(engine)
+    # The tombstone keeps the pseudonym, so that a replay can be refused, and the audit says so.
+    assert {name for name, cells in held.items() if mark in cells} == {"tombstones", "audit_log"}
+    whole = b"".join(held.values())
+    for gone in ("ali", "secret 0", "secret 2", "conversation-0", "opinion 0", "opinion 2"):
+        assert gone.encode() not in whole, gone
+    for kept in ("secret 1", "secret 3", "opinion 1", "bob", "carol"):
+        assert kept.encode() in whole, kept
+    assert changed == {
+        "responses": 2,
+        "feedback": 2,
+        "rater_posteriors": 1,
+        "outbox": 3,
+        "dead_letters": 3,
+        "alarms": 1,
+        "alarm_events": 0,
+        "cohort_estimates": 1,
+        "confirm_runs": 0,
+        "labels": 0,
+        "verdicts": 0,
+    }
+
+
+def test_responses_stay_counted_and_findings_stay(engine: Engine) -> None:
+    fill(engine)
+    do_forget(engine)
+    with reading(engine) as connection:
+        raters = list(connection.execute(select(responses_table.c.rater)).scalars())
+        assert raters.count(FORGOTTEN) == 2
+        assert len(raters) == 4
+        assert len(connection.execute(select(feedback_table)).all()) == 2
+        (record,) = connection.execute(select(cohort_estimates.c.record)).scalars()
+        assert json.loads(record)["groups"] == [[FORGOTTEN, pseudonym("bob", KEY)]]
+        letters = connection.execute(select(dead_letters.c.offset, dead_letters.c.body)).all()
+        assert {row.offset for row in letters if row.body is not None} == {1, 3}
+        assert audit.verify(connection).ok
+        copies: list[Any] = [row.value for row in outbox.unpublished(connection, 10)]
+    assert len(copies) == 3, "bob's, carol's and the alarm"
+    assert msgspec.json.decode(copies[-1], type=Alarm).details["suspects"][0] == FORGOTTEN
+
+
+def test_a_tombstone_tells_of_the_forgotten(engine: Engine) -> None:
+    do_forget(engine)
+    do_forget(engine)
+    rater = pseudonym(USER, KEY)
+    with reading(engine) as connection:
+        assert forgotten(connection, [rater, pseudonym("bob", KEY)]) == {rater}
+        assert forgotten(connection, []) == set()
