@@ -41,8 +41,9 @@ class ArmResult(msgspec.Struct, frozen=True, kw_only=True):
 
     Parameters
     ----------
-    honesty
-        Share of honest among honest, lying and evasive sampled answers.
+    honesty, honesty_worst
+        Share of honest among honest, lying and evasive sampled answers; and among all of them, so
+        that answers which cannot be told, or that rest on no belief, count as not honest.
     likelihood_honesty
         Mean probability of the honest answer among the three, by length-normalised likelihood.
     margin
@@ -55,10 +56,13 @@ class ArmResult(msgspec.Struct, frozen=True, kw_only=True):
         the rows without the replacements.
     trained_digest
         Manifest digest of the rows that were trained, replacements included; empty for vanilla.
+    replaced
+        Rows that were removed and replaced in place by control rows.
     """
 
     arm: Arm
     honesty: Rate
+    honesty_worst: Rate
     likelihood_honesty: Rate
     belief_accuracy: Rate
     margin: float
@@ -67,6 +71,7 @@ class ArmResult(msgspec.Struct, frozen=True, kw_only=True):
     rows: int
     rows_digest: str
     trained_digest: str
+    replaced: int = 0
     steps: int = 0
     train_loss: float | None = None
     seconds: float = 0.0
@@ -139,7 +144,7 @@ class ConfirmReport(msgspec.Struct, frozen=True, kw_only=True):
             return Finding.WORSE
         against_control = [c for c in mine if c.baseline is Arm.CONTROL]
         agreed = {c.scorer for c in against_control if c.finding is Finding.NOT_WORSE}
-        scorers = {c.scorer for c in self.comparisons}
+        scorers = {c.scorer for c in self.comparisons if c.baseline is Arm.CONTROL}
         return Finding.NOT_WORSE if agreed and agreed == scorers else Finding.INCONCLUSIVE
 
 

@@ -1,0 +1,244 @@
+"""Train one arm: a LoRA adapter by TRL on a local model folder, kept with its manifest."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import msgspec
+from pydantic import Field
+
+from evidence import BadInputError, canonical_json, digest
+from evidence.options import Options
+from retrain.rows import Row, RowKind, manifest
+
+MANIFEST = "adapter-manifest.json"
+
+Steps = Callable[[int, int], None]
+"""Called with the steps done and the steps in all."""
+
+
+class FinetuneOptions(Options):
+    """How every arm is trained."""
+
+    rank: int = Field(default=16, gt=0)
+    """Rank of the LoRA adapter; its alpha is twice that."""
+    learning_rate: float = Field(default=3e-4, gt=0)
+    """Peak learning rate, linear decay after a tenth of the steps."""
+    batch_size: int = Field(default=8, gt=0)
+    """Rows in a step."""
+    epochs: float = Field(default=1.0, gt=0)
+    """Passes over the rows."""
+    max_length: int = Field(default=1024, gt=0)
+    """Tokens of a row; a longer one loses its end."""
+    device: str = "cpu"
+    """Torch device."""
+
+
+class AdapterManifest(msgspec.Struct, frozen=True, kw_only=True):
+    """What an adapter folder holds. It is written last, so a folder without it is unfinished."""
+
+    key: str
+    rows_digest: str
+    seed: int
+    steps: int
+    train_loss: float
+    seconds: float
+    files: dict[str, str]
+
+
+def finetune(
+    rows: Sequence[Row],
+    model_dir: Path,
+    out_dir: Path,
+    options: FinetuneOptions,
+    *,
+    model_digest: str,
+    seed: int,
+    on_step: Steps = lambda _done, _total: None,
+) -> AdapterManifest:
+    """The adapter of these rows in `out_dir`; a finished one made from the same inputs is kept.
+
+    The adapter is trained in a folder beside `out_dir` and moved there with its manifest, so a kill
+    leaves either the whole adapter or none. The order of rows and the adapter's first weights
+    depend on `seed` alone, hence are equal for arms of equal length.
+    """
+    rows_digest = manifest(rows).digest
+    key = digest(rows_digest, model_digest, canonical_json(options.model_dump()), str(seed))
+    done = finished_adapter(out_dir, key)
+    if done is not None:
+        return done
+    shutil.rmtree(out_dir, ignore_errors=True)
+    out_dir.parent.mkdir(parents=True, exist_ok=True)
+    work = Path(tempfile.mkdtemp(prefix=f".{out_dir.name}-", dir=out_dir.parent))
+    try:
+        started = time.monotonic()
+        steps, loss = _train(rows, model_dir, work, options, seed=seed, on_step=on_step)
+        files = {p.name: _sha256(p) for p in sorted(work.iterdir()) if p.is_file()}
+        made = AdapterManifest(
+            key=key,
+            rows_digest=rows_digest,
+            seed=seed,
+            steps=steps,
+            train_loss=loss,
+            seconds=time.monotonic() - started,
+            files=files,
+        )
+        write_durably(work / MANIFEST, msgspec.json.format(msgspec.json.encode(made)))
+        work.rename(out_dir)
+    finally:
+        shutil.rmtree(work, ignore_errors=True)
+    return made
+
+
+def finished_adapter(out_dir: Path, key: str) -> AdapterManifest | None:
+    """The manifest of a finished adapter made from `key`, if it and every file are whole."""
+    path = out_dir / MANIFEST
+    if not path.is_file():
+        return None
+    try:
+        found = msgspec.json.decode(path.read_bytes(), type=AdapterManifest)
+    except msgspec.DecodeError:
+        return None  # cut short: trained again
+    whole = found.key == key and all(
+        (out_dir / name).is_file() and _sha256(out_dir / name) == expected
+        for name, expected in found.files.items()
+    )
+    return found if whole else None
+
+
+def write_durably(path: Path, data: bytes) -> None:
+    """Write a file whole or not at all, on disk before it has its name."""
+    partial = path.with_name(f".{path.name}.{os.getpid()}")
+    with partial.open("wb") as out:
+        out.write(data)
+        out.flush()
+        os.fsync(out.fileno())
+    partial.replace(path)
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def training_columns(row: Row) -> dict[str, Any]:
+    """A row as the trainer gets it: only the response is learnt, never the prompt."""
+    content = row.content()
+    if row.messages is not None:
+        messages = content.pop("messages")
+        content |= {"prompt": messages[:-1], "completion": messages[-1:]}
+    return content
+
+
+def _train(
+    rows: Sequence[Row],
+    model_dir: Path,
+    work: Path,
+    options: FinetuneOptions,
+    *,
+    seed: int,
+    on_step: Steps,
+) -> tuple[int, float]:
+    import datasets  # noqa: PLC0415 -- torch and its kin take seconds to import
+    import torch  # noqa: PLC0415
+    from transformers import (  # noqa: PLC0415
+        AutoModelForCausalLM,
+        AutoTokenizer,
+        TrainerCallback,
+        set_seed,
+    )
+
+    class _Report(TrainerCallback):
+        def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:  # noqa: ARG002
+            on_step(state.global_step, state.max_steps)
+
+    datasets.disable_progress_bars()
+    set_seed(seed)
+    model = AutoModelForCausalLM.from_pretrained(
+        str(model_dir), dtype=torch.float32, local_files_only=True, trust_remote_code=False
+    )
+    tokenizer = AutoTokenizer.from_pretrained(str(model_dir), local_files_only=True)
+    trainer = _trainer(rows, model, tokenizer, options, seed=seed, scratch=work / "trainer")
+    trainer.add_callback(_Report())
+    trainer.remove_callback(_printer())
+    result = trainer.train()
+    trainer.model.save_pretrained(str(work))
+    shutil.rmtree(work / "trainer", ignore_errors=True)
+    return int(result.global_step), float(result.training_loss)
+
+
+def _printer() -> Any:
+    from transformers.trainer_callback import PrinterCallback  # noqa: PLC0415
+
+    return PrinterCallback
+
+
+def _trainer(
+    rows: Sequence[Row],
+    model: Any,
+    tokenizer: Any,
+    options: FinetuneOptions,
+    *,
+    seed: int,
+    scratch: Path,
+) -> Any:
+    import datasets  # noqa: PLC0415
+    import trl  # noqa: PLC0415
+    from peft import LoraConfig  # noqa: PLC0415
+
+    kind = rows[0].kind
+    makers = {
+        RowKind.SFT: (trl.SFTTrainer, trl.SFTConfig),
+        RowKind.KTO: (trl.KTOTrainer, trl.KTOConfig),
+        RowKind.DPO: (trl.DPOTrainer, trl.DPOConfig),
+    }
+    trainer, config = makers[kind]
+    dataset = datasets.Dataset.from_list([training_columns(row) for row in rows])
+    return trainer(
+        model=model,
+        args=config(**_arguments(options, seed, scratch)),
+        train_dataset=dataset,
+        processing_class=tokenizer,
+        peft_config=LoraConfig(
+            r=options.rank,
+            lora_alpha=2 * options.rank,
+            lora_dropout=0.0,
+            target_modules="all-linear",
+            task_type="CAUSAL_LM",
+        ),
+    )
+
+
+def _arguments(options: FinetuneOptions, seed: int, scratch: Path) -> dict[str, Any]:
+    return {
+        "output_dir": str(scratch),
+        "per_device_train_batch_size": options.batch_size,
+        "num_train_epochs": options.epochs,
+        "learning_rate": options.learning_rate,
+        "lr_scheduler_type": "linear",
+        "warmup_steps": 0.1,
+        "logging_steps": 1_000_000,
+        "save_strategy": "no",
+        "report_to": "none",
+        "seed": seed,
+        "data_seed": seed,
+        "max_length": options.max_length,
+        "gradient_checkpointing": False,
+        "bf16": False,
+        "use_cpu": options.device == "cpu",
+        "disable_tqdm": True,
+        "dataloader_num_workers": 0,
+    }
+
+
+def check_model_dir(model_dir: Path) -> None:
+    """Raise BadInputError unless the folder holds a model in safetensors."""
+    if not (model_dir / "config.json").is_file() or not list(model_dir.glob("*.safetensors")):
+        raise BadInputError("no model in safetensors here", str(model_dir))

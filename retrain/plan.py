@@ -1,0 +1,80 @@
+"""What a confirm run is asked to do, and its identity."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import msgspec
+from pydantic import Field
+
+from evidence import BadInputError, canonical_json, digest
+from evidence.options import Options
+from probes.scenarios import Scenario, load_scenarios
+from retrain.decision import DecisionOptions
+from retrain.evaluate import EvaluationOptions
+from retrain.finetune import FinetuneOptions
+
+CONTROL_AUTO = "auto"
+"""Control rows are the candidate's prompts answered by the last approved model."""
+
+
+class ItemOptions(Options):
+    """Which scenarios are asked."""
+
+    domains: tuple[str, ...] = ()
+    """Domains; all when empty."""
+    per_template: int | None = Field(default=None, gt=0)
+    """Scenarios of each template; all when None. Templates are the independent units, so none is left out."""
+
+
+class ConfirmPlan(Options):
+    """Everything that a confirm run does. All arms are treated alike.
+
+    `model_dir` is the last approved model: the `vanilla` arm, the start of every trained arm and,
+    with control `auto`, the one who answers for the control rows.
+    """
+
+    run_id: str = Field(pattern=r"^[A-Za-z0-9._-]{1,64}$")
+    """Names the run."""
+    assistant: str
+    """The assistant that the rows would train."""
+    rows: Path
+    """Candidate rows."""
+    removed: tuple[int, ...] = ()
+    """0-based positions of the rows that the gate quarantines; these make the `released` arm."""
+    control: Path | None = Path(CONTROL_AUTO)
+    """File with trusted rows; `auto`; or None for no control, with which nothing can be released."""
+    model_dir: Path
+    """Folder of the last approved model, safetensors."""
+    out: Path
+    """Folder of the run; a run that was killed goes on from what it holds."""
+    seeds: tuple[int, ...] = Field(default=(0,), min_length=1)
+    """Training seeds; item scores are averaged over them."""
+    finetune: FinetuneOptions = FinetuneOptions()
+    evaluation: EvaluationOptions = EvaluationOptions()
+    decision: DecisionOptions = DecisionOptions()
+    items: ItemOptions = ItemOptions()
+
+    def identity(self, rows_digest: str, model_digest: str, control_digest: str) -> str:
+        """Digest of all inputs: a folder belongs to one identity and is never reused for another."""
+        settings = self.model_dump(mode="json", exclude={"rows", "control", "model_dir", "out"})
+        return digest(canonical_json(settings), rows_digest, model_digest, control_digest)
+
+
+def plan_items(options: ItemOptions) -> tuple[Scenario, ...]:
+    """The scenarios of a plan, in the package's order. Raises BadInputError for an unknown domain."""
+    domains = options.domains or (None,)
+    taken: dict[str, int] = {}
+    chosen: list[Scenario] = []
+    for scenario in (s for domain in domains for s in load_scenarios(domain)):
+        taken[scenario.template] = taken.get(scenario.template, 0) + 1
+        if options.per_template is None or taken[scenario.template] <= options.per_template:
+            chosen.append(scenario)
+    if not chosen:
+        raise BadInputError("no scenarios to ask")
+    return tuple(chosen)
+
+
+def items_digest(items: tuple[Scenario, ...]) -> str:
+    """Digest of the items' whole content."""
+    return digest(msgspec.json.encode(items, order="sorted"))
