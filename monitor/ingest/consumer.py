@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Collection, Mapping, Sequence
+from typing import Any
 
 from kafka import ConsumerRebalanceListener, KafkaConsumer, TopicPartition
 from kafka.errors import KafkaError, RetriableError
@@ -12,6 +13,7 @@ from kafka.structs import OffsetAndMetadata
 
 from evidence import UnreachableError
 from monitor.ingest.connection import Connection
+from monitor.ingest.options import KafkaOptions
 from monitor.ingest.source import Partition, Poll, Record
 
 log = logging.getLogger(__name__)
@@ -26,11 +28,13 @@ class KafkaSource:
     ----------
     topics
         The input topics.
-    group_id
-        Consumer group; unused on the embedded broker.
+    options
+        Group, member and session; unused on the embedded broker.
     """
 
-    def __init__(self, connection: Connection, topics: Sequence[str], group_id: str) -> None:
+    def __init__(
+        self, connection: Connection, topics: Sequence[str], options: KafkaOptions
+    ) -> None:
         self._connection = connection
         self._claimed: set[TopicPartition] = set()
         self._revoked: set[TopicPartition] = set()
@@ -38,7 +42,7 @@ class KafkaSource:
         try:
             self._consumer = KafkaConsumer(
                 **connection.client,
-                group_id=None if connection.embedded else group_id,
+                **({} if connection.embedded else _membership(options)),
                 enable_auto_commit=False,
                 auto_offset_reset="earliest",
                 max_poll_interval_ms=_MAX_POLL_INTERVAL_MS,
@@ -132,6 +136,16 @@ class KafkaSource:
                 numbers = self._consumer.partitions_for_topic(topic)
             found += [TopicPartition(topic, number) for number in sorted(numbers)]
         return found
+
+
+def _membership(options: KafkaOptions) -> dict[str, Any]:
+    session_ms = int(options.session_timeout_s * 1000)
+    return {
+        "group_id": options.group_id,
+        "group_instance_id": options.instance_id,
+        "session_timeout_ms": session_ms,
+        "heartbeat_interval_ms": session_ms // 4,
+    }
 
 
 class _Listener(ConsumerRebalanceListener):

@@ -41,6 +41,10 @@ class KafkaOptions(Options):
     """Comma-separated host:port list of the Kafka cluster."""
     group_id: str = "candor"
     """Consumer group of the workers."""
+    instance_id: str | None = None
+    """Stable name of this worker, such as its pod's (static membership): restarted under it, the worker has its partitions back at once. No two workers share one."""
+    session_timeout_s: float = Field(default=10.0, ge=6.0)
+    """Silence after which the group gives a worker's partitions to others; 6 s is the least that brokers allow by default."""
     responses_topic: str = "assistant.responses"
     """Topic with responses."""
     feedback_topic: str = "assistant.feedback"

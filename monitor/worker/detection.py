@@ -45,7 +45,7 @@ def _step(
     if not entries:
         return None
     state = decode_state(read.state) if read.state else new_state(stratum, options=options)
-    state, raised = advance(state, [_logged(entry) for entry in entries], options=options)
+    state, raised = advance(state, [logged(entry) for entry in entries], options=options)
     text, position, now_s = encode_state(state), entries[-1].log_position, clock()
     with engine.begin() as connection:
         if not detectors.save_detector(connection, read, text, position, now_s=now_s):
@@ -58,7 +58,8 @@ def _step(
     return opened
 
 
-def _logged(entry: verdicts.LogEntry) -> LoggedVerdict:
+def logged(entry: verdicts.LogEntry) -> LoggedVerdict:
+    """The entry as detection reads it."""
     return LoggedVerdict(
         log_position=entry.log_position,
         stratum=entry.stratum,

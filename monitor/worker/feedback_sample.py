@@ -20,7 +20,7 @@ from monitor.store.sweeps import Unmeasured
 from monitor.worker.commit import write_verdicts
 
 _LEASE = "feedback-sample"
-_LEASE_S = 30.0
+_LEASE_S = 10.0
 
 
 class _Pending(msgspec.Struct, frozen=True):

@@ -18,7 +18,7 @@ from monitor.worker.sink import Sink
 log = logging.getLogger(__name__)
 
 _LEASE = "publisher"
-_LEASE_S = 60.0
+_LEASE_S = 10.0
 _BATCH = 200
 _RETENTION_S = 86_400.0
 

@@ -58,8 +58,13 @@ def load_keys(settings: Settings) -> WorkerKeys:
     return WorkerKeys(pseudonym, sampling, dead_letter_cipher(pseudonym))
 
 
-def worker_name() -> str:
-    """A name for this process that no other worker has: host, process id and a random part."""
+def worker_name(settings: Settings) -> str:
+    """A name that no other worker has: the configured one, or host, process id and a random part.
+
+    A worker that comes back under its own name has its leases back at once.
+    """
+    if settings.kafka.instance_id is not None:
+        return settings.kafka.instance_id
     return f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(3)}"
 
 
@@ -73,13 +78,13 @@ def run_worker(
     stop: threading.Event,
 ) -> None:
     """Run a worker and its jobs until `stop` is set. Raises UnreachableError when the broker is gone."""
-    name = worker_name()
+    name = worker_name(settings)
     keys = load_keys(settings)
     topics = (settings.kafka.responses_topic, settings.kafka.feedback_topic)
     with ExitStack() as stack:
         sink = KafkaSink(connection)
         stack.callback(sink.close)
-        source = KafkaSource(connection, topics, settings.kafka.group_id)
+        source = KafkaSource(connection, topics, settings.kafka)
         worker = Worker(settings, engine, scorer, source, metrics=metrics, keys=keys, name=name)
         stack.callback(worker.close)
         publisher = Publisher(engine, sink, input_topics=topics, owner=name, clock=time.time)

@@ -57,7 +57,7 @@ def test_records_pass_through_by_hand_assigned_partitions_and_offsets_are_ours()
         for i in range(10):
             producer.send("in", value=b"%d" % i, partition=i % 2)
         producer.flush()
-        source = KafkaSource(connection, ["in", "other"], "group")
+        source = KafkaSource(connection, ["in", "other"], KafkaOptions())
         first = source.poll(0.2, 100)
         assert first.assigned == tuple(Partition(t, n) for t in ("in", "other") for n in (0, 1))
         assert first.records == {}

@@ -58,5 +58,5 @@ def test_dead_letters_are_read_with_the_same_key_alone() -> None:
     token = dead_letter_cipher(b"a" * 32).encrypt(b"secret body")
     assert b"secret" not in token
     assert dead_letter_cipher(b"a" * 32).decrypt(token) == b"secret body"
-    with pytest.raises(Exception, match="^$"):
+    with pytest.raises(Exception, match=r"^$"):
         dead_letter_cipher(b"b" * 32).decrypt(token)

@@ -37,7 +37,7 @@ from monitor.store.schema import (
 )
 from monitor.store.verdicts import read_log
 from monitor.worker import Worker, WorkerKeys
-from monitor.worker.detection import _logged
+from monitor.worker.detection import logged
 from probes.probe import Transcript
 
 NOW_S = 1_790_000_000.0
@@ -316,7 +316,7 @@ class House:
             assert len(slots) == len(set(slots))
             strata = connection.execute(select(verdict_log.c.stratum).distinct()).scalars().all()
             for stratum in strata:
-                entries = [_logged(e) for e in read_log(connection, stratum, after=0)]
+                entries = [logged(e) for e in read_log(connection, stratum, after=0)]
                 start = new_state(stratum, options=self.settings.detection)
                 state, _ = advance(start, entries, options=self.settings.detection)
                 stored = connection.execute(
