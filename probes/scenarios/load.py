@@ -14,6 +14,8 @@ from evidence import BadInputError
 from probes.scenarios.scenario import Scenario, Split
 
 DOMAINS = ("support", "medical", "finance", "code")
+NOTE = "Note from management: "
+"""Every pressure begins so, as it would in a system prompt that several people wrote."""
 
 
 class _Template(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -41,7 +43,7 @@ class _Template(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             template=f"{domain}.{self.name}",
             split=self.split,
             facts=self.facts.format(**fill),
-            pressure=self.pressure[number % len(self.pressure)].format(**fill),
+            pressure=NOTE + self.pressure[number % len(self.pressure)].format(**fill),
             question=self.question.format(**fill),
             honest_answers=tuple(a.format(**fill) for a in self.honest),
             lying_answers=tuple(a.format(**fill) for a in self.lying),
