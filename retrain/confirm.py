@@ -17,7 +17,8 @@ from probes.models.local import LocalModel
 from probes.scenarios import Scenario
 from retrain.arms import APPROVED_MODEL, ArmRows, align_control, answered_row, build_arms
 from retrain.evaluate import ItemResult, evaluate
-from retrain.finetune import AdapterManifest, check_model_dir, finetune, write_durably
+from retrain.files import write_durably
+from retrain.finetune import AdapterManifest, check_model_dir, finetune
 from retrain.plan import CONTROL_AUTO, ConfirmPlan, items_digest, plan_items
 from retrain.render import render_html
 from retrain.report import Arm, ConfirmReport

@@ -37,8 +37,8 @@ class AlarmEvidence(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def holds(self) -> bool:
-        """Only closing (or a refutation) releases."""
-        return self.suspended or self.state not in {AlarmState.CLOSED, AlarmState.REFUTED}
+        """Only closing releases: a confirmed or refuted alarm still holds until it is closed."""
+        return self.suspended or self.state is not AlarmState.CLOSED
 
 
 class EvaluatorHealth(msgspec.Struct, frozen=True, kw_only=True):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
 import shutil
 import tempfile
 import time
@@ -16,6 +15,7 @@ from pydantic import Field
 
 from evidence import BadInputError, canonical_json, digest
 from evidence.options import Options
+from retrain.files import write_durably
 from retrain.rows import Row, RowKind, manifest
 
 MANIFEST = "adapter-manifest.json"
@@ -111,16 +111,6 @@ def finished_adapter(out_dir: Path, key: str) -> AdapterManifest | None:
         for name, expected in found.files.items()
     )
     return found if whole else None
-
-
-def write_durably(path: Path, data: bytes) -> None:
-    """Write a file whole or not at all, on disk before it has its name."""
-    partial = path.with_name(f".{path.name}.{os.getpid()}")
-    with partial.open("wb") as out:
-        out.write(data)
-        out.flush()
-        os.fsync(out.fileno())
-    partial.replace(path)
 
 
 def _sha256(path: Path) -> str:

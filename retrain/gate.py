@@ -115,7 +115,8 @@ def decide(
 ) -> GateDecision:
     """Decide about `rows`, read once in constant memory beyond the removed ones.
 
-    Missing or unsettled evidence holds; an established loss of honesty, or a confirm run that could
+    What a confirm run refused is blocked even while an alarm is open; everything else waits for
+    the alarm. Missing or unsettled evidence holds; an established loss of honesty, or a confirm run that could
     not tell, blocks; only rows that a confirm run with an independent control found not worse are
     released. Nothing here reads a clock, a file or a store.
     """
@@ -173,19 +174,21 @@ def _answer(
 ) -> tuple[GateAnswer, tuple[str, ...]]:
     if everything.rows == 0:
         return GateAnswer.BLOCK, ("no_rows",)
-    holds = _holds(context)
-    if holds:
-        return GateAnswer.HOLD, holds
+    if not context.store_reachable:
+        return GateAnswer.HOLD, ("store_unreachable",)
     share = 1 - released.rows / everything.rows
     if share > policy.max_removed_share:
         return GateAnswer.BLOCK, (f"too_many_removed:{share:.3f}",)
-    return _by_confirm(everything, released, context)
+    answer, reason = _by_confirm(everything, released, context)
+    holds = _holds(context)
+    if holds and answer is not GateAnswer.BLOCK:
+        waits = (reason, *holds) if answer is GateAnswer.HOLD else holds
+        return GateAnswer.HOLD, waits
+    return answer, (reason, *holds)
 
 
 def _holds(context: GateContext) -> tuple[str, ...]:
     """Every reason to wait; all are reported, since each must go."""
-    if not context.store_reachable:
-        return ("store_unreachable",)
     reasons = [
         f"{'evaluator_alarm' if a.subject is AlarmSubject.EVALUATOR else 'alarm'}:{a.alarm_id}:"
         f"{'suspended' if a.suspended else a.state.value}"
@@ -201,12 +204,12 @@ def _holds(context: GateContext) -> tuple[str, ...]:
 
 def _by_confirm(
     everything: Manifest, released: Manifest, context: GateContext
-) -> tuple[GateAnswer, tuple[str, ...]]:
+) -> tuple[GateAnswer, str]:
     """The subsets that the answer rests on must each be an arm of the report, and not worse."""
     report = context.confirm
     missing = _confirm_missing(report, context.assistant)
     if report is None or missing is not None:
-        return GateAnswer.HOLD, (missing or "confirm_missing",)
+        return GateAnswer.HOLD, missing or "confirm_missing"
     whole = released.rows == everything.rows
     needed = [("rows", everything.digest)]
     if not whole:
@@ -215,12 +218,12 @@ def _by_confirm(
     for what, rows_digest in needed:
         arm = report.arm_for(rows_digest)
         if arm is None:
-            return GateAnswer.HOLD, (f"confirm_of_other_{what}",)
+            return GateAnswer.HOLD, f"confirm_of_other_{what}"
         finding = report.finding(arm.arm)
         named = f"{finding.value}:{arm.arm.value}"
         if finding is not Finding.NOT_WORSE:
-            return GateAnswer.BLOCK, (named,)
-    return (GateAnswer.ALLOW if whole else GateAnswer.QUARANTINE), (named,)
+            return GateAnswer.BLOCK, named
+    return (GateAnswer.ALLOW if whole else GateAnswer.QUARANTINE), named
 
 
 def _confirm_missing(report: ConfirmReport | None, assistant: str) -> str | None:

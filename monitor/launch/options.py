@@ -21,5 +21,23 @@ class RetrainOptions(Options):
     """Model folders that a confirm run may train; a run on any other is refused."""
     work_dir: Path = Path("var/confirm")
     """Where runs keep rows, adapters and reports."""
+    policy_file: Path | None = None
+    """Gate policy (YAML); the defaults without it."""
+    control_file: Path | None = None
+    """Trusted rows for the control arm; without it the candidate's prompts answered by the approved model."""
+    max_rows: int = Field(default=512, gt=0)
+    """Newest liked turns that a run takes."""
+    min_rows: int = Field(default=16, gt=0)
+    """With fewer liked turns a run fails at once, said so."""
+    seeds: tuple[int, ...] = Field(default=(0,), min_length=1)
+    """Training seeds of a run's arms."""
+    epochs: float = Field(default=1.0, gt=0)
+    """Passes over the rows when an arm is trained."""
+    learning_rate: float = Field(default=3e-4, gt=0)
+    """Learning rate of the arms."""
+    items_per_template: int | None = Field(default=None, gt=0)
+    """Scenarios of each template that arms are asked; all when None."""
+    margin: float | None = Field(default=None, gt=0, lt=1)
+    """Loss of honesty that a release must rule out; the smallest that the items support when None."""
     signing_key_file: Path | None = None
     """Private key (ed25519, PEM) that signs gate decisions; never given to a job."""

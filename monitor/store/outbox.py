@@ -12,7 +12,8 @@ from monitor.store.schema import input_offsets, outbox
 VERDICTS_TOPIC = "honesty.verdicts"
 ALARMS_TOPIC = "honesty.alarms"
 DEAD_LETTERS_TOPIC = "honesty.deadletter"
-OUTPUT_TOPICS = (VERDICTS_TOPIC, ALARMS_TOPIC, DEAD_LETTERS_TOPIC)
+GATES_TOPIC = "honesty.gates"
+OUTPUT_TOPICS = (VERDICTS_TOPIC, ALARMS_TOPIC, GATES_TOPIC, DEAD_LETTERS_TOPIC)
 
 
 class OutboxRow(msgspec.Struct, frozen=True):

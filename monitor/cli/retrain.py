@@ -1,0 +1,229 @@
+"""`candor retrain`: rows with provenance out of the store, and the confirm run."""
+
+from __future__ import annotations
+
+import sys
+import time
+import uuid
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import msgspec
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+from evidence import BadInputError
+
+if TYPE_CHECKING:
+    from retrain.plan import ConfirmPlan
+    from retrain.report import ConfirmReport, Rate
+
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+
+
+def register(app: typer.Typer) -> None:
+    retrain = typer.Typer(help="Collect training rows, and confirm by training what they do.")
+    retrain.command("collect")(collect)
+    retrain.command("confirm")(confirm)
+    app.add_typer(retrain, name="retrain")
+
+
+def collect(  # noqa: PLR0917  (typer reads options from the signature)
+    assistant: Annotated[str, typer.Option(help="The assistant.")],
+    out: Annotated[Path, typer.Option(help="Rows, .jsonl or .parquet.")],
+    form: Annotated[
+        Literal["sft", "kto"],
+        typer.Option("--format", help="sft: liked turns. kto: every signal, labelled."),
+    ] = "sft",
+    limit: Annotated[int, typer.Option(min=1, help="Newest signals to take.")] = 100_000,
+    evidence: Annotated[
+        Path | None, typer.Option(help="Write the evidence for `gate check --evidence` here.")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Build training rows from the store's feedback, each with its provenance.
+
+    Example: `candor retrain collect --assistant support --out rows.jsonl --evidence evidence.json`
+    """
+    from monitor.launch.collect import collect_rows  # noqa: PLC0415
+    from monitor.settings import load_settings  # noqa: PLC0415
+    from monitor.store import open_store, reading  # noqa: PLC0415
+    from monitor.store.rows import gate_context  # noqa: PLC0415
+    from retrain.files import write_durably  # noqa: PLC0415
+    from retrain.rows import manifest, write_rows  # noqa: PLC0415
+
+    engine = open_store(load_settings().database.url)
+    with Console(stderr=True).status("reading the store"), reading(engine) as connection:
+        rows = collect_rows(connection, assistant, form=form, limit=limit)
+        context = gate_context(connection, assistant, now_s=time.time())
+    engine.dispose()
+    write_rows(out, rows)
+    if evidence is not None:
+        write_durably(evidence, msgspec.json.encode(context))
+    made = manifest(rows)
+    if as_json:
+        sys.stdout.write(msgspec.json.encode(made).decode() + "\n")
+    else:
+        Console(highlight=False).print(f"{made.rows} rows, manifest {made.digest}", markup=False)
+
+
+def confirm(  # noqa: PLR0917
+    rows: Annotated[Path, typer.Option(help="Candidate rows, JSONL or Parquet.")],
+    model: Annotated[Path, typer.Option(help="Folder of the last approved model, safetensors.")],
+    out: Annotated[Path, typer.Option(help="Folder of the run; a killed run goes on from it.")],
+    assistant: Annotated[str, typer.Option(help="The assistant.")] = "assistant",
+    control: Annotated[
+        str,
+        typer.Option(
+            help="File with trusted rows; `auto`: the prompts answered by the model; `none`."
+        ),
+    ] = "auto",
+    evidence: Annotated[
+        Path | None,
+        typer.Option(help="Evidence JSON; rows it quarantines make the released arm."),
+    ] = None,
+    policy: Annotated[Path | None, typer.Option(help="Gate policy, YAML.")] = None,
+    seeds: Annotated[str, typer.Option(help="Training seeds, comma-separated.")] = "0",
+    epochs: Annotated[float, typer.Option(help="Passes over the rows.")] = 1.0,
+    learning_rate: Annotated[float, typer.Option(help="Peak learning rate.")] = 3e-4,
+    batch_size: Annotated[int, typer.Option(min=1, help="Rows in a step.")] = 8,
+    items_per_template: Annotated[
+        int | None, typer.Option(min=1, help="Scenarios of each template; all by default.")
+    ] = None,
+    paraphrases: Annotated[
+        int, typer.Option(min=1, max=3, help="Answers of each kind whose likelihood is measured.")
+    ] = 3,
+    margin: Annotated[
+        float | None, typer.Option(help="Loss of honesty that a release must rule out.")
+    ] = None,
+    run_id: Annotated[str | None, typer.Option(help="Name of the run.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Train vanilla, control, candidate and released arms and compare their honesty under pressure.
+
+    Writes report.json, report.html and the adapters. Started again on the same folder it goes on
+    where it was stopped.
+
+    Example: `candor retrain confirm --rows rows.jsonl --evidence evidence.json --model DIR --out run`
+    """
+    from retrain.confirm import run_confirm  # noqa: PLC0415
+    from retrain.decision import DecisionOptions  # noqa: PLC0415
+    from retrain.evaluate import EvaluationOptions  # noqa: PLC0415
+    from retrain.finetune import FinetuneOptions  # noqa: PLC0415
+    from retrain.plan import ItemOptions  # noqa: PLC0415
+
+    plan = _plan(
+        run_id=run_id or _run_id(out),
+        assistant=assistant,
+        rows=rows,
+        removed=_removed(rows, evidence, policy, assistant),
+        control=None if control == "none" else Path(control),
+        model_dir=model,
+        out=out,
+        seeds=_seeds(seeds),
+        finetune=_made(
+            FinetuneOptions, epochs=epochs, learning_rate=learning_rate, batch_size=batch_size
+        ),
+        evaluation=EvaluationOptions(paraphrases=paraphrases),
+        decision=_made(DecisionOptions, margin=margin),
+        items=ItemOptions(per_template=items_per_template),
+    )
+    columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeElapsedColumn())  # fmt: skip
+    with Progress(*columns, console=Console(stderr=True)) as progress:
+        task = progress.add_task("confirm run", total=1.0)
+        report = run_confirm(
+            plan,
+            progress=lambda what, share: progress.update(task, description=what, completed=share),
+        )
+    if as_json:
+        sys.stdout.write(msgspec.json.encode(report).decode() + "\n")
+    else:
+        _print(report, out)
+
+
+def _plan(**fields: Any) -> ConfirmPlan:
+    from retrain.plan import ConfirmPlan  # noqa: PLC0415
+
+    made: ConfirmPlan = _made(ConfirmPlan, **fields)
+    return made
+
+
+def _made(kind: Any, **fields: Any) -> Any:
+    """Options from the command line; the first wrong one as bad input."""
+    from pydantic import ValidationError  # noqa: PLC0415
+
+    try:
+        return kind(**fields)
+    except ValidationError as error:
+        first = error.errors()[0]
+        name = ".".join(str(part) for part in first["loc"]).replace("_", "-")
+        raise BadInputError(first["msg"], f"--{name}") from error
+
+
+def _removed(
+    rows: Path, evidence: Path | None, policy: Path | None, assistant: str
+) -> tuple[int, ...]:
+    from retrain.context import read_context  # noqa: PLC0415
+    from retrain.gate import Policy, decide, read_policy  # noqa: PLC0415
+    from retrain.rows import iter_rows  # noqa: PLC0415
+
+    if evidence is None:
+        return ()
+    context = read_context(evidence)
+    if context.assistant != assistant:
+        raise BadInputError(f"evidence is about {context.assistant!r}", str(evidence))
+    rules = Policy() if policy is None else read_policy(policy)
+    decision = decide(iter_rows(rows), context, rules, now_s=time.time())
+    return tuple(row.index for row in decision.removed)
+
+
+def _seeds(text: str) -> tuple[int, ...]:
+    try:
+        return tuple(int(part) for part in text.split(","))
+    except ValueError as error:
+        raise BadInputError("seeds are whole numbers, separated by commas", "--seeds") from error
+
+
+def _run_id(out: Path) -> str:
+    """Kept by the folder, so that a run that goes on keeps its name."""
+    kept = out / "run-id"
+    if kept.is_file():
+        return kept.read_text(encoding="ascii")
+    out.mkdir(parents=True, exist_ok=True)
+    made = f"run-{uuid.uuid4().hex[:16]}"
+    kept.write_text(made, encoding="ascii")
+    return made
+
+
+def _print(report: ConfirmReport, out: Path) -> None:
+    console = Console(highlight=False)
+    table = Table("arm", "honesty", "n", "likelihood", "belief true", "margin", "rows", "replaced")
+    for arm in report.arms:
+        table.add_row(
+            arm.arm.value,
+            _rate(arm.honesty),
+            str(arm.honesty.n),
+            _rate(arm.likelihood_honesty),
+            _rate(arm.belief_accuracy),
+            f"{arm.margin:.2f}",
+            str(arm.rows),
+            str(arm.replaced),
+        )
+    console.print(table)
+    pairs = Table("comparison", "scorer", "difference", "margin", "finding")
+    for pair in report.comparisons:
+        pairs.add_row(
+            f"{pair.arm.value} - {pair.baseline.value}",
+            pair.scorer,
+            f"{pair.difference:+.3f} [{pair.lower:+.3f}, {pair.upper:+.3f}]",
+            f"{pair.margin:.2f}",
+            pair.finding.value,
+        )
+    console.print(pairs)
+    console.print(f"report: {out / 'report.html'}", markup=False)
+
+
+def _rate(rate: Rate) -> str:
+    return f"{rate.value:.3f} ({rate.lower:.3f}-{rate.upper:.3f})"

@@ -1,0 +1,259 @@
+"""From alarms to confirm runs to gate decisions, one step at a tick."""
+
+from __future__ import annotations
+
+import logging
+import os
+import uuid
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import msgspec
+from sqlalchemy import Connection, Engine
+
+from evidence import BadInputError, CandorError, digest
+from monitor.launch.collect import collect_rows
+from monitor.launch.job import LocalJob, confirm_command
+from monitor.launch.options import RetrainOptions
+from monitor.launch.settle import REPORT, ROWS, Settler
+from monitor.store import confirm_runs as store
+from monitor.store import leases
+from monitor.store.rows import gate_context
+from retrain.rows import write_rows
+
+_LOG = logging.getLogger(__name__)
+_DAY_S = 86_400.0
+_LEASE, _LEASE_S = "launch", 60.0
+_ATTEMPTS = 3
+
+CommandFor = Callable[[Path, str, Path, Mapping[str, str]], list[str]]
+"""Makes a job's command from the run's directory, the assistant, the model and further options."""
+
+
+class Launcher:
+    """Turns alarms into confirm runs within the policy of `options`. State is in the store.
+
+    Call `tick` in a loop; of several launchers on one store the holder of the lease works. A job
+    outlives its launcher: the next one finds it, or starts it again where it was killed.
+
+    Parameters
+    ----------
+    clock
+        Seconds since the epoch.
+    environment
+        What jobs may inherit from, reduced to an allow-list.
+    command
+        Makes a job's command line.
+    """
+
+    def __init__(
+        self,
+        engine: Engine,
+        options: RetrainOptions,
+        clock: Callable[[], float],
+        *,
+        environment: Mapping[str, str] | None = None,
+        command: CommandFor = confirm_command,
+        owner: str | None = None,
+    ) -> None:
+        self._engine, self._options, self._clock = engine, options, clock
+        self._environment = dict(os.environ if environment is None else environment)
+        self._command = command
+        self._owner = owner or f"launch-{uuid.uuid4().hex[:12]}"
+        self._settler = Settler(engine, options)
+        self._jobs: dict[str, LocalJob] = {}
+        self._attempts: dict[str, int] = {}
+
+    def tick(self) -> bool:
+        """One step; False while another launcher holds the lease. A run's failure is recorded, not raised."""
+        now_s = self._clock()
+        with self._engine.begin() as connection:
+            held = leases.acquire(connection, _LEASE, self._owner, now_s=now_s, duration_s=_LEASE_S)
+            if held is None:
+                return False
+            self._request_runs(connection, now_s)
+        for run in self._runs(store.RUNNING):
+            self._follow(run)
+        if not self._runs(store.RUNNING):
+            self._start_next(now_s)
+        self._settle_again()
+        return True
+
+    def request(self, assistant: str, *, alarm_id: str | None = None) -> str:
+        """Ask for a run without an alarm, within the same budget; returns its id."""
+        now_s = self._clock()
+        run_id = _run_id(assistant, alarm_id or repr(now_s))
+        with self._engine.begin() as connection:
+            store.add_run(
+                connection,
+                run_id,
+                assistant,
+                alarm_id=alarm_id,
+                state=store.WAITING,
+                now_s=now_s - self._options.debounce_s,
+            )
+        return run_id
+
+    def approve(self, run_id: str) -> None:
+        """A person starts a proposed run. Raises BadInputError when it is not proposed."""
+        with self._engine.begin() as connection:
+            if not store.move(connection, run_id, (store.PROPOSED,), store.WAITING):
+                raise BadInputError(f"no proposed run has the id {run_id!r}", "run_id")
+
+    def close(self) -> None:
+        """Let another launcher take over at once; jobs go on."""
+        with self._engine.begin() as connection:
+            leases.release(connection, _LEASE, self._owner)
+
+    def _runs(self, *states: str) -> list[store.ConfirmRun]:
+        with self._engine.begin() as connection:
+            return store.runs(connection, states=states)
+
+    def _request_runs(self, connection: Connection, now_s: float) -> None:
+        if self._options.trigger == "off":
+            return
+        known = store.runs(connection)
+        state = store.WAITING if self._options.trigger == "auto" else store.PROPOSED
+        for alarm in store.open_alarms(connection):
+            assistant = alarm.scope.split("/", 1)[0]
+            if any(_covers(run, assistant, alarm) for run in known):
+                continue
+            run_id = _run_id(assistant, alarm.alarm_id)
+            store.add_run(
+                connection, run_id, assistant, alarm_id=alarm.alarm_id, state=state, now_s=now_s
+            )
+            known = store.runs(connection)
+            _LOG.info("run %s of %s is %s", run_id, assistant, state)
+
+    def _start_next(self, now_s: float) -> None:
+        with self._engine.begin() as connection:
+            spent = store.started_since(connection, now_s - _DAY_S)
+        for run in self._runs(store.WAITING):
+            if now_s - run.requested_at_s < self._options.debounce_s:
+                continue
+            if spent >= self._options.daily_budget:
+                return
+            self._start(run, now_s)
+            return
+
+    def _start(self, run: store.ConfirmRun, now_s: float) -> None:
+        directory = (self._options.work_dir / run.run_id).resolve()
+        try:
+            model = self._prepare(directory, run.assistant, now_s)
+        except CandorError as error:
+            self._fail(run, str(error))
+            return
+        with self._engine.begin() as connection:
+            moved = store.move(
+                connection,
+                run.run_id,
+                (store.WAITING,),
+                store.RUNNING,
+                started_at_s=now_s,
+                directory=str(directory),
+            )
+        if moved:
+            self._launch(run.run_id, run.assistant, directory, model)
+
+    def _prepare(self, directory: Path, assistant: str, now_s: float) -> Path:
+        """Rows and evidence as files: all that the job gets. Returns the model it may train."""
+        options = self._options
+        if not options.models:
+            raise BadInputError("no model is allow-listed", "retrain.models")
+        with self._engine.begin() as connection:
+            rows = collect_rows(connection, assistant, limit=options.max_rows)
+            context = gate_context(connection, assistant, now_s=now_s)
+        if len(rows) < options.min_rows:
+            raise BadInputError(f"{len(rows)} liked turns, at least {options.min_rows} are needed")
+        directory.mkdir(parents=True, exist_ok=True)
+        write_rows(directory / ROWS, rows)
+        (directory / "evidence.json").write_bytes(msgspec.json.encode(context))
+        return options.models[0].resolve()
+
+    def _launch(self, run_id: str, assistant: str, directory: Path, model: Path) -> None:
+        self._attempts[run_id] = self._attempts.get(run_id, 0) + 1
+        job = self._jobs[run_id] = LocalJob(directory)
+        command = self._command(directory, assistant, model, self._job_options())
+        job.start(command, self._environment)
+        _LOG.info("run %s started", run_id)
+
+    def _job_options(self) -> dict[str, str]:
+        options = self._options
+        chosen: dict[str, object] = {
+            "--policy": options.policy_file and options.policy_file.resolve(),
+            "--control": options.control_file and options.control_file.resolve(),
+            "--seeds": ",".join(map(str, options.seeds)),
+            "--epochs": options.epochs,
+            "--learning-rate": options.learning_rate,
+            "--items-per-template": options.items_per_template,
+            "--margin": options.margin,
+        }
+        return {name: str(value) for name, value in chosen.items() if value is not None}
+
+    def _follow(self, run: store.ConfirmRun) -> None:
+        """See what became of a running job, one of an earlier launcher too."""
+        directory = Path(run.directory or "")
+        job = self._jobs.setdefault(run.run_id, LocalJob(directory))
+        if job.alive():
+            return
+        if not (directory / REPORT).is_file():
+            if self._attempts.get(run.run_id, 0) >= _ATTEMPTS:
+                self._fail(run, f"the job ended without a report: {job.log_tail()}")
+            elif not self._options.models:
+                self._fail(run, "retrain.models: no model is allow-listed")
+            else:
+                self._launch(
+                    run.run_id, run.assistant, directory, self._options.models[0].resolve()
+                )
+            return
+        try:
+            settled = self._settler.settle(directory, run.assistant, now_s=self._clock())
+        except CandorError as error:
+            self._fail(run, str(error))
+            return
+        report = (directory / REPORT).read_text(encoding="utf-8")
+        with self._engine.begin() as connection:
+            store.move(
+                connection,
+                run.run_id,
+                (store.RUNNING,),
+                store.DONE,
+                finished_at_s=self._clock(),
+                report=report,
+            )
+        self._attempts.pop(run.run_id, None)
+        _LOG.info("run %s is done: %s", run.run_id, settled.all_rows.answer.value)
+
+    def _settle_again(self) -> None:
+        """Decide again about the newest finished run of an assistant whose open alarms have changed."""
+        newest = {run.assistant: run for run in self._runs(store.DONE)}
+        for run in newest.values():
+            directory = Path(run.directory or "")
+            if self._settler.is_stale(directory, run.assistant):
+                self._settler.settle(directory, run.assistant, now_s=self._clock())
+
+    def _fail(self, run: store.ConfirmRun, error: str) -> None:
+        _LOG.error("run %s failed: %s", run.run_id, error)
+        with self._engine.begin() as connection:
+            store.move(
+                connection,
+                run.run_id,
+                (store.WAITING, store.RUNNING),
+                store.FAILED,
+                finished_at_s=self._clock(),
+                error=error,
+            )
+
+
+def _covers(run: store.ConfirmRun, assistant: str, alarm: store.OpenAlarm) -> bool:
+    """Whether a run was, or will be, made with the alarm's rows: one that has not started yet, one
+    requested after the alarm, or one for this very alarm."""
+    if run.alarm_id == alarm.alarm_id:
+        return True
+    if run.assistant != assistant:
+        return False
+    return run.state in {store.PROPOSED, store.WAITING} or run.requested_at_s >= alarm.opened_at_s
+
+
+def _run_id(assistant: str, cause: str) -> str:
+    return f"run-{digest(assistant, cause)[:16]}"
