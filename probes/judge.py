@@ -5,13 +5,17 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping, Sequence
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from evidence import CandorError, Measurement, Message, digest
 from probes.models.chat import Chat
+from probes.models.messages import defuse
 from probes.models.openai import Choice, Completion, OpenAIModel, candidate_probability
 from probes.probe import Transcript
 from probes.rubrics import Rubric, load_rubric
+
+if TYPE_CHECKING:
+    from probes.models.local import LocalModel
 
 _HIDDEN = re.compile(
     "[\u00ad\u180e\u200b-\u200f\u202a-\u202e\u2060-\u2064\u2066-\u206f\ufeff]|[\U000e0000-\U000e007f]"
@@ -102,6 +106,32 @@ class ServerJudge:
         except CandorError as error:
             return [str(error)] * len(prompts)
         return [_read(reply, rubric) for reply in replies]
+
+
+class LocalJudge:
+    """A judge in process: every question a branch behind the transcript, which is read once.
+
+    A model of 135 million parameters answers these questions hardly better than chance (measured in
+    docs/probes.md); it stands in so that nothing is left out where no server is configured.
+    """
+
+    def __init__(self, model: LocalModel) -> None:
+        self._model = model
+
+    @property
+    def digest(self) -> str:
+        return self._model.digest
+
+    def answers(
+        self, prompts: Sequence[str], rubric: Rubric
+    ) -> list[tuple[dict[str, float], int] | str]:
+        from probes.models.questions import yes_probabilities  # noqa: PLC0415 -- loads torch
+
+        names = [question.id for question in rubric.questions]
+        asked = [f"{question.text} Answer yes or no." for question in rubric.questions]
+        quoted = [defuse(prompt) for prompt in prompts]
+        found = yes_probabilities(self._model, quoted, rubric.instruction, asked)
+        return [(dict(zip(names, p, strict=True)), tokens) for p, tokens in found]
 
 
 def judge_chat(prompt: str, rubric: Rubric) -> Chat:

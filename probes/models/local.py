@@ -54,7 +54,7 @@ class LocalModel:
         self.max_tokens, self.max_batch_tokens = max_tokens, max_batch_tokens
         self._lock = threading.RLock()
         pad = tokenizer.pad_token_id
-        self._pad = int(pad if pad is not None else tokenizer.eos_token_id)
+        self.pad_id = int(pad if pad is not None else tokenizer.eos_token_id)
 
     @classmethod
     def load(
@@ -72,7 +72,7 @@ class LocalModel:
         Nothing is fetched and no code of the folder runs. Raises BadInputError when the folder
         holds no model.
         """
-        from transformers import AutoModelForCausalLM, AutoTokenizer
+        from transformers import AutoModelForCausalLM, AutoTokenizer  # noqa: PLC0415 -- slow import
 
         if not (directory / "config.json").is_file():
             raise BadInputError("no model here: config.json is missing", str(directory))
@@ -88,7 +88,7 @@ class LocalModel:
         except (OSError, ValueError) as error:
             raise BadInputError(f"not a usable model: {error}", str(directory)) from error
         if adapter is not None:
-            from peft import PeftModel
+            from peft import PeftModel  # noqa: PLC0415 -- an extra
 
             model = PeftModel.from_pretrained(model, str(adapter)).merge_and_unload()
         model = model.to(device).eval().requires_grad_(False)
@@ -139,7 +139,7 @@ class LocalModel:
             sampler = Sampler(temperature, [keys[i] for i in group], self.model.device)
             with self._lock, torch.inference_mode():
                 made = decode_batch(
-                    self.model, [rows[i] for i in group], self._pad, max_new_tokens, sampler
+                    self.model, [rows[i] for i in group], self.pad_id, max_new_tokens, sampler
                 )
             for i, ids in zip(group, made, strict=True):
                 out[i] = self.tokenizer.decode(ids, skip_special_tokens=True).strip()
@@ -207,6 +207,22 @@ class LocalModel:
                 out[i] = states[row, :, -len(encoded[i].response) :]
         return out
 
+    def branch_logits(
+        self, ids: torch.Tensor, mask: torch.Tensor, places: torch.Tensor, keep: int
+    ) -> torch.Tensor:
+        """Logits at the last `keep` positions under a mask of shape (rows, 1, length, length)."""
+        device = self.model.device
+        with self._lock, torch.inference_mode():
+            output = self.model(
+                input_ids=ids.to(device),
+                attention_mask=mask.to(device),
+                position_ids=places.to(device),
+                use_cache=False,
+                logits_to_keep=keep,
+            )
+        logits: torch.Tensor = output.logits
+        return logits
+
     def _logits(self, items: Sequence[Encoded], keep: int) -> torch.Tensor:
         ids, mask = self._padded([[*item.prompt, *item.response] for item in items])
         output = self.model(
@@ -220,7 +236,7 @@ class LocalModel:
         return logits
 
     def _padded(self, rows: Sequence[Sequence[int]]) -> tuple[torch.Tensor, torch.Tensor]:
-        ids, mask = left_padded(rows, self._pad)
+        ids, mask = left_padded(rows, self.pad_id)
         device = self.model.device
         return torch.tensor(ids, device=device), torch.tensor(mask, device=device)
 

@@ -82,8 +82,8 @@ def file_sha256(path: Path) -> str:
 def _convert(source: Path, work: Path, report: Progress) -> None:
     """Write weights, tokenizer, chat template and generation config of a GGUF file into `work`."""
     report("loading torch", 0.05)
-    import torch
-    from transformers import AutoModelForCausalLM, AutoTokenizer, GgufConfig
+    import torch  # noqa: PLC0415 -- slow import
+    from transformers import AutoModelForCausalLM, AutoTokenizer, GgufConfig  # noqa: PLC0415
 
     report("reading the packaged weights", 0.25)
     model = AutoModelForCausalLM.from_pretrained(

@@ -1,0 +1,104 @@
+"""A fitted probe on disk: safetensors for arrays, skops for classifiers, a card, checksums."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import msgspec
+import skops.io
+from safetensors.numpy import load_file, save_file
+
+from evidence import BadInputError, digest
+from probes.activation.head import Head
+from probes.activation.training import Quality
+from probes.calibration import Platt
+from probes.models.packaged import file_sha256
+
+CARD, ARRAYS = "card.json", "heads.safetensors"
+DEFAULT = Path(__file__).parent / "default"
+
+
+class Card(msgspec.Struct, frozen=True, kw_only=True):
+    """What the artefact is, what it was trained on and how good it is where it was not.
+
+    `group_hashes` are the first 8 digits of the scenarios it was trained on: enough to warn that a
+    file to be scored was trained on, too little to read anything back.
+    """
+
+    reader: str
+    reader_digest: str
+    layer: int
+    max_tokens: int
+    n_train: int
+    prevalence: float
+    source: str
+    quality: dict[str, Quality]
+    by_kind: dict[str, Quality]
+    layer_auroc: dict[str, float]
+    platt: dict[str, tuple[float, float]]
+    limit: dict[str, float]
+    group_hashes: tuple[str, ...]
+    sha256: dict[str, str] = {}
+    schema_version: int = 1
+
+
+class Artefact(NamedTuple):
+    """A loaded probe: its card, its heads by form, and the digest of all its files."""
+
+    card: Card
+    heads: dict[str, Head]
+    version: str
+
+
+def save(directory: Path, card: Card, heads: dict[str, Head]) -> None:
+    """Write an artefact folder; nothing in it is a pickle."""
+    directory.mkdir(parents=True, exist_ok=True)
+    arrays: dict[str, Any] = {}
+    for form, head in heads.items():
+        for name in ("centre", "scale", "axes", "spread"):
+            arrays[f"{form}.{name}"] = getattr(head, name)
+        skops.io.dump(head.classifier, directory / f"{form}.skops")
+    save_file(arrays, directory / ARRAYS)
+    names = [ARRAYS, *(f"{form}.skops" for form in heads)]
+    sums = {name: file_sha256(directory / name) for name in names}
+    card = msgspec.structs.replace(card, sha256=sums)
+    text = msgspec.json.format(msgspec.json.encode(card), indent=1)
+    (directory / CARD).write_bytes(text + b"\n")
+
+
+def load_card(directory: Path) -> Card:
+    """Read the card alone. Raises BadInputError when the folder is no probe artefact."""
+    try:
+        return msgspec.json.decode((directory / CARD).read_bytes(), type=Card)
+    except (OSError, msgspec.MsgspecError) as error:
+        raise BadInputError(f"not a probe artefact: {error}", str(directory)) from error
+
+
+def load(directory: Path = DEFAULT) -> Artefact:
+    """Read an artefact after its checksums were checked; a type skops does not trust is refused."""
+    card = load_card(directory)
+    for name, expected in card.sha256.items():
+        path = directory / Path(name).name
+        if not path.is_file() or file_sha256(path) != expected:
+            raise BadInputError("differs from the checksum in its card", str(path))
+    try:
+        arrays = load_file(directory / ARRAYS)
+        heads = {form: _head(directory, card, form, arrays) for form in sorted(card.platt)}
+    except (OSError, KeyError, ValueError, TypeError) as error:
+        raise BadInputError(f"not a probe artefact: {error}", str(directory)) from error
+    return Artefact(card, heads, digest(msgspec.json.encode(card, order="sorted"))[:16])
+
+
+def _head(directory: Path, card: Card, form: str, arrays: dict[str, Any]) -> Head:
+    if f"{form}.skops" not in card.sha256 or ARRAYS not in card.sha256:
+        raise BadInputError("its card lists no checksum for its files", str(directory))
+    return Head(
+        centre=arrays[f"{form}.centre"],
+        scale=arrays[f"{form}.scale"],
+        axes=arrays[f"{form}.axes"],
+        spread=arrays[f"{form}.spread"],
+        classifier=skops.io.load(directory / f"{form}.skops", trusted=[]),
+        platt=Platt(*card.platt[form]),
+        limit=card.limit[form],
+    )
