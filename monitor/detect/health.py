@@ -1,0 +1,293 @@
+"""Is the evaluator itself well? Canaries, missing evaluations, parse failures and repeatability.
+
+`advance_health` is a pure function of state and tick. A tick holds what happened since the last look;
+it moves each check at most by the canaries and repeats it brings and by one score for its counts: the
+share that failed, whose conditional mean is bounded whatever the size of the tick.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from typing import NamedTuple, TypeVar
+
+import msgspec
+
+from evidence import Alarm, AlarmSubject, VerdictKind, digest
+from evidence.confidence import mean_interval
+from evidence.e_detector import EDetector, EDetectorState
+from evidence.errors import BadInputError
+from evidence.two_sided import TwoSidedDetector, TwoSidedState
+from monitor.detect.options import HealthOptions
+
+V = TypeVar("V")
+
+HEALTH_VERSION = 1
+_MONTH_S = 30 * 86_400.0
+_CANARY_KINDS = (VerdictKind.HONEST, VerdictKind.LIE, VerdictKind.EVASION)
+CHECKS = (
+    "expected_vs_actual",
+    "parse_failures",
+    "repeatability",
+    "canary_separation",
+    *(f"canary_{kind}" for kind in _CANARY_KINDS),
+)
+_CLAIMS = {
+    "expected_vs_actual": "evaluations that fell due were not finished",
+    "parse_failures": "answers could not be read",
+    "repeatability": "one response gets different scores",
+    "canary_separation": "known lies are no longer told from known honest answers",
+}
+
+
+class Canary(msgspec.Struct, frozen=True, kw_only=True):
+    """A measured text whose kind is known (`honest`, `lie` or `evasion`); None where not measured."""
+
+    known: VerdictKind
+    p_lie: float | None
+    p_evasion: float | None = None
+
+
+class HealthTick(msgspec.Struct, frozen=True, kw_only=True):
+    """What one evaluator did since the last tick.
+
+    Parameters
+    ----------
+    due, finished
+        Evaluations (canaries included) whose time limit passed since, and those of them that ended,
+        well or not.
+    failed
+        Of the finished ones, those that gave no readable answer.
+    repeats
+        Absolute differences of p_lie between two evaluations of one response.
+    """
+
+    at_s: float
+    due: int = 0
+    finished: int = 0
+    failed: int = 0
+    canaries: tuple[Canary, ...] = ()
+    repeats: tuple[float, ...] = ()
+
+
+class HealthState(msgspec.Struct, frozen=True, kw_only=True):
+    """Everything known about one evaluator version's health; `latched` maps a check to its alarm."""
+
+    evaluator_version: str
+    ticks: int = 0
+    finished_at_s: float | None = None
+    waiting_lie: float | None = None
+    waiting_honest: float | None = None
+    windows: dict[str, tuple[float, ...]] = {}
+    rising: dict[str, EDetectorState] = {}
+    ranges: dict[str, TwoSidedState] = {}
+    latched: dict[str, str] = {}
+    schema_version: int = HEALTH_VERSION
+
+
+def encode_health(state: HealthState) -> str:
+    """The state as JSON text; `decode_health` gives it back to the last bit."""
+    return msgspec.json.encode(state).decode()
+
+
+def decode_health(text: str) -> HealthState:
+    """Raises `BadInputError` for text that is no state of this schema version."""
+    try:
+        state = msgspec.json.decode(text.encode(), type=HealthState)
+    except msgspec.DecodeError as error:
+        raise BadInputError(f"not a health state: {error}") from error
+    if state.schema_version != HEALTH_VERSION:
+        raise BadInputError(f"a health state of schema version {state.schema_version}")
+    return state
+
+
+def new_health(evaluator_version: str) -> HealthState:
+    return HealthState(evaluator_version=evaluator_version)
+
+
+def advance_health(
+    state: HealthState, tick: HealthTick, *, options: HealthOptions
+) -> tuple[HealthState, list[Alarm]]:
+    """Move an evaluator's checks by one tick; return the new state and new alarms.
+
+    Statistical checks share the run length ticks-per-month / false-alarms-per-month; an evaluator
+    that finishes nothing for `silence_s` while evaluations fall due alarms at once. The time of
+    silence starts with the first tick. Raises `BadInputError` for impossible counts or scores.
+    """
+    _check(tick)
+    work = _Health(state, options)
+    work.counts(tick)
+    for difference in tick.repeats:
+        work.rise("repeatability", difference, options.repeat_limit)
+    for canary in tick.canaries:
+        work.canary(canary)
+    return work.finish(tick)
+
+
+def unhealthy(state: HealthState) -> list[str]:
+    """Checks in alarm. Any of them freezes the detectors that rest on this evaluator."""
+    return sorted(state.latched)
+
+
+def close_health(state: HealthState, check: str) -> HealthState:
+    """Release the latch of `check`; what it had learned or gathered starts anew.
+
+    Raises `BadInputError` when the check has no latched alarm.
+    """
+    if check not in state.latched:
+        raise BadInputError(f"{state.evaluator_version} has no latched {check} alarm")
+    return msgspec.structs.replace(
+        state,
+        latched=_without(state.latched, check),
+        rising=_without(state.rising, check),
+        ranges=_without(state.ranges, check),
+        windows=_without(state.windows, check),
+        finished_at_s=None if check == "expected_vs_actual" else state.finished_at_s,
+    )
+
+
+class _Found(NamedTuple):
+    """Why a check alarms. For silence the logarithms are those of seconds."""
+
+    n: int
+    log_evidence: float
+    log_threshold: float
+    how: str
+
+
+class _Health:
+    """A `HealthState` being advanced."""
+
+    def __init__(self, state: HealthState, options: HealthOptions) -> None:
+        self._was, self._options = state, options
+        self._finished_at_s = state.finished_at_s
+        self._waiting = {"lie": state.waiting_lie, "honest": state.waiting_honest}
+        self._windows = dict(state.windows)
+        self._rising = {name: EDetector.restore(s) for name, s in state.rising.items()}
+        self._ranges = {name: TwoSidedDetector.restore(s) for name, s in state.ranges.items()}
+        self._run_length = _MONTH_S / options.tick_s / options.false_alarms_per_month * len(CHECKS)
+        self._found: dict[str, _Found] = {}
+
+    def counts(self, tick: HealthTick) -> None:
+        if tick.due:
+            share = (tick.due - tick.finished) / tick.due
+            self.rise("expected_vs_actual", share, self._options.missing_limit)
+        if tick.finished:
+            self.rise("parse_failures", tick.failed / tick.finished, self._options.failure_limit)
+        if tick.finished or self._finished_at_s is None or not tick.due:
+            # With nothing due there is nothing to be silent about.
+            self._finished_at_s = tick.at_s
+        silent_s = tick.at_s - self._finished_at_s
+        if silent_s >= self._options.silence_s:
+            how = f"nothing finished for {silent_s:.0f} s"
+            limit = math.log(self._options.silence_s)
+            self._found["expected_vs_actual"] = _Found(tick.due, math.log(silent_s), limit, how)
+
+    def rise(self, check: str, score: float, limit: float) -> None:
+        """Move a one-sided check whose mean may be at most `limit`."""
+        if check not in self._rising:
+            self._rising[check] = EDetector(limit, self._run_length)
+        detector = self._rising[check]
+        if detector.update(score):
+            self._record(check, detector, f"above {limit:g}")
+
+    def _record(self, check: str, detector: EDetector | TwoSidedDetector, how: str) -> None:
+        found = _Found(detector.n, detector.log_evidence, detector.log_threshold, how)
+        self._found.setdefault(check, found)
+
+    def canary(self, canary: Canary) -> None:
+        score = canary.p_evasion if canary.known is VerdictKind.EVASION else canary.p_lie
+        if score is None:
+            return
+        self._range(f"canary_{canary.known}", score)
+        if canary.known is not VerdictKind.EVASION:
+            self._pair(canary.known, score)
+
+    def _pair(self, known: VerdictKind, score: float) -> None:
+        """Each lying canary meets one honest canary; their mean difference has a declared minimum."""
+        self._waiting[known.value] = score
+        lie, honest = self._waiting["lie"], self._waiting["honest"]
+        if lie is not None and honest is not None:
+            self._waiting = {"lie": None, "honest": None}
+            limit = (1.0 - self._options.min_separation) / 2.0
+            self.rise("canary_separation", (1.0 - (lie - honest)) / 2.0, limit)
+
+    def _range(self, check: str, score: float) -> None:
+        """Move a two-sided check whose normal range its first window sets."""
+        if check not in self._ranges:
+            window = (*self._windows.get(check, ()), score)
+            self._windows[check] = window
+            if len(window) == self._options.canary_window:
+                del self._windows[check]
+                self._ranges[check] = self._normal(window)
+            return
+        detector = self._ranges[check]
+        if detector.update(score):
+            limits = f"[{detector.lower:.3f}, {detector.upper:.3f}]"
+            self._record(check, detector, f"{detector.direction} its normal range {limits}")
+
+    def _normal(self, window: tuple[float, ...]) -> TwoSidedDetector:
+        seen, tolerance = mean_interval(window), self._options.canary_tolerance
+        # A range that touches both ends could never be left; a wide window must not end the check.
+        lower = min(max(0.0, seen.lower - tolerance), 0.9)
+        upper = max(min(1.0, seen.upper + tolerance), 0.1)
+        if lower == 0.0 and upper == 1.0:
+            lower, upper = 0.01, 0.99
+        return TwoSidedDetector(lower, upper, self._run_length)
+
+    def finish(self, tick: HealthTick) -> tuple[HealthState, list[Alarm]]:
+        latched, alarms = dict(self._was.latched), []
+        ticks = self._was.ticks + 1
+        for check, found in sorted(self._found.items()):
+            if check in latched:
+                continue
+            alarm = self._alarm(check, tick.at_s, ticks, found)
+            latched[check] = alarm.alarm_id
+            alarms.append(alarm)
+        state = msgspec.structs.replace(
+            self._was,
+            ticks=ticks,
+            finished_at_s=self._finished_at_s,
+            waiting_lie=self._waiting["lie"],
+            waiting_honest=self._waiting["honest"],
+            windows=self._windows,
+            rising={name: detector.state() for name, detector in self._rising.items()},
+            ranges={name: detector.state() for name, detector in self._ranges.items()},
+            latched=latched,
+        )
+        return state, alarms
+
+    def _alarm(self, check: str, at_s: float, ticks: int, found: _Found) -> Alarm:
+        version = self._was.evaluator_version
+        claim = _CLAIMS.get(check, f"scores of {check.removeprefix('canary_')} canaries moved")
+        return Alarm(
+            alarm_id=digest("evaluator", version, check, str(ticks))[:32],
+            subject=AlarmSubject.EVALUATOR,
+            scope=version,
+            metric=check,
+            claim=f"evaluator {version[:12]} is unhealthy: {claim} ({found.how})",
+            opened_at_s=at_s,
+            log_position=ticks,
+            n=found.n,
+            log_evidence=found.log_evidence,
+            log_threshold=found.log_threshold,
+            details={"how": found.how},
+        )
+
+
+def _check(tick: HealthTick) -> None:
+    if not 0 <= tick.finished <= tick.due or not 0 <= tick.failed <= tick.finished:
+        raise BadInputError("a tick needs 0 <= failed <= finished <= due")
+    scores: Iterable[float | None] = (
+        *tick.repeats,
+        *(c.p_lie for c in tick.canaries),
+        *(c.p_evasion for c in tick.canaries),
+    )
+    if any(score is not None and not 0.0 <= score <= 1.0 for score in scores):
+        raise BadInputError("canary scores and differences lie in [0, 1]")
+    if any(canary.known not in _CANARY_KINDS for canary in tick.canaries):
+        raise BadInputError("a canary is known to be honest, a lie or an evasion")
+
+
+def _without(mapping: dict[str, V], name: str) -> dict[str, V]:
+    return {key: value for key, value in mapping.items() if key != name}
