@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections import Counter
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -197,13 +198,17 @@ def records_of(transcripts: list[dict[str, Any]], seed: int) -> list[tuple[int, 
             "value": rng.choice([-1, 1]),
             "kind": "thumb",
         }
-        for _ in range(2 if i % 17 == 0 else 1):
-            records.append((0, f"c{i}{rng.random()}", json.dumps(response).encode()))
+        value = json.dumps(response).encode()
+        records += [(0, f"c{i}{rng.random()}", value)] * (2 if i % 17 == 0 else 1)
         if i % 3:
             records.append((1, f"c{i}", json.dumps(given).encode()))
     records += [(0, "junk", b"{"), (0, "junk", b"[1]"), (1, "junk", b'{"feedback_id": 3}')]
     rng.shuffle(records)
     return records
+
+
+def ends_well(transcript: dict[str, Any]) -> bool:
+    return bool(transcript["messages"][-1]["role"] == "assistant")
 
 
 def check(run: Run, transcripts: list[dict[str, Any]]) -> None:
@@ -217,11 +222,15 @@ def check(run: Run, transcripts: list[dict[str, Any]]) -> None:
         assert len(found) == len(set(found))
         assert set(found) == run.produced
         ids = connection.execute(select(responses.c.response_id)).scalars().all()
-        assert sorted(ids) == sorted({t["id"] for t in transcripts})
-        n = connection.execute(select(func.count()).select_from(dead_letters)).scalar_one()
-        assert n == 3
-        states = connection.execute(select(feedback.c.state).distinct()).scalars().all()
-        assert states == ["matched"]
+        assert sorted(ids) == sorted(t["id"] for t in transcripts if ends_well(t))
+        reasons = Counter(connection.execute(select(dead_letters.c.reason)).scalars())
+        # Some of the transcripts end with the user; their feedback waits for a response in vain.
+        assert reasons.pop("ends_with_user", 0) >= sum(not ends_well(t) for t in transcripts)
+        assert reasons == {"not_json": 1, "not_an_object": 1, "wrong_type": 1}
+        parked = connection.execute(
+            select(feedback.c.response_id).where(feedback.c.state != "matched")
+        ).scalars()
+        assert not set(parked) & set(ids)
         rated = select(feedback.c.response_id)
         c = responses.c
         expected = {
@@ -264,9 +273,9 @@ def test_a_worker_killed_in_the_middle_loses_and_doubles_nothing(
     make_run: Any, transcripts: list[dict[str, Any]], seed: int
 ) -> None:
     rng = random.Random(seed)
-    # Half restart under their old name and have their partitions back at once; half wait for the
+    # Most restart under their old name and have their partitions back at once; some wait for the
     # group to notice.
-    run = make_run(f"kill{seed}", static=seed % 2 == 0)
+    run = make_run(f"kill{seed}", static=seed % 4 != 0)
     run.produce(records_of(transcripts, seed))
     process = run.start()
     run.wait(int(len(run.produced) * rng.uniform(0.05, 0.9)), process)
