@@ -343,7 +343,8 @@ def _cell(value: Any) -> str:
     if isinstance(value, dict):
         if value["delay"] is None:
             return f"none ({value['early']:.2f})"
-        return f"{value['delay']:.0f} ± {value['standard_error']:.0f} ({value['early']:.2f})"
+        never = f"; {value['missed']:.2f} never" if value["missed"] else ""
+        return f"{value['delay']:.0f} ± {value['standard_error']:.0f} ({value['early']:.2f}{never})"
     return value if isinstance(value, str) else f"{value:.3f}"
 
 
