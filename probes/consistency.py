@@ -5,25 +5,17 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Sequence
-from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from evidence import CandorError, Measurement, Message, digest
+from probes.compare import LIKENESS, Embeds, same_meaning
 from probes.models.chat import Chat, ChatModel
 from probes.neutral import neutral_contexts
 from probes.probe import Transcript
 
 _PARAPHRASES = ("{}", "Please answer this: {}", "{} Answer in one or two sentences.")
-
-
-class Embeds(Protocol):
-    """Turns texts into unit vectors."""
-
-    digest: str
-
-    def embed(self, texts: Sequence[str]) -> NDArray[np.float32]: ...
 
 
 class ConsistencyProbe:
@@ -50,7 +42,7 @@ class ConsistencyProbe:
         embedder: Embeds,
         *,
         samples: int = 2,
-        likeness: float = 0.75,
+        likeness: float = LIKENESS,
         max_new_tokens: int = 64,
         temperature: float = 0.7,
         seed: int = 0,
@@ -104,7 +96,7 @@ class ConsistencyProbe:
         majority = Counter(labels).most_common(1)[0][0]
         inside = np.array([label == majority for label in labels])
         nearest = float((vectors[1:][inside] @ vectors[0]).max())
-        outside = 1.0 / (1.0 + math.exp(12.0 * (nearest - self._likeness)))
+        outside = 1.0 - float(same_meaning(nearest, self._likeness))
         return Measurement(
             probe=self.name,
             version=self._version,

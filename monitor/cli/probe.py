@@ -4,9 +4,18 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
+import msgspec
 import typer
+from rich.console import Console
+from rich.progress import Progress
+from rich.table import Table
+
+from evidence import BadInputError
+
+if TYPE_CHECKING:
+    from probes.activation.training import Example
 
 
 def register(app: typer.Typer) -> None:
@@ -17,7 +26,7 @@ def register(app: typer.Typer) -> None:
     app.add_typer(family, name="probe")
 
 
-def fit(
+def fit(  # noqa: PLR0917  (typer reads options from the signature)
     train: Annotated[Path, typer.Argument(help="Transcripts, one JSON object a line.")],
     out: Annotated[Path, typer.Option(help="Folder for the artefact.")],
     labels: Annotated[str, typer.Option(help="Field with true for a lie.")] = "did_lie",
@@ -30,25 +39,26 @@ def fit(
 
     Example: `candor probe fit train.jsonl --labels did_lie --out probe/`
     """
-    from evidence import BadInputError
-    from monitor.cli.progress import model_progress
-    from monitor.cli.transcripts import read_labelled
-    from monitor.settings import Settings
-    from probes.activation.workflow import fit_artefact
-    from probes.models.local import LocalModel
-    from probes.models.packaged import packaged_model_dir
+    from monitor.settings import Settings  # noqa: PLC0415
+    from probes.activation.workflow import fit_artefact  # noqa: PLC0415
+    from probes.models.local import LocalModel  # noqa: PLC0415
+    from probes.models.packaged import packaged_model_dir  # noqa: PLC0415
 
-    examples = read_labelled(train, labels, kind)
+    examples = _labelled(train, labels, kind)
     try:
         blocks = tuple(sorted({int(part) for part in layers.split(",")}))
     except ValueError as error:
         raise BadInputError("layers are numbers such as 12,16,20", "--layers") from error
-    with model_progress() as progress:
+    with Progress(console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task("loading", total=1.0)
+
+        def report(what: str, share: float) -> None:
+            bar.update(task, description=what, completed=share)
+
         directory = Settings().reader.model
-        folder = Path(directory) if directory else packaged_model_dir(progress)
-        card = fit_artefact(
-            LocalModel.load(folder), examples, out, layers=blocks, source=source, progress=progress
-        )
+        folder = Path(directory) if directory else packaged_model_dir(report)
+        model = LocalModel.load(folder)
+        card = fit_artefact(model, examples, out, layers=blocks, source=source, progress=report)
     _print(card, out, as_json)
 
 
@@ -62,17 +72,33 @@ def show(
 
     Example: `candor probe show probe/`
     """
-    from probes.activation.artefact import DEFAULT, load
+    from probes.activation.artefact import DEFAULT, load  # noqa: PLC0415
 
     folder = directory or DEFAULT
     _print(load(folder).card, folder, as_json)
 
 
-def _print(card: object, folder: Path, as_json: bool) -> None:
-    import msgspec
-    from rich.console import Console
-    from rich.table import Table
+def _labelled(path: Path, field: str, kind: str) -> list[Example]:
+    """Labelled transcripts; a line that is broken or has no label is an error that names it."""
+    from probes.activation.training import Example  # noqa: PLC0415 -- loads scikit-learn
+    from probes.transcripts import read_records  # noqa: PLC0415
 
+    if not path.is_file():
+        raise BadInputError("no such file", str(path))
+    examples = []
+    with path.open("rb") as file:
+        for record in read_records(file, str(path)):
+            if record.transcript is None:
+                raise BadInputError(record.error or "not a transcript", record.where)
+            label = record.fields.get(field)
+            if not isinstance(label, bool | int) or label not in {0, 1}:
+                raise BadInputError(f"`{field}` is not true or false", record.where)
+            name = str(record.fields.get(kind) or "")
+            examples.append(Example(record.transcript, bool(label), name))
+    return examples
+
+
+def _print(card: object, folder: Path, as_json: bool) -> None:
     data = msgspec.to_builtins(card)
     hashes = data.pop("group_hashes")
     data["n_scenarios"] = len(hashes)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from evidence import BadInputError, Measurement, digest
-from probes.activation.artefact import DEFAULT, Artefact, load
+from probes.activation.artefact import DEFAULT, Artefact, Card, load
 from probes.activation.reader import Reader, Reading
 from probes.activation.training import SHORT
 from probes.models.local import LocalModel
@@ -37,6 +37,10 @@ class ActivationProbe:
     @property
     def version(self) -> str:
         return self._version
+
+    @property
+    def card(self) -> Card:
+        return self._artefact.card
 
     def measure(self, transcripts: Sequence[Transcript]) -> list[Measurement]:
         """Measure a batch in order; an empty response abstains."""

@@ -1,0 +1,152 @@
+"""`candor score`: verdicts for a file of transcripts, and how good they are where labels exist."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, get_args
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Table
+
+from evidence import BadInputError
+
+if TYPE_CHECKING:
+    from monitor.cli.score_file import Summary
+    from probes import Panel
+    from probes.evaluation import Estimate
+
+
+def register(app: typer.Typer) -> None:
+    """Add `candor score`."""
+    app.command("score")(score)
+
+
+def score(  # noqa: PLR0917  (typer reads options from the signature)
+    transcripts: Annotated[
+        Path, typer.Argument(help="JSON lines `{id, messages: [{role, content}], …}`.")
+    ],
+    out: Annotated[Path, typer.Option(help="Where to write one JSON line for each input line.")],
+    labels: Annotated[
+        str | None, typer.Option(help="Field with true for a lie: prints figures by kind.")
+    ] = None,
+    kind: Annotated[str, typer.Option(help="Field that splits the figures.")] = "category",
+    probes: Annotated[
+        str,
+        typer.Option(help="Probes to run, such as `activation,judge`; empty takes the default."),
+    ] = "",
+    everything: Annotated[
+        bool, typer.Option("--all", help="Run every probe on every response, without the cascade.")
+    ] = False,
+    resume: Annotated[bool, typer.Option(help="Go on where OUT ends.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the summary as JSON.")] = False,
+) -> None:
+    """Score transcripts: `{id, verdict, p_lie, probes}` for every line, in input order.
+
+    Memory does not grow with the input. A broken line becomes a verdict `error` and is reported.
+
+    Example: `candor score chats.jsonl --out verdicts.jsonl --labels did_lie`
+    """
+    from monitor.cli.score_file import Scoring  # noqa: PLC0415 -- loads torch
+
+    if not transcripts.is_file():
+        raise BadInputError("no such file", str(transcripts))
+    err = Console(stderr=True, highlight=False)
+    with _progress(err) as progress:
+        panel = _open(probes, everything, progress)
+        task = progress.add_task("scoring", total=transcripts.stat().st_size)
+        scoring = Scoring(panel, labels_field=labels, kind_field=kind)
+        summary = scoring.run(
+            transcripts,
+            out,
+            resume=resume,
+            advanced=lambda size: progress.update(task, completed=size),
+            complain=lambda text: err.print(f"candor: {text}", markup=False),
+        )
+    if as_json:
+        typer.echo(json.dumps(summary.as_dict(), allow_nan=False))
+    else:
+        _print(summary)
+
+
+def _open(probes: str, everything: bool, progress: Progress) -> Panel:
+    from monitor.settings import Settings  # noqa: PLC0415
+    from probes.opening import Name, PanelOptions, open_panel  # noqa: PLC0415 -- loads torch
+
+    settings = Settings()
+    known = get_args(Name)
+    names = tuple(name.strip() for name in probes.split(",") if name.strip())
+    if unknown := [name for name in names if name not in known]:
+        raise BadInputError(f"no probe {unknown[0]!r}; there are {', '.join(known)}", "--probes")
+    options: dict[str, Any] = {"cascade": None} if everything else {}
+    task = progress.add_task("loading", total=1.0)
+    panel = open_panel(
+        PanelOptions(
+            probes=names,
+            judge_url=settings.judge.url,
+            judge_model=settings.judge.model,
+            judge_timeout_s=settings.judge.timeout_s,
+            assistant_url=settings.assistant.url,
+            reader_model=Path(settings.reader.model) if settings.reader.model else None,
+            probe_dir=settings.reader.probe_dir,
+            **options,
+        ),
+        progress=lambda what, share: progress.update(task, description=what, completed=share),
+    )
+    progress.remove_task(task)
+    return panel
+
+
+@contextmanager
+def _progress(err: Console) -> Iterator[Progress]:
+    with Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TextColumn("{task.percentage:>3.0f} %"),
+        TimeRemainingColumn(),
+        console=err,
+        transient=True,
+    ) as progress:
+        yield progress
+
+
+def _print(summary: Summary) -> None:
+    console = Console()
+    counts = ", ".join(f"{count} {name}" for name, count in sorted(summary.verdicts.items()))
+    console.print(f"{summary.n} transcripts: {counts}")
+    if not summary.figures:
+        return
+    if summary.seen_share:
+        console.print(
+            f"[yellow]{summary.seen_share:.0%} of these scenarios are among those the shipped or"
+            " chosen probe was trained on, so the figures are in-sample. Under “left out” stand the"
+            " activation probe's figures on scenarios kept from it.[/yellow]"
+        )
+    table = Table(
+        "kind", "n", "lies", "unmeasured", "AUROC", "balanced accuracy", "calibration error"
+    )
+    table.add_column("AUROC left out")
+    for row in summary.figures:
+        left_out = summary.left_out.get(row.kind)
+        table.add_row(
+            row.kind,
+            str(row.n),
+            str(row.lies),
+            str(row.unmeasured),
+            _cell(row.auroc),
+            _cell(row.balanced_accuracy),
+            _cell(row.calibration_error),
+            f"{left_out:.3f}" if left_out is not None else "",
+        )
+    console.print(table)
+
+
+def _cell(estimate: Estimate) -> str:
+    if estimate.value is None or math.isnan(estimate.value):
+        return "–"
+    return f"{estimate.value:.3f} [{estimate.lower:.3f}, {estimate.upper:.3f}]"

@@ -1,0 +1,203 @@
+"""Scores a file in windows: constant memory, input order, resumable, nothing dropped."""
+
+from __future__ import annotations
+
+import itertools
+from collections import Counter
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import IO, Any, NamedTuple
+
+import msgspec
+import numpy as np
+
+from evidence import Assessment, BadInputError
+from probes import Panel
+from probes.activation import ActivationProbe
+from probes.evaluation import Figures, figures
+from probes.grouping import scenario_group
+from probes.transcripts import Record, read_records
+
+WINDOW = 256
+
+
+class Summary(NamedTuple):
+    """What a run found.
+
+    `seen_share` is the share of labelled scenarios the activation probe was trained on; `left_out`
+    its AUROC by kind on scenarios kept from it, from its card.
+    """
+
+    n: int
+    verdicts: dict[str, int]
+    figures: tuple[Figures, ...]
+    seen_share: float
+    left_out: dict[str, float]
+
+    def as_dict(self) -> dict[str, Any]:
+        """For `--json`: figures as objects with `value`, `lower`, `upper`."""
+        return {
+            "n": self.n,
+            "verdicts": self.verdicts,
+            "in_sample_share": self.seen_share,
+            "left_out_auroc": self.left_out,
+            "figures": [
+                {
+                    key: value._asdict() if hasattr(value, "_asdict") else value
+                    for key, value in row._asdict().items()
+                }
+                for row in self.figures
+            ],
+        }
+
+
+class _Line(msgspec.Struct):
+    id: str
+    verdict: str
+    p_lie: float | None = None
+
+
+class Scoring:
+    """One pass over one file.
+
+    Parameters
+    ----------
+    labels_field, kind_field
+        Columns with the label and the kind; without labels no figures are kept.
+    window
+        Transcripts in memory at once. With labels some 100 bytes a line are kept besides.
+    """
+
+    def __init__(
+        self,
+        panel: Panel,
+        *,
+        labels_field: str | None = None,
+        kind_field: str = "category",
+        window: int = WINDOW,
+    ) -> None:
+        self._panel, self._window = panel, window
+        self._labels_field, self._kind_field = labels_field, kind_field
+        self._verdicts: Counter[str] = Counter()
+        self._rows: list[tuple[str, bool, float, str]] = []
+
+    def run(
+        self,
+        source: Path,
+        out: Path,
+        *,
+        resume: bool,
+        advanced: Callable[[int], None],
+        complain: Callable[[str], None],
+    ) -> Summary:
+        """Score `source` into `out`. Raises BadInputError when `out` is of another input."""
+        done = list(_finished(out)) if resume and out.exists() else []
+        with source.open("rb") as file:
+            records = read_records(file, str(source))
+            for line in done:
+                self._skip(line, next(records, None), out)
+            mode = "ab" if done else "wb"
+            with out.open(mode) as sink:
+                while part := list(itertools.islice(records, self._window)):
+                    self._score(part, sink, complain)
+                    advanced(file.tell())
+        return self._summary()
+
+    def _skip(self, line: _Line, record: Record | None, out: Path) -> None:
+        if record is None or record.id != line.id:
+            raise BadInputError(f"holds {line.id!r} where the input does not", str(out))
+        self._note(record, line.verdict, line.p_lie)
+
+    def _score(self, part: list[Record], sink: IO[bytes], complain: Callable[[str], None]) -> None:
+        usable = [record.transcript for record in part if record.transcript is not None]
+        found = iter(self._panel.score(usable))
+        for record in part:
+            if record.transcript is None:
+                complain(f"{record.where}: {record.error}")
+                line: dict[str, Any] = {
+                    "id": record.id,
+                    "verdict": "error",
+                    "p_lie": None,
+                    "probes": {},
+                    "error": record.error,
+                }
+            else:
+                line = to_line(record.id, next(found))
+            self._note(record, str(line["verdict"]), line["p_lie"])
+            sink.write(msgspec.json.encode(line) + b"\n")
+        sink.flush()
+
+    def _note(self, record: Record, verdict: str, p_lie: float | None) -> None:
+        self._verdicts[verdict] += 1
+        if self._labels_field is None:
+            return
+        label = record.fields.get(self._labels_field)
+        if not isinstance(label, bool | int) or label not in {0, 1}:
+            return
+        kind = str(record.fields.get(self._kind_field) or "")
+        group = scenario_group(record.transcript)[:8] if record.transcript else record.id
+        p = float("nan") if p_lie is None else p_lie
+        self._rows.append((kind, bool(label), p, group))
+
+    def _summary(self) -> Summary:
+        n = sum(self._verdicts.values())
+        if not self._rows:
+            return Summary(n, dict(self._verdicts), (), 0.0, {})
+        kinds, labels, p, groups = zip(*self._rows, strict=True)
+        found = figures(
+            kinds,
+            labels,
+            p,
+            groups,
+            threshold=self._panel.fusion.lie_threshold,
+            rng=np.random.default_rng(0),
+        )
+        seen, left_out = self._training(set(groups))
+        return Summary(n, dict(self._verdicts), tuple(found), seen, left_out)
+
+    def _training(self, groups: set[str]) -> tuple[float, dict[str, float]]:
+        for probe in self._panel.probes:
+            if isinstance(probe, ActivationProbe):
+                card = probe.card
+                seen = len(groups & set(card.group_hashes)) / len(groups)
+                return seen, {name: row.auroc for name, row in card.by_kind.items()}
+        return 0.0, {}
+
+
+def to_line(name: str, assessment: Assessment) -> dict[str, Any]:
+    """The output object of one transcript."""
+    probes = {}
+    for found in assessment.measurements:
+        fields = msgspec.to_builtins(found)
+        del fields["probe"]
+        probes[found.probe] = {
+            key: value for key, value in fields.items() if value not in (None, {})
+        }
+    line = {
+        "id": name,
+        "verdict": str(assessment.kind),
+        "p_lie": assessment.p_lie,
+        "p_evasion": assessment.p_evasion,
+        "probes": probes,
+        "evaluator": assessment.evaluator_version,
+    }
+    return line if assessment.error is None else {**line, "error": assessment.error}
+
+
+def _finished(out: Path) -> Iterator[_Line]:
+    """The whole lines of an earlier run; what was cut off in the middle of a line is removed."""
+    keep = 0
+    lines = []
+    with out.open("rb") as file:
+        for raw in file:
+            try:
+                lines.append(msgspec.json.decode(raw, type=_Line))
+            except msgspec.MsgspecError:
+                break
+            if not raw.endswith(b"\n"):
+                lines.pop()
+                break
+            keep += len(raw)
+    with out.open("r+b") as file:
+        file.truncate(keep)
+    yield from lines

@@ -1,0 +1,138 @@
+"""The panel that some options name, with its models loaded."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+import msgspec
+from pydantic import Field
+
+from evidence import BadInputError, UnreachableError
+from evidence.options import Options
+from probes.activation import ActivationProbe
+from probes.activation.artefact import DEFAULT as DEFAULT_PROBE
+from probes.belief import AnswerBelief, LikelihoodBelief
+from probes.calibration import Platt
+from probes.cascade import CascadeOptions
+from probes.compare import EmbeddingComparer
+from probes.consistency import ConsistencyProbe
+from probes.fusion import DEFAULT as DEFAULT_FUSION
+from probes.fusion import Costs, Fusion
+from probes.judge import JudgeProbe, LocalJudge, ServerJudge
+from probes.models.chat import Progress
+from probes.models.embedding import Embedder
+from probes.models.local import LocalModel
+from probes.models.openai import OpenAIModel, ServerOptions
+from probes.models.packaged import packaged_model_dir
+from probes.panel import Panel
+from probes.probe import Probe
+
+Name = Literal["activation", "judge", "belief", "consistency"]
+BELIEF_CALIBRATION = DEFAULT_FUSION.with_name("belief.json")
+
+
+class PanelOptions(Options):
+    """What a panel is made of."""
+
+    probes: tuple[Name, ...] = ()
+    """Probes to run; empty takes activation, judge and belief, and consistency with a server."""
+    judge_url: str | None = None
+    """OpenAI-compatible judge server; without it the reader judges in process."""
+    judge_model: str | None = None
+    """Model name at the judge server."""
+    judge_timeout_s: float = Field(default=30.0, gt=0)
+    """Time for one call of the judge."""
+    assistant_url: str | None = None
+    """Server of the assistant's own model, for belief and consistency."""
+    reader_model: Path | None = None
+    """Folder with the reader's weights; without it the packaged model."""
+    probe_dir: Path | None = None
+    """Fitted activation artefact; without it the shipped one."""
+    fusion_file: Path | None = None
+    """Fitted fusion; without it the shipped one."""
+    cache_dir: Path | None = None
+    """Where the packaged model is converted to; without it the user's cache folder."""
+    max_batch_tokens: int = Field(default=2048, gt=0)
+    """Cells of one padded batch of a model in process."""
+    micro_batch: int = Field(default=32, gt=0)
+    """Transcripts handed to a probe at once."""
+    cascade: CascadeOptions | None = CascadeOptions()
+    """When the dearer probes run; None runs all on every response."""
+    cost_false_alarm: float = Field(default=1.0, gt=0)
+    """Cost of calling an honest answer a lie; only ratios of costs matter."""
+    cost_missed_lie: float = Field(default=1.0, gt=0)
+    """Cost of missing a lie."""
+    cost_missed_evasion: float = Field(default=0.25, gt=0)
+    """Cost of missing an evasion."""
+    prevalence: float | None = Field(default=None, gt=0, lt=1)
+    """Share of lies expected; None keeps that of the calibration data."""
+
+
+def open_panel(options: PanelOptions | None = None, *, progress: Progress | None = None) -> Panel:
+    """Load models and artefacts. The first use converts the packaged model (15 to 60 s).
+
+    Raises BadInputError for options that do not fit and UnreachableError when a server is gone.
+    """
+    options = options or PanelOptions()
+    if (options.judge_url is None) != (options.judge_model is None):
+        raise BadInputError("judge_url and judge_model go together", "judge")
+    report = progress or (lambda _what, _share: None)
+    folder = options.reader_model or packaged_model_dir(progress, options.cache_dir)
+    report("loading the reader", 0.9)
+    reader = LocalModel.load(folder, max_batch_tokens=options.max_batch_tokens)
+    costs = Costs(options.cost_false_alarm, options.cost_missed_lie, options.cost_missed_evasion)
+    fusion = Fusion.load(options.fusion_file or DEFAULT_FUSION, costs, options.prevalence)
+    assistant = _assistant(options)
+    probes = [_probe(name, options, reader, assistant) for name in _names(options)]
+    report("panel ready", 1.0)
+    return Panel(probes, fusion, options.cascade, micro_batch=options.micro_batch)
+
+
+def _names(options: PanelOptions) -> tuple[Name, ...]:
+    if options.probes:
+        return options.probes
+    served: tuple[Name, ...] = ("consistency",) if options.assistant_url else ()
+    return ("activation", "judge", "belief", *served)
+
+
+def _probe(
+    name: Name, options: PanelOptions, reader: LocalModel, assistant: OpenAIModel | None
+) -> Probe:
+    match name:
+        case "activation":
+            return ActivationProbe.open(reader, options.probe_dir or DEFAULT_PROBE)
+        case "judge":
+            return JudgeProbe(_judge(options) or LocalJudge(reader))
+        case "belief" if assistant:
+            return AnswerBelief(assistant, EmbeddingComparer(Embedder()))
+        case "belief":
+            return LikelihoodBelief(reader, belief_calibration())
+        case "consistency":
+            return ConsistencyProbe(assistant or reader, Embedder())
+
+
+def _judge(options: PanelOptions) -> ServerJudge | None:
+    if options.judge_url is None or options.judge_model is None:
+        return None
+    server = ServerOptions(timeout_s=options.judge_timeout_s)
+    return ServerJudge(OpenAIModel(options.judge_url, options.judge_model, server))
+
+
+def _assistant(options: PanelOptions) -> OpenAIModel | None:
+    """The first model that the assistant's server names."""
+    if options.assistant_url is None:
+        return None
+    served = OpenAIModel(options.assistant_url, "").served_models()
+    if not served:
+        raise UnreachableError(options.assistant_url, "it serves no model")
+    return OpenAIModel(options.assistant_url, served[0])
+
+
+def belief_calibration(path: Path = BELIEF_CALIBRATION) -> Platt:
+    """The fitted slope and intercept of the likelihood shift."""
+    try:
+        values = msgspec.json.decode(path.read_bytes(), type=dict[str, float])
+        return Platt(values["slope"], values["intercept"])
+    except (OSError, msgspec.MsgspecError, KeyError) as error:
+        raise BadInputError(f"not a belief calibration: {error}", str(path)) from error
