@@ -8,14 +8,16 @@ import sys
 import time
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
 from rich.table import Table
 
 from evidence import BadInputError, pseudonym
-from monitor.settings import load_settings
+
+if TYPE_CHECKING:
+    from sqlalchemy import Connection
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
@@ -51,6 +53,7 @@ def db_upgrade(as_json: AsJson = False) -> None:
 
     Example: `CANDOR_DATABASE_URL=postgresql://candor@db/candor candor db upgrade`
     """
+    from monitor.settings import load_settings  # noqa: PLC0415
     from monitor.store import upgrade  # noqa: PLC0415
 
     before, after = upgrade(load_settings().database.url)
@@ -95,13 +98,15 @@ def forget(
 ) -> None:
     """Remove a user from every table and leave a tombstone, so that a replay brings nothing back.
 
-    Records that are still in Kafka go with their topic's retention.
+    Records that are still in Kafka go with their topic's retention. Files of confirm runs that name
+    the user are listed for you to delete: they are evidence of decisions.
 
     Example: `candor forget 4711`
     """
     from cryptography.fernet import InvalidToken  # noqa: PLC0415
 
     from monitor.ingest.keys import dead_letter_cipher, load_key  # noqa: PLC0415
+    from monitor.settings import load_settings  # noqa: PLC0415
     from monitor.store import open_store  # noqa: PLC0415
     from monitor.store.forget import forget as forget_rater  # noqa: PLC0415
 
@@ -129,9 +134,11 @@ def forget(
             by=getpass.getuser(),
             at_s=time.time(),
         )
+        files = _files_naming(connection, rater)
     engine.dispose()
     touched = ", ".join(f"{table} {n}" for table, n in changed.items() if n) or "nothing was held"
-    _say({"rater": rater, "rows": changed}, f"forgotten {rater}: {touched}", as_json)
+    lines = [f"forgotten {rater}: {touched}", *(f"delete {file}: it names them" for file in files)]
+    _say({"rater": rater, "rows": changed, "files": files}, "\n".join(lines), as_json)
 
 
 def audit_verify(
@@ -146,6 +153,7 @@ def audit_verify(
 
     Example: `candor audit verify --head 3f9c…`
     """
+    from monitor.settings import load_settings  # noqa: PLC0415
     from monitor.store import audit, open_store, reading  # noqa: PLC0415
 
     engine = open_store(load_settings().database.url)
@@ -175,6 +183,7 @@ def doctor(as_json: AsJson = False) -> None:
     Example: `candor doctor`
     """
     from monitor.cli.doctor import Status, examine  # noqa: PLC0415
+    from monitor.settings import load_settings  # noqa: PLC0415
 
     err = Console(stderr=True)
     with err.status("looking") as status:
@@ -200,6 +209,7 @@ def doctor(as_json: AsJson = False) -> None:
 
 def _create_secret(kind: KeyKind, out: Path | None) -> dict[str, str]:
     from monitor.ingest.keys import create_key  # noqa: PLC0415
+    from monitor.settings import load_settings  # noqa: PLC0415
     from retrain.signing import generate_keypair  # noqa: PLC0415
 
     settings = load_settings()
@@ -221,6 +231,7 @@ def _create_api_key(
     out: Path | None, name: str | None, scopes: tuple[str, ...], assistants: tuple[str, ...] | None
 ) -> dict[str, str]:
     from monitor.api import Scope, add_key  # noqa: PLC0415
+    from monitor.settings import load_settings  # noqa: PLC0415
 
     if not name:
         raise BadInputError("an API key needs a name", "--name")
@@ -231,6 +242,15 @@ def _create_api_key(
     path = out or load_settings().api.keys_file or Path("var/api-keys.json")
     token = add_key(path, name=name, scopes=known, assistants=assistants)
     return {"key": token, "file": str(path), "setting": f"CANDOR_API_KEYS_FILE={path}"}
+
+
+def _files_naming(connection: Connection, rater: str) -> list[str]:
+    """Files of confirm runs, on this machine, that hold the pseudonym."""
+    from monitor.store.confirm_runs import runs  # noqa: PLC0415
+
+    folders = {Path(run.directory) for run in runs(connection) if run.directory}
+    found = (path for folder in sorted(folders) for path in sorted(folder.rglob("*.json*")))
+    return [str(path) for path in found if rater.encode() in path.read_bytes()]
 
 
 def _say(value: dict[str, Any], text: str, as_json: bool) -> None:

@@ -2,23 +2,47 @@
 
 from __future__ import annotations
 
-from monitor.score import Scorer
-from monitor.settings import Settings
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+from rich.progress import BarColumn, TextColumn, TimeElapsedColumn
+from rich.progress import Progress as Bar
+
+from evidence import BadInputError
+
+if TYPE_CHECKING:
+    from monitor.score import Scorer
+    from monitor.settings import Settings
 
 
 def open_scorer(settings: Settings) -> Scorer:
     """Load the panel: models in process, or clients of the servers that the settings name.
 
-    Raises BadInputError for settings that do not fit and UnreachableError when a server is gone.
+    Shows a bar on stderr. Raises BadInputError for settings that do not fit and UnreachableError
+    when a server is gone.
     """
-    from probes import PanelOptions, open_panel  # noqa: PLC0415 -- loads torch
-
-    return open_panel(
-        PanelOptions(
-            judge_url=settings.judge.url,
-            judge_model=settings.judge.model,
-            assistant_url=settings.assistant.url,
-            reader_model=settings.reader.model,
-            probe_dir=settings.reader.probe_dir,
-        )
+    try:
+        from probes import PanelOptions, open_panel  # noqa: PLC0415 -- loads torch
+    except ModuleNotFoundError as error:
+        raise BadInputError(
+            f"measuring needs the extra `local` ({error.name} is missing): "
+            "pip install 'candor-monitor[local]'"
+        ) from error
+    reader = settings.reader.model
+    options = PanelOptions(
+        judge_url=settings.judge.url,
+        judge_model=settings.judge.model,
+        judge_timeout_s=settings.judge.timeout_s,
+        assistant_url=settings.assistant.url,
+        reader_model=None if reader is None else Path(reader),
+        probe_dir=settings.reader.probe_dir,
     )
+    columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
+    with Bar(*columns, console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task("opening the probes", total=1.0)
+
+        def report(what: str, share: float) -> None:
+            bar.update(task, description=what, completed=share)
+
+        return open_panel(options, progress=report)

@@ -10,13 +10,16 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
 
 from evidence import BadInputError, UnreachableError
-from monitor.settings import Settings, load_settings
+
+if TYPE_CHECKING:
+    from monitor.settings import Settings
+    from monitor.worker import WorkerMetrics
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print the addresses as one line of JSON.")]
 
@@ -36,6 +39,7 @@ def up(as_json: AsJson = False) -> None:
     http://127.0.0.1:8321/v1/responses`
     """
     from monitor.cli.stack import start_stack  # noqa: PLC0415
+    from monitor.settings import load_settings  # noqa: PLC0415
 
     with until_signal() as stop, _status("starting"):
         stack = start_stack(load_settings())
@@ -49,33 +53,26 @@ def worker(as_json: AsJson = False) -> None:
 
     Example: `CANDOR_KAFKA_BOOTSTRAP_SERVERS=kafka:9092 candor worker`
     """
-    from prometheus_client import CollectorRegistry, start_http_server  # noqa: PLC0415
-
     from monitor.cli.scorer import open_scorer  # noqa: PLC0415
+    from monitor.settings import load_settings  # noqa: PLC0415
     from monitor.store import open_store  # noqa: PLC0415
-    from monitor.telemetry import PrometheusWorkerMetrics  # noqa: PLC0415
     from monitor.worker.service import broker, load_keys, run_worker  # noqa: PLC0415
 
     settings = load_settings()
-    _needs_broker(settings, "worker")
+    if settings.kafka.bootstrap_servers is None:
+        raise BadInputError(
+            "`candor worker` needs a broker that other processes share; "
+            "an embedded one is part of `candor up`",
+            "kafka.bootstrap_servers",
+        )
     load_keys(settings)
-    registry = CollectorRegistry()
-    metrics = PrometheusWorkerMetrics(registry)
     engine = open_store(settings.database.url)
     with until_signal() as stop, broker(settings) as connection:
         scorer = open_scorer(settings)
-        host, port = settings.telemetry.host, settings.telemetry.port
-        try:
-            server, thread = start_http_server(port, host, registry)
-        except OSError as error:
-            raise UnreachableError("HTTP address", f"{host}:{port}: {error.strerror}") from error
-        _tell({"metrics": f"http://{host}:{server.server_port}/metrics"}, as_json)
-        try:
+        with _counters(settings) as (metrics, url):
+            _tell({"metrics": url}, as_json)
             run_worker(settings, engine, scorer, connection, metrics=metrics, stop=stop)
-        finally:
-            server.shutdown()
-            thread.join()
-            engine.dispose()
+    engine.dispose()
 
 
 def serve(as_json: AsJson = False) -> None:
@@ -86,6 +83,7 @@ def serve(as_json: AsJson = False) -> None:
     from prometheus_client import CollectorRegistry  # noqa: PLC0415
 
     from monitor.cli.web import WebServer, build_app  # noqa: PLC0415
+    from monitor.settings import load_settings  # noqa: PLC0415
     from monitor.store import open_store  # noqa: PLC0415
 
     settings = load_settings()
@@ -98,9 +96,38 @@ def serve(as_json: AsJson = False) -> None:
     engine.dispose()
 
 
+def launch(as_json: AsJson = False) -> None:
+    """Start confirm runs on alarms, within `retrain`'s budget, and record the gate's decisions.
+
+    Of several launchers on one store one works; the others wait. Runs survive their launcher.
+
+    Example: `CANDOR_RETRAIN_MODELS='["/models/assistant"]' candor launch`
+    """
+    from monitor.cli.launching import launcher_job  # noqa: PLC0415
+    from monitor.settings import load_settings  # noqa: PLC0415
+    from monitor.store import open_store  # noqa: PLC0415
+
+    settings = load_settings()
+    engine = open_store(settings.database.url)
+    with (
+        until_signal() as stop,
+        _counters(settings) as (metrics, url),
+        launcher_job(settings, engine, metrics),
+    ):
+        _tell({"metrics": url}, as_json)
+        stop.wait()
+    engine.dispose()
+
+
 @contextmanager
 def until_signal() -> Iterator[threading.Event]:
-    """An event that SIGTERM or SIGINT sets; the handlers of before come back at the end."""
+    """An event that SIGTERM or SIGINT sets, with a log on stderr; the handlers come back at the end."""
+    logging.basicConfig(
+        level=logging.INFO,
+        stream=sys.stderr,
+        format="%(asctime)s %(levelname)s %(name)s: %(message)s",
+    )
+    logging.getLogger("kafka").setLevel(logging.WARNING)
     stop = threading.Event()
 
     def handle(_number: int, _frame: FrameType | None) -> None:
@@ -114,13 +141,25 @@ def until_signal() -> Iterator[threading.Event]:
             signal.signal(number, handler)
 
 
-def _needs_broker(settings: Settings, command: str) -> None:
-    if settings.kafka.bootstrap_servers is None:
-        raise BadInputError(
-            f"`candor {command}` needs a broker that other processes share; "
-            "an embedded one is part of `candor up`",
-            "kafka.bootstrap_servers",
-        )
+@contextmanager
+def _counters(settings: Settings) -> Iterator[tuple[WorkerMetrics, str]]:
+    """Counters of this process and the address that serves them."""
+    from prometheus_client import CollectorRegistry, start_http_server  # noqa: PLC0415
+
+    from monitor.telemetry import PrometheusWorkerMetrics  # noqa: PLC0415
+
+    registry = CollectorRegistry()
+    metrics = PrometheusWorkerMetrics(registry)
+    host, port = settings.telemetry.host, settings.telemetry.port
+    try:
+        server, thread = start_http_server(port, host, registry)
+    except OSError as error:
+        raise UnreachableError("HTTP address", f"{host}:{port}: {error.strerror}") from error
+    try:
+        yield metrics, f"http://{host}:{server.server_port}/metrics"
+    finally:
+        server.shutdown()
+        thread.join()
 
 
 def _status(text: str) -> Any:
@@ -128,12 +167,6 @@ def _status(text: str) -> Any:
 
 
 def _tell(addresses: dict[str, str], as_json: bool) -> None:
-    logging.basicConfig(
-        level=logging.INFO,
-        stream=sys.stderr,
-        format="%(asctime)s %(levelname)s %(name)s: %(message)s",
-    )
-    logging.getLogger("kafka").setLevel(logging.WARNING)
     if as_json:
         sys.stdout.write(json.dumps(addresses) + "\n")
         sys.stdout.flush()

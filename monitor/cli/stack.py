@@ -11,7 +11,7 @@ from typing import Self
 from prometheus_client import CollectorRegistry
 from sqlalchemy import Engine
 
-from evidence import CandorError
+from monitor.cli.launching import launcher_job
 from monitor.cli.scorer import open_scorer
 from monitor.cli.web import WebServer, build_app
 from monitor.score import Scorer
@@ -75,7 +75,7 @@ class PartThread:
 
     def __init__(self, name: str, run: Callable[[threading.Event], None]) -> None:
         self._stop = threading.Event()
-        self._error: BaseException | None = None
+        self._error: Exception | None = None
         self._run = run
         self._thread = threading.Thread(target=self._body, name=name, daemon=True)
         self._thread.start()
@@ -92,7 +92,7 @@ class PartThread:
     def _body(self) -> None:
         try:
             self._run(self._stop)
-        except (CandorError, Exception) as error:
+        except Exception as error:
             self._error = error
 
 
@@ -102,7 +102,7 @@ def start_stack(
     scorer: Scorer | None = None,
     engine: Engine | None = None,
 ) -> RunningStack:
-    """Start broker (embedded unless configured), worker with its jobs, and HTTP server.
+    """Start broker (embedded unless configured), worker with its jobs, launcher, and HTTP server.
 
     Parameters
     ----------
@@ -129,6 +129,7 @@ def start_stack(
 
         worker = PartThread("worker", work)
         parts.callback(worker.close)
+        parts.enter_context(launcher_job(settings, engine, metrics))
         servers = connection.bootstrap_servers
         app = build_app(settings, engine, registry, bootstrap_servers=servers)
         web = parts.enter_context(WebServer(app, settings.api.host, settings.api.port))
