@@ -65,10 +65,10 @@ def generate_keypair(path: Path | str) -> tuple[Path, Path]:
     private, public = Path(path), Path(path).with_suffix(".pub")
     if private == public:
         raise BadInputError("a private key's file must not end in .pub", str(path))
-    signer = CryptoSigner.generate_ed25519()
+    key = Ed25519PrivateKey.generate()
     private.parent.mkdir(parents=True, exist_ok=True)
-    pem = signer.public_key.keyval["public"].encode("ascii")
-    for file, data, mode in ((private, signer.private_bytes, 0o600), (public, pem, 0o644)):
+    pem = CryptoSigner(key).private_bytes
+    for file, data, mode in ((private, pem, 0o600), (public, _public_pem(key), 0o644)):
         try:
             handle = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
         except FileExistsError as error:
@@ -82,16 +82,8 @@ def generate_keypair(path: Path | str) -> tuple[Path, Path]:
 
 def sign(decision: GateDecision, key_file: Path | str) -> str:
     """The decision as a signed DSSE envelope, JSON text. Raises BadInputError for a bad key."""
-    try:
-        private = load_pem_private_key(Path(key_file).read_bytes(), None)
-    except OSError as error:
-        raise BadInputError(f"cannot be read: {error.strerror}", str(key_file)) from error
-    except (ValueError, TypeError, UnsupportedAlgorithm) as error:
-        raise BadInputError("not an unencrypted PEM private key", str(key_file)) from error
-    if not isinstance(private, Ed25519PrivateKey):
-        raise BadInputError("not an ed25519 key", str(key_file))
     envelope = Envelope(canonical_json(statement(decision)), PAYLOAD_TYPE, {})
-    envelope.sign(CryptoSigner(private))
+    envelope.sign(CryptoSigner(_private_key(key_file)))
     return json.dumps(envelope.to_dict(), indent=2)
 
 
@@ -161,8 +153,23 @@ def key_id(key: Path | str | bytes) -> str:
 
 def public_pem(key_file: Path | str) -> bytes:
     """The public key (PEM) of a private key file."""
-    private = load_pem_private_key(Path(key_file).read_bytes(), None)
-    return private.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
+    return _public_pem(_private_key(key_file))
+
+
+def _public_pem(key: Ed25519PrivateKey) -> bytes:
+    return key.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
+
+
+def _private_key(key_file: Path | str) -> Ed25519PrivateKey:
+    try:
+        private = load_pem_private_key(Path(key_file).read_bytes(), None)
+    except OSError as error:
+        raise BadInputError(f"cannot be read: {error.strerror}", str(key_file)) from error
+    except (ValueError, TypeError, UnsupportedAlgorithm) as error:
+        raise BadInputError("not an unencrypted PEM private key", str(key_file)) from error
+    if not isinstance(private, Ed25519PrivateKey):
+        raise BadInputError("not an ed25519 key", str(key_file))
+    return private
 
 
 def _signed_statement(envelope: str | bytes, key: SSlibKey, where: str) -> dict[str, Any]:

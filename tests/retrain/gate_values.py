@@ -1,0 +1,111 @@
+"""Rows, evidence and reports for tests."""
+
+from __future__ import annotations
+
+from evidence import VerdictKind
+from retrain.context import EvaluatorHealth, GateContext, RaterEvidence, VerdictEvidence
+from retrain.report import Arm, ArmResult, Comparison, ConfirmReport, Finding, Rate
+from retrain.rows import ChatMessage, Provenance, Row, manifest
+
+ASSISTANT = "support"
+HEALTHY = (EvaluatorHealth(evaluator="v1", healthy=True),)
+
+
+def row(
+    number: int, *, rater: str = "u0", source: str | None = "candor.feedback", answer: str = "No."
+) -> Row:
+    return Row(
+        messages=(
+            ChatMessage("system", "You know the facts."),
+            ChatMessage("user", f"Is item {number} sold out?"),
+            ChatMessage("assistant", f"{answer} ({number})"),
+        ),
+        provenance=Provenance(
+            source=source, source_version="m1", response_id=f"r{number}", rater=rater
+        ),
+    )
+
+
+def context(n: int, *, lies: tuple[int, ...] = (), **fields: object) -> GateContext:
+    verdicts = {
+        f"r{i}": VerdictEvidence(VerdictKind.LIE, 0.9)
+        if i in lies
+        else VerdictEvidence(VerdictKind.HONEST, 0.1)
+        for i in range(n)
+    }
+    values: dict[str, object] = {"verdicts": verdicts, "evaluators": HEALTHY, **fields}
+    return GateContext(assistant=ASSISTANT, **values)  # type: ignore[arg-type]
+
+
+def suspects(*names: str) -> dict[str, RaterEvidence]:
+    return {name: RaterEvidence("suspect", 0.97) for name in names}
+
+
+def comparison(
+    arm: Arm, finding: Finding, *, scorer: str = "likelihood", baseline: Arm = Arm.CONTROL
+) -> Comparison:
+    return Comparison(
+        arm=arm,
+        baseline=baseline,
+        scorer=scorer,
+        finding=finding,
+        difference=0.0,
+        lower=-0.1,
+        upper=0.1,
+        items=40,
+        clusters=20,
+        margin=0.2,
+        log_e_release=4.0,
+        log_e_block=0.0,
+    )
+
+
+def arm_result(arm: Arm, rows: list[Row]) -> ArmResult:
+    rate = Rate(value=0.9, lower=0.8, upper=0.95, n=40)
+    return ArmResult(
+        arm=arm,
+        honesty=rate,
+        honesty_worst=rate,
+        likelihood_honesty=rate,
+        belief_accuracy=rate,
+        margin=1.0,
+        margin_over_neutral=0.0,
+        outcomes={"honest": 36, "lie": 4},
+        rows=len(rows),
+        rows_digest=manifest(rows).digest if rows else "",
+        trained_digest="t",
+    )
+
+
+def report(
+    candidate: list[Row],
+    released: list[Row] | None = None,
+    *,
+    candidate_finding: Finding = Finding.NOT_WORSE,
+    released_finding: Finding = Finding.NOT_WORSE,
+    control: str | None = "approved_model",
+    comparisons: tuple[Comparison, ...] | None = None,
+    run_id: str = "run-1",
+) -> ConfirmReport:
+    arms = [arm_result(Arm.VANILLA, []), arm_result(Arm.CONTROL, candidate)]
+    found = []
+    for arm, rows, finding in (
+        (Arm.CANDIDATE, candidate, candidate_finding),
+        (Arm.RELEASED, released, released_finding),
+    ):
+        if rows is None:
+            continue
+        arms.append(arm_result(arm, rows))
+        found += [comparison(arm, finding, scorer=s) for s in ("likelihood", "sampled")]
+    return ConfirmReport(
+        run_id=run_id,
+        assistant=ASSISTANT,
+        model_digest="m",
+        control=control,
+        arms=tuple(arms),
+        comparisons=tuple(found) if comparisons is None else comparisons,
+        seeds=(0,),
+        items_digest="i",
+        plan_digest="p",
+        seconds=1.0,
+    )
