@@ -101,6 +101,7 @@ def start_stack(
     *,
     scorer: Scorer | None = None,
     engine: Engine | None = None,
+    launch: bool = True,
 ) -> RunningStack:
     """Start broker (embedded unless configured), worker with its jobs, launcher, and HTTP server.
 
@@ -110,6 +111,8 @@ def start_stack(
         What measures responses; the panel that the settings name when None.
     engine
         An open store, which then stays open; the one that the settings name when None.
+    launch
+        Whether this process also launches confirm runs; if not, another one does.
 
     Raises BadInputError for settings that do not fit and UnreachableError for what does not answer.
     """
@@ -129,7 +132,8 @@ def start_stack(
 
         worker = PartThread("worker", work)
         parts.callback(worker.close)
-        parts.enter_context(launcher_job(settings, engine, metrics))
+        if launch:
+            parts.enter_context(launcher_job(settings, engine, metrics))
         servers = connection.bootstrap_servers
         app = build_app(settings, engine, registry, bootstrap_servers=servers)
         web = parts.enter_context(WebServer(app, settings.api.host, settings.api.port))
