@@ -1,5 +1,6 @@
 """What was measured and what may be concluded from it: pure values and mathematics, no I/O."""
 
+from evidence.e_detector import EDetector
 from evidence.errors import BadInputError, CandorError, UnreachableError
 from evidence.identity import canonical_json, digest, pseudonym, sampling_hash, verdict_key
 from evidence.records import (
@@ -27,6 +28,7 @@ __all__ = [
     "Assessment",
     "BadInputError",
     "CandorError",
+    "EDetector",
     "Feedback",
     "GateAnswer",
     "Measurement",
