@@ -7,8 +7,8 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
 from scipy.special import ndtr
 
-from monitor.cohorts.mixture import INDIFFERENT, Population
-from monitor.cohorts.plane import DIAGONAL, LEVELS, UP_ON_HONEST, UP_ON_LIES, Float
+from monitor.cohorts.plane import LEVELS, UP_ON_HONEST, UP_ON_LIES, Float
+from monitor.cohorts.population import Population
 from monitor.cohorts.results import PredictiveCheck
 
 _MAX_RATERS = 4_000
@@ -54,6 +54,4 @@ def predictive_check(
 
 def _cell_shares(bins: NDArray[np.int64], population: Population, margin: float) -> Float:
     """Prior mass of every cell for each rater, shape (raters, CELLS)."""
-    mass = population.shares[:, :INDIFFERENT] @ population.cell_weights(margin).T
-    mass[:, DIAGONAL] += population.shares[:, [INDIFFERENT]] * population.diagonal
-    return mass[bins]
+    return (population.shares @ population.cell_weights(margin).T)[bins]

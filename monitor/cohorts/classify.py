@@ -8,14 +8,18 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
 
-from monitor.cohorts.mixture import BENIGN, BIASED, INDIFFERENT, Population, Profile
+from monitor.cohorts.mixture import Profile
 from monitor.cohorts.plane import (
-    DIAGONAL,
-    THETA,
     UP_ON_HONEST,
     UP_ON_LIES,
     Float,
     cell_likelihoods,
+)
+from monitor.cohorts.population import (
+    BIASED,
+    INDIFFERENT,
+    Population,
+    class_posteriors,
 )
 
 _CHUNK = 20_000
@@ -60,7 +64,6 @@ def classify(
     points, weight = _thin(profile)
     n = counts.shape[0]
     columns = np.stack([p.cell_weights(margin) for p in points]).astype(np.float32)
-    diagonals = np.stack([p.diagonal for p in points]).astype(np.float32)
     out = np.empty((n, 4))
     share, weighted = np.zeros((len(points), 2)), np.zeros((len(points), 2))
     middle = int(np.argmax(weight))
@@ -69,7 +72,7 @@ def classify(
         scaled, _ = cell_likelihoods(counts[rows])
         posterior = np.stack(
             [
-                _posterior(scaled, columns[g], diagonals[g], points[g].shares[bins[rows]])
+                class_posteriors(scaled, points[g].shares[bins[rows]], columns[g])
                 for g in range(len(points))
             ]
         )
@@ -80,7 +83,7 @@ def classify(
         weighted += np.column_stack((biased @ own, spread @ own**2))
         mean = np.tensordot(weight, posterior, axes=1)
         out[rows, 0], out[rows, 1] = mean[:, BIASED], mean[:, INDIFFERENT]
-        out[rows, 2:] = _mean_rates(scaled, columns[middle], diagonals[middle], mean)
+        out[rows, 2:] = _mean_rates(scaled, columns[middle], mean)
     total = max(float(liked.sum()), 1e-12)
     return Classified(
         p_biased=out[:, 0],
@@ -108,32 +111,11 @@ def _thin(profile: Profile) -> tuple[list[Population], Float]:
     return points, np.array(weights)
 
 
-def _posterior(
-    scaled: NDArray[np.float32],
-    columns: NDArray[np.float32],
-    diagonal: NDArray[np.float32],
-    shares: Float,
-) -> Float:
-    likelihood = np.column_stack((scaled @ columns, scaled[:, DIAGONAL] @ diagonal))
-    joint = shares * likelihood
-    return joint / np.maximum(joint.sum(axis=1, keepdims=True), 1e-300)
-
-
-def _mean_rates(
-    scaled: NDArray[np.float32],
-    columns: NDArray[np.float32],
-    diagonal: NDArray[np.float32],
-    posterior: Float,
-) -> Float:
+def _mean_rates(scaled: NDArray[np.float32], cells: NDArray[np.float32], posterior: Float) -> Float:
     """Posterior means of (up on honest, up on lies), shape (raters, 2)."""
-    rates = np.stack((UP_ON_HONEST, UP_ON_LIES), axis=1).astype(np.float32)
     out = np.zeros((len(scaled), 2))
-    for k in (BENIGN, BIASED):
-        mass = scaled @ columns[:, [k]]
-        mean = (scaled @ (columns[:, [k]] * rates)) / np.maximum(mass, 1e-30)
-        out += posterior[:, [k]] * mean
-    on_diagonal = scaled[:, DIAGONAL]
-    mean = (on_diagonal @ (diagonal * THETA.astype(np.float32))) / np.maximum(
-        on_diagonal @ diagonal, 1e-30
-    )
-    return out + posterior[:, [INDIFFERENT]] * mean[:, None]
+    mass = np.maximum(scaled @ cells, 1e-30)
+    for kind, rate in enumerate((UP_ON_HONEST, UP_ON_LIES)):
+        mean = (scaled @ (cells * rate.astype(np.float32)[:, None])) / mass
+        out[:, kind] = (posterior * mean).sum(axis=1)
+    return out

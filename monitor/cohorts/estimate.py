@@ -14,16 +14,17 @@ from monitor.cohorts.classify import Classified, classify
 from monitor.cohorts.coordination import find_groups
 from monitor.cohorts.events import EventTable
 from monitor.cohorts.influence import influence_of
-from monitor.cohorts.mixture import Population, Profile, activity_bin, fit, initial, profile
+from monitor.cohorts.mixture import Data, Profile, fit, initial, population_of, profile
 from monitor.cohorts.options import CohortOptions
 from monitor.cohorts.plane import Float, cell_likelihoods, count, level_of, ups
+from monitor.cohorts.population import Population, activity_bin
 from monitor.cohorts.results import CohortEstimate, RaterPosterior, RaterStatus, TopicCheck
 from monitor.cohorts.share import log_evidence_of_excess, log_evidence_of_share, posterior_share
 from monitor.cohorts.suspects import Suspects, choose_suspects
 from monitor.cohorts.truth import Items, Judge, cavity, crowd, fit_judge, messages
 
-_ROUNDS = 3
-_EM_ITERATIONS = 60
+# Quasi-Newton steps of each round between raters and truth, and of the last fit.
+_STEPS, _LAST_STEPS = (40, 15, 15), 40
 
 ASSUMPTIONS = (
     "p_lie is calibrated on the whole; by topic the judge may err, and a contested topic says nothing about raters",
@@ -119,21 +120,21 @@ def _fit(rated: EventTable, truth: Float, options: CohortOptions) -> _Fitted:
     up = ups(rated)
     weight = np.ones(len(rated))
     q = 1 / (1 + np.exp(-items.prior(judge)[rated.response]))
-    population = initial()
-    for last in [False] * _ROUNDS + [True]:
+    vector = initial()
+    for steps in (*_STEPS, None):
         level = level_of(q)
         counts = count(rated.rater, level, up, weight, n_raters)
         scaled, _ = cell_likelihoods(counts[chosen])
-        population, _ = fit(
-            scaled, bins[chosen], population, margin=options.margin, iterations=_EM_ITERATIONS
-        )
-        if last:
+        data = Data(scaled=scaled, bins=bins[chosen], margin=options.margin)
+        vector, _ = fit(data, vector, iterations=steps or _LAST_STEPS)
+        population = population_of(vector, data.activity)
+        if steps is None:
             break
         message = messages(rated, counts, bins, level, population)
         judge = fit_judge(items, is_rated, crowd(rated, message, weight), judge)
         weight = np.where(judge.contested[rated.topic], 0.0, 1.0)
         q = cavity(rated, items, judge, message, weight)
-    found = profile(scaled, bins[chosen], population, margin=options.margin)
+    found = profile(data, vector)
     return _Fitted(
         profile=found, population=population, judge=judge, counts=counts, bins=bins, p_lie=q
     )

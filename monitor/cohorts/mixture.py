@@ -1,74 +1,54 @@
-"""The population of raters: a mixture over the plane, fitted by expectation–maximisation.
+"""Fitting the population: penalised marginal likelihood, and the profile of the biased share.
 
-Benign and biased raters each have Beta-distributed up-rates on honest answers and on lies, truncated
-to their side of the margin; indifferent ones any rate that is the same on both. Nothing about
-the rates is given: means, spreads and shares are fitted, with weak priors. The share of biased raters
-is profiled: every other parameter is refitted at each of its values.
+Nothing about the rates is given: means, spreads, shares and how the shares vary with raters' activity
+are fitted by quasi-Newton steps (L-BFGS) on the likelihood with every rater's own rates integrated
+out on the grid, under weak priors. The biased share is profiled: all else is refitted at each of
+its values, so that its interval carries the doubt about the rest.
 """
 
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.interpolate import PchipInterpolator
+from scipy.optimize import minimize
+from scipy.special import expit
 
-from monitor.cohorts.plane import (
-    DIAGONAL,
-    SIDE,
-    THETA,
-    UP_ON_HONEST,
-    UP_ON_LIES,
-    Float,
-    beta_weights,
+from monitor.cohorts.plane import DIAGONAL, SIDE, Float, beta_weights
+from monitor.cohorts.population import (
+    BENIGN,
+    BIASED,
+    INDIFFERENT,
+    N_BINS,
+    Population,
+    centred_activity,
+    side_of_margin,
+    truncated,
 )
 
-BENIGN, BIASED, INDIFFERENT = range(3)
+# Weak priors, on scales where they are about normal: where rates lie (logits), how much raters of a
+# class differ (log concentration), class odds, and how these vary with log activity.
+_RATE_CENTRE = np.array([[1.1, -0.85], [-0.4, 1.4]])
+_RATE_SD = np.array([[1.0, 1.0], [0.7, 0.7]])
+_CONCENTRATION_CENTRE, _CONCENTRATION_SD = np.log(20.0), 0.7
+_ODDS_CENTRE, _ODDS_SD = np.array([-3.0, -0.9]), np.array([3.0, 1.5])
+_SLOPE_SD = 0.5
+_DIAGONAL_PRIOR = 0.1
+_STEP = 1e-4
 
-# Prior means of (up on honest, up on lies) with the weight of this many raters; see docs/cohorts.md.
-_PRIOR_MEAN = np.array([[0.75, 0.30], [0.40, 0.80]])
-_PRIOR_RATERS = np.array([5.0, 10.0])
-_PRIOR_VARIANCE = 0.02
-_CONCENTRATION = (6.0, 80.0)
-_CLASS_PRIOR = np.array([2.0, 0.2, 1.0])
-_DIAGONAL_PRIOR = 0.5
-# Raters of like activity share a class prior; this many raters' worth is borrowed from all.
-_BORROWED = 60.0
-_ACTIVITY_EDGES = np.array([3, 6, 12, 24, 48])
-PROFILE: Float = np.concatenate(
-    ([1e-4], np.arange(0.005, 0.1, 0.005), np.arange(0.1, 0.3, 0.01), np.arange(0.3, 0.72, 0.03))
-)
+# Where parameters sit in the vector: rates, log concentrations, the odds of biased among all and of
+# indifferent among the rest, their slopes on activity, logits of the diagonal.
+_RATES, _CONCENTRATIONS = slice(0, 4), slice(4, 8)
+_ODDS, _SLOPES, _DIAG = slice(8, 10), slice(10, 12), slice(12, 12 + SIDE)
+_BIASED_ODDS = 8
+_SIZE = 12 + SIDE
 
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class Population:
-    """Parameters of the mixture.
-
-    Parameters
-    ----------
-    mean, concentration
-        Of the Betas, shape (2 classes, 2 kinds of answer): benign and biased; honest and lie.
-    diagonal
-        Weights of the indifferent rates, shape (SIDE,), sums to one.
-    shares
-        Class shares per activity bin, shape (bins, 3), rows sum to one.
-    """
-
-    mean: Float
-    concentration: Float
-    diagonal: Float
-    shares: Float
-
-    def cell_weights(self, margin: float) -> Float:
-        """Mass of benign and biased raters in each cell, shape (CELLS, 2), columns sum to one."""
-        biased_side = margin <= UP_ON_LIES - UP_ON_HONEST
-        columns = []
-        for k, allowed in ((BENIGN, ~biased_side), (BIASED, biased_side)):
-            honest = beta_weights(self.mean[k, 0], self.concentration[k, 0])
-            lies = beta_weights(self.mean[k, 1], self.concentration[k, 1])
-            mass = np.outer(honest, lies).ravel() * allowed
-            columns.append(mass / mass.sum())
-        return np.stack(columns, axis=1)
+_DROP = 9.0
+_MAX_STEPS = 14
+_FINE = 400
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -81,181 +61,217 @@ class Profile:
     populations: tuple[Population, ...]
 
 
-def activity_bin(n_events: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Bin of raters by their number of events."""
-    return np.searchsorted(_ACTIVITY_EDGES, n_events, side="right")
+@dataclasses.dataclass(frozen=True, slots=True)
+class Data:
+    """What the likelihood needs: cell likelihoods, activity bins, margin."""
+
+    scaled: NDArray[np.float32]
+    bins: NDArray[np.int64]
+    margin: float
+
+    @property
+    def activity(self) -> Float:
+        """Centred log activity per bin, shape (N_BINS,)."""
+        return centred_activity(self.bins)
+
+    @property
+    def bin_weight(self) -> Float:
+        """Share of raters per bin, shape (N_BINS,)."""
+        return np.bincount(self.bins, minlength=N_BINS) / max(len(self.bins), 1)
 
 
-def initial() -> Population:
-    """Where every fit starts."""
+def initial() -> Float:
+    """The parameter vector where every fit starts: the priors' centres, 3 % biased."""
+    vector = np.zeros(_SIZE)
+    vector[_RATES] = _RATE_CENTRE.ravel()
+    vector[_CONCENTRATIONS] = _CONCENTRATION_CENTRE
+    vector[_ODDS] = (-3.5, _ODDS_CENTRE[1])
+    return vector
+
+
+def population_of(vector: Float, activity: Float) -> Population:
+    """The population that a parameter vector stands for."""
+    biased, indifferent = expit(vector[_ODDS] + activity[:, None] * vector[_SLOPES]).T
+    shares = np.column_stack(((1 - biased) * (1 - indifferent), biased, (1 - biased) * indifferent))
+    diagonal = np.exp(vector[_DIAG] - vector[_DIAG].max())
     return Population(
-        mean=_PRIOR_MEAN.copy(),
-        concentration=np.full((2, 2), 12.0),
-        diagonal=np.full(SIDE, 1 / SIDE),
-        shares=np.tile([0.67, 0.03, 0.30], (len(_ACTIVITY_EDGES) + 1, 1)),
+        mean=expit(vector[_RATES]).reshape(2, 2),
+        concentration=np.exp(vector[_CONCENTRATIONS]).reshape(2, 2),
+        diagonal=diagonal / diagonal.sum(),
+        shares=shares,
     )
 
 
-def class_posteriors(
-    scaled: NDArray[np.float32], bins: NDArray[np.int64], population: Population, margin: float
-) -> tuple[Float, Float]:
-    """Posterior class probabilities (raters, 3) and log of each rater's marginal likelihood."""
-    cells = population.cell_weights(margin).astype(np.float32)
-    class_likelihood = np.column_stack(
-        (scaled @ cells, scaled[:, DIAGONAL] @ population.diagonal.astype(np.float32))
-    ).astype(np.float64)
-    joint = population.shares[bins] * class_likelihood
-    total = np.maximum(joint.sum(axis=1), 1e-300)
-    return joint / total[:, None], np.log(total)
+def fit(data: Data, start: Float, *, iterations: int) -> tuple[Float, float]:
+    """Maximise the penalised likelihood from `start`; returns the vector and the value there."""
+    return _maximise(lambda v: _objective(data, v), start, iterations)
 
 
-def fit(
-    scaled: NDArray[np.float32],
-    bins: NDArray[np.int64],
-    start: Population,
-    *,
-    margin: float,
-    iterations: int,
-    share: float | None = None,
-    tolerance: float = 1e-3,
-) -> tuple[Population, float]:
-    """Expectation–maximisation from `start`, with the biased share held at `share` when given.
+def fit_at(data: Data, start: Float, share: float, *, iterations: int) -> tuple[Float, float]:
+    """The same with the raters' mean biased share held at `share`."""
+    activity, weight = data.activity, data.bin_weight
 
-    Returns the fitted population and its log-likelihood (up to the rows' scale) with log-prior.
-    Stops early when an iteration gains less than `tolerance`.
+    def held(vector: Float) -> tuple[float, Float]:
+        full = vector.copy()
+        full[_BIASED_ODDS] = _odds_for(share, vector[_SLOPES][0], activity, weight)
+        value, gradient = _objective(data, full)
+        # The held odds move with the slope so that the share stays: the implicit derivative.
+        p = expit(full[_BIASED_ODDS] + activity * full[_SLOPES][0])
+        pull = weight * p * (1 - p)
+        gradient[_SLOPES.start] -= gradient[_BIASED_ODDS] * (pull @ activity) / pull.sum()
+        gradient[_BIASED_ODDS] = 0.0
+        return value, gradient
+
+    vector, value = _maximise(held, start, iterations)
+    vector[_BIASED_ODDS] = _odds_for(share, vector[_SLOPES][0], activity, weight)
+    return vector, value
+
+
+def profile(data: Data, best: Float, *, iterations: int = 12) -> Profile:
+    """Refit at biased shares outwards from the best fit until the likelihood is negligible.
+
+    Steps adapt to the curvature, on the square root of the share, where it is about even. The prior
+    is flat in that root, as Jeffreys' is for small shares.
     """
-    population, previous = start, -np.inf
-    if share is not None:
-        population = _held(population, bins, share)
-    objective = previous
-    for _ in range(iterations):
-        proposal, objective = _step(scaled, bins, population, margin)
-        if share is not None:
-            proposal = _held(proposal, bins, share)
-        population = proposal
-        if objective - previous < tolerance:
-            break
-        previous = objective
-    return population, objective
-
-
-def profile(
-    scaled: NDArray[np.float32], bins: NDArray[np.int64], best: Population, *, margin: float
-) -> Profile:
-    """Refit everything else at each biased share, outwards from the best fit."""
-    here = float(np.bincount(bins, minlength=len(best.shares)) @ best.shares[:, BIASED] / len(bins))
-    middle = int(np.argmin(np.abs(here - PROFILE)))
-    found: dict[int, tuple[Population, float]] = {}
-    for path in (range(middle, -1, -1), range(middle + 1, len(PROFILE))):
-        start, top = best, -np.inf
-        if middle in found:
-            start, top = found[middle]
-        for index in path:
-            start, value = fit(
-                scaled,
-                bins,
-                start,
-                margin=margin,
-                iterations=12,
-                share=float(PROFILE[index]),
-                tolerance=0.02,
-            )
-            found[index] = (start, value)
-            top = max(top, value)
-            if value < top - 12:
+    activity, weight = data.activity, data.bin_weight
+    here = float(weight @ expit(best[_BIASED_ODDS] + activity * best[_SLOPES][0]))
+    middle = float(np.sqrt(np.clip(here, 1e-4, 0.9)))
+    vector, top = fit_at(data, best, middle**2, iterations=iterations)
+    found = {middle: (vector, top)}
+    for direction in (-1, 1):
+        at, start, step, last = middle, vector, 0.04, top
+        for _ in range(_MAX_STEPS):
+            end = 0.01 if direction < 0 else 0.95
+            if at == end or last < top - _DROP:
                 break
-    indices = sorted(found)
-    share = PROFILE[indices]
-    value = np.array([found[index][1] for index in indices])
-    weight = np.exp(value - value.max()) * np.gradient(share) if len(share) > 1 else np.ones(1)
+            at = max(at - step, end) if direction < 0 else min(at + step, end)
+            start, value = fit_at(data, start, at**2, iterations=iterations)
+            found[at] = (start, value)
+            top = max(top, value)
+            step = float(
+                np.clip(step * (1.0 / max(abs(last - value), 0.2)) ** 0.5, step / 2, step * 2)
+            )
+            last = value
+    return _interpolated(found, activity)
+
+
+def _interpolated(found: dict[float, tuple[Float, float]], activity: Float) -> Profile:
+    roots = np.array(sorted(found))
+    values = np.array([found[r][1] for r in roots])
+    fine = np.linspace(roots[0], roots[-1], _FINE)
+    smooth = PchipInterpolator(roots, values)(fine) if len(roots) > 1 else np.full(_FINE, values[0])
+    share = fine**2
+    weight = np.exp(smooth - smooth.max())
+    nearest = np.abs(fine[:, None] - roots).argmin(axis=1)
+    populations = [population_of(found[r][0], activity) for r in roots]
     return Profile(
         share=share,
-        log_likelihood=value,
+        log_likelihood=smooth,
         weight=weight / weight.sum(),
-        populations=tuple(found[index][0] for index in indices),
+        populations=tuple(populations[i] for i in nearest),
     )
-
-
-def _step(
-    scaled: NDArray[np.float32], bins: NDArray[np.int64], population: Population, margin: float
-) -> tuple[Population, float]:
-    cells = population.cell_weights(margin)
-    cells32 = cells.astype(np.float32)
-    on_diagonal = scaled[:, DIAGONAL]
-    class_likelihood = np.column_stack(
-        (scaled @ cells32, on_diagonal @ population.diagonal.astype(np.float32))
-    ).astype(np.float64)
-    shares = population.shares[bins]
-    joint = shares * class_likelihood
-    total = np.maximum(joint.sum(axis=1), 1e-300)
-    posterior = joint / total[:, None]
-    scale = (shares / total[:, None]).astype(np.float32)
-    mass = cells * (scaled.T @ scale[:, :2]).astype(np.float64)
-    diagonal = population.diagonal * (on_diagonal.T @ scale[:, INDIFFERENT]).astype(np.float64)
-    objective = float(np.log(total).sum() + _log_prior(population))
-    return _maximise(posterior, bins, mass, diagonal), objective
 
 
 def _maximise(
-    posterior: Float, bins: NDArray[np.int64], mass: Float, diagonal: Float
-) -> Population:
-    mean, concentration = np.empty((2, 2)), np.empty((2, 2))
-    for k in (BENIGN, BIASED):
-        square = mass[:, k].reshape(SIDE, SIDE)
-        for kind, marginal in enumerate((square.sum(axis=1), square.sum(axis=0))):
-            mean[k, kind], concentration[k, kind] = _moments(
-                marginal, _PRIOR_MEAN[k, kind], _PRIOR_RATERS[k]
-            )
-    n_bins = len(_ACTIVITY_EDGES) + 1
-    overall = posterior.sum(axis=0) + _CLASS_PRIOR
-    overall /= overall.sum()
-    by_bin = np.stack(
-        [np.bincount(bins, weights=posterior[:, k], minlength=n_bins) for k in range(3)], axis=1
+    objective: Callable[[Float], tuple[float, Float]], start: Float, iterations: int
+) -> tuple[Float, float]:
+    def negative(vector: Float) -> tuple[float, Float]:
+        value, gradient = objective(vector)
+        return -value, -gradient
+
+    found = minimize(
+        negative,
+        start,
+        jac=True,
+        method="L-BFGS-B",
+        bounds=[(-8.0, 8.0)] * _SIZE,
+        options={"maxiter": iterations, "ftol": 1e-8, "maxcor": 12},
     )
-    shares = by_bin + _BORROWED * overall
-    smoothed = diagonal + _DIAGONAL_PRIOR
-    return Population(
-        mean=mean,
-        concentration=concentration,
-        diagonal=smoothed / smoothed.sum(),
-        shares=shares / shares.sum(axis=1, keepdims=True),
-    )
+    return np.asarray(found.x, dtype=np.float64), float(-found.fun)
 
 
-def _moments(marginal: Float, prior_mean: float, prior_raters: float) -> tuple[float, float]:
-    """Mean and concentration of a Beta by moments, shrunk to the prior."""
-    total = marginal.sum() + prior_raters
-    mean = float((marginal @ THETA + prior_raters * prior_mean) / total)
-    variance = float((marginal @ (THETA - mean) ** 2 + prior_raters * _PRIOR_VARIANCE) / total)
-    concentration = mean * (1 - mean) / variance - 1
-    return mean, float(np.clip(concentration, *_CONCENTRATION))
-
-
-def _log_prior(population: Population) -> float:
-    """Log-density of the priors that the maximisation uses, up to a constant."""
-    away = population.mean - _PRIOR_MEAN
-    beta = -0.5 * (_PRIOR_RATERS[:, None] * away**2 / _PRIOR_VARIANCE).sum()
-    overall = population.shares.mean(axis=0)
-    return float(
-        beta
-        + (_CLASS_PRIOR * np.log(np.maximum(overall, 1e-6))).sum()
-        + _DIAGONAL_PRIOR * np.log(population.diagonal).sum()
-    )
-
-
-def _held(population: Population, bins: NDArray[np.int64], share: float) -> Population:
-    """The population with its mean biased share over the raters moved to `share`."""
-    raters = np.bincount(bins, minlength=len(population.shares)) / len(bins)
-    now = np.clip(population.shares[:, BIASED], 1e-9, 1 - 1e-9)
-    log_odds = np.log(now) - np.log1p(-now)
-    lower, upper = -40.0, 40.0
-    for _ in range(50):
-        shift = (lower + upper) / 2
-        if raters @ (1 / (1 + np.exp(-(log_odds + shift)))) < share:
-            lower = shift
+def _odds_for(share: float, slope: float, activity: Float, weight: Float) -> float:
+    """Intercept at which the raters' mean of logistic(intercept + slope x activity) is `share`."""
+    lower, upper = -30.0, 30.0
+    for _ in range(60):
+        middle = (lower + upper) / 2
+        if weight @ expit(middle + slope * activity) < share:
+            lower = middle
         else:
-            upper = shift
-    moved = 1 / (1 + np.exp(-(log_odds + (lower + upper) / 2)))
-    shares = population.shares * ((1 - moved) / (1 - now))[:, None]
-    shares[:, BIASED] = moved
-    return dataclasses.replace(population, shares=shares)
+            upper = middle
+    return (lower + upper) / 2
+
+
+def _objective(data: Data, vector: Float) -> tuple[float, Float]:
+    """Penalised log-likelihood (up to the rows' scale) and its gradient."""
+    activity = data.activity
+    population = population_of(vector, activity)
+    cells = population.cell_weights(data.margin)
+    diagonal = population.diagonal
+    likelihood = (data.scaled @ cells.astype(np.float32)).astype(np.float64)
+    shares = population.shares[data.bins]
+    total = np.maximum((shares * likelihood).sum(axis=1), 1e-300)
+    pull = (shares / total[:, None]).astype(np.float32)
+    by_cell = (data.scaled.T @ pull).astype(np.float64)
+    by_diagonal = by_cell[DIAGONAL, INDIFFERENT]
+    by_share = np.stack(
+        [np.bincount(data.bins, likelihood[:, k] / total, N_BINS) for k in range(3)], axis=1
+    )
+    value, gradient = _penalty(vector, diagonal)
+    gradient[_RATES.start : _CONCENTRATIONS.stop] += _rate_gradient(
+        vector, by_cell, cells, data.margin
+    )
+    gradient[_ODDS.start : _SLOPES.stop] += _share_gradient(by_share, population.shares, activity)
+    gradient[_DIAG] += diagonal * (by_diagonal - diagonal @ by_diagonal)
+    return value + float(np.log(total).sum()), gradient
+
+
+def _rate_gradient(vector: Float, by_cell: Float, cells: Float, margin: float) -> Float:
+    """Of the log-likelihood in rates and log concentrations, by differences on the axes' masses."""
+    gradient = np.zeros(8)
+    logits = vector[_RATES].reshape(2, 2)
+    logs = vector[_CONCENTRATIONS].reshape(2, 2)
+    for k in (BENIGN, BIASED):
+        allowed = side_of_margin(k, margin)
+        axes = [beta_weights(expit(logits[k, j]), np.exp(logs[k, j])) for j in range(2)]
+        base = by_cell[:, k] @ cells[:, k]
+        for j in range(2):
+            for offset, (dr, dc) in ((0, (_STEP, 0.0)), (4, (0.0, _STEP))):
+                moved = list(axes)
+                moved[j] = beta_weights(expit(logits[k, j] + dr), np.exp(logs[k, j] + dc))
+                change = by_cell[:, k] @ truncated(moved[0], moved[1], allowed) - base
+                gradient[offset + 2 * k + j] = change / _STEP
+    return gradient
+
+
+def _share_gradient(by_share: Float, shares: Float, activity: Float) -> Float:
+    """In the two odds and their two slopes."""
+    biased = shares[:, BIASED]
+    rest = np.maximum(1 - biased, 1e-12)
+    indifferent = shares[:, INDIFFERENT] / rest
+    others = (1 - indifferent) * by_share[:, BENIGN] + indifferent * by_share[:, INDIFFERENT]
+    d_biased = biased * rest * (by_share[:, BIASED] - others)
+    d_indifferent = (
+        rest * indifferent * (1 - indifferent) * (by_share[:, INDIFFERENT] - by_share[:, BENIGN])
+    )
+    return np.array(
+        [d_biased.sum(), d_indifferent.sum(), d_biased @ activity, d_indifferent @ activity]
+    )
+
+
+def _penalty(vector: Float, diagonal: Float) -> tuple[float, Float]:
+    """Log-prior up to a constant, and its gradient."""
+    gradient = np.zeros(_SIZE)
+    value = 0.0
+    for part, centre, sd in (
+        (_RATES, _RATE_CENTRE.ravel(), _RATE_SD.ravel()),
+        (_CONCENTRATIONS, _CONCENTRATION_CENTRE, _CONCENTRATION_SD),
+        (_ODDS, _ODDS_CENTRE, _ODDS_SD),
+        (_SLOPES, 0.0, _SLOPE_SD),
+    ):
+        away = (vector[part] - centre) / sd
+        value -= 0.5 * float((away**2).sum())
+        gradient[part] = -away / sd
+    value += _DIAGONAL_PRIOR * float(np.log(np.maximum(diagonal, 1e-300)).sum())
+    gradient[_DIAG] = _DIAGONAL_PRIOR * (1 - SIDE * diagonal)
+    return value, gradient

@@ -17,7 +17,9 @@ _MIN_SD = 1e-4
 def posterior_share(
     mean: Float, variance: Float, weight: Float, *, confidence: float, n: int
 ) -> Share:
-    """Mean and central interval of a mixture of Betas given by their moments.
+    """Mean and shortest credible interval of a mixture of Betas given by their moments.
+
+    The shortest one reaches down to nothing where there may be nothing; a central one never does.
 
     Parameters
     ----------
@@ -29,10 +31,8 @@ def posterior_share(
     m = np.clip(mean, 1e-6, 1 - 1e-6)
     size = np.maximum(m * (1 - m) / np.maximum(variance, 1e-12) - 1, 1.0)
     a, b = m * size, (1 - m) * size
-    tail = (1 - confidence) / 2
-    lower = _mixture_quantile(a, b, weight, tail)
-    upper = _mixture_quantile(a, b, weight, 1 - tail)
     estimate = float(weight @ m)
+    lower, upper = _shortest(a, b, weight, confidence)
     return Share(estimate=estimate, lower=min(lower, estimate), upper=max(upper, estimate), n=n)
 
 
@@ -75,6 +75,15 @@ def log_evidence_of_excess(mean: float, sd: float, limit: float) -> float:
 def _value_at(profile: Profile, limit: float, inside: np.ndarray) -> float:
     at_limit = float(np.interp(limit, profile.share, profile.log_likelihood))
     return max(at_limit, float(profile.log_likelihood[inside].max()))
+
+
+def _shortest(a: Float, b: Float, weight: Float, confidence: float) -> tuple[float, float]:
+    outside = 1 - confidence
+    intervals = []
+    for below in np.linspace(0.0, outside, 9):
+        lower = _mixture_quantile(a, b, weight, below) if below else 0.0
+        intervals.append((lower, _mixture_quantile(a, b, weight, below + confidence)))
+    return min(intervals[:-1], key=lambda pair: pair[1] - pair[0])
 
 
 def _mixture_quantile(a: Float, b: Float, weight: Float, level: float) -> float:

@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
 
 from monitor.cohorts.events import EventTable
-from monitor.cohorts.mixture import BENIGN, BIASED, INDIFFERENT, Population
 from monitor.cohorts.plane import LEVELS, THETA, Float, log_rates, logit, ups
+from monitor.cohorts.population import BENIGN, BIASED, INDIFFERENT, Population
 
 # However many raters agree, their word shifts the log-odds of a response by at most this much:
 # a crowd may be brigaded, and its members are not independent.
