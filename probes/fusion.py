@@ -163,7 +163,5 @@ def _why(measurements: Sequence[Measurement]) -> str:
     if not measurements:
         return "no probe ran"
     return "; ".join(
-        f"{m.probe}: {m.error or 'abstained: ' + (m.abstained or 'no reason given')}"
-        for m in measurements
-        if m.p_lie is None
+        f"{m.probe}: {m.error or m.abstained or 'no fusion was fitted to it'}" for m in measurements
     )[:500]

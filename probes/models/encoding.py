@@ -25,9 +25,9 @@ def render(tokenizer: Any, chat: Chat) -> str:
     """The conversation in the model's own chat format, ready for the assistant's next turn.
 
     A model without a template, or one whose template refuses the conversation (no system role,
-    say), gets `role: content` paragraphs.
+    say), gets `role: content` paragraphs. An empty conversation is an empty user turn.
     """
-    turns = plain(chat)
+    turns = plain(chat) or [{"role": "user", "content": ""}]
     if tokenizer.chat_template:
         try:
             return str(
