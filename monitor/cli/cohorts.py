@@ -211,14 +211,22 @@ def _plot(found: CohortEstimate, path: Path, margin: float) -> None:
 
 
 def _percent(share: Share) -> str:
+    if share.estimate is None:
+        return "unknown"
     return f"{share.estimate:.1%} [{share.lower:.1%}, {share.upper:.1%}]"
 
 
-def _points(contrast: Contrast) -> str:
-    difference = contrast.difference
+def _contrast(contrast: Contrast) -> str:
+    whole, kept, difference = (
+        contrast.with_cohort.estimate,
+        contrast.without_cohort.estimate,
+        contrast.difference,
+    )
+    if whole is None or kept is None:
+        return "unknown"
     return (
-        f"{contrast.with_cohort.estimate:.3f} with the cohort, {contrast.without_cohort.estimate:.3f} "
-        f"without, difference {difference.estimate:+.3f} [{difference.lower:+.3f}, {difference.upper:+.3f}]"
+        f"{whole:.3f} with the cohort, {kept:.3f} without, difference {whole - kept:+.3f} "
+        f"[{difference.lower:+.3f}, {difference.upper:+.3f}]"
     )
 
 
@@ -232,8 +240,8 @@ def _print(found: CohortEstimate, claims: list[str]) -> None:
     console.print(
         f"biased liked weight   {_percent(found.biased_weight)} of {found.biased_weight.n:,} liked turns"
     )
-    console.print(f"lies in liked turns   {_points(found.influence.sft_lie_share)}")
-    console.print(f"push towards lies     {_points(found.influence.kto_push)}")
+    console.print(f"lies in liked turns   {_contrast(found.influence.sft_lie_share)}")
+    console.print(f"push towards lies     {_contrast(found.influence.kto_push)}")
     console.print(
         f"events                {found.n_events:,} measured, {found.n_unmeasured:,} unmeasured, "
         f"{found.n_superseded:,} superseded"

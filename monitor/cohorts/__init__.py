@@ -15,21 +15,35 @@ from monitor.cohorts.results import (
     Share,
     TopicCheck,
 )
+from monitor.cohorts.sycophancy import (
+    GapDetector,
+    Membership,
+    Served,
+    SycophancyGap,
+    freeze_membership,
+    sycophancy_gap,
+)
 
 __all__ = [
     "CohortEstimate",
     "CohortOptions",
     "Contrast",
     "EventTable",
+    "GapDetector",
     "Group",
     "Influence",
+    "Membership",
     "PopulationState",
     "PredictiveCheck",
     "RatedEvent",
     "RaterPosterior",
     "RaterStatus",
+    "Served",
     "Share",
+    "SycophancyGap",
     "TopicCheck",
     "estimate",
+    "freeze_membership",
     "population_alarms",
+    "sycophancy_gap",
 ]

@@ -113,7 +113,7 @@ def _alarm(
         metric=metric,
         claim=(
             f"the share of {what} that favours lies rose above {estimate.limit:.1%}: "
-            f"{share.estimate:.1%} [{share.lower:.1%}, {share.upper:.1%}]"
+            f"{_percent(share)} [{share.lower:.1%}, {share.upper:.1%}]"
         ),
         opened_at_s=at_s,
         log_position=log_position,
@@ -129,3 +129,7 @@ def _alarm(
             "contested_topics": [t.topic for t in estimate.topics if t.contested],
         },
     )
+
+
+def _percent(share: Share) -> str:
+    return "unknown" if share.estimate is None else f"{share.estimate:.1%}"

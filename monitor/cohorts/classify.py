@@ -69,7 +69,7 @@ def classify(
     middle = int(np.argmax(weight))
     for start in range(0, n, _CHUNK):
         rows = slice(start, min(start + _CHUNK, n))
-        scaled, _ = cell_likelihoods(counts[rows])
+        scaled = cell_likelihoods(counts[rows])
         posterior = np.stack(
             [
                 class_posteriors(scaled, points[g].shares[bins[rows]], columns[g])

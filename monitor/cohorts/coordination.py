@@ -14,7 +14,7 @@ import dataclasses
 import networkx as nx
 import numpy as np
 from numpy.typing import NDArray
-from scipy.sparse import csr_matrix, triu
+from scipy.sparse import coo_matrix, csr_matrix, triu
 from scipy.stats import poisson
 
 from evidence import digest
@@ -125,7 +125,7 @@ def _telling_pairs(
     )
 
 
-def _shared_raters(cells: _Cells, n_raters: int) -> csr_matrix:
+def _shared_raters(cells: _Cells, n_raters: int) -> coo_matrix:
     """Raters that each pair of cells shares, upper triangle, as a COO matrix."""
     size = cells.size
     allowed = np.bincount(cells.rater, minlength=n_raters) <= _MAX_CELLS_OF_RATER
@@ -141,7 +141,7 @@ def _shared_raters(cells: _Cells, n_raters: int) -> csr_matrix:
         (np.ones(int(keep.sum()), dtype=np.int32), (cells.rater[keep], cells.cell[keep])),
         shape=(n_raters, len(size)),
     )
-    return triu(incidence.T @ incidence, k=1).tocoo()
+    return coo_matrix(triu(incidence.T @ incidence, k=1))
 
 
 def _meeting_rates(events: EventTable, window_s: float | None) -> tuple[float, float]:
@@ -176,7 +176,7 @@ def _overdispersion(observed: Float, expected: Float) -> float:
 def _groups(
     events: EventTable, cells: _Cells, pairs: _Pairs, pattern: str, min_group: int
 ) -> list[Group]:
-    graph = nx.Graph()
+    graph: nx.Graph[int] = nx.Graph()
     graph.add_edges_from(zip(pairs.first.tolist(), pairs.second.tolist(), strict=True))
     members = _cell_members(cells, set(graph.nodes))
     found = []
@@ -187,7 +187,9 @@ def _groups(
             raters |= members[int(a)] & members[int(b)]
         if len(raters) >= min_group:
             best = int(np.flatnonzero(inside)[np.argmin(pairs.log_p[inside])])
-            found.append(_group(events, cells, pairs, best, pattern, component, raters))
+            found.append(
+                _group(events, cells, pairs, best, pattern=pattern, among=(component, raters))
+            )
     return found
 
 
@@ -204,10 +206,11 @@ def _group(
     cells: _Cells,
     pairs: _Pairs,
     best: int,
+    *,
     pattern: str,
-    component: set[int],
-    raters: set[int],
+    among: tuple[set[int], set[int]],
 ) -> Group:
+    component, raters = among
     index = sorted(component)
     responses = np.unique(cells.response[index])
     ups = cells.is_up[index]

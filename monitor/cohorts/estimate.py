@@ -7,24 +7,32 @@ from collections.abc import Mapping
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.sparse import csr_matrix
 
 from monitor.cohorts.check import predictive_check
 from monitor.cohorts.classify import Classified, classify
 from monitor.cohorts.coordination import find_groups
 from monitor.cohorts.events import EventTable
 from monitor.cohorts.influence import influence_of
-from monitor.cohorts.mixture import Data, Profile, fit, initial, population_of, profile
 from monitor.cohorts.options import CohortOptions
-from monitor.cohorts.plane import Float, cell_likelihoods, count, level_of, ups
-from monitor.cohorts.population import Population, activity_bin
-from monitor.cohorts.results import CohortEstimate, RaterPosterior, RaterStatus, TopicCheck
-from monitor.cohorts.share import log_evidence_of_excess, log_evidence_of_share, posterior_share
+from monitor.cohorts.plane import Float
+from monitor.cohorts.results import (
+    CohortEstimate,
+    Influence,
+    PredictiveCheck,
+    RaterPosterior,
+    RaterStatus,
+    Share,
+    TopicCheck,
+)
+from monitor.cohorts.rounds import Fitted, fit_rounds
+from monitor.cohorts.share import (
+    NO_SHARE,
+    log_evidence_of_excess,
+    log_evidence_of_share,
+    posterior_share,
+)
 from monitor.cohorts.suspects import Suspects, choose_suspects
-from monitor.cohorts.truth import Items, Judge, cavity, crowd, fit_judge, messages
-
-# Quasi-Newton steps of each round between raters and truth, and of the last fit.
-_STEPS, _LAST_STEPS = (40, 15, 15), 40
+from monitor.cohorts.truth import Judge
 
 ASSUMPTIONS = (
     "p_lie is calibrated on the whole; by topic the judge may err, and a contested topic says nothing about raters",
@@ -35,15 +43,14 @@ ASSUMPTIONS = (
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class _Fitted:
-    """The fitted population with what the raters are classified from."""
+class _Raters:
+    """The raters with measured events, one row each, in the order of `codes`."""
 
-    profile: Profile
-    population: Population
-    judge: Judge
-    counts: csr_matrix
-    bins: NDArray[np.int64]
-    p_lie: Float
+    codes: NDArray[np.int64]
+    n_events: NDArray[np.int64]
+    lies: Float
+    liked: Float
+    identified: NDArray[np.bool_]
 
 
 def estimate(
@@ -66,143 +73,178 @@ def estimate(
     measured = ~np.isnan(events.p_lie) | ~np.isnan(truth[events.response])
     rated = events.select(measured)
     rated = dataclasses.replace(rated, p_lie=np.where(np.isnan(rated.p_lie), 0.5, rated.p_lie))
-    fitted = _fit(rated, truth, options)
-    liked = np.bincount(
-        rated.rater, weights=np.maximum(rated.value, 0.0), minlength=len(events.raters)
-    )
-    present = np.bincount(rated.rater, minlength=len(events.raters)) > 0
-    rows = np.flatnonzero(present)
+    if not len(rated):
+        return _assemble(events, rated, _NOTHING, (), (), options)
+    fitted = fit_rounds(rated, truth, options)
+    raters = _raters(rated, fitted, options)
     found = classify(
-        fitted.counts[rows], fitted.bins[rows], fitted.profile, liked[rows], margin=options.margin
+        fitted.counts[raters.codes],
+        fitted.bins[raters.codes],
+        fitted.profile,
+        raters.liked,
+        margin=options.margin,
     )
-    lies = np.bincount(rated.rater, weights=fitted.p_lie, minlength=len(present))[rows]
-    n_events = np.bincount(rated.rater, minlength=len(present))[rows]
-    identified = np.minimum(lies, n_events - lies) >= options.min_effective
-    suspects = choose_suspects(found.p_biased, identified, liked[rows], options.false_share)
-    p_biased = np.zeros(len(present))
-    p_biased[rows] = found.p_biased
+    suspects = choose_suspects(found.p_biased, raters.identified, raters.liked, options.false_share)
+    return _assemble(
+        events,
+        rated,
+        _population(rated, fitted, raters, found, suspects, options),
+        _posteriors(events, raters, found, suspects),
+        _topics(rated, truth, fitted.judge),
+        options,
+    )
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class _Finding:
+    """What is said of the population as a whole."""
+
+    fraction: Share
+    weight: Share
+    influence: Influence
+    fit: PredictiveCheck
+    expected_false: float
+    benign_lost: float
+    log_evidence: tuple[float, float]
+
+
+_NOTHING = _Finding(
+    fraction=NO_SHARE,
+    weight=NO_SHARE,
+    influence=influence_of(
+        np.zeros(0, np.int32), np.zeros(0), np.zeros(0), np.zeros(0), confidence=0.95
+    ),
+    fit=PredictiveCheck(ok=True, ratio=1.0, p_value=1.0, n=0),
+    expected_false=0.0,
+    benign_lost=0.0,
+    log_evidence=(0.0, 0.0),
+)
+
+
+def _assemble(  # noqa: PLR0917
+    events: EventTable,
+    rated: EventTable,
+    finding: _Finding,
+    raters: tuple[RaterPosterior, ...],
+    topics: tuple[TopicCheck, ...],
+    options: CohortOptions,
+) -> CohortEstimate:
     return CohortEstimate(
-        **_shares(found, fitted, len(rows), int((rated.value > 0).sum()), options),
-        raters=_posteriors(events, rows, found, identified, suspects, n_events, lies),
+        biased_fraction=finding.fraction,
+        biased_weight=finding.weight,
+        raters=raters,
         groups=find_groups(
-            events,
-            min_group=options.min_group,
-            burst_s=options.burst_s,
-            error=options.group_error,
+            events, min_group=options.min_group, burst_s=options.burst_s, error=options.group_error
         ),
-        influence=influence_of(
-            rated.rater, rated.value, rated.p_lie, p_biased, confidence=options.confidence
-        ),
-        fit=predictive_check(
-            fitted.counts[rows], fitted.bins[rows], fitted.population, margin=options.margin
-        ),
-        topics=_topics(rated, truth, fitted.judge),
+        influence=finding.influence,
+        fit=finding.fit,
+        topics=topics,
         n_events=len(rated),
         n_unmeasured=len(events) - len(rated),
         n_superseded=events.n_superseded,
-        cutoff_s=float(events.created_at_s.max(initial=0.0)),
-        expected_false_suspects=suspects.expected_false,
-        benign_liked_lost=suspects.benign_liked_lost,
+        cutoff_s=float(events.created_at_s[-1]) if len(events) else 0.0,
+        expected_false_suspects=finding.expected_false,
+        benign_liked_lost=finding.benign_lost,
         limit=options.limit,
+        log_evidence_raters=finding.log_evidence[0],
+        log_evidence_weight=finding.log_evidence[1],
         assumptions=ASSUMPTIONS,
     )
 
 
-def _fit(rated: EventTable, truth: Float, options: CohortOptions) -> _Fitted:
-    """Alternate between who the raters are, what the judge is worth by topic, and what was true."""
-    items = Items.of(rated, truth)
-    judge = Judge.as_given(len(rated.topics))
-    n_raters = len(rated.raters)
-    n_events = np.bincount(rated.rater, minlength=n_raters)
-    bins = activity_bin(n_events)
-    chosen = _chosen(n_events, options.max_fit_raters)
-    is_rated = np.bincount(rated.response, minlength=len(rated.responses)) > 0
-    up = ups(rated)
-    weight = np.ones(len(rated))
-    q = 1 / (1 + np.exp(-items.prior(judge)[rated.response]))
-    vector = initial()
-    for steps in (*_STEPS, None):
-        level = level_of(q)
-        counts = count(rated.rater, level, up, weight, n_raters)
-        scaled, _ = cell_likelihoods(counts[chosen])
-        data = Data(scaled=scaled, bins=bins[chosen], margin=options.margin)
-        vector, _ = fit(data, vector, iterations=steps or _LAST_STEPS)
-        population = population_of(vector, data.activity)
-        if steps is None:
-            break
-        message = messages(rated, counts, bins, level, population)
-        judge = fit_judge(items, is_rated, crowd(rated, message, weight), judge)
-        weight = np.where(judge.contested[rated.topic], 0.0, 1.0)
-        q = cavity(rated, items, judge, message, weight)
-    found = profile(data, vector)
-    return _Fitted(
-        profile=found, population=population, judge=judge, counts=counts, bins=bins, p_lie=q
+def _raters(rated: EventTable, fitted: Fitted, options: CohortOptions) -> _Raters:
+    size = len(rated.raters)
+    n_events = np.bincount(rated.rater, minlength=size)
+    codes = np.flatnonzero(n_events)
+    lies = np.bincount(rated.rater, fitted.p_lie, size)[codes].astype(np.float64)
+    liked = np.bincount(rated.rater, np.maximum(rated.value, 0.0), size)[codes]
+    honest = n_events[codes] - lies
+    return _Raters(
+        codes=codes,
+        n_events=n_events[codes],
+        lies=lies,
+        liked=liked.astype(np.float64),
+        identified=np.minimum(lies, honest) >= options.min_effective,
     )
 
 
-def _chosen(n_events: NDArray[np.int64], at_most: int) -> NDArray[np.int64]:
-    """Raters to fit on: all, or an evenly spaced subsample of those who rated at all."""
-    present = np.flatnonzero(n_events > 0)
-    if len(present) <= at_most:
-        return present
-    return present[np.linspace(0, len(present) - 1, at_most).astype(np.int64)]
-
-
-def _shares(
-    found: Classified, fitted: _Fitted, n_raters: int, n_liked: int, options: CohortOptions
-) -> dict[str, object]:
-    weight = found.point_weight
+def _population(  # noqa: PLR0917
+    rated: EventTable,
+    fitted: Fitted,
+    raters: _Raters,
+    found: Classified,
+    suspects: Suspects,
+    options: CohortOptions,
+) -> _Finding:
+    points = found.point_weight
     fraction = posterior_share(
-        found.share_mean, found.share_variance, weight, confidence=options.confidence, n=n_raters
+        found.share_mean,
+        found.share_variance,
+        points,
+        confidence=options.confidence,
+        n=len(raters.codes),
     )
-    carried = posterior_share(
-        found.weight_mean, found.weight_variance, weight, confidence=options.confidence, n=n_liked
+    weight = posterior_share(
+        found.weight_mean,
+        found.weight_variance,
+        points,
+        confidence=options.confidence,
+        n=int((rated.value > 0).sum()),
     )
-    mean = float(weight @ found.weight_mean)
-    variance = float(weight @ (found.weight_variance + found.weight_mean**2)) - mean**2
-    return {
-        "biased_fraction": fraction,
-        "biased_weight": carried,
-        "log_evidence_raters": log_evidence_of_share(fitted.profile, options.limit),
-        "log_evidence_weight": log_evidence_of_excess(
-            mean, float(np.sqrt(max(variance, 0.0))), options.limit
+    mean = float(points @ found.weight_mean)
+    variance = float(points @ (found.weight_variance + found.weight_mean**2)) - mean**2
+    p_biased = np.zeros(len(rated.raters))
+    p_biased[raters.codes] = found.p_biased
+    return _Finding(
+        fraction=fraction,
+        weight=weight if raters.liked.any() else NO_SHARE,
+        influence=influence_of(
+            rated.rater, rated.value, rated.p_lie, p_biased, confidence=options.confidence
         ),
-    }
+        fit=predictive_check(
+            fitted.counts[raters.codes],
+            fitted.bins[raters.codes],
+            fitted.population,
+            margin=options.margin,
+        ),
+        expected_false=suspects.expected_false,
+        benign_lost=suspects.benign_liked_lost,
+        log_evidence=(
+            log_evidence_of_share(fitted.profile, options.limit),
+            log_evidence_of_excess(mean, float(np.sqrt(max(variance, 0.0))), options.limit),
+        ),
+    )
 
 
 def _posteriors(
-    events: EventTable,
-    rows: NDArray[np.int64],
-    found: Classified,
-    identified: NDArray[np.bool_],
-    suspects: Suspects,
-    n_events: NDArray[np.int64],
-    lies: Float,
+    events: EventTable, raters: _Raters, found: Classified, suspects: Suspects
 ) -> tuple[RaterPosterior, ...]:
-    indifferent = found.p_indifferent > np.maximum(
-        found.p_biased, 1 - found.p_biased - found.p_indifferent
+    benign = 1 - found.p_biased - found.p_indifferent
+    indifferent = found.p_indifferent > np.maximum(found.p_biased, benign)
+    kinds = (
+        RaterStatus.UNIDENTIFIED,
+        RaterStatus.SUSPECT,
+        RaterStatus.INDIFFERENT,
+        RaterStatus.BENIGN,
     )
-    names = np.array([s.value for s in RaterStatus])
-    status = np.select(
-        [~identified, suspects.listed, indifferent], [names[3], names[1], names[2]], names[0]
-    )
+    kind = np.select([~raters.identified, suspects.listed, indifferent], [0, 1, 2], 3)
     return tuple(
         RaterPosterior(
             rater=events.raters[code],
-            p_biased=p,
-            status=RaterStatus(s),
+            p_biased=p_biased,
+            status=kinds[k],
             n_events=n,
-            effective_honest=n - e,
-            effective_lies=e,
-            up_on_honest=h,
-            up_on_lies=u,
+            effective_honest=n - lies,
+            effective_lies=lies,
+            up_on_honest=up_on_honest,
+            up_on_lies=up_on_lies,
         )
-        for code, p, s, n, e, h, u in zip(
-            rows.tolist(),
+        for code, p_biased, k, n, lies, up_on_honest, up_on_lies in zip(
+            raters.codes.tolist(),
             found.p_biased.tolist(),
-            status.tolist(),
-            n_events.tolist(),
-            lies.tolist(),
+            kind.tolist(),
+            raters.n_events.tolist(),
+            raters.lies.tolist(),
             found.up_on_honest.tolist(),
             found.up_on_lies.tolist(),
             strict=True,

@@ -34,7 +34,7 @@ def influence_of(
     base = float(p_lie.mean()) if len(p_lie) else 0.0
 
     def by_rater(column: Float) -> Float:
-        return np.bincount(rater, weights=column, minlength=n_raters)
+        return np.bincount(rater, weights=column, minlength=n_raters).astype(np.float64)
 
     sft = _contrast(
         by_rater(liked * p_lie), by_rater(liked), p_biased, confidence, int((liked > 0).sum())
@@ -55,7 +55,7 @@ def _contrast(top: Float, bottom: Float, p_biased: Float, confidence: float, n: 
     keep = 1 - p_biased
     all_bottom, kept_bottom = float(bottom.sum()), float((keep * bottom).sum())
     if all_bottom <= 0 or kept_bottom <= 0:
-        unknown = Share(estimate=float("nan"), lower=float("-inf"), upper=float("inf"), n=0)
+        unknown = Share(estimate=None, lower=-1.0, upper=1.0, n=0)
         return Contrast(with_cohort=unknown, without_cohort=unknown, difference=unknown)
     whole, kept = float(top.sum()) / all_bottom, float((keep * top).sum()) / kept_bottom
     pull_all = (top - whole * bottom) / all_bottom

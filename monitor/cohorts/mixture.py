@@ -216,7 +216,7 @@ def _objective(data: Data, vector: Float) -> tuple[float, Float]:
     by_diagonal = by_cell[DIAGONAL, INDIFFERENT]
     by_share = np.stack(
         [np.bincount(data.bins, likelihood[:, k] / total, N_BINS) for k in range(3)], axis=1
-    )
+    ).astype(np.float64)
     value, gradient = _penalty(vector, diagonal)
     gradient[_RATES.start : _CONCENTRATIONS.stop] += _rate_gradient(
         vector, by_cell, cells, data.margin

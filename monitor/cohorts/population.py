@@ -43,13 +43,12 @@ class Population:
 
     def cell_weights(self, margin: float) -> Float:
         """Mass of each class's raters in each cell, shape (CELLS, 3), columns sum to one."""
-        axes = [
-            [beta_weights(self.mean[k, j], self.concentration[k, j]) for j in range(2)]
-            for k in (BENIGN, BIASED)
-        ]
         mass = np.zeros((CELLS, 3))
         for k in (BENIGN, BIASED):
-            mass[:, k] = truncated(*axes[k], side_of_margin(k, margin))
+            honest, lies = (
+                beta_weights(self.mean[k, j], self.concentration[k, j]) for j in range(2)
+            )
+            mass[:, k] = truncated(honest, lies, side_of_margin(k, margin))
         mass[DIAGONAL, INDIFFERENT] = self.diagonal
         mass[mass < _NEGLIGIBLE] = 0.0
         return mass

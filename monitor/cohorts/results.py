@@ -17,9 +17,12 @@ class RaterStatus(StrEnum):
 
 
 class Share(msgspec.Struct, frozen=True, kw_only=True):
-    """A share or a difference of shares with its credible interval and the count it rests on."""
+    """A share or a difference of shares with its credible interval and the count it rests on.
 
-    estimate: float
+    `estimate` is None where nothing was measured, and the interval then holds every value.
+    """
+
+    estimate: float | None
     lower: float
     upper: float
     n: int

@@ -12,6 +12,7 @@ from monitor.cohorts.results import Share
 # Scale of the excess over the limit that evidence is spread over: a half-normal prior.
 _EXCESS_SD = 0.1
 _MIN_SD = 1e-4
+NO_SHARE = Share(estimate=None, lower=0.0, upper=1.0, n=0)
 
 
 def posterior_share(
@@ -26,8 +27,6 @@ def posterior_share(
     mean, variance, weight
         Shape (points,): the share given each point of the profile, and the points' weights.
     """
-    if n == 0:
-        return Share(estimate=float("nan"), lower=0.0, upper=1.0, n=0)
     m = np.clip(mean, 1e-6, 1 - 1e-6)
     size = np.maximum(m * (1 - m) / np.maximum(variance, 1e-12) - 1, 1.0)
     a, b = m * size, (1 - m) * size
@@ -42,18 +41,14 @@ def log_evidence_of_share(profile: Profile, limit: float) -> float:
     Every other parameter is refitted on both sides, so this is an e-process up to the profile's
     asymptotics (a plug-in of Robbins' mixture; Howard et al. 2021, arXiv 1810.08240, section 3).
     """
-    inside = profile.share <= limit
-    if not inside.any():
-        inside = profile.share == profile.share.min()
-    best_inside = _value_at(profile, limit, inside)
+    within = profile.log_likelihood[profile.share <= limit]
+    at_limit = np.interp(limit, profile.share, profile.log_likelihood)
+    best_inside = max(float(at_limit), float(within.max(initial=-np.inf)))
     outside = np.linspace(limit, min(1.0, limit + 0.6), 241)[1:]
     value = np.interp(outside, profile.share, profile.log_likelihood)
-    value = np.where(outside > profile.share.max(), -np.inf, value)
     density = np.exp(-0.5 * ((outside - limit) / _EXCESS_SD) ** 2)
     log_density = np.log(density / density.sum())
     top = (value + log_density).max()
-    if not np.isfinite(top):
-        return float("-inf")
     return float(top + np.log(np.exp(value + log_density - top).sum()) - best_inside)
 
 
@@ -70,11 +65,6 @@ def log_evidence_of_excess(mean: float, sd: float, limit: float) -> float:
         + x * x * t2 / (2 * s2 * (s2 + t2))
         + log_ndtr(x * np.sqrt(t2 / (s2 * (s2 + t2))))
     )
-
-
-def _value_at(profile: Profile, limit: float, inside: np.ndarray) -> float:
-    at_limit = float(np.interp(limit, profile.share, profile.log_likelihood))
-    return max(at_limit, float(profile.log_likelihood[inside].max()))
 
 
 def _shortest(a: Float, b: Float, weight: Float, confidence: float) -> tuple[float, float]:

@@ -148,7 +148,7 @@ def simulate(scenario: Scenario, rng: np.random.Generator) -> Simulated:
     rater = np.repeat(np.arange(scenario.raters, dtype=np.int32), n_events)
     responses = _draw_responses(scenario, len(rater), rng)
     response = _choose(scenario, len(responses.topic), len(rater), rng)
-    rate = _up_rates(scenario, behaviour, rater, response, responses, rng)
+    rate = _up_rates(scenario, behaviour, (rater, response), responses, rng)
     value = np.where(rng.random(len(rater)) < rate, 1.0, -1.0)
     at = responses.created_at_s[response] + rng.exponential(7_200.0, len(rater))
     names = [f"rater-{i:07d}" for i in range(scenario.raters)]
@@ -237,12 +237,12 @@ def _judge(
 def _up_rates(
     scenario: Scenario,
     behaviour: NDArray[np.str_],
-    rater: NDArray[np.int32],
-    response: NDArray[np.int32],
+    pairs: tuple[NDArray[np.int32], NDArray[np.int32]],
     responses: _Responses,
     rng: np.random.Generator,
 ) -> Float:
-    """Probability of an up for each event."""
+    """Probability of an up for each (rater, response) of `pairs`."""
+    rater, response = pairs
     honest = np.array([scenario.behaviours[name].up_on_honest for name in behaviour])
     lies = np.array([scenario.behaviours[name].up_on_lies for name in behaviour])
     if scenario.rater_concentration is not None:

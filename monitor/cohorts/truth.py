@@ -126,7 +126,8 @@ def _event_messages(
 
 def crowd(events: EventTable, message: Float, weight: Float) -> Float:
     """Sum of the messages about each response, shape (responses,)."""
-    return np.bincount(events.response, weights=message * weight, minlength=len(events.responses))
+    total = np.bincount(events.response, message * weight, len(events.responses))
+    return total.astype(np.float64)
 
 
 def cavity(events: EventTable, items: Items, judge: Judge, message: Float, weight: Float) -> Float:
