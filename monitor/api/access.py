@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import binascii
 import hashlib
+import ipaddress
 import os
 import secrets
 import threading
@@ -104,6 +105,12 @@ class Access:
     def principal(self, request: Request) -> Principal:
         """Raises ProblemError (401) without a valid key."""
         if self._path is None:
+            if not is_loopback(request.url.hostname or ""):
+                # A name of a foreign site that was made to lead here: its pages must not get in.
+                raise ProblemError(
+                    HTTPStatus.MISDIRECTED_REQUEST,
+                    "without API keys this service answers to localhost alone",
+                )
             return ANYONE
         self._refresh(self._path)
         key = self._keys.get(_hash(_token(request)))
@@ -140,6 +147,14 @@ class Access:
             if stamp != self._stamp:
                 self._keys = {key.sha256: key for key in read_keys(path).keys}
                 self._stamp = stamp
+
+
+def is_loopback(host: str) -> bool:
+    """Whether a host name or address means this machine alone."""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
 
 
 def read_keys(path: Path) -> KeyFile:

@@ -127,7 +127,8 @@ def until_signal() -> Iterator[threading.Event]:
         stream=sys.stderr,
         format="%(asctime)s %(levelname)s %(name)s: %(message)s",
     )
-    logging.getLogger("kafka").setLevel(logging.WARNING)
+    for chatty in ("kafka", "alembic", "httpx"):
+        logging.getLogger(chatty).setLevel(logging.WARNING)
     stop = threading.Event()
 
     def handle(_number: int, _frame: FrameType | None) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ipaddress
 import socket
 import threading
 import time
@@ -17,6 +16,7 @@ from sqlalchemy import Engine
 from evidence import BadInputError, UnreachableError
 from monitor import console
 from monitor.api import Access, Context, Scope, StateReader, create_app
+from monitor.api.access import is_loopback
 from monitor.api.visible import visible
 from monitor.ingest.keys import load_key
 from monitor.settings import Settings
@@ -62,7 +62,7 @@ def build_app(
 def open_access(settings: Settings) -> Access:
     """The API's keys. Raises BadInputError when there are none and other machines could reach it."""
     host = settings.api.host
-    if settings.api.keys_file is None and not _is_loopback(host):
+    if settings.api.keys_file is None and not is_loopback(host):
         raise BadInputError(
             f"without API keys the API listens on this machine alone, not on {host}; "
             "make a key with `candor keys create api`",
@@ -149,10 +149,3 @@ class WebServer:
 def _shown(access: Access, state: CachedState) -> Callable[[Request], State]:
     may_read = access.require(Scope.READ)
     return lambda request: visible(state(), may_read(request))
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"

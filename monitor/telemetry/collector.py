@@ -10,9 +10,11 @@ from importlib.metadata import version
 from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from evidence import AlarmState, Stratum, UnreachableError, VerdictKind
+from evidence import AlarmState, GateAnswer, Stratum, UnreachableError, VerdictKind
 from monitor.telemetry.declarations import STATE_METRICS
 from monitor.telemetry.state import Estimate, State, StratumState
+
+_RUN_STATES = ("proposed", "waiting", "running", "done", "failed")
 
 Series = tuple[str, tuple[str, ...], float]
 
@@ -106,8 +108,9 @@ def _series(state: State | None, max_strata: int) -> Iterator[Series]:
     yield "candor_strata_hidden", (), float(max(0, len(ordered) - max_strata))
     yield from _detection(state, shown)
     yield from _alarms(state)
-    yield from _cohorts(state, {s.assistant for s in shown})
-    yield from _operations(state)
+    assistants = {s.assistant for s in shown}
+    yield from _cohorts(state, assistants)
+    yield from _operations(state, assistants)
 
 
 def _labels(stratum: Stratum) -> tuple[str, str, str]:
@@ -173,11 +176,16 @@ def _cohorts(state: State, assistants: set[str]) -> Iterator[Series]:
         yield "candor_cohort_events", labels, float(cohort.n_events)
 
 
-def _operations(state: State) -> Iterator[Series]:
-    for (assistant, answer), count in sorted(state.gate_counts.items()):
-        yield "candor_gate_decisions_total", (assistant, answer), float(count)
-    for (assistant, run_state), count in sorted(state.confirm_counts.items()):
-        yield "candor_confirm_runs", (assistant, run_state), float(count)
+def _operations(state: State, assistants: set[str]) -> Iterator[Series]:
+    decided = {assistant for assistant, _ in (*state.gate_counts, *state.confirm_counts)}
+    for assistant in sorted(assistants | decided):
+        # Zeros too: Prometheus sees no increase in a series that begins at one.
+        for answer in (*(a.value for a in GateAnswer), "overridden"):
+            count = state.gate_counts.get((assistant, answer), 0)
+            yield "candor_gate_decisions_total", (assistant, answer), float(count)
+        for run_state in _RUN_STATES:
+            count = state.confirm_counts.get((assistant, run_state), 0)
+            yield "candor_confirm_runs", (assistant, run_state), float(count)
     for name in ("alive", "paused", "silent"):
         yield "candor_workers", (name,), float(getattr(state.workers, name))
     if state.last_response_s is not None:

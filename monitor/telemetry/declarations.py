@@ -78,8 +78,8 @@ WORKER_METRICS = (
     Declaration(
         "candor_job_failures_total",
         "counter",
-        "Background jobs that ended in an error and will run again, by job.",
-        ("job",),
+        "Background jobs that ended in an error and will run again, by task.",
+        ("task",),
         "worker",
     ),
     Declaration(

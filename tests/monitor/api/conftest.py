@@ -57,7 +57,9 @@ def make_service(engine: Engine) -> MakeService:
             pseudonym_key=KEY,
             broker_problem=lambda: broker[0] if broker else None,
         )
-        client = TestClient(create_app(context), raise_server_exceptions=False)
+        client = TestClient(
+            create_app(context), base_url="http://127.0.0.1", raise_server_exceptions=False
+        )
         return Service(engine, client, broker)
 
     return make

@@ -163,3 +163,14 @@ def test_a_malformed_key_file_is_refused(tmp_path: Path) -> None:
     path.write_text('{"keys": [{"name": 1}]}')
     with pytest.raises(BadInputError, match="not a file of API keys"):
         Access(path)
+
+
+def test_without_keys_a_foreign_name_that_leads_here_is_refused(service: Service) -> None:
+    get = service.client.get
+    for host, status in (
+        ("evil.example:8321", 421),
+        ("127.0.0.1.evil.example", 421),
+        ("localhost:8321", 200),
+        ("[::1]:8321", 200),
+    ):
+        assert get("/v1/alarms", headers={"host": host}).status_code == status, host

@@ -69,8 +69,7 @@ def test_signing_key(candor: Candor) -> None:
     private = candor.folder / made.json["private key"]
     assert "PRIVATE" in private.read_text()
     assert stat.S_IMODE(private.stat().st_mode) == 0o600
-    public = (candor.folder / made.json["public key"]).read_text().strip()
-    assert len(bytes.fromhex(public)) == 32
+    assert "PUBLIC KEY" in (candor.folder / made.json["public key"]).read_text()
 
 
 def test_api_keys(candor: Candor) -> None:

@@ -1,0 +1,39 @@
+"""The shipped rules under Prometheus' own checker, firing and not firing."""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+
+import pytest
+import yaml
+
+from tests.system.test_promtool_metrics import promtool
+
+pytestmark = pytest.mark.system
+
+FOLDER = Path(__file__).parents[2] / "deploy/prometheus"
+
+
+def run(*arguments: str) -> None:
+    done = subprocess.run(
+        [promtool(), *arguments], cwd=FOLDER, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_the_rules_are_well_formed() -> None:
+    run("check", "rules", "rules.yml")
+
+
+def test_the_rules_fire_and_do_not_fire() -> None:
+    run("test", "rules", "rules_test.yml")
+
+
+def test_every_alert_is_tested_both_ways() -> None:
+    groups = yaml.safe_load((FOLDER / "rules.yml").read_text())["groups"]
+    alerts = {rule["alert"] for group in groups for rule in group["rules"] if "alert" in rule}
+    tests = yaml.safe_load((FOLDER / "rules_test.yml").read_text())["tests"]
+    cases = [case for test in tests for case in test["alert_rule_test"]]
+    assert {case["alertname"] for case in cases if case.get("exp_alerts")} == alerts
+    assert {case["alertname"] for case in cases if not case.get("exp_alerts")} == alerts
