@@ -94,7 +94,7 @@ class ScoringQueue:
         self._clock = clock
         self._stopwatch = stopwatch
         self._waiting: list[Ticket] = []
-        self._scoring = 0
+        self._scoring: Sequence[Ticket] = ()
         self._changed = threading.Condition()
         self._closed = False
         self._batches: queue.SimpleQueue[_Batch | None] = queue.SimpleQueue()
@@ -109,7 +109,7 @@ class ScoringQueue:
     def depth(self) -> int:
         """Transcripts not yet done."""
         with self._changed:
-            return len(self._waiting) + self._scoring
+            return len(self._waiting) + sum(not ticket.done for ticket in self._scoring)
 
     @property
     def room(self) -> int:
@@ -144,11 +144,11 @@ class ScoringQueue:
                 if self._closed:
                     return
                 batch = _Batch(self._take())
-                self._scoring = len(batch.tickets)
+                self._scoring = batch.tickets
             if batch.tickets:
                 self._await(batch)
             with self._changed:
-                self._scoring = 0
+                self._scoring = ()
                 self._changed.notify_all()
 
     def _take(self) -> list[Ticket]:

@@ -271,6 +271,14 @@ class House:
             self.now_s += 31.0
         raise AssertionError("the workers did not come to rest")
 
+    def settle_without_parked(self, worker: Worker) -> None:
+        """Settle while some feedback still waits for its response."""
+        for _ in range(4000):
+            worker.step()
+            if self.all_read() and worker.idle:
+                return
+        raise AssertionError("the worker did not come to rest")
+
     def all_read(self) -> bool:
         with reading(self.engine) as connection:
             rows = connection.execute(
