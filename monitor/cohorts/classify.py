@@ -23,12 +23,12 @@ from monitor.cohorts.population import (
 )
 
 _CHUNK = 20_000
-_MAX_POINTS = 9
+_MIN_WEIGHT = 2e-3
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Classified:
-    """Per rater, shape (raters,), and per point of the thinned profile, shape (points,).
+    """Per rater, shape (raters,), and per point of the profile, shape (points,).
 
     Parameters
     ----------
@@ -61,7 +61,7 @@ def classify(
     liked
         Training weight of each rater's liked turns, shape (raters,).
     """
-    points, weight = _thin(profile)
+    points, weight = _points(profile)
     n = counts.shape[0]
     columns = np.stack([p.cell_weights(margin) for p in points]).astype(np.float32)
     out = np.empty((n, 4))
@@ -98,17 +98,11 @@ def classify(
     )
 
 
-def _thin(profile: Profile) -> tuple[list[Population], Float]:
-    """At most `_MAX_POINTS` points: neighbours of about equal weight, each by its heaviest member."""
-    cumulative = np.cumsum(profile.weight) - profile.weight / 2
-    block = np.minimum((cumulative * _MAX_POINTS).astype(int), _MAX_POINTS - 1)
-    points, weights = [], []
-    for index in np.unique(block):
-        members = np.flatnonzero(block == index)
-        heaviest = members[np.argmax(profile.weight[members])]
-        points.append(profile.populations[heaviest])
-        weights.append(profile.weight[members].sum())
-    return points, np.array(weights)
+def _points(profile: Profile) -> tuple[list[Population], Float]:
+    """The profile's points that carry any weight."""
+    keep = np.flatnonzero(profile.weight >= _MIN_WEIGHT)
+    weight = profile.weight[keep]
+    return [profile.populations[i] for i in keep], weight / weight.sum()
 
 
 def _mean_rates(scaled: NDArray[np.float32], cells: NDArray[np.float32], posterior: Float) -> Float:

@@ -53,12 +53,20 @@ _FINE = 400
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Profile:
-    """The posterior of the biased share: its values, their log-likelihoods, weights and fits."""
+    """The posterior of the biased share.
+
+    Parameters
+    ----------
+    share, log_likelihood
+        The profile, interpolated, shape (fine,).
+    populations, weight
+        The fits it was interpolated from, and the posterior mass nearest to each, shape (points,).
+    """
 
     share: Float
     log_likelihood: Float
-    weight: Float
     populations: tuple[Population, ...]
+    weight: Float
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -139,7 +147,8 @@ def profile(data: Data, best: Float, *, iterations: int = 12) -> Profile:
     vector, top = fit_at(data, best, middle**2, iterations=iterations)
     found = {middle: (vector, top)}
     for direction in (-1, 1):
-        at, start, step, last = middle, vector, 0.04, top
+        at, start, last = middle, vector, top
+        step = float(np.clip(0.5 / np.sqrt(len(data.bins)), 1e-3, 0.1))
         for _ in range(_MAX_STEPS):
             end = 0.01 if direction < 0 else 0.95
             if at == end or last < top - _DROP:
@@ -160,15 +169,14 @@ def _interpolated(found: dict[float, tuple[Float, float]], activity: Float) -> P
     values = np.array([found[r][1] for r in roots])
     fine = np.linspace(roots[0], roots[-1], _FINE)
     smooth = PchipInterpolator(roots, values)(fine) if len(roots) > 1 else np.full(_FINE, values[0])
-    share = fine**2
     weight = np.exp(smooth - smooth.max())
     nearest = np.abs(fine[:, None] - roots).argmin(axis=1)
-    populations = [population_of(found[r][0], activity) for r in roots]
+    mass = np.bincount(nearest, weight / weight.sum(), len(roots))
     return Profile(
-        share=share,
+        share=fine**2,
         log_likelihood=smooth,
-        weight=weight / weight.sum(),
-        populations=tuple(populations[i] for i in nearest),
+        populations=tuple(population_of(found[r][0], activity) for r in roots),
+        weight=mass.astype(np.float64),
     )
 
 

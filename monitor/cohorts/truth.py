@@ -19,7 +19,7 @@ from monitor.cohorts.population import BENIGN, BIASED, INDIFFERENT, Population
 
 # However many raters agree, their word shifts the log-odds of a response by at most this much:
 # a crowd may be brigaded, and its members are not independent.
-_CROWD_LIMIT = 3.0
+_CROWD_LIMIT = 4.5
 _SHIFT_SD, _SLOPE_SD = 1.0, 0.5
 _CONTESTED_SLOPE = 0.25
 _NEWTON_STEPS = 6
