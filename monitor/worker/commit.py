@@ -11,9 +11,10 @@ from cryptography.fernet import Fernet
 from sqlalchemy import Connection, Engine
 
 from evidence import Feedback, Response, SampledBy, Verdict
-from monitor.ingest.records import DeadLetter
+from monitor.ingest.records import DeadLetter, DeadLetterReason
 from monitor.score import make_verdict
 from monitor.store import intake, offsets, outbox, sweeps, verdicts
+from monitor.store.forget import forgotten
 from monitor.store.intake import NewDeadLetter, NewFeedback, NewResponse, Position
 from monitor.store.offsets import Claim
 from monitor.worker.metrics import WorkerMetrics
@@ -65,11 +66,11 @@ def commit_chunk(
     when a sampled response without an assessment is no duplicate after all.
     """
     effects = Effects(chunk.partition.topic, len(chunk.items))
-    letters = _letters(claim, chunk, cipher)
     with engine.begin() as connection:
         moved = offsets.advance(connection, claim, chunk.next_offset, now_s=now_s)
-        _write_dead_letters(connection, letters, effects, now_s)
-        first, repeated = _first_of_each_key(chunk.items)
+        items = _refuse_forgotten(connection, chunk.items)
+        _write_dead_letters(connection, _letters(claim, items, cipher), effects, now_s)
+        first, repeated = _first_of_each_key(items)
         repeated += _write_responses(connection, claim, first, effects, now_s)
         repeated += _write_feedback(connection, claim, first, effects, now_s)
         intake.insert_duplicates(
@@ -93,6 +94,18 @@ def write_verdicts(
         now_s=now_s,
     )
     effects.update(verdict.assessment.kind.value for verdict in new)
+
+
+def _refuse_forgotten(connection: Connection, items: Sequence[Item]) -> list[Item]:
+    """Records of users who were forgotten, also while they were in work: accounted for, not kept."""
+    raters = {i.outcome.rater for i in items if not isinstance(i.outcome, DeadLetter)}
+    gone = forgotten(connection, raters)
+    return [
+        Item(item.offset, DeadLetter(DeadLetterReason.FORGOTTEN, "the user was forgotten"))
+        if not isinstance(item.outcome, DeadLetter) and item.outcome.rater in gone
+        else item
+        for item in items
+    ]
 
 
 def _first_of_each_key(items: Sequence[Item]) -> tuple[list[Item], list[Item]]:
@@ -153,7 +166,7 @@ def _write_feedback(
     return [item for key, (item, _) in rows.items() if key not in new]
 
 
-def _letters(claim: Claim, chunk: Chunk, cipher: Fernet) -> list[NewDeadLetter]:
+def _letters(claim: Claim, items: Sequence[Item], cipher: Fernet) -> list[NewDeadLetter]:
     return [
         NewDeadLetter(
             position=_position(claim, item),
@@ -161,7 +174,7 @@ def _letters(claim: Claim, chunk: Chunk, cipher: Fernet) -> list[NewDeadLetter]:
             detail=item.outcome.detail,
             body=cipher.encrypt(item.raw) if item.raw else None,
         )
-        for item in chunk.items
+        for item in items
         if isinstance(item.outcome, DeadLetter)
     ]
 
