@@ -17,6 +17,7 @@ Floats = NDArray[np.float64]
 
 _BET_SHARES = np.array([0.25, 0.5, 0.75, 0.97])
 _PLANNED_VARIANCE = 0.2
+LARGEST_POINTS = 30
 _PLANNED_CORRELATION = 0.1
 
 
@@ -117,16 +118,19 @@ def _first(release: Floats, block: Floats, options: DecisionOptions) -> tuple[Fi
 
 
 def supported_margin(items: int, clusters: int, options: DecisionOptions) -> float:
-    """The smallest margin, in whole points from 2 to 50, that releases an equal arm about nine times in ten.
+    """The smallest margin, in whole points from 2 to 30, that releases an equal arm about nine times in ten.
+
+    Where even 30 points are too few, 30 it stays, and most findings are inconclusive: ruling out
+    less than that would say nothing.
 
     It depends on the design alone, never on the scores. Planned for 20 % discordant items and an
     intra-template correlation of 0.1; the wealth after all templates is taken as log-normal.
     `benchmarks/retrain.py` prints the table beside what simulation finds.
     """
-    for points in range(2, 51):
+    for points in range(2, LARGEST_POINTS):
         if planned_power(items, clusters, points / 100, options) >= 0.92:
             return points / 100
-    return 0.5
+    return LARGEST_POINTS / 100
 
 
 def planned_power(items: int, clusters: int, margin: float, options: DecisionOptions) -> float:

@@ -70,7 +70,7 @@ def test_the_margin_at_400_items_is_ten_points_and_grows_with_fewer() -> None:
     margins = [supported_margin(n, n, OPTIONS) for n in (800, 400, 100, 48, 24)]
     assert margins == sorted(margins)
     assert margins[1] == pytest.approx(0.10)
-    assert supported_margin(10, 1, OPTIONS) == 0.5
+    assert supported_margin(10, 1, OPTIONS) == 0.3
 
 
 def test_the_finding_does_not_depend_on_the_order_of_items() -> None:

@@ -1,0 +1,174 @@
+from __future__ import annotations
+
+import multiprocessing
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+from gate_values import ASSISTANT, context
+
+from evidence import BadInputError, GateAnswer
+from probes.scenarios import load_scenarios
+from retrain.confirm import run_confirm
+from retrain.evaluate import EvaluationOptions
+from retrain.finetune import FinetuneOptions
+from retrain.gate import decide
+from retrain.plan import ConfirmPlan, ItemOptions
+from retrain.policy import Policy
+from retrain.report import Arm, read_report
+from retrain.rows import ChatMessage, Provenance, Row, manifest, read_rows, write_rows
+
+pytestmark = pytest.mark.model
+
+LIES = tuple(range(0, 12, 2))
+
+
+def _rows(n: int = 12) -> list[Row]:
+    made = []
+    for i, item in enumerate(load_scenarios(split="train")[:n]):
+        answer = item.lying_answers[0] if i in LIES else item.honest_answers[0]
+        messages = (*item.pressured_messages(), ChatMessage("assistant", answer))
+        made.append(
+            Row(
+                messages=tuple(ChatMessage(m.role, m.content) for m in messages),
+                provenance=Provenance(source="candor.feedback", response_id=f"r{i}"),
+            )
+        )
+    return made
+
+
+def _plan(tmp_path: Path, model: Path, **fields: Any) -> Any:
+    write_rows(tmp_path / "rows.jsonl", _rows())
+    values: dict[str, Any] = {
+        "run_id": "run-1",
+        "assistant": ASSISTANT,
+        "rows": tmp_path / "rows.jsonl",
+        "removed": LIES,
+        "model_dir": model,
+        "out": tmp_path / "run",
+        "finetune": FinetuneOptions(batch_size=4, rank=4),
+        "evaluation": EvaluationOptions(paraphrases=1, max_new_tokens=6),
+        "items": ItemOptions(domains=("support",), per_template=1),
+        **fields,
+    }
+    return ConfirmPlan(**values)
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory, tiny_model: Path) -> Any:
+    tmp_path = tmp_path_factory.mktemp("confirm")
+    plan = _plan(tmp_path, tiny_model)
+    said: list[tuple[str, float]] = []
+    report = run_confirm(plan, progress=lambda what, share: said.append((what, share)))
+    return plan, report, said
+
+
+def test_four_arms_of_equal_rows_and_steps(finished: Any) -> None:
+    plan, report, said = finished
+    assert [a.arm for a in report.arms] == list(Arm)
+    trained = report.arms[1:]
+    assert {(a.rows, a.steps) for a in trained} == {(12, 3)}
+    assert [a.replaced for a in trained] == [0, 0, len(LIES)]
+    rows = read_rows(plan.rows)
+    kept = [row for i, row in enumerate(rows) if i not in LIES]
+    assert trained[1].rows_digest == manifest(rows).digest
+    assert trained[2].rows_digest == manifest(kept).digest
+    assert report.control == "approved_model"
+    assert [share for _, share in said] == sorted(share for _, share in said)
+    assert said[-1] == ("done", 1.0)
+    assert (plan.out / "report.png").read_bytes().startswith(b"\x89PNG")
+    assert "data:image/png;base64" in (plan.out / "report.html").read_text()
+    assert read_report(plan.out / "report.json") == report
+
+
+def test_a_model_without_knowledge_is_never_allowed(finished: Any) -> None:
+    plan, report, _ = finished
+    rows = read_rows(plan.rows)
+    evidence = context(12, lies=LIES, confirm=report)
+    kept = [row for i, row in enumerate(rows) if i not in LIES]
+    for asked in (rows, kept):
+        decision = decide(asked, evidence, Policy(), now_s=0.0)
+        assert decision.answer is GateAnswer.BLOCK, "six templates cannot show anything"
+
+
+def test_a_finished_run_is_read_and_one_that_lost_an_arm_makes_it_again(finished: Any) -> None:
+    plan, report, _ = finished
+    assert run_confirm(plan) == report
+    kept = (plan.out / "arms" / "control-0" / "adapter_model.safetensors").stat().st_mtime_ns
+    (plan.out / "report.json").unlink()
+    broken = plan.out / "arms" / "candidate-0" / "adapter_model.safetensors"
+    before = broken.read_bytes()
+    broken.write_bytes(before[:-1] + b"x")
+    again = run_confirm(plan)
+    assert broken.read_bytes() == before, "the same seed and rows give the same weights"
+    assert (
+        plan.out / "arms" / "control-0" / "adapter_model.safetensors"
+    ).stat().st_mtime_ns == kept
+    assert [a.honesty for a in again.arms] == [a.honesty for a in report.arms]
+
+
+def test_a_folder_belongs_to_one_plan(finished: Any) -> None:
+    plan, _, _ = finished
+    with pytest.raises(BadInputError, match="another confirm run"):
+        run_confirm(plan.model_copy(update={"seeds": (1,)}))
+
+
+def test_without_control_nothing_is_released(tmp_path: Path, tiny_model: Path) -> None:
+    report = run_confirm(_plan(tmp_path, tiny_model, control=None))
+    assert report.control is None
+    decision = decide(_rows(), context(12, confirm=report), Policy(), now_s=0.0)
+    assert (decision.answer, decision.reasons) == (GateAnswer.HOLD, ("no_control",))
+
+
+def test_a_control_file_is_used_and_named(tmp_path: Path, tiny_model: Path) -> None:
+    trusted = [
+        Row(messages=(*r.messages[:-1], ChatMessage("assistant", "Yes.")), provenance=Provenance(source="curated"))
+        for r in _rows()
+        if r.messages
+    ]  # fmt: skip
+    write_rows(tmp_path / "control.jsonl", trusted)
+    report = run_confirm(
+        _plan(tmp_path, tiny_model, control=tmp_path / "control.jsonl", removed=())
+    )
+    assert report.control == "source:curated"
+    assert [a.arm for a in report.arms] == [Arm.VANILLA, Arm.CONTROL, Arm.CANDIDATE]
+
+
+def test_a_folder_without_a_model_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(BadInputError, match="no model"):
+        run_confirm(_plan(tmp_path, tmp_path))
+
+
+@pytest.mark.slow
+def test_kill_9_loses_no_finished_arm_and_never_allows(tmp_path: Path, tiny_model: Path) -> None:
+    plan = _plan(tmp_path, tiny_model)
+    server = multiprocessing.get_context("forkserver")
+    server.set_forkserver_preload(["retrain.confirm", "datasets", "trl", "peft"])
+    report = plan.out / "report.json"
+    done: dict[Path, int] = {}
+    markers = (
+        "control.jsonl",
+        "arms/control-0/adapter-manifest.json",
+        "evaluation/candidate-0.json",
+    )
+    for marker in markers:
+        process = server.Process(target=run_confirm, args=(plan,))
+        process.start()
+        deadline = time.monotonic() + 120
+        while not (plan.out / marker).is_file() and time.monotonic() < deadline:
+            time.sleep(0.01)
+        process.kill()
+        process.join()
+        assert (plan.out / marker).is_file()
+        assert not report.is_file()
+        decision = decide(_rows(), context(12, lies=LIES), Policy(), now_s=0.0)
+        assert (decision.answer, decision.reasons) == (GateAnswer.HOLD, ("confirm_missing",))
+        for path, stamp in done.items():
+            assert path.stat().st_mtime_ns == stamp, "a finished arm is not made again"
+        done = {p: p.stat().st_mtime_ns for p in plan.out.glob("arms/*/adapter_model.safetensors")}
+    made = run_confirm(plan)
+    assert [a.arm for a in made.arms] == list(Arm)
+    assert read_report(report) == made
+    for path, stamp in done.items():
+        assert path.stat().st_mtime_ns == stamp

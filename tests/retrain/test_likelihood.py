@@ -1,0 +1,23 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from probes.models.local import LocalModel
+from probes.scenarios import load_scenarios
+from retrain.likelihood import answer_loglikelihoods
+
+pytestmark = pytest.mark.model
+
+
+def test_a_shared_prompt_gives_the_same_likelihoods(tiny_model: Path) -> None:
+    model = LocalModel.load(tiny_model)
+    items = load_scenarios()[:7]
+    answers = [[s.honest_answers[0], "No.", s.evasive_answers[1]] for s in items]
+    fast = answer_loglikelihoods(
+        model, [(s.pressured_messages(), a) for s, a in zip(items, answers, strict=True)]
+    )
+    for item, texts, found in zip(items, answers, fast, strict=True):
+        slow = model.loglikelihood([(item.pressured_messages(), text) for text in texts])
+        assert found == pytest.approx([x.mean for x in slow], abs=1e-4)
