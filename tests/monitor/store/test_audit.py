@@ -3,20 +3,11 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 from sqlalchemy import Engine, text
 
-from monitor.store import audit, open_store, reading
-
-
-@pytest.fixture
-def engine(tmp_path: Path) -> Iterator[Engine]:
-    opened = open_store(f"sqlite:///{tmp_path}/candor.db")
-    yield opened
-    opened.dispose()
+from monitor.store import audit, reading
 
 
 def fill(engine: Engine, n: int = 5) -> list[str]:
@@ -88,9 +79,9 @@ def test_a_cut_off_end_shows_against_a_kept_head(engine: Engine) -> None:
 
 def test_an_entry_stands_or_falls_with_its_act(engine: Engine) -> None:
     fill(engine, 1)
-    with pytest.raises(ZeroDivisionError), engine.begin() as connection:
+    with engine.connect() as connection:
         audit.append(connection, by="ada", action="x", subject="x", details={}, at_s=1.0)
-        _ = 1 / 0
+        connection.rollback()
     assert verify(engine).entries == 1
 
 

@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import msgspec
-import pytest
 from cryptography.fernet import Fernet, InvalidToken
 from sqlalchemy import Engine, insert, select
 
@@ -16,7 +13,7 @@ from evidence import Alarm, AlarmSubject, Feedback, Response, SampledBy, pseudon
 from monitor.ingest.decode import decode_feedback, decode_response
 from monitor.ingest.encode import encode_feedback
 from monitor.ingest.options import IngestOptions
-from monitor.store import audit, detectors, open_store, outbox, reading
+from monitor.store import audit, detectors, outbox, reading
 from monitor.store.forget import FORGOTTEN, forget, forgotten
 from monitor.store.intake import (
     NewDeadLetter,
@@ -43,13 +40,6 @@ def decrypt(body: bytes) -> bytes | None:
         return CIPHER.decrypt(body)
     except InvalidToken:
         return None
-
-
-@pytest.fixture
-def engine(tmp_path: Path) -> Iterator[Engine]:
-    opened = open_store(f"sqlite:///{tmp_path}/candor.db")
-    yield opened
-    opened.dispose()
 
 
 def response_of(user: str, number: int) -> Response:
