@@ -1,6 +1,6 @@
 """From bytes on a topic to accepted records or dead letters."""
 
-from monitor.ingest.decode import decode_feedback, decode_response
+from monitor.ingest.decode import decode_feedback, decode_response, decode_responses
 from monitor.ingest.encode import encode_feedback, encode_response
 from monitor.ingest.records import DeadLetter, DeadLetterReason
 from monitor.ingest.source import Partition, Poll, Record, Source
@@ -14,6 +14,7 @@ __all__ = [
     "Source",
     "decode_feedback",
     "decode_response",
+    "decode_responses",
     "encode_feedback",
     "encode_response",
 ]

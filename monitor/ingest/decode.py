@@ -9,6 +9,7 @@ import msgspec
 
 from evidence import Feedback, Message, Purpose, Response, Stakes, Stratum, pseudonym
 from monitor.ingest.options import IngestOptions
+from monitor.ingest.otlp import is_otlp, responses_in
 from monitor.ingest.records import DeadLetter, DeadLetterReason, Refused
 from monitor.ingest.text import clean, clean_all, parse_json
 from monitor.ingest.wire import WireFeedback, WireResponse
@@ -33,22 +34,51 @@ def decode_response(
         The current time, against which `created_at` is checked.
     """
     try:
-        record = _parse(raw, options)
-        wire = _convert(record, WireResponse)
-        rater, raw_id = _rater(wire, key)
-        return Response(
-            response_id=wire.response_id,
-            stratum=_stratum(wire, options),
-            model=clean(wire.model),
-            conversation_id=wire.conversation_id,
-            rater=rater,
-            created_at_s=_time(wire, options, now_s),
-            messages=_messages(wire),
-            purpose=Purpose(wire.purpose),
-            extra=_extra(record, WireResponse, raw_id),
-        )
+        return _response(_parse(raw, options), options, key, now_s)
     except Refused as refused:
         return refused.letter
+
+
+def decode_responses(
+    raw: bytes | None, *, options: IngestOptions, key: bytes, now_s: float
+) -> list[Response | DeadLetter]:
+    """Decode one record that may be an OTLP trace export with many responses; never empty.
+
+    Parameters as in `decode_response`.
+    """
+    try:
+        record = _parse(raw, options)
+    except Refused as refused:
+        return [refused.letter]
+    if not is_otlp(record):
+        return [_response_or_letter(record, options, key, now_s)]
+    found = [_response_or_letter(one, options, key, now_s) for one in responses_in(record)]
+    return found or [DeadLetter(DeadLetterReason.NO_RESPONSE, "a trace without a chat span")]
+
+
+def _response_or_letter(
+    record: dict[str, Any], options: IngestOptions, key: bytes, now_s: float
+) -> Response | DeadLetter:
+    try:
+        return _response(record, options, key, now_s)
+    except Refused as refused:
+        return refused.letter
+
+
+def _response(record: dict[str, Any], options: IngestOptions, key: bytes, now_s: float) -> Response:
+    wire = _convert(record, WireResponse)
+    rater, raw_id = _rater(wire, key)
+    return Response(
+        response_id=wire.response_id,
+        stratum=_stratum(wire, options),
+        model=clean(wire.model),
+        conversation_id=wire.conversation_id,
+        rater=rater,
+        created_at_s=_time(wire, options, now_s),
+        messages=_messages(wire),
+        purpose=Purpose(wire.purpose),
+        extra=_extra(record, WireResponse, raw_id),
+    )
 
 
 def decode_feedback(

@@ -22,6 +22,7 @@ class DeadLetterReason(StrEnum):
     EMPTY_RESPONSE = "empty_response"
     ENDS_WITH_USER = "ends_with_user"
     UNKNOWN_TOPIC = "unknown_topic"
+    NO_RESPONSE = "no_response"
     FORGOTTEN = "forgotten"
 
 

@@ -65,7 +65,7 @@ def commit_chunk(
     Nothing is written when it raises: FencedError when the claim is not the newest, UnmeasuredError
     when a sampled response without an assessment is no duplicate after all.
     """
-    effects = Effects(chunk.partition.topic, len(chunk.items))
+    effects = Effects(chunk.partition.topic, chunk.n_records)
     with engine.begin() as connection:
         moved = offsets.advance(connection, claim, chunk.next_offset, now_s=now_s)
         items = _refuse_forgotten(connection, chunk.items)

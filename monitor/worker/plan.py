@@ -6,7 +6,7 @@ import dataclasses
 from collections.abc import Callable, Sequence
 
 from evidence import Feedback, Response
-from monitor.ingest.decode import decode_feedback, decode_response
+from monitor.ingest.decode import decode_feedback, decode_responses
 from monitor.ingest.options import IngestOptions, KafkaOptions
 from monitor.ingest.records import DeadLetter, DeadLetterReason
 from monitor.ingest.source import Partition, Record
@@ -17,7 +17,7 @@ from monitor.score import Ticket
 
 @dataclasses.dataclass(slots=True)
 class Item:
-    """One record of a chunk and what became of it.
+    """What became of one record of a chunk; a trace export yields one item for each response.
 
     `raw` is kept for dead letters alone. A response has a `decision`, and while it may be measured
     on arrival a `ticket`.
@@ -45,6 +45,7 @@ class Chunk:
 
     partition: Partition
     items: list[Item]
+    n_records: int
     next_offset: int
     n_bytes: int
 
@@ -79,13 +80,17 @@ class Planner:
         now_s = self.clock()
         return Chunk(
             partition=partition,
-            items=[self._item(partition.topic, record, now_s) for record in records],
+            items=[item for record in records for item in self._items(partition, record, now_s)],
+            n_records=len(records),
             next_offset=records[-1].offset + 1,
             n_bytes=sum(len(record.value or b"") for record in records),
         )
 
-    def _item(self, topic: str, record: Record, now_s: float) -> Item:
-        outcome = self._decode(topic, record.value, now_s)
+    def _items(self, partition: Partition, record: Record, now_s: float) -> list[Item]:
+        outcomes = self._decode(partition.topic, record.value, now_s)
+        return [self._item(record, outcome) for outcome in outcomes]
+
+    def _item(self, record: Record, outcome: Response | Feedback | DeadLetter) -> Item:
         if isinstance(outcome, DeadLetter):
             return Item(record.offset, outcome, raw=record.value)
         if isinstance(outcome, Feedback):
@@ -101,9 +106,10 @@ class Planner:
 
     def _decode(
         self, topic: str, value: bytes | None, now_s: float
-    ) -> Response | Feedback | DeadLetter:
+    ) -> Sequence[Response | Feedback | DeadLetter]:
+        key = self.pseudonym_key
         if topic == self.kafka.responses_topic:
-            return decode_response(value, options=self.ingest, key=self.pseudonym_key, now_s=now_s)
+            return decode_responses(value, options=self.ingest, key=key, now_s=now_s)
         if topic == self.kafka.feedback_topic:
-            return decode_feedback(value, options=self.ingest, key=self.pseudonym_key, now_s=now_s)
-        return DeadLetter(DeadLetterReason.UNKNOWN_TOPIC, "not an input topic")
+            return [decode_feedback(value, options=self.ingest, key=key, now_s=now_s)]
+        return [DeadLetter(DeadLetterReason.UNKNOWN_TOPIC, "not an input topic")]

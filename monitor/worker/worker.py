@@ -221,7 +221,7 @@ class Worker:
             while held.chunks and held.chunks[0].ready:
                 if not self._write(partition, held):
                     break
-                written += len(held.chunks.popleft().items)
+                written += held.chunks.popleft().n_records
                 done[partition] = held.claim.next_offset
         if done:
             self._source.commit(done)
