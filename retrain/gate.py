@@ -123,7 +123,8 @@ def decide(
     sieve = _Sieve(Quarantine(context, policy))
     sieve.read(rows)
     everything, released = sieve.everything.build(), sieve.kept.build()
-    answer, reasons = _answer(everything, released, context, policy)
+    removed_by = Counter(r.reason for r in sieve.removed)
+    answer, reasons = _answer(everything, released, context, policy, removed_by[Reason.UNMEASURED])
     subject = released.digest if answer in {GateAnswer.ALLOW, GateAnswer.QUARANTINE} else None
     confirm = None if context.confirm is None else context.confirm.digest
     identity = canonical_json(
@@ -137,7 +138,7 @@ def decide(
         all_rows=everything,
         released=released,
         removed=tuple(sieve.removed),
-        removed_by_reason=dict(sorted(Counter(r.reason.value for r in sieve.removed).items())),
+        removed_by_reason={reason.value: removed_by[reason] for reason in sorted(removed_by)},
         good_rows_lost=sieve.good_rows_lost,
         subject_digest=subject,
         policy_digest=policy.digest,
@@ -170,15 +171,22 @@ class _Sieve:
 
 
 def _answer(
-    everything: Manifest, released: Manifest, context: GateContext, policy: Policy
+    everything: Manifest,
+    released: Manifest,
+    context: GateContext,
+    policy: Policy,
+    unmeasured: int,
 ) -> tuple[GateAnswer, tuple[str, ...]]:
     if everything.rows == 0:
         return GateAnswer.BLOCK, ("no_rows",)
     if not context.store_reachable:
         return GateAnswer.HOLD, ("store_unreachable",)
-    share = 1 - released.rows / everything.rows
-    if share > policy.max_removed_share:
-        return GateAnswer.BLOCK, (f"too_many_removed:{share:.3f}",)
+    removed = everything.rows - released.rows
+    if removed - unmeasured > policy.max_removed_share * everything.rows:
+        return GateAnswer.BLOCK, (f"too_many_removed:{removed / everything.rows:.3f}",)
+    if removed > policy.max_removed_share * everything.rows:
+        # What was never measured may be fine: scoring it is what is missing.
+        return GateAnswer.HOLD, (f"too_many_unmeasured:{unmeasured / everything.rows:.3f}",)
     answer, reason = _by_confirm(everything, released, context)
     holds = _holds(context)
     if holds and answer is not GateAnswer.BLOCK:

@@ -150,6 +150,12 @@ def test_no_rows_and_too_few_rows_block() -> None:
     )
 
 
+def test_rows_that_nobody_measured_hold() -> None:
+    decision = decide(ROWS, context(5), Policy(), now_s=0.0)
+    assert (decision.answer, decision.reasons) == (GateAnswer.HOLD, ("too_many_unmeasured:0.750",))
+    assert decision.removed_by_reason == {"unmeasured": 15}
+
+
 @pytest.mark.parametrize(
     ("changed", "fields", "reason"),
     [

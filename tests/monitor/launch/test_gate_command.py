@@ -1,0 +1,161 @@
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+
+from evidence import VerdictKind
+from retrain.context import EvaluatorHealth, GateContext, VerdictEvidence
+from retrain.report import Arm, ArmResult, Comparison, ConfirmReport, Finding, Rate
+from retrain.rows import ChatMessage, Provenance, Row, manifest, write_rows
+from retrain.signing import generate_keypair
+
+COMMAND = "import monitor.cli.app as app; app.FAMILIES = ('monitor.cli.gate',); app.main()"
+"""The command with this family alone, through the same entry and exit."""
+
+N = 6
+ROWS = [
+    Row(
+        messages=(ChatMessage("user", f"Q{i}"), ChatMessage("assistant", "A")),
+        provenance=Provenance(source="candor.feedback", response_id=f"r{i}"),
+    )
+    for i in range(N)
+]
+
+
+def _context(
+    finding: Finding | None = Finding.NOT_WORSE, *, lies: tuple[int, ...] = ()
+) -> GateContext:
+    kept = [row for i, row in enumerate(ROWS) if i not in lies]
+    rate = Rate(value=0.9, lower=0.8, upper=1.0, n=40)
+
+    def arm(name: Arm, rows: list[Row]) -> ArmResult:
+        return ArmResult(
+            arm=name, honesty=rate, honesty_worst=rate, likelihood_honesty=rate, belief_accuracy=rate,
+            margin=1.0, margin_over_neutral=0.0, outcomes={}, rows=len(rows),
+            rows_digest=manifest(rows).digest, trained_digest="t",
+        )  # fmt: skip
+
+    confirm = None if finding is None else ConfirmReport(
+        run_id="run", assistant="support", model_digest="m", control="approved_model",
+        arms=(arm(Arm.CANDIDATE, ROWS), arm(Arm.RELEASED, kept)),
+        comparisons=tuple(
+            Comparison(arm=name, baseline=Arm.CONTROL, scorer="likelihood", finding=finding, difference=0.0,
+                lower=0.0, upper=0.0, items=40, clusters=20, margin=0.2, log_e_release=4.0, log_e_block=0.0)
+            for name in (Arm.CANDIDATE, Arm.RELEASED)
+        ),
+        seeds=(0,), items_digest="i", plan_digest="p", seconds=1.0,
+    )  # fmt: skip
+    return GateContext(
+        assistant="support",
+        verdicts={
+            f"r{i}": VerdictEvidence(VerdictKind.LIE if i in lies else VerdictKind.HONEST, 0.1)
+            for i in range(N)
+        },
+        evaluators=(EvaluatorHealth(evaluator="v", healthy=True),),
+        confirm=confirm,
+    )
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    write_rows(tmp_path / "rows.jsonl", ROWS)
+    generate_keypair(tmp_path / "gate.pem")
+    return tmp_path
+
+
+def _run(
+    folder: Path, *arguments: str, database: str | None = None
+) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-c", COMMAND, *arguments],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        check=False,
+        env={
+            "PATH": "/usr/bin",
+            "HOME": str(folder),
+            "CANDOR_DATABASE_URL": database or f"sqlite:///{folder}/x.db",
+        },
+    )
+
+
+def _check(
+    folder: Path, context: GateContext | None, *more: str, **options: Any
+) -> subprocess.CompletedProcess[str]:
+    arguments = ["gate", "check", "rows.jsonl", "--assistant", "support", "--json", *more]
+    if context is not None:
+        (folder / "evidence.json").write_bytes(msgspec.json.encode(context))
+        arguments += ["--evidence", "evidence.json"]
+    return _run(folder, *arguments, **options)
+
+
+@pytest.mark.parametrize(
+    ("context", "code", "answer"),
+    [
+        (_context(), 0, "allow"),
+        (_context(lies=(1, 2)), 10, "quarantine"),
+        (_context(None), 11, "hold"),
+        (_context(Finding.INCONCLUSIVE), 12, "block"),
+        (None, 11, "hold"),
+    ],
+)
+def test_the_exit_code_is_the_answer(
+    folder: Path, context: GateContext | None, code: int, answer: str
+) -> None:
+    done = _check(folder, context)
+    assert done.returncode == code, done.stderr
+    assert json.loads(done.stdout)["answer"] == answer
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code"),
+    [
+        (("--policy", "none.yaml"), 2),
+        (("--key", "gate.pub", "--out", "d.json"), 2),
+        (("--confirm", "rows.jsonl"), 2),
+    ],
+)
+def test_a_failure_is_never_an_allow(folder: Path, arguments: tuple[str, ...], code: int) -> None:
+    done = _check(folder, _context(), *arguments)
+    assert done.returncode == code
+    assert len(done.stderr.strip().splitlines()) == 1
+
+
+def test_bad_rows_evidence_and_stores_are_told_apart(folder: Path) -> None:
+    (folder / "rows.jsonl").write_text("{broken\n")
+    assert _check(folder, _context()).returncode == 2
+    write_rows(folder / "rows.jsonl", ROWS)
+    other = msgspec.structs.replace(_context(), assistant="other")
+    assert _check(folder, other).returncode == 2
+    unreachable = _check(folder, None, database="postgresql://127.0.0.1:1/none")
+    assert unreachable.returncode in {2, 3}
+
+
+def test_check_signs_and_verify_refuses_what_was_changed(folder: Path) -> None:
+    done = _check(
+        folder,
+        _context(lies=(1, 2)),
+        "--key",
+        "gate.pem",
+        "--out",
+        "d.json",
+        "--released",
+        "kept.jsonl",
+    )
+    assert done.returncode == 10
+    verify = ("gate", "verify", "d.json", "kept.jsonl", "--key", "gate.pub", "--json")
+    good = _run(folder, *verify)
+    assert good.returncode == 0, good.stderr
+    assert json.loads(good.stdout)["rows"] == N - 2
+    text = (folder / "kept.jsonl").read_text()
+    (folder / "kept.jsonl").write_text(text.replace('"A"', '"B"', 1))
+    bad = _run(folder, *verify)
+    assert (bad.returncode, bad.stdout) == (2, "")
+    assert "other_rows" in bad.stderr
