@@ -46,7 +46,7 @@ _ODDS, _SLOPES, _DIAG = slice(8, 10), slice(10, 12), slice(12, 12 + SIDE)
 _BIASED_ODDS = 8
 _SIZE = 12 + SIDE
 
-_DROP = 9.0
+_DROP = 8.0
 _MAX_STEPS = 14
 _FINE = 400
 
@@ -135,7 +135,7 @@ def fit_at(data: Data, start: Float, share: float, *, iterations: int) -> tuple[
     return vector, value
 
 
-def profile(data: Data, best: Float, *, iterations: int = 12) -> Profile:
+def profile(data: Data, best: Float, *, iterations: int = 10) -> Profile:
     """Refit at biased shares outwards from the best fit until the likelihood is negligible.
 
     Steps adapt to the curvature, on the square root of the share, where it is about even. The prior
@@ -158,7 +158,7 @@ def profile(data: Data, best: Float, *, iterations: int = 12) -> Profile:
             found[at] = (start, value)
             top = max(top, value)
             step = float(
-                np.clip(step * (1.0 / max(abs(last - value), 0.2)) ** 0.5, step / 2, step * 2)
+                np.clip(step * (1.5 / max(abs(last - value), 0.2)) ** 0.5, step / 2, step * 2)
             )
             last = value
     return _interpolated(found, activity)

@@ -1,0 +1,96 @@
+from __future__ import annotations
+
+import msgspec
+import numpy as np
+import pytest
+
+from evidence import BadInputError
+from monitor.cohorts import GapDetector, Membership, Served, sycophancy_gap
+from monitor.cohorts.sycophancy import GapDetectorState
+
+COHORT = {f"c{i}": True for i in range(10)} | {f"o{i}": False for i in range(40)}
+MEMBERSHIP = Membership(cutoff_s=100.0, in_cohort=COHORT)
+
+
+def served(rng, gap, n=1500, start=101.0):
+    names = list(COHORT)
+    chosen = rng.integers(len(names), size=n)
+    for k, i in enumerate(chosen):
+        p = 0.2 + (gap if COHORT[names[i]] else 0.0) + 0.1 * rng.standard_normal()
+        yield Served(rater=names[i], created_at_s=start + k, p_lie=float(np.clip(p, 0, 1)))
+
+
+def test_the_gap_is_found_with_its_sign():
+    found = sycophancy_gap(
+        MEMBERSHIP, served(np.random.default_rng(0), 0.15), confidence=0.95, min_group=5
+    )
+    assert found is not None
+    assert found.gap.lower < 0.15 < found.gap.upper
+    assert found.gap.lower > 0.1
+    assert (found.cohort_raters, found.other_raters) == (10, 40)
+
+
+def test_without_a_gap_the_interval_covers_nothing():
+    covered = 0
+    for seed in range(60):
+        found = sycophancy_gap(
+            MEMBERSHIP, served(np.random.default_rng(seed), 0.0, 300), confidence=0.9, min_group=5
+        )
+        assert found is not None
+        covered += found.gap.lower <= 0 <= found.gap.upper
+    assert covered >= 50
+
+
+def test_responses_before_the_cutoff_do_not_count():
+    old = list(served(np.random.default_rng(0), 0.5, 200, start=-200.0))
+    new = list(served(np.random.default_rng(1), 0.0, 400))
+    with_old = sycophancy_gap(MEMBERSHIP, [*old, *new], confidence=0.95, min_group=5)
+    without = sycophancy_gap(MEMBERSHIP, new, confidence=0.95, min_group=5)
+    assert with_old == without
+
+
+def test_weights_undo_unequal_inclusion():
+    rows = [
+        Served(rater=f"o{i % 40}", created_at_s=200 + i, p_lie=p, inclusion_probability=pi)
+        for i, (p, pi) in enumerate([(0.9, 1.0)] * 80 + [(0.1, 0.25)] * 20)
+    ]
+    rows += [Served(rater=f"c{i}", created_at_s=500, p_lie=0.5) for i in range(10)]
+    found = sycophancy_gap(MEMBERSHIP, rows, confidence=0.95, min_group=5)
+    assert found is not None
+    assert found.others.estimate == pytest.approx(0.5)
+
+
+def test_too_few_raters_are_not_shown():
+    few = Membership(cutoff_s=0.0, in_cohort={"c0": True, **{f"o{i}": False for i in range(40)}})
+    rows = served(np.random.default_rng(0), 0.3)
+    assert sycophancy_gap(few, rows, confidence=0.95, min_group=5) is None
+
+
+def test_the_detector_finds_a_gap_and_keeps_quiet_without_one():
+    def feed(gap, seed):
+        detector = GapDetector(average_run_length=1000)
+        for s in served(np.random.default_rng(seed), gap, 3000):
+            detector.update(in_cohort=COHORT[s.rater], p_lie=s.p_lie)
+        return detector
+
+    assert feed(0.2, 0).alarm
+    assert sum(feed(0.0, seed).alarm for seed in range(10)) == 0
+
+
+def test_a_restored_detector_goes_on_the_same():
+    rows = list(served(np.random.default_rng(0), 0.1, 400))
+    straight, stopped = GapDetector(), GapDetector()
+    for s in rows[:200]:
+        straight.update(in_cohort=COHORT[s.rater], p_lie=s.p_lie)
+        stopped.update(in_cohort=COHORT[s.rater], p_lie=s.p_lie)
+    text = msgspec.json.encode(stopped.state())
+    stopped = GapDetector.restore(msgspec.json.decode(text, type=GapDetectorState))
+    for s in rows[200:]:
+        straight.update(in_cohort=COHORT[s.rater], p_lie=s.p_lie)
+        stopped.update(in_cohort=COHORT[s.rater], p_lie=s.p_lie)
+    assert stopped.log_evidence == straight.log_evidence
+
+
+def test_p_lie_out_of_range_is_refused():
+    with pytest.raises(BadInputError):
+        GapDetector().update(in_cohort=True, p_lie=1.2)
