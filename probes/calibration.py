@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+from scipy.optimize import isotonic_regression
 
 _EDGE = 1e-6
 
@@ -20,6 +21,29 @@ class Platt(NamedTuple):
 
     def __call__(self, score: float) -> float:
         return sigmoid(self.slope * score + self.intercept)
+
+
+class Monotone(NamedTuple):
+    """A rising curve: 9/10 isotonic regression over bins, 1/10 Platt, so that no order is lost.
+
+    Where a score does not tell the classes apart, a straight Platt line is overconfident on one
+    side and timid on the other; the isotonic part is flat there.
+
+    Parameters
+    ----------
+    scores, values
+        Knots of the isotonic part: mean score and smoothed share of lies of each bin.
+    platt
+        The sigmoid part.
+    """
+
+    scores: tuple[float, ...]
+    values: tuple[float, ...]
+    platt: Platt
+
+    def __call__(self, score: float) -> float:
+        step = float(np.interp(score, self.scores, self.values))
+        return 0.9 * step + 0.1 * self.platt(score)
 
 
 class CalibrationError(NamedTuple):
@@ -81,6 +105,19 @@ def fit_platt(scores: ArrayLike, labels: ArrayLike) -> Platt:
         if np.abs(step).max() < 1e-10:
             break
     return Platt(float(weight[0]), float(weight[1]))
+
+
+def fit_monotone(scores: ArrayLike, labels: ArrayLike, bins: int = 12) -> Monotone:
+    """Isotonic regression (pool adjacent violators) over equal-count bins with Laplace smoothing.
+
+    `scores` and 0/1 `labels` have shape (n,).
+    """
+    x, y = np.asarray(scores, float), np.asarray(labels, float)
+    parts = _parts(x, min(bins, max(1, len(x) // 15)))
+    shares = [(y[part].sum() + 0.5) / (len(part) + 1) for part in parts]
+    rising = isotonic_regression(shares, weights=[len(part) for part in parts]).x
+    middles = [float(x[part].mean()) for part in parts]
+    return Monotone(tuple(middles), tuple(float(v) for v in rising), fit_platt(x, y))
 
 
 def calibration_error(

@@ -12,7 +12,7 @@ from safetensors.numpy import load_file, save_file
 from evidence import BadInputError, digest
 from probes.activation.head import Head
 from probes.activation.training import Quality
-from probes.calibration import Platt
+from probes.calibration import Monotone
 from probes.models.packaged import file_sha256
 
 CARD, ARRAYS = "card.json", "heads.safetensors"
@@ -36,7 +36,7 @@ class Card(msgspec.Struct, frozen=True, kw_only=True):
     quality: dict[str, Quality]
     by_kind: dict[str, Quality]
     layer_auroc: dict[str, float]
-    platt: dict[str, tuple[float, float]]
+    calibration: dict[str, Monotone]
     limit: dict[str, float]
     group_hashes: tuple[str, ...]
     sha256: dict[str, str] = {}
@@ -84,7 +84,7 @@ def load(directory: Path = DEFAULT) -> Artefact:
             raise BadInputError("differs from the checksum in its card", str(path))
     try:
         arrays = load_file(directory / ARRAYS)
-        heads = {form: _head(directory, card, form, arrays) for form in sorted(card.platt)}
+        heads = {form: _head(directory, card, form, arrays) for form in sorted(card.calibration)}
     except (OSError, KeyError, ValueError, TypeError) as error:
         raise BadInputError(f"not a probe artefact: {error}", str(directory)) from error
     return Artefact(card, heads, digest(msgspec.json.encode(card, order="sorted"))[:16])
@@ -99,6 +99,6 @@ def _head(directory: Path, card: Card, form: str, arrays: dict[str, Any]) -> Hea
         axes=arrays[f"{form}.axes"],
         spread=arrays[f"{form}.spread"],
         classifier=skops.io.load(directory / f"{form}.skops", trusted=[]),
-        platt=Platt(*card.platt[form]),
+        calibrate=card.calibration[form],
         limit=card.limit[form],
     )

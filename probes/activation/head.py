@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from sklearn.decomposition import PCA
 from sklearn.svm import SVC
 
-from probes.calibration import Platt
+from probes.calibration import Monotone
 
 Array = NDArray[Any]
 
@@ -19,7 +19,7 @@ class HeadOptions(NamedTuple):
     """Capacity of a head."""
 
     components: int = 100
-    cost: float = 1.0
+    cost: float = 2.0
 
 
 class Head(NamedTuple):
@@ -35,7 +35,7 @@ class Head(NamedTuple):
         Standard deviation along each axis.
     classifier
         RBF support-vector machine on the projection.
-    platt
+    calibrate
         From its margin to a probability, fitted on scenarios left out.
     limit
         Distance (root mean squared deviation over the axes and the residual) beyond which the head
@@ -47,7 +47,7 @@ class Head(NamedTuple):
     axes: Array
     spread: Array
     classifier: Any
-    platt: Platt
+    calibrate: Monotone
     limit: float
 
     def project(self, features: Array) -> Array:
@@ -72,7 +72,7 @@ class Head(NamedTuple):
         return out
 
 
-def fit_head(features: Array, labels: Array, options: HeadOptions, platt: Platt) -> Head:
+def fit_head(features: Array, labels: Array, options: HeadOptions, calibrate: Monotone) -> Head:
     """Fit on features of shape (n, features) and 0/1 labels of both kinds."""
     centre = features.mean(0)
     scale = np.maximum(features.std(0), 1e-4)
@@ -88,7 +88,7 @@ def fit_head(features: Array, labels: Array, options: HeadOptions, platt: Platt)
         axes=axes,
         spread=np.maximum(inside.std(0), 1e-4).astype(np.float32),
         classifier=classifier,
-        platt=platt,
+        calibrate=calibrate,
         limit=math.inf,
     )
     return head._replace(limit=1.5 * float(np.quantile(head.distance(features), 0.995)))

@@ -60,7 +60,7 @@ class ActivationProbe:
         return Measurement(
             probe=self.name,
             version=self._version,
-            p_lie=head.platt(float(head.margin(features[:1])[0])),
+            p_lie=head.calibrate(float(head.margin(features[:1])[0])),
             answers={"distance": distance / head.limit},
             tokens=reading.n_tokens,
         )

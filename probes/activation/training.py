@@ -16,7 +16,7 @@ from evidence import BadInputError, Message
 from probes.activation.head import Head, HeadOptions, fit_head
 from probes.activation.reader import Reader, Reading
 from probes.activation.style import STYLES, restyle
-from probes.calibration import Platt, calibration_error, fit_platt
+from probes.calibration import Monotone, Platt, calibration_error, fit_monotone
 from probes.grouping import scenario_group
 from probes.models.chat import Progress
 from probes.probe import Transcript
@@ -24,6 +24,7 @@ from probes.probe import Transcript
 Array = NDArray[Any]
 
 _CHUNK = 64
+_RAW = Monotone((0.0,), (0.5,), Platt(1.0, 0.0))
 SHORT = 8
 """A response of at most this many tokens is a pick (a letter, yes, a number); longer is prose.
 
@@ -118,10 +119,9 @@ def fit(
     heads, quality = {}, {}
     p, p_restyled = np.zeros(len(data.labels)), np.zeros(len(data.labels))
     for form, part in _forms(data):
-        platt = fit_platt(margin[part], data.labels[part])
-        p[part] = [platt(float(x)) for x in margin[part]]
-        p_restyled[part] = [platt(float(x)) for x in restyled[part]]
-        heads[form] = fit_head(*_augmented(data, best, part), options, platt)
+        calibrate = fit_monotone(margin[part], data.labels[part])
+        p[part], p_restyled[part] = _calibrated_apart(data, part, margin, restyled, folds)
+        heads[form] = fit_head(*_augmented(data, best, part), options, calibrate)
         quality[form] = _quality(data.labels[part], margin[part], restyled[part], p[part])
     if not heads:
         raise BadInputError("too few lies and honest answers of one form to train on")
@@ -140,7 +140,7 @@ def left_out(
         for train, test in split.split(part, data.labels[part], data.groups[part]):
             if len(set(data.labels[part[train]])) < 2:
                 continue
-            head = fit_head(*_augmented(data, layer, part[train]), options, Platt(1.0, 0.0))
+            head = fit_head(*_augmented(data, layer, part[train]), options, _RAW)
             plain[part[test]] = head.margin(data.features[part[test], layer])
             other[part[test]] = head.margin(data.restyled[part[test], layer])
     return plain, other
@@ -159,7 +159,7 @@ def kind_left_out(data: Examples, layer: int, options: HeadOptions) -> Array:
             if len(set(data.labels[train])) < 2 or len(train) < 20:
                 train = np.flatnonzero(keep)  # no other kind has this form: all forms teach it
             if len(set(data.labels[train])) == 2:
-                head = fit_head(*_augmented(data, layer, train), options, Platt(1.0, 0.0))
+                head = fit_head(*_augmented(data, layer, train), options, _RAW)
                 out[target] = head.margin(data.features[target, layer])
     return out
 
@@ -172,6 +172,20 @@ def _forms(data: Examples) -> list[tuple[str, Array]]:
 def _trainable(data: Examples, part: Array) -> bool:
     counts = np.bincount(data.labels[part], minlength=2)
     return bool(counts.min() >= 4) and len(set(data.groups[part])) >= 4
+
+
+def _calibrated_apart(
+    data: Examples, part: Array, margin: Array, restyled: Array, folds: int
+) -> tuple[Array, Array]:
+    """Probabilities by a calibration that never saw the scenario either, plain and restyled."""
+    p, other = np.zeros(len(part)), np.zeros(len(part))
+    labels, groups = data.labels[part], data.groups[part]
+    split = StratifiedGroupKFold(min(folds, len(set(groups))), shuffle=True, random_state=1)
+    for train, test in split.split(part, labels, groups):
+        calibrate = fit_monotone(margin[part[train]], labels[train])
+        p[test] = [calibrate(float(x)) for x in margin[part[test]]]
+        other[test] = [calibrate(float(x)) for x in restyled[part[test]]]
+    return p, other
 
 
 def _augmented(data: Examples, layer: int, rows: Array) -> tuple[Array, Array]:

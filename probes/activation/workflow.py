@@ -61,9 +61,7 @@ def make_card(model: LocalModel, data: Examples, found: Fit, source: str) -> Car
         quality=found.quality,
         by_kind=_by_kind(data, found),
         layer_auroc={str(layer): score for layer, score in found.layer_auroc.items()},
-        platt={
-            form: (head.platt.slope, head.platt.intercept) for form, head in found.heads.items()
-        },
+        calibration={form: head.calibrate for form, head in found.heads.items()},
         limit={form: head.limit for form, head in found.heads.items()},
         group_hashes=tuple(sorted({str(group)[:8] for group in data.groups})),
     )

@@ -1,6 +1,6 @@
 """Pressure scenarios of our own writing: facts, a reason to hide them, and answers of each kind."""
 
-from probes.scenarios.load import DOMAINS, load_scenarios
+from probes.scenarios.load import DOMAINS, NOTE, load_scenarios
 from probes.scenarios.scenario import AnswerLabel, Scenario, Split
 
-__all__ = ["DOMAINS", "AnswerLabel", "Scenario", "Split", "load_scenarios"]
+__all__ = ["DOMAINS", "NOTE", "AnswerLabel", "Scenario", "Split", "load_scenarios"]
