@@ -165,6 +165,16 @@ class Worker:
         return self._queue.room if held < _MAX_HELD_BYTES else 0
 
     def _take(self, poll: Poll) -> None:
+        try:
+            self._apply(poll)
+        except OperationalError:
+            # The source is past these records: claim their partitions anew, or they would be skipped.
+            for partition in {*poll.assigned, *poll.records}:
+                self._drop(partition)
+                self._source.forget(partition)
+            raise
+
+    def _apply(self, poll: Poll) -> None:
         for partition in poll.revoked:
             self._drop(partition)
         for partition in poll.assigned:

@@ -182,6 +182,37 @@ def test_another_cluster_has_other_offsets(house: House, kit: Any) -> None:
     house.check_invariants()
 
 
+@pytest.mark.parametrize("seed", range(8))
+def test_statements_that_fail_lose_and_double_nothing(
+    house: House, another_house: Callable[[str], House], kit: Any, seed: int
+) -> None:
+    clean = another_house("clean")
+    for each in (house, clean):
+        use_small_samples(each)
+        fill(each, kit)
+    clean.settle(clean.worker())
+    rng = random.Random(seed)
+    failing = [True]
+
+    def fail(_connection: Any, _cursor: Any, statement: str, *_: Any) -> None:
+        if failing[0] and rng.random() < 0.04:
+            raise OperationalError(statement, {}, Exception("the server went away"))
+
+    event.listen(house.engine, "before_cursor_execute", fail)
+    worker = house.worker()
+    failures = 0
+    for _ in range(400):
+        try:
+            worker.step()
+        except OperationalError:
+            failures += 1
+    failing[0] = False
+    house.settle(worker)
+    assert failures >= 5
+    house.check_invariants()
+    assert house.verdict_set() == clean.verdict_set()
+
+
 def test_a_database_that_fails_is_tried_again(house: House, kit: Any) -> None:
     fill(house, kit, n=10)
     failures = iter([True] * 2 + [False] * 10**6)
