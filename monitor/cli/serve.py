@@ -10,7 +10,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
@@ -41,9 +41,7 @@ def up(as_json: AsJson = False) -> None:
     from monitor.cli.stack import start_stack  # noqa: PLC0415
     from monitor.settings import load_settings  # noqa: PLC0415
 
-    with until_signal() as stop, _status("starting"):
-        stack = start_stack(load_settings())
-    with stack:
+    with until_signal() as stop, start_stack(load_settings()) as stack:
         _tell({"api": stack.api_url, "bootstrap_servers": stack.bootstrap_servers}, as_json)
         stack.wait(stop)
 
@@ -161,10 +159,6 @@ def _counters(settings: Settings) -> Iterator[tuple[WorkerMetrics, str]]:
     finally:
         server.shutdown()
         thread.join()
-
-
-def _status(text: str) -> Any:
-    return Console(stderr=True).status(text)
 
 
 def _tell(addresses: dict[str, str], as_json: bool) -> None:
