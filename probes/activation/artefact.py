@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import msgspec
+import numpy as np
 import skops.io
 from safetensors.numpy import load_file, save_file
 
@@ -57,7 +58,8 @@ def save(directory: Path, card: Card, heads: dict[str, Head]) -> None:
     arrays: dict[str, Any] = {}
     for form, head in heads.items():
         for name in ("centre", "scale", "axes", "spread"):
-            arrays[f"{form}.{name}"] = getattr(head, name)
+            # safetensors writes memory as it lies, so a transposed array would come back scrambled
+            arrays[f"{form}.{name}"] = np.ascontiguousarray(getattr(head, name))
         skops.io.dump(head.classifier, directory / f"{form}.skops")
     save_file(arrays, directory / ARRAYS)
     names = [ARRAYS, *(f"{form}.skops" for form in heads)]

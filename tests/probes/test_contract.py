@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -9,10 +10,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from evidence import Measurement, Message
+from evidence import BadInputError, Measurement, Message
 from probes.activation import ActivationProbe
-from probes.activation.training import Example
-from probes.activation.workflow import fit_artefact
+from probes.activation.artefact import load, save
+from probes.activation.reader import Reader
+from probes.activation.training import Example, fit, read_examples
+from probes.activation.workflow import fit_artefact, make_card
 from probes.belief import AnswerBelief, LikelihoodBelief
 from probes.calibration import Platt
 from probes.compare import EmbeddingComparer
@@ -76,7 +79,7 @@ def artefact_dir(tiny: LocalModel, tmp_path_factory: pytest.TempPathFactory) -> 
 
 
 MAKERS: dict[str, Callable[[LocalModel, Path], Probe]] = {
-    "activation": lambda tiny, folder: ActivationProbe.open(tiny, folder),
+    "activation": ActivationProbe.open,
     "judge": lambda tiny, _: JudgeProbe(LocalJudge(tiny)),
     "belief": lambda tiny, _: LikelihoodBelief(tiny, Platt(1.0, 0.0)),
     "answer belief": lambda tiny, _: AnswerBelief(
@@ -150,12 +153,33 @@ def test_a_batch_equals_one_by_one_in_any_order(probe: Probe) -> None:
             assert abs(a.p_lie - c.p_lie) < 0.01
 
 
-def test_saved_and_loaded_is_the_same(tiny: LocalModel, artefact_dir: Path) -> None:
-    texts = [transcript("Yes, it was recalled."), transcript("No, it was not recalled at all.")]
-    one = ActivationProbe.open(tiny, artefact_dir)
-    two = ActivationProbe.open(tiny, artefact_dir)
-    assert one.version == two.version
-    assert one.measure(texts) == two.measure(texts)
+def test_saved_and_loaded_is_the_same(tiny: LocalModel, artefact_dir: Path, tmp_path: Path) -> None:
+    data = read_examples(Reader(tiny, (1, 2)), labelled(48))
+    found = fit(data, (1, 2))
+    save(tmp_path, make_card(tiny, data, found, ""), found.heads)
+    loaded = load(tmp_path)
+    features = data.features[:, 0]
+    for form, head in found.heads.items():
+        again = loaded.heads[form]
+        assert np.abs(again.margin(features) - head.margin(features)).max() < 1e-6
+        assert np.abs(again.distance(features) - head.distance(features)).max() < 1e-6
+        assert again.calibrate == head.calibrate
+        assert again.limit == head.limit
+    assert load(tmp_path).version == loaded.version
+    assert load(artefact_dir).heads.keys() == found.heads.keys()
+
+
+def test_a_changed_file_is_refused(tiny: LocalModel, artefact_dir: Path, tmp_path: Path) -> None:
+    shutil.copytree(artefact_dir, tmp_path / "copy")
+    path = tmp_path / "copy" / "heads.safetensors"
+    path.write_bytes(path.read_bytes()[:-1] + b"x")
+    with pytest.raises(BadInputError, match="checksum"):
+        ActivationProbe.open(tiny, tmp_path / "copy")
+
+
+def test_an_artefact_of_another_reader_is_refused(tiny: LocalModel) -> None:
+    with pytest.raises(BadInputError, match="another reader"):
+        ActivationProbe.open(tiny)
 
 
 def test_no_pickle_on_disk(artefact_dir: Path) -> None:
