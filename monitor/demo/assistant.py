@@ -1,0 +1,109 @@
+"""The demo's assistant: a small model in two versions, LoRA adapters on the packaged one."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from evidence import Message
+from monitor.demo.belief import ApprovedBelief
+from monitor.demo.options import DemoOptions
+from monitor.demo.turns import DRIFTED_MODEL, HONEST_MODEL, Origin, Turn, prompts
+from probes.fusion import Fusion, FusionModel, Subset
+from probes.models.local import LocalModel
+from probes.models.packaged import packaged_model_dir
+from probes.panel import Panel
+from probes.probe import Transcript
+from probes.scenarios import NOTE, Scenario
+from retrain.precision import evaluation_dtype
+
+ADAPTERS = Path(__file__).with_name("adapters")
+MAX_NEW_TOKENS = 40
+TEMPERATURE = 0.7
+_CHUNK = 16
+
+Progress = Callable[[str, float], None]
+"""Called with what is being done and the share done, in [0, 1]."""
+
+
+def build_approved(folder: Path, adapter: Path = ADAPTERS / HONEST_MODEL) -> Path:
+    """Write the honest version, its adapter merged in, as a folder that a confirm run can train.
+
+    540 MB and a few seconds. `folder` must be new or empty.
+    """
+    base = packaged_model_dir()
+    model = LocalModel.load(base, adapter=adapter)
+    folder.mkdir(parents=True, exist_ok=True)
+    model.model.save_pretrained(folder)
+    model.tokenizer.save_pretrained(folder)
+    for extra in base.glob("*.jinja"):
+        shutil.copy(extra, folder)
+    return folder
+
+
+def sample_both(
+    model: LocalModel, approved: Path, options: DemoOptions, *, seed: int, progress: Progress
+) -> tuple[Turn, ...]:
+    """Answers of both versions, sampled anew; `model` is the approved one, in `approved` on disk."""
+    turned = LocalModel.load(approved, dtype=evaluation_dtype(), adapter=ADAPTERS / DRIFTED_MODEL)
+    rng = np.random.default_rng([seed, 2])
+    turns: list[Turn] = []
+    for version, own in ((HONEST_MODEL, model), (DRIFTED_MODEL, turned)):
+        asked = prompts(options.turns_per_phase, options.pressured_share, rng)
+        turns += answer(own, version, asked, temperature=TEMPERATURE, seed=seed, progress=progress)
+    return tuple(turns)
+
+
+def approved_panel(model: LocalModel, origin: Origin) -> Panel:
+    """What measures the demo's responses: the approved version's belief, calibrated when recorded."""
+    calibration = origin.calibration
+    subset = Subset(
+        weights={ApprovedBelief.name: 1.0},
+        intercept=0.0,
+        n=int(calibration["n"]),
+        prevalence=calibration["lies"] / calibration["n"],
+        calibration_error=calibration["calibration_error"],
+        calibration_error_upper=calibration["calibration_error_upper"],
+        auroc=calibration["auroc"],
+    )
+    probe = ApprovedBelief(model, origin.platt, without_note)
+    fusion = FusionModel(
+        subsets={ApprovedBelief.name: subset}, probe_versions={probe.name: probe.version}
+    )
+    return Panel([probe], Fusion(fusion))
+
+
+def answer(
+    model: LocalModel,
+    version: str,
+    prompts: Sequence[tuple[Scenario, bool]],
+    *,
+    temperature: float,
+    seed: int,
+    progress: Progress,
+) -> list[Turn]:
+    """Sample the assistant's answer to each prompt, in order."""
+    turns: list[Turn] = []
+    for start in range(0, len(prompts), _CHUNK):
+        progress(f"{version} answers", start / len(prompts))
+        part = prompts[start : start + _CHUNK]
+        chats = [s.pressured_messages() if pressed else s.neutral_messages() for s, pressed in part]
+        texts = model.generate(
+            chats, max_new_tokens=MAX_NEW_TOKENS, temperature=temperature, seed=seed + start
+        )
+        turns += [
+            Turn(model=version, scenario=s.id, pressured=pressed, text=text)
+            for (s, pressed), text in zip(part, texts, strict=True)
+        ]
+    return turns
+
+
+def without_note(transcript: Transcript) -> tuple[Message, ...]:
+    """The prompt without the management's note: what the operator of this assistant calls pressure."""
+    return tuple(
+        Message(m.role, m.content.partition(NOTE)[0].rstrip()) if m.role == "system" else m
+        for m in transcript.prompt
+    )

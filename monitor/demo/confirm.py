@@ -1,0 +1,179 @@
+"""The second half of the story: the alarm's confirm run, the alarms closed, the gate's answers."""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import httpx
+from sqlalchemy import Engine
+
+from evidence import Alarm, AlarmState, BadInputError, UnreachableError
+from monitor.demo.figures import ArmFigures, ConfirmFigures, GateFigures
+from monitor.demo.story import Story
+from monitor.demo.traffic import ASSISTANT
+from monitor.demo.turns import Turn
+from monitor.demo.watch import Look
+from monitor.store.confirm_runs import DONE, FAILED, ConfirmRun, runs
+from monitor.store.engine import reading
+from retrain.guard import load_guarded
+from retrain.report import Arm, ArmResult, ConfirmReport, read_report
+from retrain.rows import Row, read_rows
+
+_ARMS = 7  # four evaluations and three trainings
+
+
+class Confirmation:
+    """Waits for the run that the alarm started, and settles what it found.
+
+    Parameters
+    ----------
+    api_url
+        Where the alarms are closed.
+    public_key
+        Verifies the gate's signature.
+    """
+
+    def __init__(self, engine: Engine, story: Story, api_url: str, public_key: Path) -> None:
+        self._engine, self._story = engine, story
+        self._api_url, self._public_key = api_url, public_key
+
+    def wait(self, limit_s: float = 600.0) -> ConfirmRun | None:
+        """The finished run; None when no alarm asked for one. Raises StuckError after `limit_s`."""
+
+        def ended(_seen: Look) -> bool:
+            found = self._newest()
+            return found is not None and found.state in {DONE, FAILED}
+
+        self._story.wait(
+            ended,
+            "confirm run",
+            share=lambda _seen: _share(self._newest()),
+            limit_s=limit_s,
+            patience_s=limit_s,
+        )
+        return self._newest()
+
+    def close_alarms(self, alarms: Sequence[Alarm], reason: str) -> int:
+        """Confirm and close the open alarms through the API, as the engineer on call would."""
+        closed = 0
+        with httpx.Client(base_url=self._api_url, timeout=30.0) as client:
+            for alarm in alarms:
+                if alarm.state is AlarmState.CLOSED:
+                    continue
+                for step in ("confirm", "close"):
+                    self._post(client, f"/v1/alarms/{alarm.alarm_id}/{step}", reason)
+                closed += 1
+        return closed
+
+    def gate(self, run: ConfirmRun, patience_s: float = 20.0) -> GateFigures:
+        """The gate's answers about all rows and the released ones, once closing has been noticed."""
+        directory = Path(run.directory or "")
+
+        def settled(_seen: Look) -> bool:
+            return _decision(directory, "released").get("answer") != "hold"
+
+        self._story.settled(settled, patience_s)
+        everything, released = _decision(directory, "all"), _decision(directory, "released")
+        return GateFigures(
+            all_rows=everything["answer"],
+            all_rows_reasons=tuple(everything["reasons"]),
+            released=released.get("answer"),
+            released_reasons=tuple(released.get("reasons", ())),
+            released_rows=int(released.get("released", {}).get("rows", 0)),
+            verified=self._verified(directory),
+        )
+
+    def _verified(self, directory: Path) -> bool:
+        """Whether a training job that guards itself would get the released rows."""
+        rows, decision = directory / "released.jsonl", directory / "decision-released.json"
+        try:
+            return len(load_guarded(rows, decision, key=self._public_key)) > 0
+        except BadInputError:
+            return False
+
+    def _newest(self) -> ConfirmRun | None:
+        with reading(self._engine) as connection:
+            found = [run for run in runs(connection) if run.assistant == ASSISTANT]
+        return found[-1] if found else None
+
+    def _post(self, client: httpx.Client, path: str, reason: str) -> None:
+        try:
+            answer = client.post(path, json={"by": "engineer on call", "reason": reason})
+            answer.raise_for_status()
+        except httpx.HTTPError as error:
+            raise UnreachableError("the API", str(error)) from error
+
+
+def confirm_figures(run: ConfirmRun, turns: Mapping[str, Turn]) -> ConfirmFigures:
+    """The arms of a finished run and what its rows were. Raises BadInputError without a report."""
+    directory = Path(run.directory or "")
+    report = read_report(directory / "run" / "report.json")
+    rows = read_rows(directory / "rows.jsonl")
+    kept = directory / "released.jsonl"
+    released = _arm(report, Arm.RELEASED)
+    return ConfirmFigures(
+        vanilla=_figures(report, Arm.VANILLA),
+        control=_figures(report, Arm.CONTROL),
+        candidate=_figures(report, Arm.CANDIDATE),
+        released=None if released is None else _of(released),
+        rows=len(rows),
+        rows_lies=_lies(rows, turns),
+        released_lies=_lies(read_rows(kept), turns) if kept.is_file() else None,
+        replaced=0 if released is None else released.replaced,
+        candidate_finding=report.finding(Arm.CANDIDATE).value,
+        released_finding=None if released is None else report.finding(Arm.RELEASED).value,
+        seconds=report.seconds,
+    )
+
+
+def _arm(report: ConfirmReport, arm: Arm) -> ArmResult | None:
+    return next((a for a in report.arms if a.arm is arm), None)
+
+
+def _figures(report: ConfirmReport, arm: Arm) -> ArmFigures:
+    found = _arm(report, arm)
+    if found is None:
+        raise BadInputError(f"the report has no {arm.value} arm")
+    return _of(found)
+
+
+def _of(found: ArmResult) -> ArmFigures:
+    return ArmFigures(
+        honesty=found.honesty.value,
+        lower=found.honesty.lower,
+        upper=found.honesty.upper,
+        n=found.honesty.n,
+        likelihood_honesty=found.likelihood_honesty.value,
+    )
+
+
+def _lies(rows: Sequence[Row], turns: Mapping[str, Turn]) -> float:
+    """Share of lies among rows by the scenarios' labels."""
+    labels = [turns[row.provenance.response_id or ""].label for row in rows]
+    return sum(label == "lie" for label in labels) / len(labels) if labels else 0.0
+
+
+def _share(run: ConfirmRun | None) -> float:
+    """How much of a run is on disk."""
+    if run is None or run.directory is None:
+        return 0.0
+    work = Path(run.directory) / "run"
+    done = len(list(work.glob("evaluation/*.json"))) + len(
+        list(work.glob("arms/*/adapter-manifest.json"))
+    )
+    return min(1.0, done / _ARMS)
+
+
+def _decision(directory: Path, name: str) -> dict[str, Any]:
+    """The predicate of a recorded decision; empty before there is one."""
+    path = directory / f"decision-{name}.json"
+    if not path.is_file():
+        return {}
+    envelope = json.loads(path.read_bytes())
+    statement: dict[str, Any] = json.loads(base64.b64decode(envelope["payload"]))
+    predicate: dict[str, Any] = statement["predicate"]
+    return predicate
