@@ -84,7 +84,16 @@ def live_verdicts(connection: Connection) -> list[Measured]:
         .order_by(table.scored_at_s, table.key)
     )
     return [
-        msgspec.convert(dict(row), Measured) for row in connection.execute(query).mappings().all()
+        Measured(
+            response_id=row.response_id,
+            model=row.model,
+            kind=VerdictKind(row.kind),
+            p_lie=row.p_lie,
+            sampled_by=row.sampled_by,
+            inclusion_probability=row.inclusion_probability,
+            scored_at_s=row.scored_at_s,
+        )
+        for row in connection.execute(query)
     ]
 
 
