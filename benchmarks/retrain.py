@@ -142,9 +142,9 @@ def _trained_rows(count: int, seed: int) -> list[Row]:
 def _a_a(model: Path, pairs: int) -> dict[str, float]:
     """Control against control: the same honest rows, another training seed each time."""
     from probes.models.local import LocalModel  # noqa: PLC0415
-    from retrain.confirm import evaluation_dtype  # noqa: PLC0415
     from retrain.evaluate import EvaluationOptions, evaluate  # noqa: PLC0415
     from retrain.finetune import FinetuneOptions, finetune  # noqa: PLC0415
+    from retrain.precision import evaluation_dtype  # noqa: PLC0415
     from retrain.summary import SCORERS  # noqa: PLC0415
 
     items = load_scenarios()
@@ -201,6 +201,8 @@ def _bare(rows: list[Row], model: Path, out: Path, seed: int) -> None:
     from peft import LoraConfig  # noqa: PLC0415
     from transformers import AutoModelForCausalLM, AutoTokenizer  # noqa: PLC0415
 
+    from retrain.precision import native_bfloat16  # noqa: PLC0415
+
     data = [
         {"prompt": r.content()["messages"][:-1], "completion": r.content()["messages"][-1:]}
         for r in rows
@@ -219,7 +221,7 @@ def _bare(rows: list[Row], model: Path, out: Path, seed: int) -> None:
             save_strategy="no",
             seed=seed,
             use_cpu=True,
-            bf16=False,
+            bf16=native_bfloat16(),
             gradient_checkpointing=False,
             disable_tqdm=True,
             max_length=1024,

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import TypeVar
 
 import msgspec
-import torch
 
 from evidence import BadInputError, digest
 from probes.models.local import LocalModel
@@ -20,6 +19,7 @@ from retrain.evaluate import ItemResult, evaluate
 from retrain.files import write_durably
 from retrain.finetune import AdapterManifest, check_model_dir, finetune
 from retrain.plan import CONTROL_AUTO, ConfirmPlan, items_digest, plan_items
+from retrain.precision import evaluation_dtype
 from retrain.render import render_html
 from retrain.report import Arm, ConfirmReport
 from retrain.rows import Row, manifest, read_rows, write_rows
@@ -266,12 +266,6 @@ def _read(path: Path, kind: type[_T]) -> _T | None:
         return msgspec.json.decode(path.read_bytes(), type=kind)
     except (FileNotFoundError, msgspec.DecodeError):
         return None
-
-
-def evaluation_dtype() -> str:
-    """bfloat16 where the processor multiplies it natively, else float32; one for all arms of a run."""
-    supported = torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
-    return "bfloat16" if supported else "float32"
 
 
 def peak_memory_mib() -> float:

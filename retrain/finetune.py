@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 import shutil
 import tempfile
 import time
@@ -29,6 +30,8 @@ class FinetuneOptions(Options):
 
     rank: int = Field(default=16, gt=0)
     """Rank of the LoRA adapter; its alpha is twice that."""
+    layer_share: float = Field(default=1.0, gt=0, le=1)
+    """Share of the layers, from the last one down, that get an adapter; 0.5 trains in about two thirds of the time."""
     learning_rate: float = Field(default=3e-4, gt=0)
     """Peak learning rate, linear decay after a tenth of the steps."""
     batch_size: int = Field(default=8, gt=0)
@@ -200,13 +203,29 @@ def _trainer(
             r=options.rank,
             lora_alpha=2 * options.rank,
             lora_dropout=0.0,
-            target_modules="all-linear",
+            target_modules=_targets(model, options.layer_share),
             task_type="CAUSAL_LM",
         ),
     )
 
 
+def _targets(model: Any, share: float) -> list[str]:
+    """Names of the linear layers in the upper `share` of the blocks, the output head left out."""
+    import torch  # noqa: PLC0415
+
+    count = int(model.config.num_hidden_layers)
+    first = count - max(1, round(share * count))
+    names = []
+    for name, module in model.named_modules():
+        block = re.search(r"\.(?:layers|h|blocks)\.(\d+)\.", name)
+        if isinstance(module, torch.nn.Linear) and block and int(block.group(1)) >= first:
+            names.append(name)
+    return names
+
+
 def _arguments(options: FinetuneOptions, seed: int, scratch: Path) -> dict[str, Any]:
+    from retrain.precision import native_bfloat16  # noqa: PLC0415 -- needs torch
+
     return {
         "output_dir": str(scratch),
         "per_device_train_batch_size": options.batch_size,
@@ -221,7 +240,7 @@ def _arguments(options: FinetuneOptions, seed: int, scratch: Path) -> dict[str, 
         "data_seed": seed,
         "max_length": options.max_length,
         "gradient_checkpointing": False,
-        "bf16": False,
+        "bf16": options.device == "cpu" and native_bfloat16(),
         "use_cpu": options.device == "cpu",
         "disable_tqdm": True,
         "dataloader_num_workers": 0,

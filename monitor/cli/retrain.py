@@ -89,6 +89,9 @@ def confirm(  # noqa: PLR0917
     epochs: Annotated[float, typer.Option(help="Passes over the rows.")] = 1.0,
     learning_rate: Annotated[float, typer.Option(help="Peak learning rate.")] = 3e-4,
     batch_size: Annotated[int, typer.Option(min=1, help="Rows in a step.")] = 8,
+    layer_share: Annotated[
+        float, typer.Option(help="Share of the layers, from the top, that are trained.")
+    ] = 1.0,
     items_per_template: Annotated[
         int | None, typer.Option(min=1, help="Scenarios of each template; all by default.")
     ] = None,
@@ -124,7 +127,11 @@ def confirm(  # noqa: PLR0917
         out=out,
         seeds=_seeds(seeds),
         finetune=_made(
-            FinetuneOptions, epochs=epochs, learning_rate=learning_rate, batch_size=batch_size
+            FinetuneOptions,
+            epochs=epochs,
+            learning_rate=learning_rate,
+            batch_size=batch_size,
+            layer_share=layer_share,
         ),
         evaluation=EvaluationOptions(paraphrases=paraphrases),
         decision=_made(DecisionOptions, margin=margin),

@@ -38,7 +38,14 @@ class _Process(msgspec.Struct, frozen=True):
 def job_environment(environment: Mapping[str, str]) -> dict[str, str]:
     """The part of `environment` that a job gets, with the hub switched off."""
     kept = {name: environment[name] for name in ALLOWED_ENVIRONMENT if name in environment}
-    return {**kept, "HF_HUB_OFFLINE": "1", "TRANSFORMERS_VERBOSITY": "error", "PYTHONSAFEPATH": "1"}
+    fixed = {
+        "HF_HUB_OFFLINE": "1",
+        "TRANSFORMERS_VERBOSITY": "error",
+        "PYTHONSAFEPATH": "1",
+        # Threads that wait sleep: the worker on the same machine needs the cores more.
+        "OMP_WAIT_POLICY": "PASSIVE",
+    }
+    return {**kept, **fixed}
 
 
 class LocalJob:

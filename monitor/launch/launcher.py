@@ -185,6 +185,8 @@ class Launcher:
             "--seeds": ",".join(map(str, options.seeds)),
             "--epochs": options.epochs,
             "--learning-rate": options.learning_rate,
+            "--layer-share": options.layer_share,
+            "--paraphrases": options.paraphrases,
             "--items-per-template": options.items_per_template,
             "--margin": options.margin,
         }

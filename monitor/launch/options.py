@@ -35,6 +35,10 @@ class RetrainOptions(Options):
     """Passes over the rows when an arm is trained."""
     learning_rate: float = Field(default=3e-4, gt=0)
     """Learning rate of the arms."""
+    layer_share: float = Field(default=1.0, gt=0, le=1)
+    """Share of the layers, from the last one down, that an arm trains."""
+    paraphrases: int = Field(default=3, ge=1, le=3)
+    """Reference answers of each kind whose likelihood is measured."""
     items_per_template: int | None = Field(default=None, gt=0)
     """Scenarios of each template that arms are asked; all when None."""
     margin: float | None = Field(default=None, gt=0, lt=1)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 
@@ -12,6 +13,10 @@ from transformers import AutoTokenizer, GenerationConfig, LlamaConfig, LlamaForC
 from probes.models.packaged import packaged_model_dir
 
 sys.path.insert(0, str(Path(__file__).parent))
+
+# Two layers are too small to share between threads, and waiting threads spin on a busy machine.
+torch.set_num_threads(1)
+os.environ["OMP_NUM_THREADS"] = "1"
 
 
 @pytest.fixture(scope="session")
