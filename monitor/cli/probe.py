@@ -23,6 +23,7 @@ def register(app: typer.Typer) -> None:
     family = typer.Typer(help="Train and describe activation probes.", no_args_is_help=True)
     family.command("fit")(fit)
     family.command("show")(show)
+    family.command("fuse")(fuse)
     app.add_typer(family, name="probe")
 
 
@@ -76,6 +77,58 @@ def show(
 
     folder = directory or DEFAULT
     _print(load(folder).card, folder, as_json)
+
+
+def fuse(
+    transcripts: Annotated[Path, typer.Argument(help="Labelled transcripts, JSON lines.")],
+    verdicts: Annotated[Path, typer.Argument(help="What `candor score --all` wrote for them.")],
+    out: Annotated[Path, typer.Option(help="Fusion artefact to write, JSON.")],
+    labels: Annotated[str, typer.Option(help="Field with true for a lie.")] = "did_lie",
+    as_json: Annotated[bool, typer.Option("--json", help="Print the artefact as JSON.")] = False,
+) -> None:
+    """Fit how the probes are combined, for every set of them that ran on at least 100 responses.
+
+    Use transcripts that the activation probe was not trained on.
+
+    Example: `candor probe fuse held.jsonl verdicts.jsonl --out fusion.json`
+    """
+    from probes.fusion_training import fit_fusion  # noqa: PLC0415
+    from probes.grouping import scenario_group  # noqa: PLC0415
+
+    examples = {e.transcript.id: e for e in _labelled(transcripts, labels, "")}
+    scores, truth, groups, versions = [], [], [], {}
+    for number, line in enumerate(verdicts.read_bytes().splitlines(), start=1):
+        try:
+            scored = msgspec.json.decode(line, type=_Scored)
+        except msgspec.MsgspecError as error:
+            raise BadInputError(f"not a verdict: {error}", f"{verdicts}:{number}") from error
+        if scored.id not in examples:
+            raise BadInputError(f"no transcript has the id {scored.id!r}", f"{verdicts}:{number}")
+        scores.append({k: p.p_lie for k, p in scored.probes.items() if p.p_lie is not None})
+        truth.append(examples[scored.id].label)
+        groups.append(scenario_group(examples[scored.id].transcript))
+        versions.update({name: found.version for name, found in scored.probes.items()})
+    data = msgspec.to_builtins(fit_fusion(scores, truth, groups, versions))
+    out.write_text(json.dumps(data, indent=1) + "\n", encoding="utf-8")
+    if as_json:
+        typer.echo(json.dumps(data))
+        return
+    table = Table("probes", "n", "AUROC", "calibration error", "weights")
+    for name, row in data["subsets"].items():
+        weights = ", ".join(f"{k} {w:.2f}" for k, w in row["weights"].items())
+        off = f"{row['calibration_error']:.3f} (≤ {row['calibration_error_upper']:.3f})"
+        table.add_row(name, str(row["n"]), f"{row['auroc']:.3f}", off, weights)
+    Console().print(table)
+
+
+class _Probed(msgspec.Struct):
+    version: str = ""
+    p_lie: float | None = None
+
+
+class _Scored(msgspec.Struct):
+    id: str
+    probes: dict[str, _Probed] = {}
 
 
 def _labelled(path: Path, field: str, kind: str) -> list[Example]:

@@ -94,6 +94,7 @@ def _open(probes: str, everything: bool, progress: Progress) -> Panel:
             assistant_url=settings.assistant.url,
             reader_model=Path(settings.reader.model) if settings.reader.model else None,
             probe_dir=settings.reader.probe_dir,
+            fusion_file=settings.reader.fusion_file,
             **options,
         ),
         progress=lambda what, share: progress.update(task, description=what, completed=share),

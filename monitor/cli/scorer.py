@@ -37,6 +37,7 @@ def open_scorer(settings: Settings) -> Scorer:
         assistant_url=settings.assistant.url,
         reader_model=None if reader is None else Path(reader),
         probe_dir=settings.reader.probe_dir,
+        fusion_file=settings.reader.fusion_file,
     )
     columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
     with Bar(*columns, console=Console(stderr=True), transient=True) as bar:

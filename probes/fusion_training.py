@@ -1,0 +1,67 @@
+"""Fitting the fusion to labelled measurements, with scenarios kept whole."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.linear_model import LogisticRegression
+from sklearn.model_selection import StratifiedGroupKFold
+
+from evidence import BadInputError
+from probes.calibration import calibration_error, logit
+from probes.evaluation import auroc
+from probes.fusion import FusionModel, Subset
+
+MIN_ROWS = 100
+"""Labelled responses that a set of probes needs in common before a combination is fitted."""
+
+
+def fit_fusion(
+    scores: Sequence[Mapping[str, float]],
+    labels: Sequence[bool],
+    groups: Sequence[str],
+    versions: Mapping[str, str],
+) -> FusionModel:
+    """A combination for every set of probes that measured enough responses in common.
+
+    `scores` holds p_lie by probe for each response; `groups` its scenario. The activation probe
+    must not have been trained on these scenarios, or it gets all the weight. Raises BadInputError
+    when no set has enough rows of both labels.
+    """
+    names = sorted({name for row in scores for name in row})
+    y, g = np.asarray(labels, int), np.asarray(groups)
+    subsets = {}
+    for size in range(1, len(names) + 1):
+        for chosen in itertools.combinations(names, size):
+            rows = [i for i, row in enumerate(scores) if all(name in row for name in chosen)]
+            if len(rows) >= MIN_ROWS and min(np.bincount(y[rows], minlength=2)) >= MIN_ROWS // 5:
+                x = np.array([[logit(scores[i][name]) for name in chosen] for i in rows])
+                subsets["+".join(chosen)] = _subset(chosen, x, y[rows], g[rows])
+    if not subsets:
+        raise BadInputError(f"no set of probes has {MIN_ROWS} labelled responses of both kinds")
+    return FusionModel(subsets=subsets, probe_versions=dict(versions))
+
+
+def _subset(
+    names: Sequence[str], x: NDArray[Any], labels: NDArray[Any], groups: NDArray[Any]
+) -> Subset:
+    p = np.zeros(len(labels))
+    split = StratifiedGroupKFold(min(5, len(set(groups))), shuffle=True, random_state=0)
+    for train, test in split.split(x, labels, groups):
+        model = LogisticRegression(C=1.0).fit(x[train], labels[train])
+        p[test] = model.predict_proba(x[test])[:, 1]
+    error = calibration_error(p, labels, rng=np.random.default_rng(0))
+    whole = LogisticRegression(C=1.0).fit(x, labels)
+    return Subset(
+        weights=dict(zip(names, map(float, whole.coef_[0]), strict=True)),
+        intercept=float(whole.intercept_[0]),
+        n=len(labels),
+        prevalence=float(labels.mean()),
+        calibration_error=error.estimate,
+        calibration_error_upper=error.upper,
+        auroc=auroc(labels, p),
+    )
