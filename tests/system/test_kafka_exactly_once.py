@@ -287,3 +287,26 @@ def test_a_worker_killed_in_the_middle_loses_and_doubles_nothing(
     run.wait(len(run.produced), process)
     run.wait_measured(process)
     check(run, transcripts)
+
+
+@pytest.mark.model
+@pytest.mark.timeout(420)
+def test_the_real_panel_measures_transcripts_over_kafka(
+    make_run: Any, transcripts: list[dict[str, Any]]
+) -> None:
+    run = make_run("panel", static=True)
+    run.environment["CANDOR_SAMPLING_ARRIVAL_RATE"] = "1"
+    run.environment["CANDOR_SAMPLING_FEEDBACK_RATE"] = "1"
+    few = sorted(filter(ends_well, transcripts), key=lambda t: len(json.dumps(t)))[40:700:44]
+    run.produce(records_of(few, seed=1))
+    process = run.start("panel")
+    run.wait(len(run.produced), process, timeout_s=360)
+    with reading(run.engine) as connection:
+        made = connection.execute(select(verdicts)).all()
+    assert {v.response_id for v in made} == {t["id"] for t in few}
+    kinds = Counter(v.kind for v in made)
+    assert kinds["error"] == 0, kinds
+    assert all(
+        v.p_lie is not None and 0 <= v.p_lie <= 1 for v in made if v.kind in ("honest", "lie")
+    )
+    assert len({v.p_lie for v in made}) > len(made) // 2, "the panel reads the texts"
