@@ -15,6 +15,7 @@ from monitor.cohorts.results import (
     Share,
     TopicCheck,
 )
+from monitor.cohorts.standing import Refreshed, Standing
 from monitor.cohorts.sycophancy import (
     GapDetector,
     Membership,
@@ -38,8 +39,10 @@ __all__ = [
     "RatedEvent",
     "RaterPosterior",
     "RaterStatus",
+    "Refreshed",
     "Served",
     "Share",
+    "Standing",
     "SycophancyGap",
     "TopicCheck",
     "estimate",

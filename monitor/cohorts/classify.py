@@ -10,6 +10,7 @@ from scipy.sparse import csr_matrix
 
 from monitor.cohorts.mixture import Profile
 from monitor.cohorts.plane import (
+    CELLS,
     UP_ON_HONEST,
     UP_ON_LIES,
     Float,
@@ -19,7 +20,6 @@ from monitor.cohorts.population import (
     BIASED,
     INDIFFERENT,
     Population,
-    class_posteriors,
 )
 
 _CHUNK = 20_000
@@ -63,19 +63,14 @@ def classify(
     """
     points, weight = _points(profile)
     n = counts.shape[0]
-    columns = np.stack([p.cell_weights(margin) for p in points]).astype(np.float32)
+    cells = np.stack([p.cell_weights(margin) for p in points]).astype(np.float32)
     out = np.empty((n, 4))
     share, weighted = np.zeros((len(points), 2)), np.zeros((len(points), 2))
     middle = int(np.argmax(weight))
     for start in range(0, n, _CHUNK):
         rows = slice(start, min(start + _CHUNK, n))
         scaled = cell_likelihoods(counts[rows])
-        posterior = np.stack(
-            [
-                class_posteriors(scaled, points[g].shares[bins[rows]], columns[g])
-                for g in range(len(points))
-            ]
-        )
+        posterior = _posteriors(scaled, cells, points, bins[rows])
         biased = posterior[:, :, BIASED]
         spread = biased * (1 - biased)
         share += np.column_stack((biased.sum(axis=1), spread.sum(axis=1)))
@@ -83,7 +78,7 @@ def classify(
         weighted += np.column_stack((biased @ own, spread @ own**2))
         mean = np.tensordot(weight, posterior, axes=1)
         out[rows, 0], out[rows, 1] = mean[:, BIASED], mean[:, INDIFFERENT]
-        out[rows, 2:] = _mean_rates(scaled, columns[middle], mean)
+        out[rows, 2:] = _mean_rates(scaled, cells[middle], mean)
     total = max(float(liked.sum()), 1e-12)
     return Classified(
         p_biased=out[:, 0],
@@ -103,6 +98,20 @@ def _points(profile: Profile) -> tuple[list[Population], Float]:
     keep = np.flatnonzero(profile.weight >= _MIN_WEIGHT)
     weight = profile.weight[keep]
     return [profile.populations[i] for i in keep], weight / weight.sum()
+
+
+def _posteriors(
+    scaled: NDArray[np.float32],
+    cells: NDArray[np.float32],
+    points: list[Population],
+    bins: NDArray[np.int64],
+) -> Float:
+    """Posterior class probabilities at every point, shape (points, raters, 3)."""
+    likelihood = scaled @ cells.transpose(1, 0, 2).reshape(CELLS, -1)
+    shares = np.stack([p.shares for p in points])[:, bins]
+    joint = shares * likelihood.reshape(len(scaled), len(points), 3).transpose(1, 0, 2)
+    joint /= np.maximum(joint.sum(axis=2, keepdims=True), 1e-300)
+    return joint
 
 
 def _mean_rates(scaled: NDArray[np.float32], cells: NDArray[np.float32], posterior: Float) -> Float:

@@ -26,6 +26,8 @@ from monitor.cohorts.results import Group
 # from the most popular cells downwards, where a shared rater says least.
 _MAX_CELLS_OF_RATER = 60
 _PAIR_BUDGET = 8_000_000
+# A pair of cells may be telling with fewer shared raters than a group needs in all.
+_MIN_SHARED = 3
 _LN10 = float(np.log(10))
 
 
@@ -66,17 +68,18 @@ def find_groups(
     for pattern in ("burst", "slow"):
         window = burst_s if pattern == "burst" else None
         cells = _cells(events, window, min_group)
-        pairs = _telling_pairs(events, cells, window, min_group, error / 2)
+        pairs = _telling_pairs(events, cells, window, error / 2)
         groups += _groups(events, cells, pairs, pattern, min_group)
     return _without_repeats(groups)
 
 
 def _cells(events: EventTable, window_s: float | None, min_group: int) -> _Cells:
-    moved = events.value != 0
+    act = events.response.astype(np.int64) * 2 + (events.value > 0)
+    moved = (np.bincount(act, minlength=2 * len(events.responses))[act] >= min_group) & (
+        events.value != 0
+    )
     rater = events.rater[moved].astype(np.int64)
-    response = events.response[moved].astype(np.int64)
-    is_up = events.value[moved] > 0
-    base = response * 2 + is_up
+    base = act[moved]
     if window_s is None:
         key, window = base, np.zeros(len(base), dtype=np.int64)
     else:
@@ -101,7 +104,7 @@ def _cells(events: EventTable, window_s: float | None, min_group: int) -> _Cells
 
 
 def _telling_pairs(
-    events: EventTable, cells: _Cells, window_s: float | None, min_group: int, error: float
+    events: EventTable, cells: _Cells, window_s: float | None, error: float
 ) -> _Pairs:
     shared = _shared_raters(cells, len(events.raters))
     a, b, observed = shared.row, shared.col, shared.data.astype(np.float64)
@@ -115,7 +118,7 @@ def _telling_pairs(
     expected *= _overdispersion(observed, expected)
     n_pairs = max(len(size) * (len(size) - 1) / 2, 1.0)
     log_p = poisson.logsf(observed - 1, expected) + np.log(n_pairs)
-    telling = (observed >= min_group) & (log_p < np.log(error))
+    telling = (observed >= _MIN_SHARED) & (log_p < np.log(error))
     return _Pairs(
         first=a[telling],
         second=b[telling],

@@ -71,8 +71,9 @@ def estimate(
     """
     truth = events.response_labels(labels)
     measured = ~np.isnan(events.p_lie) | ~np.isnan(truth[events.response])
-    rated = events.select(measured)
-    rated = dataclasses.replace(rated, p_lie=np.where(np.isnan(rated.p_lie), 0.5, rated.p_lie))
+    rated = events if measured.all() else events.select(measured)
+    if np.isnan(rated.p_lie).any():
+        rated = dataclasses.replace(rated, p_lie=np.where(np.isnan(rated.p_lie), 0.5, rated.p_lie))
     if not len(rated):
         return _assemble(events, rated, _NOTHING, (), (), options)
     fitted = fit_rounds(rated, truth, options)
@@ -156,7 +157,7 @@ def _raters(rated: EventTable, fitted: Fitted, options: CohortOptions) -> _Rater
     size = len(rated.raters)
     n_events = np.bincount(rated.rater, minlength=size)
     codes = np.flatnonzero(n_events)
-    lies = np.bincount(rated.rater, fitted.p_lie, size)[codes].astype(np.float64)
+    lies = fitted.lies[codes]
     liked = np.bincount(rated.rater, np.maximum(rated.value, 0.0), size)[codes]
     honest = n_events[codes] - lies
     return _Raters(

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
 from scipy.special import betainc
-
-from monitor.cohorts.events import EventTable
 
 Float = NDArray[np.float64]
 
@@ -53,29 +53,10 @@ def logit(p: Float) -> Float:
     return np.log(clipped) - np.log1p(-clipped)
 
 
-def level_of(p_lie: Float) -> NDArray[np.int32]:
-    """Index of the nearest of the `LEVELS`, shape as given."""
-    position = (logit(p_lie) + _LOGIT_LIMIT) / (2 * _LOGIT_LIMIT) * (_LEVELS - 1)
-    return np.rint(position).astype(np.int32)
-
-
-def count(
-    rater: NDArray[np.int32], level: NDArray[np.int32], up: Float, weight: Float, n_raters: int
-) -> csr_matrix:
-    """Ups and downs per rater and level, shape (n_raters, 2 x levels): what the likelihood needs.
-
-    A rating between the ends counts as a fraction of an up and of a down (a quasi-likelihood whose
-    variance is at least that of the rating).
-    """
-    has_up, has_down = up * weight > 0, (1 - up) * weight > 0
-    rows = np.concatenate((rater[has_up], rater[has_down]))
-    columns = np.concatenate((level[has_up], level[has_down] + _LEVELS))
-    values = np.concatenate(((up * weight)[has_up], ((1 - up) * weight)[has_down]))
-    return csr_matrix(
-        (values.astype(np.float32), (rows, columns)),
-        shape=(n_raters, 2 * _LEVELS),
-        dtype=np.float32,
-    )
+def level_of(log_odds: NDArray[np.floating[Any]]) -> NDArray[np.int8]:
+    """Index of the nearest of the `LEVELS` to each log-odds of a lie."""
+    position = (log_odds + _LOGIT_LIMIT) * ((_LEVELS - 1) / (2 * _LOGIT_LIMIT))
+    return np.rint(np.clip(position, 0, _LEVELS - 1)).astype(np.int8)
 
 
 def log_rates(up_on_honest: Float, up_on_lies: Float) -> NDArray[np.float32]:
@@ -98,8 +79,3 @@ def beta_weights(mean: float, concentration: float) -> Float:
     """Mass of Beta(mean x concentration, (1 - mean) x concentration) in each interval, shape (SIDE,)."""
     a, b = mean * concentration, (1 - mean) * concentration
     return np.maximum(np.diff(betainc(a, b, _EDGES)), 1e-12)
-
-
-def ups(events: EventTable) -> Float:
-    """Values in [-1, 1] as fractions of an up in [0, 1]."""
-    return (events.value + 1) / 2

@@ -75,21 +75,3 @@ def centred_activity(bins: NDArray[np.int64]) -> Float:
     """Log activity of each bin less the raters' mean, shape (N_BINS,)."""
     weight = np.bincount(bins, minlength=N_BINS)
     return _ACTIVITY_LOG - (weight @ _ACTIVITY_LOG) / max(weight.sum(), 1)
-
-
-def class_posteriors(
-    scaled: NDArray[np.float32], shares: Float, cells: NDArray[np.float32]
-) -> Float:
-    """Posterior class probabilities, shape (raters, 3).
-
-    Parameters
-    ----------
-    scaled
-        Likelihood of each rater's events in each cell, shape (raters, CELLS), up to a factor per row.
-    shares
-        Prior class shares of each rater, shape (raters, 3).
-    cells
-        As `Population.cell_weights` gives them.
-    """
-    joint = shares * (scaled @ cells)
-    return joint / np.maximum(joint.sum(axis=1, keepdims=True), 1e-300)

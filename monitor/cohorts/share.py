@@ -10,7 +10,7 @@ from monitor.cohorts.plane import Float
 from monitor.cohorts.results import Share
 
 # Scale of the excess over the limit that evidence is spread over: a half-normal prior.
-_EXCESS_SD = 0.1
+_EXCESS_SD = 0.05
 _MIN_SD = 1e-4
 NO_SHARE = Share(estimate=None, lower=0.0, upper=1.0, n=0)
 

@@ -14,8 +14,9 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
 
 from monitor.cohorts.events import EventTable
-from monitor.cohorts.plane import LEVELS, THETA, Float, log_rates, logit, ups
+from monitor.cohorts.plane import LEVELS, THETA, Float, log_rates, logit
 from monitor.cohorts.population import BENIGN, BIASED, INDIFFERENT, Population
+from monitor.cohorts.votes import Float32, Votes
 
 # However many raters agree, their word shifts the log-odds of a response by at most this much:
 # a crowd may be brigaded, and its members are not independent.
@@ -23,7 +24,10 @@ _CROWD_LIMIT = 4.5
 _SHIFT_SD, _SLOPE_SD = 1.0, 0.5
 _CONTESTED_SLOPE = 0.25
 _NEWTON_STEPS = 6
-_CHUNK = 500_000
+_CHUNK = 250_000
+_LOG_FLOOR = -50.0
+# First index into THETA of each range of indifferent rates: always down, rarely, either, often, always up.
+_RANGES = np.array([0, 4, 7, 10, 13])
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -71,70 +75,98 @@ class Items:
 def prototypes(population: Population) -> tuple[Float, Float, Float]:
     """Typical raters: their up-rates on honest answers and on lies, and shares per activity bin.
 
-    Benign and biased at their means, and indifferent ones at every rate of the diagonal.
+    Benign and biased at their means, and indifferent ones at the means of a few ranges of rates.
     """
-    honest = np.concatenate((population.mean[:, 0], THETA))
-    lies = np.concatenate((population.mean[:, 1], THETA))
+    weight = np.add.reduceat(population.diagonal, _RANGES)
+    middle = np.add.reduceat(population.diagonal * THETA, _RANGES) / np.maximum(weight, 1e-12)
+    indifferent = np.where(weight > 1e-9, middle, THETA[_RANGES])
+    honest = np.concatenate((population.mean[:, 0], indifferent))
+    lies = np.concatenate((population.mean[:, 1], indifferent))
     shares = np.column_stack(
         (
             population.shares[:, [BENIGN, BIASED]],
-            population.shares[:, [INDIFFERENT]] * population.diagonal,
+            population.shares[:, [INDIFFERENT]] * np.maximum(weight, 1e-9),
         )
     )
     return honest, lies, shares
 
 
 def messages(
-    events: EventTable,
+    votes: Votes,
     counts: csr_matrix,
     bins: NDArray[np.int64],
-    level: NDArray[np.int32],
+    level: NDArray[np.int8],
     population: Population,
-) -> Float:
+) -> Float32:
     """Log-likelihood ratio (lie against honest) that each event carries about its response.
 
-    Who the rater is was judged from their other events alone. Shape (events,).
+    Who the rater is was judged from their other events alone. Shape (events,), in the votes' order.
     """
     honest, lies, shares = prototypes(population)
-    log_post = np.asarray(counts @ log_rates(honest, lies), dtype=np.float32)
-    log_post += np.log(shares[bins]).astype(np.float32)
-    log_post -= log_post.max(axis=1, keepdims=True)
-    up = ups(events)
-    out = np.empty(len(events))
-    for start in range(0, len(events), _CHUNK):
+    post = rater_weights(counts, bins, honest, lies, shares)
+    out = np.empty(len(votes.up), dtype=np.float32)
+    for start in range(0, len(out), _CHUNK):
         part = slice(start, start + _CHUNK)
-        out[part] = _event_messages(
-            log_post[events.rater[part]], level[part], up[part], honest, lies
-        )
+        own = own_rates(votes.up[part], honest, lies, graded=votes.graded)
+        out[part] = event_messages(post[votes.rater[part]], level[part], *own)
     return out
 
 
-def _event_messages(
-    log_post: NDArray[np.float32], level: NDArray[np.int32], up: Float, honest: Float, lies: Float
-) -> Float:
-    post = np.exp(log_post)
-    if np.isin(up, (0.0, 1.0)).all():
-        is_up = (up > 0.5)[:, None]
-        own = np.where(is_up, honest, 1 - honest), np.where(is_up, lies, 1 - lies)
-    else:
+def rater_weights(
+    counts: csr_matrix, bins: NDArray[np.int64], honest: Float, lies: Float, shares: Float
+) -> Float32:
+    """Weight of every prototype for each rater, up to a factor a rater, shape (raters, prototypes)."""
+    post = np.asarray(counts @ log_rates(honest, lies), dtype=np.float32)
+    post += np.log(shares).astype(np.float32)[bins]
+    post -= post.max(axis=1, keepdims=True)
+    return np.exp(np.maximum(post, _LOG_FLOOR, out=post), out=post)
+
+
+def own_rates(up: Float32, honest: Float, lies: Float, *, graded: bool) -> tuple[Float32, Float32]:
+    """Probability of each event under each prototype if the response is honest, and if it lies."""
+    if graded:
         u = up[:, None]
-        own = honest**u * (1 - honest) ** (1 - u), lies**u * (1 - lies) ** (1 - u)
-    q = LEVELS[level][:, None]
-    post = post / ((1 - q) * own[0] + q * own[1])
-    return np.log((post * own[1]).sum(axis=1)) - np.log((post * own[0]).sum(axis=1))
+        pair = honest**u * (1 - honest) ** (1 - u), lies**u * (1 - lies) ** (1 - u)
+        return pair[0].astype(np.float32), pair[1].astype(np.float32)
+    is_up = (up > 0.5).astype(np.intp)
+    by_vote = np.stack((1 - honest, honest, 1 - lies, lies)).astype(np.float32)
+    return by_vote[:2][is_up], by_vote[2:][is_up]
 
 
-def crowd(events: EventTable, message: Float, weight: Float) -> Float:
+def event_messages(
+    post: Float32, level: NDArray[np.int8], if_honest: Float32, if_lie: Float32
+) -> Float32:
+    """Log-ratio of the raters' mean rates, each rater weighted without the event itself."""
+    q = LEVELS.astype(np.float32)[level][:, None]
+    post = post / (if_honest + q * (if_lie - if_honest))
+    lie = np.einsum("ij,ij->i", post, if_lie)
+    honest = np.einsum("ij,ij->i", post, if_honest)
+    return np.log(lie / honest)
+
+
+def crowd(votes: Votes, message: Float32, n_responses: int) -> Float:
     """Sum of the messages about each response, shape (responses,)."""
-    total = np.bincount(events.response, message * weight, len(events.responses))
-    return total.astype(np.float64)
+    return np.bincount(votes.response, message, n_responses).astype(np.float64)
 
 
-def cavity(events: EventTable, items: Items, judge: Judge, message: Float, weight: Float) -> Float:
-    """P(lie) of each event's response from the judge and everyone but this event's rater."""
-    others = crowd(events, message, weight)[events.response] - message * weight
-    log_odds = items.prior(judge)[events.response] + np.clip(others, -_CROWD_LIMIT, _CROWD_LIMIT)
-    return 1 / (1 + np.exp(-log_odds))
+def crowd_word(total: float) -> float:
+    """What the crowd's messages about one response may add to its log-odds of a lie."""
+    return min(max(total, -_CROWD_LIMIT), _CROWD_LIMIT)
+
+
+def cavity(votes: Votes, prior: Float, total: Float, message: Float32) -> Float32:
+    """Log-odds of a lie for each event from the judge and everyone but the event's rater.
+
+    Parameters
+    ----------
+    prior, total
+        Per response: the judge's log-odds (`Items.prior`), and the crowd's (`crowd`).
+    """
+    log_odds = total.astype(np.float32)[votes.response]
+    log_odds -= message
+    np.clip(log_odds, -_CROWD_LIMIT, _CROWD_LIMIT, out=log_odds)
+    log_odds += prior.astype(np.float32)[votes.response]
+    return log_odds
 
 
 def fit_judge(items: Items, rated: NDArray[np.bool_], total_message: Float, judge: Judge) -> Judge:

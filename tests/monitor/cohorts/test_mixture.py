@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import dataclasses
 import math
 
 import numpy as np
@@ -8,22 +9,23 @@ from scipy.special import expit
 from scipy.stats import beta
 
 from monitor.cohorts import mixture, plane
+from monitor.cohorts.classify import classify
 from monitor.cohorts.population import (
     BENIGN,
     BIASED,
     activity_bin,
-    class_posteriors,
     side_of_margin,
 )
 from monitor.cohorts.simulate import simulate
+from monitor.cohorts.votes import Votes
 from tests.monitor.cohorts.populations import population
 
 
 def counts_of(events):
-    level = plane.level_of(events.p_lie)
-    return plane.count(
-        events.rater, level, plane.ups(events), np.ones(len(events)), len(events.raters)
-    )
+    votes = Votes.of(events)
+    order = np.argsort(events.rater, kind="stable")
+    level = plane.level_of(plane.logit(events.p_lie[order]))
+    return votes.counts(level, np.ones(len(events), bool))
 
 
 def data_of(scenario, seed=0):
@@ -41,7 +43,7 @@ def test_cell_likelihoods_equal_the_product_over_events_written_out():
         rows = np.flatnonzero(events.rater == rater)
         slow = np.ones(plane.CELLS)
         for i in rows:
-            q = plane.LEVELS[plane.level_of(events.p_lie[i : i + 1])[0]]
+            q = plane.LEVELS[plane.level_of(plane.logit(events.p_lie[i : i + 1]))[0]]
             rate = (1 - q) * plane.UP_ON_HONEST + q * plane.UP_ON_LIES
             slow *= rate if events.value[i] > 0 else 1 - rate
         slow /= slow.max()
@@ -50,10 +52,14 @@ def test_cell_likelihoods_equal_the_product_over_events_written_out():
 
 
 def test_a_rating_between_counts_as_part_of_an_up_and_of_a_down():
-    rater, level = np.zeros(1, np.int32), np.array([16], np.int32)
-    row = plane.count(rater, level, np.array([0.75]), np.ones(1), 1).toarray()[0]
-    assert row[16] == pytest.approx(0.75)
-    assert row[16 + len(plane.LEVELS)] == pytest.approx(0.25)
+    events = simulate(population(raters=2), np.random.default_rng(0)).events
+    events = dataclasses.replace(events, value=np.full(len(events), 0.5))
+    votes = Votes.of(events)
+    use = np.ones(len(events), bool)
+    use[0] = False
+    row = votes.counts(np.full(len(events), 16, np.int8), use).toarray().sum(axis=0)
+    assert row[16] == pytest.approx(0.75 * (len(events) - 1))
+    assert row[16 + len(plane.LEVELS)] == pytest.approx(0.25 * (len(events) - 1))
 
 
 @pytest.mark.parametrize(("mean", "concentration"), [(0.3, 8.0), (0.9, 40.0)])
@@ -108,17 +114,21 @@ def test_classes_keep_to_their_side_of_the_margin():
 
 
 def test_posteriors_are_bayes_rule_over_the_cells():
-    data, _ = data_of(population(0.1, raters=30))
-    fitted = mixture.population_of(mixture.initial(), data.activity)
-    cells = fitted.cell_weights(0.1)
-    fast = class_posteriors(data.scaled, fitted.shares[data.bins], cells.astype(np.float32))
+    data, events = data_of(population(0.1, raters=30))
+    vector, _ = mixture.fit(data, mixture.initial(), iterations=20)
+    profile = mixture.profile(data, vector)
+    found = classify(counts_of(events), data.bins, profile, np.ones(30), margin=0.1)
     for i in range(30):
-        joint = [
-            fitted.shares[data.bins[i], k]
-            * math.fsum(float(data.scaled[i, c]) * cells[c, k] for c in range(plane.CELLS))
-            for k in range(3)
-        ]
-        assert fast[i] == pytest.approx(np.array(joint) / sum(joint), rel=1e-4)
+        slow = 0.0
+        for point, weight in zip(profile.populations, profile.weight, strict=True):
+            cells = point.cell_weights(0.1)
+            joint = [
+                point.shares[data.bins[i], k]
+                * math.fsum(float(data.scaled[i, c]) * cells[c, k] for c in range(plane.CELLS))
+                for k in range(3)
+            ]
+            slow += weight * joint[BIASED] / sum(joint)
+        assert found.p_biased[i] == pytest.approx(slow, abs=3e-3)
 
 
 def test_busy_raters_may_be_biased_more_often():

@@ -45,7 +45,7 @@ def test_evidence_of_an_excess_is_an_e_process_for_a_running_mean(mean):
 def test_evidence_matches_numerical_integration():
     mean, sd, limit = 0.11, 0.02, 0.05
     excess = np.linspace(0, 1, 200_001)
-    prior = 2 * norm.pdf(excess, scale=0.1)
+    prior = 2 * norm.pdf(excess, scale=0.05)
     ratio = norm.pdf(mean, limit + excess, sd) / norm.pdf(mean, limit, sd)
     assert log_evidence_of_excess(mean, sd, limit) == pytest.approx(
         np.log(np.trapezoid(prior * ratio, excess)), abs=1e-3

@@ -1,0 +1,1 @@
+"""Measured figures beside those of peers: each module prints a table and writes JSON."""
