@@ -12,6 +12,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.system.services import free_port, missing
+
 _HERE = Path(__file__).parent
 _LOG4J = """Configuration:
   status: ERROR
@@ -20,19 +22,6 @@ _LOG4J = """Configuration:
   Loggers:
     Root: {level: WARN, AppenderRef: {ref: err}}
 """
-
-
-def missing(what: str) -> None:
-    """Skip for want of a tool; in CI that is a failure, or the test would never run anywhere."""
-    if os.environ.get("CI"):
-        pytest.fail(what)
-    pytest.skip(what)
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 @pytest.fixture(scope="session")

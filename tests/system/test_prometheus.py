@@ -24,7 +24,7 @@ from monitor.settings import (
     TelemetryOptions,
 )
 from tests.monitor.cli.conftest import WordScorer
-from tests.system.conftest import free_port, missing
+from tests.system.services import free_port, missing
 
 pytestmark = pytest.mark.system
 

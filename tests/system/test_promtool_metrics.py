@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import subprocess
 
@@ -10,6 +9,7 @@ import pytest
 from prometheus_client import generate_latest
 
 from tests.monitor.telemetry.test_exposition import worked_registry
+from tests.system.services import missing
 
 pytestmark = pytest.mark.system
 
@@ -17,9 +17,7 @@ pytestmark = pytest.mark.system
 def promtool() -> str:
     found = shutil.which("promtool")
     if found is None:
-        if os.environ.get("CI"):
-            pytest.fail("promtool is missing; it comes with Debian's package prometheus")
-        pytest.skip("promtool is not installed (Debian's package prometheus)")
+        missing("promtool is not installed (Debian's package prometheus)")
     return found
 
 

