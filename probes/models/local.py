@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from evidence import BadInputError, digest
+from evidence import BadInputError, Message, digest
 from probes.models.batching import buckets, left_padded
 from probes.models.chat import Chat, Likelihood
 from probes.models.decoding import Sampler, decode_batch
@@ -19,7 +19,7 @@ from probes.models.encoding import Encoded, encode
 from probes.models.hidden import blocks, hidden_states
 from probes.models.packaged import file_sha256
 
-_WEIGHTS = ("*.safetensors", "config.json", "tokenizer.json", "tokenizer_config.json", "*.jinja")
+_SAMPLE = (Message("system", "Be kind."), Message("user", "Is it 12,5 or not?"))
 
 
 class LocalModel:
@@ -96,7 +96,7 @@ class LocalModel:
             model,
             tokenizer,
             path=directory,
-            digest=_folder_digest(directory, adapter, dtype),
+            digest=_identity(directory, adapter, dtype, tokenizer),
             max_tokens=max_tokens,
             max_batch_tokens=max_batch_tokens,
         )
@@ -256,9 +256,13 @@ def _row_keys(rows: Sequence[Sequence[int]], seed: int) -> list[int]:
     return keys
 
 
-def _folder_digest(directory: Path, adapter: Path | None, dtype: str) -> str:
+def _identity(directory: Path, adapter: Path | None, dtype: str, tokenizer: Any) -> str:
+    """Digest of the weights and of how a sample is written and cut into tokens.
+
+    Not of the configuration files: every version of transformers writes those anew.
+    """
     parts = [dtype]
     for folder in (directory, adapter) if adapter else (directory,):
-        files = sorted({path for pattern in _WEIGHTS for path in folder.glob(pattern)})
-        parts += [f"{path.name}={file_sha256(path)}" for path in files]
-    return digest(*parts)
+        parts += [file_sha256(path) for path in sorted(folder.glob("*.safetensors"))]
+    sample = Encoded(*encode(tokenizer, _SAMPLE, "Yes – it’s 3.5 %, naïvely.\n", 512))
+    return digest(*parts, repr(tuple(sample)))
