@@ -96,6 +96,8 @@ def fuse(
     from probes.grouping import scenario_group  # noqa: PLC0415
 
     examples = {e.transcript.id: e for e in _labelled(transcripts, labels, "")}
+    if not verdicts.is_file():
+        raise BadInputError("no such file", str(verdicts))
     scores, truth, groups, versions = [], [], [], {}
     for number, line in enumerate(verdicts.read_bytes().splitlines(), start=1):
         try:
@@ -103,7 +105,7 @@ def fuse(
         except msgspec.MsgspecError as error:
             raise BadInputError(f"not a verdict: {error}", f"{verdicts}:{number}") from error
         if scored.id not in examples:
-            raise BadInputError(f"no transcript has the id {scored.id!r}", f"{verdicts}:{number}")
+            continue  # named above: it has no label or no response
         scores.append({k: p.p_lie for k, p in scored.probes.items() if p.p_lie is not None})
         truth.append(examples[scored.id].label)
         groups.append(scenario_group(examples[scored.id].transcript))
@@ -132,7 +134,7 @@ class _Scored(msgspec.Struct):
 
 
 def _labelled(path: Path, field: str, kind: str) -> list[Example]:
-    """Labelled transcripts; a line that is broken or has no label is an error that names it."""
+    """Labelled transcripts; a line without messages or label is skipped and named on stderr."""
     from probes.activation.training import Example  # noqa: PLC0415 -- loads scikit-learn
     from probes.transcripts import read_records  # noqa: PLC0415
 
@@ -141,13 +143,17 @@ def _labelled(path: Path, field: str, kind: str) -> list[Example]:
     examples = []
     with path.open("rb") as file:
         for record in read_records(file, str(path)):
-            if record.transcript is None:
-                raise BadInputError(record.error or "not a transcript", record.where)
             label = record.fields.get(field)
+            if record.transcript is None:
+                typer.echo(f"candor: {record.where}: skipped: {record.error}", err=True)
+                continue
             if not isinstance(label, bool | int) or label not in {0, 1}:
-                raise BadInputError(f"`{field}` is not true or false", record.where)
+                typer.echo(f"candor: {record.where}: skipped: no `{field}` true or false", err=True)
+                continue
             name = str(record.fields.get(kind) or "")
             examples.append(Example(record.transcript, bool(label), name))
+    if not examples:
+        raise BadInputError(f"no line has a transcript and `{field}`", str(path))
     return examples
 
 
