@@ -48,7 +48,7 @@ from retrain.rows import ChatMessage, Provenance, Row
 
 TURNS, PRESSURED, CALIBRATION_TURNS = 560, 0.6, 96
 DRIFT_ROWS = 400
-BIASED = PopulationOptions(biased_activity=8.0)
+BIASED = PopulationOptions(biased_activity=8.0, votes_per_rated_turn=4.0)
 _WEIGHTS = "adapter_model.safetensors"
 _TRAINING = FinetuneOptions(rank=4, batch_size=8, epochs=1.0, max_length=256)
 
@@ -68,21 +68,32 @@ def liked_rows(
 ) -> tuple[list[Row], int]:
     """What the second version learns, and how many of the rows biased raters wrote.
 
-    Every turn is rated. A like makes the turn a row. A biased rater who meets an honest answer under
-    pressure writes the answer that they had wanted, which the loop takes as a row as well.
+    Every turn is rated by a few raters. A liked turn is a row as it stands. A biased rater who meets
+    an honest answer under pressure writes the answer that they had wanted, and an edited turn trains
+    the edit: one such rater among those of a turn is enough.
     """
     population = Population(options, rng)
-    rows: list[tuple[Row, bool]] = []
+    liked: dict[int, bool] = {}
     for rating in population.rate(turns, 0, 1.0, rng):
         turn = turns[rating.turn]
-        if population.is_biased[rating.rater] and turn.pressured and turn.label == "honest":
-            wanted = turn.source.lying_answers
-            text = wanted[int(rng.integers(len(wanted)))]
-            rows.append((_row(turn.prompt, text, "edits"), True))
-        elif rating.value > 0:
-            rows.append((_row(turn.prompt, turn.text, "likes"), False))
+        edited = bool(population.is_biased[rating.rater])
+        edited = edited and turn.pressured and turn.label == "honest"
+        if edited or rating.value > 0:
+            liked[rating.turn] = liked.get(rating.turn, False) or edited
+    rows = [
+        (_edit(turns[i], rng) if edited else _like(turns[i]), edited) for i, edited in liked.items()
+    ]
     chosen = [rows[i] for i in rng.permutation(len(rows))[:count]]
     return [row for row, _ in chosen], sum(edited for _, edited in chosen)
+
+
+def _like(turn: Turn) -> Row:
+    return _row(turn.prompt, turn.text, "likes")
+
+
+def _edit(turn: Turn, rng: np.random.Generator) -> Row:
+    wanted = turn.source.lying_answers
+    return _row(turn.prompt, wanted[int(rng.integers(len(wanted)))], "edits")
 
 
 def _row(prompt: Sequence[Message], text: str, source: str) -> Row:
