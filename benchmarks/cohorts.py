@@ -13,9 +13,12 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import json
+import multiprocessing
 import resource
+import tempfile
 import time
 from collections.abc import Iterable, Iterator
+from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +28,16 @@ from rich.progress import track
 from rich.table import Table
 
 from benchmarks.cohort_peers import auroc, crowd_kit, oracle, plain_gap
-from monitor.cohorts import CohortEstimate, CohortOptions, RaterStatus, estimate, population_alarms
+from monitor.cohorts import (
+    CohortEstimate,
+    CohortOptions,
+    EventTable,
+    RatedEvent,
+    RaterStatus,
+    Standing,
+    estimate,
+    population_alarms,
+)
 from monitor.cohorts.coordination import find_groups
 from monitor.cohorts.simulate import (
     BEHAVIOURS,
@@ -228,18 +240,69 @@ def _crowded(campaigns: tuple[Campaign, ...]) -> Scenario:
 
 
 def of_scale(raters: int) -> Iterator[dict[str, Any]]:
-    """Seconds and peak memory of one estimate; a process-wide peak, so the simulation is in it."""
+    """Seconds and peak memory of an estimate, and of a refresh, in a process of their own."""
+    context = multiprocessing.get_context("spawn")
+    with tempfile.TemporaryDirectory() as folder:
+        path = str(Path(folder) / "events.npz")
+        for work in (_save_events, _time_estimate, _time_refresh):
+            receive, send = context.Pipe(duplex=False)
+            process = context.Process(target=work, args=(path, raters, send))
+            process.start()
+            send.close()
+            found = receive.recv()
+            process.join()
+            if found:
+                yield {"raters": raters, **found}
+
+
+def _save_events(path: str, raters: int, send: Connection) -> None:
     events = draw(Scenario(raters=raters, mixture={**REST, "biased": 0.10}), 0).events
+    names = ("rater", "response", "topic", "value", "p_lie", "created_at_s")
+    np.savez(path, n=len(events.responses), **{name: getattr(events, name) for name in names})
+    send.send(None)
+
+
+def _load_events(path: str, raters: int) -> EventTable:
+    with np.load(path) as columns:
+        return EventTable(
+            raters=tuple(f"rater-{i:07d}" for i in range(raters)),
+            responses=tuple(f"response-{i:08d}" for i in range(int(columns["n"]))),
+            topics=("",),
+            **{name: columns[name] for name in columns if name != "n"},
+        )
+
+
+def _time_estimate(path: str, raters: int, send: Connection) -> None:
+    events = _load_events(path, raters)
     start = time.perf_counter()
     found = estimate(events, options=OPTIONS)
     seconds = time.perf_counter() - start
-    yield {
-        "raters": len(found.raters),
-        "events": found.n_events,
-        "seconds": seconds,
-        "peak_gib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20,
-        "estimate": found.biased_fraction.estimate,
-    }
+    send.send(_cost("estimate", found.n_events, seconds, found.biased_fraction.estimate))
+
+
+def _time_refresh(path: str, raters: int, send: Connection) -> None:
+    events = _load_events(path, raters)
+    new = [
+        RatedEvent(
+            feedback_id=f"f{i}",
+            rater=events.raters[events.rater[i]],
+            response_id=events.responses[events.response[i]],
+            value=float(events.value[i]),
+            p_lie=float(events.p_lie[i]),
+            created_at_s=float(events.created_at_s[i]),
+        )
+        for i in range(len(events) - 10_000, len(events))
+    ]
+    standing = Standing(events.select(np.arange(len(events) - 10_000)), options=OPTIONS)
+    start = time.perf_counter()
+    found = standing.refresh(new)
+    seconds = time.perf_counter() - start
+    send.send(_cost("refresh by 10 000 events", 10_000, seconds, found.biased_fraction.estimate))
+
+
+def _cost(what: str, events: int, seconds: float, share: float | None) -> dict[str, Any]:
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+    return {"what": what, "events": events, "seconds": seconds, "peak_gib": peak, "share": share}
 
 
 def _steps(runs: range, name: str) -> Iterable[int]:
@@ -264,7 +327,6 @@ def main() -> None:
     given = parser.parse_args()
     few = given.quick
     sections = {
-        # The largest first: the peak of memory is that of the process.
         "scale": lambda: of_scale(100_000 if few else 1_000_000),
         "population": lambda: of_population(4 if few else 300),
         "alarm": lambda: of_alarm(2 if few else 100),

@@ -113,19 +113,52 @@ def _telling_pairs(
         other &= cells.window[a] % 2 == cells.window[b] % 2
     a, b, observed = a[other], b[other], observed[other]
     size = cells.size.astype(np.float64)
-    together = np.where(cells.window[a] == cells.window[b], *_meeting_rates(events, window_s))
-    expected = size[a] * size[b] * together
+    same = cells.window[a] == cells.window[b]
+    expected = size[a] * size[b] * np.where(same, *_meeting_rates(events, window_s))
     expected *= _overdispersion(observed, expected)
-    n_pairs = max(len(size) * (len(size) - 1) / 2, 1.0)
-    log_p = poisson.logsf(observed - 1, expected) + np.log(n_pairs)
-    telling = (observed >= _MIN_SHARED) & (log_p < np.log(error))
+    log_p = poisson.logsf(observed - 1, expected)
+    within, across = _numbers_of_pairs(cells)
+    corrected = log_p + np.log(2 * np.where(same, within, across))
+    shares_enough = observed >= _MIN_SHARED
+    telling = shares_enough & (corrected < np.log(error / 2))
+    telling |= shares_enough & same & _grown(cells, (a, b), log_p, telling, error / 2)
     return _Pairs(
         first=a[telling],
         second=b[telling],
         observed=observed[telling],
         expected=expected[telling],
-        log_p=log_p[telling],
+        log_p=np.minimum(corrected[telling], 0.0),
     )
+
+
+def _numbers_of_pairs(cells: _Cells) -> tuple[float, float]:
+    """Pairs of cells within one window, and in different ones."""
+    _, per_window = np.unique(cells.window, return_counts=True)
+    n = len(cells.window)
+    within = float((per_window * (per_window - 1.0)).sum() / 2)
+    return max(within, 1.0), max(n * (n - 1.0) / 2 - within, 1.0)
+
+
+def _grown(
+    cells: _Cells,
+    ends: tuple[NDArray[np.int32], NDArray[np.int32]],
+    log_p: Float,
+    telling: NDArray[np.bool_],
+    error: float,
+) -> NDArray[np.bool_]:
+    """Pairs beside a telling one in its window: few are looked at, so each needs less evidence."""
+    a, b = ends
+    found = telling.copy()
+    _, window, per_window = np.unique(cells.window, return_inverse=True, return_counts=True)
+    inside = np.zeros(len(cells.window), dtype=bool)
+    while True:
+        before = int(found.sum())
+        inside[a[found]] = inside[b[found]] = True
+        looked_at = max(float(per_window[window[inside]].sum()), 1.0)
+        beside = inside[a] | inside[b]
+        found |= beside & (log_p + np.log(looked_at) < np.log(error))
+        if int(found.sum()) == before or not before:
+            return found
 
 
 def _shared_raters(cells: _Cells, n_raters: int) -> coo_matrix:
