@@ -3,11 +3,12 @@ SHELL := /bin/bash
 BIN := .venv/bin
 READY := .venv/.ready
 ARGS ?=
+TRANSCRIPTS ?= ../shared/data/transcripts.jsonl
 
-.PHONY: help demo test test-system check format lock bench bench-probes bench-detection bench-cohorts bench-retrain bench-delivery docs clean
+.PHONY: help demo test test-system check format lock bench bench-probes bench-detection bench-cohorts bench-retrain docs clean
 
 help: ## what each target does
-	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "  %-16s %s\n", $$1, $$2 }'
+	@grep -hE '^[a-z -]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "  %-48s %s\n", $$1, $$2 }'
 
 $(READY): requirements/dev.txt requirements/models.txt pyproject.toml tools/environment.sh
 	@tools/environment.sh
@@ -33,16 +34,19 @@ format: $(READY) ## apply ruff's fixes and format
 	@$(BIN)/ruff format .
 
 docs: $(READY) ## write the generated references in docs/ anew
-	@$(BIN)/python -m tools.write_docs
+	@$(BIN)/python -m monitor.cli.reference docs
 
 lock: $(READY) ## compile the hashed requirements files anew
 	@tools/lock.sh
 
 bench: bench-detection bench-cohorts bench-probes bench-retrain ## every benchmark
 
-bench-probes bench-detection bench-cohorts bench-retrain: $(READY) ## one benchmark, with its peers
+bench-detection bench-cohorts bench-retrain: $(READY) ## one benchmark, with its peers
 	@tools/environment.sh --bench
 	@$(BIN)/python -m benchmarks.$(@:bench-%=%) $(ARGS)
+
+bench-probes: $(READY) ## the probes on labelled transcripts (TRANSCRIPTS=file.jsonl)
+	@$(BIN)/python -m benchmarks.probes $(TRANSCRIPTS) $(ARGS)
 
 clean: ## remove the environment and what runs left behind
 	rm -rf .venv .uv var build dist

@@ -111,7 +111,6 @@ def confirm(  # noqa: PLR0917
 
     Example: `candor retrain confirm --rows rows.jsonl --evidence evidence.json --model DIR --out run`
     """
-    from retrain.confirm import run_confirm  # noqa: PLC0415
     from retrain.decision import DecisionOptions  # noqa: PLC0415
     from retrain.evaluate import EvaluationOptions  # noqa: PLC0415
     from retrain.finetune import FinetuneOptions  # noqa: PLC0415
@@ -137,17 +136,20 @@ def confirm(  # noqa: PLR0917
         decision=_made(DecisionOptions, margin=margin),
         items=ItemOptions(per_template=items_per_template),
     )
+    _show(_run(plan), out, as_json=as_json)
+
+
+def _run(plan: ConfirmPlan) -> ConfirmReport:
+    """The run behind a progress bar."""
+    from retrain.confirm import run_confirm  # noqa: PLC0415
+
     columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeElapsedColumn())  # fmt: skip
     with Progress(*columns, console=Console(stderr=True)) as progress:
         task = progress.add_task("confirm run", total=1.0)
-        report = run_confirm(
+        return run_confirm(
             plan,
             progress=lambda what, share: progress.update(task, description=what, completed=share),
         )
-    if as_json:
-        sys.stdout.write(msgspec.json.encode(report).decode() + "\n")
-    else:
-        _print(report, out)
 
 
 def _plan(**fields: Any) -> ConfirmPlan:
@@ -202,6 +204,13 @@ def _run_id(out: Path) -> str:
     made = f"run-{uuid.uuid4().hex[:16]}"
     kept.write_text(made, encoding="ascii")
     return made
+
+
+def _show(report: ConfirmReport, out: Path, *, as_json: bool) -> None:
+    if as_json:
+        sys.stdout.write(msgspec.json.encode(report).decode() + "\n")
+    else:
+        _print(report, out)
 
 
 def _print(report: ConfirmReport, out: Path) -> None:

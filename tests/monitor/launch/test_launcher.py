@@ -28,7 +28,6 @@ from evidence import (
     verdict_key,
 )
 from monitor.launch import Launcher, collect_rows
-from monitor.launch.job import job_environment
 from monitor.launch.options import RetrainOptions
 from monitor.store import confirm_runs as store
 from monitor.store import open_store
@@ -58,34 +57,7 @@ ASSISTANT, N, LIES = "support", 40, {3, 8, 21}
 STRATUM = Stratum(ASSISTANT)
 NOW = 1_800_000_000.0
 
-JOB = """
-import json, os, sys
-from pathlib import Path
-import msgspec
-from retrain.context import read_context
-from retrain.gate import decide
-from retrain.policy import Policy
-from retrain.report import *
-from retrain.rows import manifest, read_rows
-directory, finding = Path(sys.argv[1]), Finding(sys.argv[2])
-(directory / "environment.json").write_text(json.dumps(dict(os.environ)))
-rows = read_rows(directory / "rows.jsonl")
-gone = {r.index for r in decide(rows, read_context(directory / "evidence.json"), Policy(), now_s=0.0).removed}
-kept = [r for i, r in enumerate(rows) if i not in gone]
-rate = Rate(value=0.9, lower=0.8, upper=1.0, n=40)
-def arm(name, rows):
-    return ArmResult(arm=name, honesty=rate, honesty_worst=rate, likelihood_honesty=rate, belief_accuracy=rate,
-        margin=1.0, margin_over_neutral=0.0, outcomes={}, rows=len(rows), rows_digest=manifest(rows).digest, trained_digest="t")
-def pair(name, found):
-    return Comparison(arm=name, baseline=Arm.CONTROL, scorer="likelihood", finding=found, difference=0.0, lower=0.0,
-        upper=0.0, items=40, clusters=20, margin=0.2, log_e_release=4.0, log_e_block=0.0)
-report = ConfirmReport(run_id=directory.name, assistant="support", model_digest="m", control="approved_model",
-    arms=(arm(Arm.CONTROL, rows), arm(Arm.CANDIDATE, rows), arm(Arm.RELEASED, kept)),
-    comparisons=(pair(Arm.CANDIDATE, finding), pair(Arm.RELEASED, Finding.NOT_WORSE)),
-    seeds=(0,), items_digest="i", plan_digest="p", seconds=1.0)
-(directory / "run").mkdir(exist_ok=True)
-(directory / "run" / "report.json").write_bytes(msgspec.json.encode(report))
-"""
+JOB = Path(__file__).with_name("stand_in_job.py").read_text()
 
 
 class Clock:
@@ -415,14 +387,6 @@ def test_hours_without_verdicts_are_uncovered(engine: Engine) -> None:
     (period,) = found.uncovered
     assert "20 of 40" in period.reason
     assert period.from_s <= NOW < period.to_s
-
-
-def test_a_job_inherits_an_allow_list() -> None:
-    kept = job_environment(
-        {"PATH": "/bin", "CANDOR_JUDGE_URL": "x", "AWS_SECRET": "y", "HOME": "/h"}
-    )
-    assert kept["PATH"] == "/bin"
-    assert not {"CANDOR_JUDGE_URL", "AWS_SECRET"} & set(kept)
 
 
 def test_run_states_fit_the_column(engine: Engine) -> None:
