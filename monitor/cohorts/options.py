@@ -22,7 +22,7 @@ class CohortOptions(Options):
     """Level of every interval."""
     false_alarm: float = Field(default=0.05, gt=0, lt=1)
     """Probability that a population alarm is ever raised while the share stays within `limit`."""
-    max_fit_raters: int = Field(default=10_000, gt=0)
+    max_fit_raters: int = Field(default=20_000, gt=0)
     """Raters on whom the population is fitted; a fixed subsample by hash above this, then all are classified."""
     min_group: int = Field(default=5, gt=1)
     """Raters below which a set is not called a coordinated group."""

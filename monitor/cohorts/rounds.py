@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
+from zlib import crc32
 
 import numpy as np
 from numpy.typing import NDArray
@@ -66,7 +68,7 @@ def fit_rounds(rated: EventTable, truth: Float, options: CohortOptions) -> Fitte
     votes = Votes.of(rated)
     judge = Judge.as_given(len(rated.topics))
     bins = activity_bin(votes.n_events)
-    chosen = _chosen(votes.n_events, options.max_fit_raters)
+    chosen = _chosen(rated.raters, votes.n_events, options.max_fit_raters)
     is_rated = np.bincount(rated.response, minlength=len(rated.responses)) > 0
     use = np.ones(len(votes.up), dtype=bool)
     message = np.zeros(len(votes.up), dtype=np.float32)
@@ -101,9 +103,11 @@ def fit_rounds(rated: EventTable, truth: Float, options: CohortOptions) -> Fitte
     )
 
 
-def _chosen(n_events: NDArray[np.int64], at_most: int) -> NDArray[np.int64]:
-    """Raters to fit on: all, or an evenly spaced subsample of those who rated at all."""
+def _chosen(names: Sequence[str], n_events: NDArray[np.int64], at_most: int) -> NDArray[np.int64]:
+    """Raters to fit on: all, or the `at_most` of lowest name hash, so that few change as raters join."""
     present = np.flatnonzero(n_events > 0)
     if len(present) <= at_most:
         return present
-    return present[np.linspace(0, len(present) - 1, at_most).astype(np.int64)]
+    hashes = (crc32(names[code].encode("utf-8", "surrogatepass")) for code in present.tolist())
+    place = np.fromiter(hashes, dtype=np.int64, count=len(present)) * len(names) + present
+    return np.sort(present[np.argpartition(place, at_most)[:at_most]])
