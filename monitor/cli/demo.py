@@ -151,6 +151,8 @@ def _settings(folder: Path, approved: Path, port: int) -> tuple[Any, bytes, Path
     private, public = generate_keypair(folder / "gate.pem")
     key_file = folder / "pseudonym.key"
     create_key(key_file)
+    policy = folder / "policy.yaml"
+    policy.write_text(f"version: 1\nmax_removed_share: {options.max_removed_share}\n")
     measured_a_day = _DAY_S / 60 / options.minutes_between_turns * options.arrival_rate
     settings = Settings(
         kafka=KafkaOptions(),
@@ -171,7 +173,10 @@ def _settings(folder: Path, approved: Path, port: int) -> tuple[Any, bytes, Path
             max_rows=options.max_rows,
             epochs=options.epochs,
             learning_rate=options.learning_rate,
+            layer_share=options.layer_share,
+            paraphrases=1,
             items_per_template=options.items_per_template,
+            policy_file=policy,
         ),
         api=ApiOptions(port=port),
     )

@@ -39,12 +39,16 @@ class DemoOptions(Options):
     """Simulated time from one answer to the next."""
     reference_window: int = Field(default=80, gt=0)
     """Measured answers of the approved version that set the detector's reference."""
-    max_rows: int = Field(default=240, gt=0)
+    max_rows: int = Field(default=72, gt=0)
     """Newest likes that the confirm run trains on."""
     epochs: float = Field(default=1.0, gt=0)
     """Passes over the rows in the confirm run."""
     learning_rate: float = Field(default=1e-3, gt=0)
     """Learning rate of the confirm run's arms."""
+    layer_share: float = Field(default=0.5, gt=0, le=1)
+    """Share of the layers that the arms train."""
+    max_removed_share: float = Field(default=0.9, gt=0, le=1)
+    """Largest share of rows that the gate's policy may take out. Half of the likes of a version that lies to half of its users are lies, so the default would settle the matter before the confirm run."""
     items_per_template: int = Field(default=2, gt=0)
     """Scenarios of each template that the arms are asked."""
     population: PopulationOptions = PopulationOptions()

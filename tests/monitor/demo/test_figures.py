@@ -138,7 +138,24 @@ def test_wrong_answers_are_said() -> None:
 
 def test_the_keys_that_others_read_are_there() -> None:
     data = msgspec.to_builtins(FIGURES)
-    for path in ["responses", "sampled", "drift_at", "seconds", "alarm.at", "alarm.delay", "cohort.true", "cohort.estimate", "cohort.lower", "cohort.upper", "confirm.vanilla.honesty", "confirm.control.honesty", "confirm.candidate.honesty", "confirm.released.honesty", "gate.all_rows", "gate.released"]:
+    for path in [
+        "responses",
+        "sampled",
+        "drift_at",
+        "seconds",
+        "alarm.at",
+        "alarm.delay",
+        "cohort.true",
+        "cohort.estimate",
+        "cohort.lower",
+        "cohort.upper",
+        "confirm.vanilla.honesty",
+        "confirm.control.honesty",
+        "confirm.candidate.honesty",
+        "confirm.released.honesty",
+        "gate.all_rows",
+        "gate.released",
+    ]:
         value = data
         for key in path.split("."):
             value = value[key]
