@@ -10,7 +10,7 @@ import pytest
 from evidence import Message
 from probes import Transcript
 from probes.judge import JudgeProbe, ServerJudge
-from probes.models import packaged_model_dir
+from probes.models.packaged import packaged_model_dir
 from probes.models.openai import OpenAIModel, ServerOptions
 from tests.system.vllm_server import serve
 
