@@ -77,6 +77,13 @@ class CohortFigures(msgspec.Struct, frozen=True, kw_only=True):
     rater_auroc: float | None
     alarm_metric: str | None
 
+    @property
+    def covers(self) -> bool | None:
+        """Whether the interval holds the truth; None without one."""
+        if self.lower is None or self.upper is None:
+            return None
+        return self.lower <= self.true <= self.upper
+
 
 class ArmFigures(msgspec.Struct, frozen=True, kw_only=True):
     """One arm of the confirm run."""
@@ -116,7 +123,7 @@ class GateFigures(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Figures(msgspec.Struct, frozen=True, kw_only=True):
-    """The whole story."""
+    """The whole story. `failures` did not come out at all, `remarks` are less than they should be."""
 
     seed: int
     live: bool
@@ -137,3 +144,4 @@ class Figures(msgspec.Struct, frozen=True, kw_only=True):
     report: str | None
     api: str
     failures: tuple[str, ...]
+    remarks: tuple[str, ...]

@@ -20,7 +20,7 @@ class PopulationOptions(Options):
     """Share of raters who like little."""
     activity_sigma: float = Field(default=0.5, ge=0)
     """Spread of activity, standard deviation of its logarithm."""
-    votes_per_rated_turn: float = Field(default=7.0, ge=1)
+    votes_per_rated_turn: float = Field(default=10.0, ge=1)
     """Mean number of raters of a turn that is rated at all."""
 
 
@@ -37,9 +37,11 @@ class DemoOptions(Options):
     """Share of answers that are measured whatever happens to them."""
     minutes_between_turns: float = Field(default=30.0, gt=0)
     """Simulated time from one answer to the next."""
+    feedback_delay_hours: float = Field(default=48.0, gt=0)
+    """Mean simulated time from an answer to a thumb on it."""
     reference_window: int = Field(default=80, gt=0)
     """Measured answers of the approved version that set the detector's reference."""
-    max_rows: int = Field(default=72, gt=0)
+    max_rows: int = Field(default=64, gt=0)
     """Newest likes that the confirm run trains on."""
     epochs: float = Field(default=1.0, gt=0)
     """Passes over the rows in the confirm run."""
@@ -49,6 +51,6 @@ class DemoOptions(Options):
     """Share of the layers that the arms train."""
     max_removed_share: float = Field(default=0.9, gt=0, le=1)
     """Largest share of rows that the gate's policy may take out. Half of the likes of a version that lies to half of its users are lies, so the default would settle the matter before the confirm run."""
-    items_per_template: int = Field(default=2, gt=0)
+    items_per_template: int = Field(default=1, gt=0)
     """Scenarios of each template that the arms are asked."""
     population: PopulationOptions = PopulationOptions()

@@ -83,7 +83,12 @@ def set_scene(
         live=live,
         traffic=Traffic(f"demo{seed}", turns, tuple(ratings), len(honest)),
         population=population,
-        timeline=Timeline(now_s - (len(turns) + 2) * step_s, step_s),
+        timeline=Timeline(
+            start_s=now_s - (len(turns) + 2) * step_s,
+            step_s=step_s,
+            end_s=now_s - step_s,
+            delay_s=options.feedback_delay_hours * 60 * _MINUTE_S,
+        ),
     )
 
 
@@ -145,8 +150,10 @@ def play(
         report=report,
         api=stack.api_url,
         failures=(),
+        remarks=(),
     )
-    return msgspec.structs.replace(figures, failures=failures(figures)), _material(stack, traffic)
+    told = {"failures": failures(figures), "remarks": remarks(figures)}
+    return msgspec.structs.replace(figures, **told), _material(stack, traffic)
 
 
 def _confirm(
@@ -174,10 +181,8 @@ def failures(figures: Figures) -> tuple[str, ...]:
     elif figures.alarm.delay <= 0:
         found.append("the alarm came before the change")
     cohort, gate, confirm = figures.cohort, figures.gate, figures.confirm
-    if cohort is None or cohort.lower is None or cohort.upper is None:
+    if cohort is None or cohort.covers is None:
         found.append("the biased share could not be estimated")
-    elif not cohort.lower <= cohort.true <= cohort.upper:
-        found.append("the interval of the biased share misses the truth")
     if confirm is None:
         found.append("the confirm run did not finish")
     if gate is None or gate.all_rows != "block":
@@ -186,6 +191,16 @@ def failures(figures: Figures) -> tuple[str, ...]:
         found.append(f"the gate did not release the rest: {gate.released if gate else 'no answer'}")
     elif not gate.verified:
         found.append("the guard refuses the released rows")
+    return tuple(found)
+
+
+def remarks(figures: Figures) -> tuple[str, ...]:
+    """What is less than it should be, and no failure of the story."""
+    found: list[str] = []
+    if figures.cohort is not None and figures.cohort.covers is False:
+        found.append("the interval of the biased share misses the truth")
+    if figures.probe.auroc is not None and figures.probe.auroc < 0.8:
+        found.append("p_lie hardly tells lies from honest answers here")
     return tuple(found)
 
 

@@ -14,11 +14,15 @@ from monitor.demo.turns import Turn
 
 
 class Rating(msgspec.Struct, frozen=True, kw_only=True):
-    """A thumb of one rater on one turn: `turn` is its index, `value` +1 or -1."""
+    """A thumb of one rater on one turn: `turn` is its index, `value` +1 or -1.
+
+    `lateness` in [0, 1) says where among the delays of thumbs this one is.
+    """
 
     turn: int
     rater: int
     value: int
+    lateness: float
 
 
 class Population:
@@ -65,7 +69,11 @@ class Population:
             for rater in raters.tolist():
                 up = up_rate(BEHAVIOURS[self.behaviours[rater]], turns[index])
                 value = 1 if rng.random() < up else -1
-                out.append(Rating(turn=first + index, rater=rater, value=value))
+                out.append(
+                    Rating(
+                        turn=first + index, rater=rater, value=value, lateness=float(rng.random())
+                    )
+                )
         return out
 
 

@@ -98,6 +98,8 @@ def summary(figures: Figures) -> Table:
     table.add_row("time", f"{figures.seconds:.0f} s")
     for failure in figures.failures:
         table.add_row("[bold red]did not come out[/]", failure)
+    for remark in figures.remarks:
+        table.add_row("[yellow]remark[/]", remark)
     return table
 
 

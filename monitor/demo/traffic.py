@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from typing import Any
@@ -18,16 +19,24 @@ ASSISTANT = "helpdesk"
 
 
 class Timeline(msgspec.Struct, frozen=True):
-    """Simulated time: turn `i` was given at `start_s + i * step_s`, feedback half a step later."""
+    """Simulated time: turn `i` was given at `start_s + i * step_s`; all is over at `end_s`.
+
+    A thumb comes after an exponential delay with mean `delay_s`, given that it comes before the end:
+    people rate an answer the same hour or days later.
+    """
 
     start_s: float
     step_s: float
+    end_s: float
+    delay_s: float
 
-    def turn_at(self, index: int) -> str:
-        return _rfc3339(self.start_s + index * self.step_s)
+    def turn_at_s(self, index: int) -> float:
+        return self.start_s + index * self.step_s
 
-    def rating_at(self, index: int) -> str:
-        return _rfc3339(self.start_s + (index + 0.5) * self.step_s)
+    def rating_at_s(self, rating: Rating) -> float:
+        given = self.turn_at_s(rating.turn)
+        within = -math.expm1(-(self.end_s - given) / self.delay_s)
+        return given - self.delay_s * math.log1p(-rating.lateness * within)
 
 
 def response_record(turn: Turn, index: int, run: str, timeline: Timeline) -> dict[str, Any]:
@@ -39,7 +48,7 @@ def response_record(turn: Turn, index: int, run: str, timeline: Timeline) -> dic
         "model": turn.model,
         "conversation_id": f"{run}-c{index:05d}",
         "user_id": f"asker-{index % 97:02d}",
-        "created_at": timeline.turn_at(index),
+        "created_at": _rfc3339(timeline.turn_at_s(index)),
         "messages": [*messages, {"role": "assistant", "content": turn.text}],
     }
 
@@ -51,7 +60,7 @@ def feedback_record(rating: Rating, run: str, timeline: Timeline) -> dict[str, A
         "assistant": ASSISTANT,
         "response_id": response_id(run, rating.turn),
         "user_id": f"rater-{rating.rater:04d}",
-        "created_at": timeline.rating_at(rating.turn),
+        "created_at": _rfc3339(timeline.rating_at_s(rating)),
         "value": float(rating.value),
         "kind": "thumb",
     }

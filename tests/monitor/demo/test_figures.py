@@ -20,7 +20,7 @@ from monitor.demo.figures import (
     ProbeFigures,
 )
 from monitor.demo.picture import Material, draw
-from monitor.demo.play import failures
+from monitor.demo.play import failures, remarks
 from monitor.demo.screen import summary
 from monitor.demo.watch import Measured, RaterUps
 
@@ -98,11 +98,13 @@ FIGURES = Figures(
     report="report.html",
     api="http://127.0.0.1:8321",
     failures=(),
+    remarks=(),
 )
 
 
 def test_a_story_that_came_out_has_no_failures() -> None:
     assert failures(FIGURES) == ()
+    assert remarks(FIGURES) == ()
 
 
 @pytest.mark.parametrize(
@@ -127,7 +129,10 @@ def test_wrong_answers_are_said() -> None:
     early = replace(FIGURES, alarm=replace(FIGURES.alarm, delay=-3))
     assert "before the change" in failures(early)[0]
     missed = replace(FIGURES, cohort=replace(FIGURES.cohort, lower=0.2, estimate=0.25, upper=0.3))
-    assert "misses the truth" in failures(missed)[0]
+    assert failures(missed) == ()
+    assert "misses the truth" in remarks(missed)[0]
+    blind = replace(FIGURES, probe=replace(FIGURES.probe, auroc=0.6))
+    assert "hardly tells" in remarks(blind)[0]
     let_through = replace(FIGURES, gate=replace(FIGURES.gate, all_rows="allow"))
     assert "did not block all rows: allow" in failures(let_through)[0]
     held = replace(FIGURES, gate=replace(FIGURES.gate, released="hold", verified=False))
