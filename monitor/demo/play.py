@@ -123,9 +123,7 @@ def play(
         story.estimated(len(traffic.ratings))
     phases, probe, alarm = story.watched(traffic, at_drift, np.random.default_rng(scene.seed))
     cohort = story.cohort(scene.population, traffic.ratings, alarms)
-    confirm: ConfirmFigures | None = None
-    gate: GateFigures | None = None
-    report: str | None = None
+    confirm, gate, report = None, None, None
     if alarms:
         with launcher():
             confirm, gate, report = _confirm(stack, story, traffic, public_key)
