@@ -4,7 +4,7 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 uv=$(command -v uv || echo .uv/bin/uv)
 compile() { "$uv" pip compile --quiet --python-version 3.11 --generate-hashes "$@"; }
-all=(--extra local --extra retrain --extra postgres --group dev)
+all=(--extra local --extra retrain --extra postgres --extra ray --group dev)
 compile pyproject.toml -o requirements/base.txt
 compile "${all[@]}" pyproject.toml -o requirements/dev.txt
 compile "${all[@]}" --group bench pyproject.toml -o requirements/bench.txt

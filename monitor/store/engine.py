@@ -13,7 +13,7 @@ from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError, Operati
 
 from evidence import BadInputError, UnreachableError
 
-HEAD_REVISION = "0001"
+HEAD_REVISION = "0004"
 """The schema revision this code reads and writes; the newest file in `migrations/versions`."""
 
 _BUSY_TIMEOUT_MS = 30_000
