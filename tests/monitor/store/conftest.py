@@ -33,16 +33,22 @@ def postgres_server() -> Iterator[str]:
         server.cleanup()
 
 
+@pytest.fixture
+def empty_postgres(postgres_server: str) -> str:
+    """A PostgreSQL database without a table."""
+    name = f"candor{next(_NUMBERS)}"
+    with _admin(postgres_server).connect() as connection:
+        connection.execute(text(f"CREATE DATABASE {name}"))
+    return postgres_server.replace("/postgres?", f"/{name}?")
+
+
 @pytest.fixture(params=["sqlite", "postgresql"])
 def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     """An empty database."""
     if request.param == "sqlite":
         return f"sqlite:///{tmp_path}/candor.db"
-    server: str = request.getfixturevalue("postgres_server")
-    name = f"candor{next(_NUMBERS)}"
-    with _admin(server).connect() as connection:
-        connection.execute(text(f"CREATE DATABASE {name}"))
-    return server.replace("/postgres?", f"/{name}?")
+    found: str = request.getfixturevalue("empty_postgres")
+    return found
 
 
 @pytest.fixture
