@@ -1,24 +1,22 @@
 """Figures of the cohort estimates beside their peers.
 
-    python -m benchmarks.cohorts [--json FILE] [--quick]
+    python -m benchmarks.cohorts [--json FILE] [--quick] [--only SECTION]
 
-All random numbers are seeded. Reference population: 20 % of the rated responses dishonest, judged with
-sensitivity .75 and specificity .9; events per rater log-normal, median 6, sigma 1; 20 % of the raters
-always up (.95), 10 % always down (.08), benign ones up with .8 on honest answers and .25 on lies, biased
-ones with .4 and .9; a response has three raters on average. Nothing of this is told to the estimator.
+Reference population: 20 % of the rated responses dishonest, judged with sensitivity .75 and specificity
+.9; events per rater log-normal, median 6, sigma 1; 20 % of the raters always up (.95), 10 % always down
+(.08), benign ones up with .8 on honest answers and .25 on lies, biased ones with .4 and .9; a response
+has three raters on average. Nothing of this is told to the estimator.
+
+All random numbers are seeded. Pieces of ten simulations are kept under var/bench-cohorts by a digest of the
+code that made them, so that a run that was cut short goes on, and figures of different code never mix.
 """
 
 from __future__ import annotations
 
 import argparse
-import dataclasses
 import json
-import multiprocessing
-import resource
-import tempfile
-import time
-from collections.abc import Iterable, Iterator
-from multiprocessing.connection import Connection
+from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -27,315 +25,199 @@ from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
-from benchmarks.cohort_peers import auroc, crowd_kit, oracle, plain_gap
-from monitor.cohorts import (
-    CohortEstimate,
-    CohortOptions,
-    EventTable,
-    RatedEvent,
-    RaterStatus,
-    Standing,
-    estimate,
-    population_alarms,
+import monitor.cohorts
+from benchmarks.cohort_populations import (
+    CAMPAIGNS,
+    OPTIONS,
+    POPULATIONS,
+    WATCHED,
+    one_campaign,
+    one_population,
+    one_ranking,
+    one_watch,
 )
-from monitor.cohorts.coordination import find_groups
-from monitor.cohorts.simulate import (
-    BEHAVIOURS,
-    Behaviour,
-    Campaign,
-    Scenario,
-    Simulated,
-    Topic,
-    simulate,
-)
+from benchmarks.cohort_scale import scale_figures
+from evidence import digest
+from evidence.confidence import wilson
 
-OPTIONS = CohortOptions()
-REST = {"always_up": 0.2, "always_down": 0.1}
-FAILS = (Topic("good", 0.85), Topic("fails", 0.15, specificity=0.5))
-DISAGREE = (Topic("good", 0.85), Topic("odd", 0.15, benign=Behaviour(0.25, 0.8)))
-MANY = {**REST, "grumpy": 0.2, "random": 0.1, "generous": 0.1}
-BUSY = {**BEHAVIOURS, "biased": Behaviour(0.4, 0.9, activity=3.0)}
+Rows = list[dict[str, Any]]
+Kept = Callable[[str, Callable[[], Any]], Any]
+
+_PIECE = 10
+_CACHE = Path("var/bench-cohorts")
 
 
-def scenarios() -> dict[str, Scenario]:
-    """Populations of 1 000 raters by name."""
-
-    def with_biased(share: float, **other: Any) -> Scenario:
-        return Scenario(raters=1000, mixture={**REST, "biased": share}, **other)
-
-    return {
-        "nobody biased": with_biased(0.0),
-        "nobody, judge fails in a topic": with_biased(0.0, topics=FAILS),
-        "nobody, raters disagree in a topic": with_biased(0.0, topics=DISAGREE),
-        "nobody, one rater a response": with_biased(0.0, votes_per_response=1.0),
-        "nobody, mixed and varied raters": Scenario(
-            raters=1000, mixture=MANY, rater_concentration=12.0
-        ),
-        "2 % biased": with_biased(0.02),
-        "5 % biased": with_biased(0.05),
-        "10 % biased": with_biased(0.10),
-        "20 % biased": with_biased(0.20),
-        "10 %, one rater a response": with_biased(0.10, votes_per_response=1.0),
-        "10 %, judge fails in a topic": with_biased(0.10, topics=FAILS),
-        "10 %, raters disagree in a topic": with_biased(0.10, topics=DISAGREE),
-        "10 %, they rate three times as often": with_biased(0.10, behaviours=BUSY),
-        "10 %, soft judge": with_biased(0.10, separation=1.5),
-        "10 % stealthy (.75, .6)": Scenario(raters=1000, mixture={**REST, "stealthy": 0.10}),
-    }
-
-
-def raised(found: CohortEstimate) -> list[str]:
-    """Metrics that alarm at a single look."""
-    _, alarms = population_alarms(
-        None, found, scope="bench", at_s=0.0, log_position=found.n_events, options=OPTIONS
-    )
-    return [alarm.metric for alarm in alarms]
-
-
-def draw(scenario: Scenario, seed: int) -> Simulated:
-    return simulate(scenario, np.random.default_rng(seed))
-
-
-def of_population(runs: int) -> Iterator[dict[str, Any]]:
-    """Error, coverage, upper limit, alarms and suspects by population."""
-    for name, scenario in scenarios().items():
-        rows = [_one(scenario, seed) for seed in _steps(range(runs), name)]
-        truth = rows[0]["truth"]
-        listed = sum(r["listed"] for r in rows)
+def of_population(runs: Callable[[str], int], keep: Kept) -> Iterator[dict[str, Any]]:
+    """Error, coverage, upper limit, alarms at one look and suspects: 1 000 raters."""
+    for name in POPULATIONS:
+        rows = _simulated("population", one_population, name, runs(name), keep)
+        listed, false = sum(r["listed"] for r in rows), sum(r["false"] for r in rows)
+        error = np.array([r["estimate"] - r["truth"] for r in rows])
         yield {
             "population": name,
-            "runs": runs,
-            "truth": truth,
-            "mean": float(np.mean([r["estimate"] for r in rows])),
-            "mean_absolute_error": float(np.mean([abs(r["estimate"] - r["truth"]) for r in rows])),
-            "coverage": float(np.mean([r["lower"] <= r["truth"] <= r["upper"] for r in rows])),
-            "upper_below_limit": float(np.mean([r["upper"] < OPTIONS.limit for r in rows])),
-            "alarms": float(np.mean([bool(r["alarms"]) for r in rows])),
-            "suspects": listed / runs,
-            "false_share": sum(r["false"] for r in rows) / listed if listed else None,
+            "runs": len(rows),
+            "truth": rows[0]["truth"],
+            "mean_error": float(error.mean()),
+            "mean_absolute_error": _mean(np.abs(error)),
+            "coverage": _rate(r["lower"] <= r["truth"] <= r["upper"] for r in rows),
+            "upper_below_limit": _rate(r["upper"] < OPTIONS.limit for r in rows),
+            "alarms": _rate(bool(r["alarms"]) for r in rows),
+            "model_fits": _rate(r["fits"] for r in rows),
+            "suspects": listed / len(rows),
+            "false_share": _of(false, listed),
         }
 
 
-def _one(scenario: Scenario, seed: int) -> dict[str, Any]:
-    drawn = draw(scenario, 10_000 + seed)
-    found = estimate(drawn.events, options=OPTIONS)
-    kind = dict(zip(drawn.events.raters, drawn.behaviour.tolist(), strict=True))
-    listed = [kind[r.rater] for r in found.raters if r.status is RaterStatus.SUSPECT]
-    share = found.biased_fraction
-    return {
-        "truth": float((drawn.behaviour == "biased").mean()),
-        "estimate": share.estimate,
-        "lower": share.lower,
-        "upper": share.upper,
-        "alarms": raised(found),
-        "listed": len(listed),
-        "false": sum(k != "biased" for k in listed),
-    }
-
-
-def of_alarm(runs: int) -> Iterator[dict[str, Any]]:
-    """Alarms ever raised at looks every 5 000 events, up to 25 000 events of 2 500 raters."""
-    populations = {
-        "nobody biased": Scenario(raters=2500, mixture=REST),
-        "nobody, judge fails in a topic": Scenario(raters=2500, mixture=REST, topics=FAILS),
-        "nobody, raters disagree in a topic": Scenario(raters=2500, mixture=REST, topics=DISAGREE),
-        "5 % biased (at the limit)": Scenario(raters=2500, mixture={**REST, "biased": 0.05}),
-        "10 % biased": Scenario(raters=2500, mixture={**REST, "biased": 0.10}),
-        "10 %, judge fails in a topic": Scenario(
-            raters=2500, mixture={**REST, "biased": 0.10}, topics=FAILS
-        ),
-    }
-    for name, scenario in populations.items():
-        opened = [_looks(scenario, seed) for seed in _steps(range(runs), name)]
-        delays = [min(o.values()) for o in opened if o]
+def of_alarm(runs: Callable[[str], int], keep: Kept) -> Iterator[dict[str, Any]]:
+    """Alarms ever opened at looks every 5 000 events, up to 25 000 events of 2 500 raters."""
+    for name in WATCHED:
+        rows = _simulated("alarm", one_watch, name, runs(name), keep)
+        delays = [min(r["opened"].values()) for r in rows if r["opened"]]
+        error = np.array([r["estimate"] - r["truth"] for r in rows])
         yield {
             "population": name,
-            "runs": runs,
-            "alarm": len(delays) / runs,
-            "by_raters": float(np.mean(["biased_raters" in o for o in opened])),
-            "by_weight": float(np.mean(["biased_weight" in o for o in opened])),
+            "runs": len(rows),
+            "alarm": _rate(bool(r["opened"]) for r in rows),
+            "by_raters": _rate("biased_raters" in r["opened"] for r in rows),
+            "by_weight": _rate("biased_weight" in r["opened"] for r in rows),
             "median_events": float(np.median(delays)) if delays else None,
+            "mean_absolute_error": _mean(np.abs(error)),
+            "coverage": _rate(r["lower"] <= r["truth"] <= r["upper"] for r in rows),
+            "upper_below_limit": _rate(r["upper"] < OPTIONS.limit for r in rows),
         }
 
 
-def _looks(scenario: Scenario, seed: int) -> dict[str, int]:
-    events = draw(scenario, 20_000 + seed).events
-    state, opened = None, {}
-    for cut in range(5_000, 25_001, 5_000):
-        seen = min(cut, len(events))
-        found = estimate(events.select(np.arange(seen)), options=OPTIONS)
-        state, alarms = population_alarms(
-            state, found, scope="bench", at_s=0.0, log_position=seen, options=OPTIONS
-        )
-        opened.update({alarm.metric: seen for alarm in alarms})
-    return opened
-
-
-def of_raters(runs: int) -> Iterator[dict[str, Any]]:
-    """AUROC of single raters, all of them and those with ten events or more."""
-    scenario = Scenario(raters=1000, mixture={**REST, "biased": 0.10})
-    areas: dict[str, list[tuple[float, float]]] = {}
-    for seed in _steps(range(runs), "raters"):
-        drawn = draw(scenario, 30_000 + seed)
-        events, biased = drawn.events, drawn.behaviour == "biased"
-        heavy = np.bincount(events.rater, minlength=len(events.raters)) >= 10
-        found = estimate(events, options=OPTIONS)
-        scores = {
-            "Candor": np.array([r.p_biased for r in found.raters]),
-            "knows all behaviours": oracle(events, scenario.mixture, scenario.behaviours),
-            "plain gap": plain_gap(events),
-            **(crowd_kit(events) or {}),
-        }
-        for name, score in scores.items():
-            both = (auroc(score, biased), auroc(score[heavy], biased[heavy]))
-            areas.setdefault(name, []).append(both)
-    for name in ("Dawid–Skene", "MACE", "GLAD"):
-        areas.setdefault(name, [])
-    for name, both in areas.items():
+def of_raters(runs: Callable[[str], int], keep: Kept) -> Iterator[dict[str, Any]]:
+    """AUROC of single raters, all of them and those with ten events or more; 1 000 raters, 10 % biased."""
+    rows = _simulated("raters", one_ranking, "10 % biased", runs("10 % biased"), keep)
+    ours = np.array([r["Candor"][0] for r in rows])
+    for name in ("Candor", "knows all behaviours", "plain gap", "Dawid–Skene", "MACE", "GLAD"):
+        found = np.array([r[name] for r in rows if name in r])
+        if not len(found):
+            yield {"estimator": name, "runs": 0, "auroc": "skipped", "auroc_10_events": "skipped"}
+            continue
         yield {
             "estimator": name,
-            "runs": len(both),
-            "auroc": float(np.mean([a for a, _ in both])) if both else "skipped",
-            "auroc_10_events": float(np.mean([b for _, b in both])) if both else "skipped",
+            "runs": len(found),
+            "auroc": _mean(found[:, 0]),
+            "auroc_10_events": _mean(found[:, 1]),
+            "candor_less_this": _mean(ours - found[:, 0]),
         }
 
 
-def of_groups(runs: int) -> Iterator[dict[str, Any]]:
-    """Sybils found as a group among 5 000 raters, and groups in clean popular bursts."""
-    campaigns: dict[str, tuple[Campaign, ...]] = {
-        "30 sybils, 2 feedbacks, 2 targets": (Campaign(30, 2, 2),),
-        "30 sybils, 2 feedbacks, 4 targets": (Campaign(30, 2, 4),),
-        "20 sybils, 8 of 12 targets, over the month": (Campaign(20, 8, 12, slow=True),),
-        "none, popular bursts": (),
-    }
-    for name, campaign in campaigns.items():
-        precision, recall, groups = [], [], 0
-        for seed in _steps(range(runs), name):
-            drawn = draw(_crowded(campaign), 40_000 + seed)
-            found = find_groups(
-                drawn.events,
-                min_group=OPTIONS.min_group,
-                burst_s=OPTIONS.burst_s,
-                error=OPTIONS.group_error,
-            )
-            groups += len(found)
-            named = {r for group in found for r in group.raters}
-            pairs = zip(drawn.events.raters, drawn.behaviour, strict=True)
-            sybils = {r for r, kind in pairs if kind == "sybil"}
-            if sybils:
-                precision.append(len(named & sybils) / max(len(named), 1))
-                recall.append(len(named & sybils) / len(sybils))
+def of_groups(runs: Callable[[str], int], keep: Kept) -> Iterator[dict[str, Any]]:
+    """Sybils found as a group beside 5 000 raters, and groups in clean popular bursts."""
+    for name in CAMPAIGNS:
+        rows = _simulated("groups", one_campaign, name, runs(name), keep)
+        sybils = sum(r["sybils"] for r in rows)
         yield {
             "campaign": name,
-            "runs": runs,
-            "groups": groups / runs,
-            "precision": float(np.mean(precision)) if precision else None,
-            "recall": float(np.mean(recall)) if recall else None,
+            "runs": len(rows),
+            "any_group": _rate(r["groups"] > 0 for r in rows),
+            "precision": _of(sum(r["right"] for r in rows), sum(r["named"] for r in rows)),
+            "recall": _of(sum(r["right"] for r in rows), sybils),
         }
 
 
-def _crowded(campaigns: tuple[Campaign, ...]) -> Scenario:
-    base = Scenario(raters=5000, mixture={**REST, "biased": 0.10}, campaigns=campaigns)
-    return dataclasses.replace(base, popularity_sigma=2.0, votes_per_response=6.0)
+def _simulated(
+    section: str, one: Callable[[str, int], Any], name: str, runs: int, keep: Kept
+) -> Rows:
+    """Results of the seeds below `runs`, made piece by piece."""
+    found: Rows = []
+    pieces = [range(at, min(at + _PIECE, runs)) for at in range(0, runs, _PIECE)]
+    console = Console(stderr=True)
+    for seeds in track(pieces, f"{section}: {name}", console=console, transient=True):
+        key = f"{section}/{name}/{seeds.start}-{seeds.stop}"
+        found += keep(key, partial(_each, one, name, seeds))
+    return found
 
 
-def of_scale(raters: int) -> Iterator[dict[str, Any]]:
-    """Seconds and peak memory of an estimate, and of a refresh, in a process of their own."""
-    context = multiprocessing.get_context("spawn")
-    with tempfile.TemporaryDirectory() as folder:
-        path = str(Path(folder) / "events.npz")
-        for work in (_save_events, _time_estimate, _time_refresh):
-            receive, send = context.Pipe(duplex=False)
-            process = context.Process(target=work, args=(path, raters, send))
-            process.start()
-            send.close()
-            found = receive.recv()
-            process.join()
-            if found:
-                yield {"raters": raters, **found}
+def _each(one: Callable[[str, int], dict[str, Any]], name: str, seeds: range) -> Rows:
+    return [one(name, seed) for seed in seeds]
 
 
-def _save_events(path: str, raters: int, send: Connection) -> None:
-    events = draw(Scenario(raters=raters, mixture={**REST, "biased": 0.10}), 0).events
-    names = ("rater", "response", "topic", "value", "p_lie", "created_at_s")
-    np.savez(path, n=len(events.responses), **{name: getattr(events, name) for name in names})
-    send.send(None)
+def _keeper(folder: Path) -> Kept:
+    """Remembers results by name and by the code that they depend on."""
+    sources = sorted(Path(monitor.cohorts.__file__).parent.glob("*.py"))
+    sources += sorted(Path(__file__).parent.glob("cohort_*.py"))
+    code = digest(*(source.read_bytes() for source in sources))[:16]
+
+    def keep(name: str, make: Callable[[], Any]) -> Any:
+        path = folder / code / f"{digest(name)[:24]}.json"
+        if path.is_file():
+            return json.loads(path.read_text(encoding="utf-8"))["result"]
+        result = make()
+        path.parent.mkdir(parents=True, exist_ok=True)
+        whole = path.with_suffix(".part")
+        whole.write_text(json.dumps({"name": name, "result": result}), encoding="utf-8")
+        whole.replace(path)
+        return result
+
+    return keep
 
 
-def _load_events(path: str, raters: int) -> EventTable:
-    with np.load(path) as columns:
-        return EventTable(
-            raters=tuple(f"rater-{i:07d}" for i in range(raters)),
-            responses=tuple(f"response-{i:08d}" for i in range(int(columns["n"]))),
-            topics=("",),
-            **{name: columns[name] for name in columns if name != "n"},
-        )
+def _mean(values: Any) -> list[float]:
+    """Mean and its 95 % interval by the normal approximation."""
+    values = np.asarray(values, dtype=np.float64)
+    mean = float(values.mean())
+    half = 1.96 * float(values.std(ddof=1)) / np.sqrt(len(values)) if len(values) > 1 else np.inf
+    return [mean, mean - float(half), mean + float(half)]
 
 
-def _time_estimate(path: str, raters: int, send: Connection) -> None:
-    events = _load_events(path, raters)
-    start = time.perf_counter()
-    found = estimate(events, options=OPTIONS)
-    seconds = time.perf_counter() - start
-    send.send(_cost("estimate", found.n_events, seconds, found.biased_fraction.estimate))
+def _rate(hits: Iterable[bool]) -> list[float] | None:
+    found = [bool(hit) for hit in hits]
+    return _of(sum(found), len(found))
 
 
-def _time_refresh(path: str, raters: int, send: Connection) -> None:
-    events = _load_events(path, raters)
-    new = [
-        RatedEvent(
-            feedback_id=f"f{i}",
-            rater=events.raters[events.rater[i]],
-            response_id=events.responses[events.response[i]],
-            value=float(events.value[i]),
-            p_lie=float(events.p_lie[i]),
-            created_at_s=float(events.created_at_s[i]),
-        )
-        for i in range(len(events) - 10_000, len(events))
-    ]
-    standing = Standing(events.select(np.arange(len(events) - 10_000)), options=OPTIONS)
-    start = time.perf_counter()
-    found = standing.refresh(new)
-    seconds = time.perf_counter() - start
-    send.send(_cost("refresh by 10 000 events", 10_000, seconds, found.biased_fraction.estimate))
+def _of(hits: int, n: int) -> list[float] | None:
+    """Rate with Wilson's interval; None of nothing."""
+    if not n:
+        return None
+    interval = wilson(hits, n)
+    return [hits / n, interval.lower, interval.upper]
 
 
-def _cost(what: str, events: int, seconds: float, share: float | None) -> dict[str, Any]:
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
-    return {"what": what, "events": events, "seconds": seconds, "peak_gib": peak, "share": share}
-
-
-def _steps(runs: range, name: str) -> Iterable[int]:
-    return track(runs, name, console=Console(stderr=True), transient=True)
-
-
-def show(title: str, rows: list[dict[str, Any]]) -> None:
+def show(title: str, rows: Rows) -> None:
     table = Table(*(column.replace("_", " ") for column in rows[0]), title=title)
     for row in rows:
-        cells = (
-            f"{v:.3f}" if isinstance(v, float) else "–" if v is None else str(v)
-            for v in row.values()
-        )
-        table.add_row(*cells)
-    Console(width=160).print(table)
+        table.add_row(*(_cell(row.get(column)) for column in rows[0]))
+    Console(width=210).print(table)
+
+
+def _cell(value: Any) -> str:
+    if isinstance(value, list):
+        return f"{value[0]:.3f} [{value[1]:.3f}, {value[2]:.3f}]"
+    if isinstance(value, float):
+        return f"{value:.3f}"
+    return "–" if value is None else str(value)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--json", type=Path, help="write all figures to this file")
     parser.add_argument("--quick", action="store_true", help="few runs, a tenth of the scale")
+    parser.add_argument("--only", action="append", help="only this section; may be repeated")
     given = parser.parse_args()
     few = given.quick
-    sections = {
-        "scale": lambda: of_scale(100_000 if few else 1_000_000),
-        "population": lambda: of_population(4 if few else 300),
-        "alarm": lambda: of_alarm(2 if few else 100),
-        "raters": lambda: of_raters(1 if few else 10),
-        "groups": lambda: of_groups(2 if few else 20),
+    keep = _keeper(_CACHE)
+
+    def most(name: str) -> int:
+        return 2 if few else 300 if name.startswith("nobody") else 100
+
+    def some(runs: int) -> Callable[[str], int]:
+        return lambda _name: 1 if few else runs
+
+    raters = 100_000 if few else 1_000_000
+    sections: dict[str, Callable[[], Iterable[dict[str, Any]]]] = {
+        "population": lambda: of_population(most, keep),
+        "alarm": lambda: of_alarm(most, keep),
+        "raters": lambda: of_raters(some(20), keep),
+        "groups": lambda: of_groups(some(50), keep),
+        "scale": lambda: keep(f"scale/{raters}", lambda: list(scale_figures(raters))),
     }
-    figures: dict[str, list[dict[str, Any]]] = {}
-    for name, section in sections.items():
-        figures[name] = list(section())
+    figures: dict[str, Rows] = {}
+    for name in given.only or sections:
+        figures[name] = list(sections[name]())
         show(name, figures[name])
     if given.json:
         given.json.write_text(json.dumps(figures, indent=1) + "\n", encoding="utf-8")

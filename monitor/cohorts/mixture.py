@@ -9,7 +9,8 @@ its values, so that its interval carries the doubt about the rest.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,7 +27,6 @@ from monitor.cohorts.population import (
     Population,
     centred_activity,
     side_of_margin,
-    truncated,
 )
 
 # Weak priors, on scales where they are about normal: where rates lie (logits), how much raters of a
@@ -71,11 +71,29 @@ class Profile:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Data:
-    """What the likelihood needs: cell likelihoods, activity bins, margin."""
+    """What the likelihood needs: cell likelihoods, cut up by the class that may lie there.
 
-    scaled: NDArray[np.float32]
+    Parameters
+    ----------
+    sides
+        Likelihoods in the cells of benign and of biased raters, and on the diagonal, one row a rater.
+    bins
+        Activity bin of each rater.
+    """
+
+    sides: tuple[NDArray[np.floating[Any]], ...]
     bins: NDArray[np.int64]
     margin: float
+
+    @classmethod
+    def of(
+        cls, scaled: NDArray[np.floating[Any]], bins: NDArray[np.int64], *, margin: float
+    ) -> Data:
+        """From likelihoods in all cells (`plane.cell_likelihoods`), shape (raters, CELLS)."""
+        cells = (*(side_of_margin(k, margin) for k in (BENIGN, BIASED)), DIAGONAL)
+        return cls(
+            sides=tuple(np.ascontiguousarray(scaled[:, c]) for c in cells), bins=bins, margin=margin
+        )
 
     @property
     def activity(self) -> Float:
@@ -200,14 +218,20 @@ def _maximise(
 
 def _odds_for(share: float, slope: float, activity: Float, weight: Float) -> float:
     """Intercept at which the raters' mean of logistic(intercept + slope x activity) is `share`."""
-    lower, upper = -30.0, 30.0
+    # The mean rises with the intercept and is between its values at the ends of slope x activity.
+    reach = slope * activity
+    centre = float(np.log(share) - np.log1p(-share))
+    lower, upper = centre - float(reach.max()), centre - float(reach.min())
+    middle = (lower + upper) / 2
     for _ in range(60):
-        middle = (lower + upper) / 2
-        if weight @ expit(middle + slope * activity) < share:
-            lower = middle
-        else:
-            upper = middle
-    return (lower + upper) / 2
+        p = expit(middle + reach)
+        excess = float(weight @ p) - share
+        if abs(excess) < 1e-15:
+            break
+        lower, upper = (lower, middle) if excess > 0 else (middle, upper)
+        newton = middle - excess / max(float(weight @ (p * (1 - p))), 1e-300)
+        middle = newton if lower < newton < upper else (lower + upper) / 2
+    return middle
 
 
 def _objective(data: Data, vector: Float) -> tuple[float, Float]:
@@ -215,41 +239,53 @@ def _objective(data: Data, vector: Float) -> tuple[float, Float]:
     activity = data.activity
     population = population_of(vector, activity)
     cells = population.cell_weights(data.margin)
-    diagonal = population.diagonal
-    likelihood = (data.scaled @ cells.astype(np.float32)).astype(np.float64)
+    mass = [cells[side_of_margin(k, data.margin), k] for k in (BENIGN, BIASED)]
+    mass.append(population.diagonal)
+    likelihood = np.empty((len(data.bins), 3))
+    for k, (side, weights) in enumerate(zip(data.sides, mass, strict=True)):
+        likelihood[:, k] = side @ weights.astype(side.dtype)
     shares = population.shares[data.bins]
     total = np.maximum((shares * likelihood).sum(axis=1), 1e-300)
-    pull = (shares / total[:, None]).astype(np.float32)
-    by_cell = (data.scaled.T @ pull).astype(np.float64)
-    by_diagonal = by_cell[DIAGONAL, INDIFFERENT]
+    pull = shares / total[:, None]
+    by_cell = [
+        (pull[:, k].astype(side.dtype) @ side).astype(np.float64)
+        for k, side in enumerate(data.sides)
+    ]
     by_share = np.stack(
         [np.bincount(data.bins, likelihood[:, k] / total, N_BINS) for k in range(3)], axis=1
     ).astype(np.float64)
-    value, gradient = _penalty(vector, diagonal)
-    gradient[_RATES.start : _CONCENTRATIONS.stop] += _rate_gradient(
-        vector, by_cell, cells, data.margin
-    )
+    value, gradient = _penalty(vector, population.diagonal)
+    gradient[_RATES.start : _CONCENTRATIONS.stop] += _rate_gradient(vector, by_cell, data.margin)
     gradient[_ODDS.start : _SLOPES.stop] += _share_gradient(by_share, population.shares, activity)
-    gradient[_DIAG] += diagonal * (by_diagonal - diagonal @ by_diagonal)
+    by_diagonal = by_cell[INDIFFERENT]
+    gradient[_DIAG] += population.diagonal * (by_diagonal - population.diagonal @ by_diagonal)
     return value + float(np.log(total).sum()), gradient
 
 
-def _rate_gradient(vector: Float, by_cell: Float, cells: Float, margin: float) -> Float:
-    """Of the log-likelihood in rates and log concentrations, by differences on the axes' masses."""
-    gradient = np.zeros(8)
+def _rate_gradient(vector: Float, by_cell: Sequence[Float], margin: float) -> Float:
+    """Of the log-likelihood in rates and log concentrations, by differences on the axes' masses.
+
+    A class's mass is an outer product of two axes over its sum within the side, so each difference
+    is one of quotients of bilinear forms.
+    """
     logits = vector[_RATES].reshape(2, 2)
     logs = vector[_CONCENTRATIONS].reshape(2, 2)
+    here, moved_rate, moved_spread = beta_weights(
+        expit(np.stack((logits, logits + _STEP, logits))),
+        np.exp(np.stack((logs, logs, logs + _STEP))),
+    )
+    gradient = np.zeros((2, 2, 2))
     for k in (BENIGN, BIASED):
-        allowed = side_of_margin(k, margin)
-        axes = [beta_weights(expit(logits[k, j]), np.exp(logs[k, j])) for j in range(2)]
-        base = by_cell[:, k] @ cells[:, k]
-        for j in range(2):
-            for offset, (dr, dc) in ((0, (_STEP, 0.0)), (4, (0.0, _STEP))):
-                moved = list(axes)
-                moved[j] = beta_weights(expit(logits[k, j] + dr), np.exp(logs[k, j] + dc))
-                change = by_cell[:, k] @ truncated(moved[0], moved[1], allowed) - base
-                gradient[offset + 2 * k + j] = change / _STEP
-    return gradient
+        allowed = side_of_margin(k, margin).reshape(SIDE, SIDE).astype(np.float64)
+        pull = np.zeros((SIDE, SIDE))
+        pull[allowed > 0] = by_cell[k]
+        honest, lies = here[k]
+        base = honest @ pull @ lies / (honest @ allowed @ lies)
+        moved = np.stack((moved_rate[k], moved_spread[k]))
+        gradient[:, k, 0] = moved[:, 0] @ (pull @ lies) / (moved[:, 0] @ (allowed @ lies)) - base
+        gradient[:, k, 1] = moved[:, 1] @ (honest @ pull) / (moved[:, 1] @ (honest @ allowed))
+        gradient[:, k, 1] -= base
+    return gradient.ravel() / _STEP
 
 
 def _share_gradient(by_share: Float, shares: Float, activity: Float) -> Float:

@@ -75,7 +75,11 @@ def cell_likelihoods(counts: csr_matrix) -> NDArray[np.float32]:
     return log_likelihood
 
 
-def beta_weights(mean: float, concentration: float) -> Float:
-    """Mass of Beta(mean x concentration, (1 - mean) x concentration) in each interval, shape (SIDE,)."""
+def beta_weights(mean: Float, concentration: Float) -> Float:
+    """Mass of Beta(mean x concentration, (1 - mean) x concentration) in each interval.
+
+    Shape (..., SIDE) for parameters of shape (...).
+    """
     a, b = mean * concentration, (1 - mean) * concentration
-    return np.maximum(np.diff(betainc(a, b, _EDGES)), 1e-12)
+    below = betainc(a[..., None], b[..., None], _EDGES)
+    return np.maximum(below[..., 1:] - below[..., :-1], 1e-12)

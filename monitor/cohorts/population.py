@@ -44,10 +44,9 @@ class Population:
     def cell_weights(self, margin: float) -> Float:
         """Mass of each class's raters in each cell, shape (CELLS, 3), columns sum to one."""
         mass = np.zeros((CELLS, 3))
+        axes = beta_weights(self.mean, self.concentration)
         for k in (BENIGN, BIASED):
-            honest, lies = (
-                beta_weights(self.mean[k, j], self.concentration[k, j]) for j in range(2)
-            )
+            honest, lies = axes[k]
             mass[:, k] = truncated(honest, lies, side_of_margin(k, margin))
         mass[DIAGONAL, INDIFFERENT] = self.diagonal
         mass[mass < _NEGLIGIBLE] = 0.0

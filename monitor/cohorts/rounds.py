@@ -79,7 +79,7 @@ def fit_rounds(rated: EventTable, truth: Float, options: CohortOptions) -> Fitte
         level = level_of(log_odds)
         counts = votes.counts(level, use)
         scaled = cell_likelihoods(counts[chosen])
-        data = Data(scaled=scaled, bins=bins[chosen], margin=options.margin)
+        data = Data.of(scaled, bins[chosen], margin=options.margin)
         vector, _ = fit(data, vector, iterations=steps or _LAST_STEPS)
         population = population_of(vector, data.activity)
         if steps is None:

@@ -31,9 +31,8 @@ def counts_of(events):
 def data_of(scenario, seed=0):
     events = simulate(scenario, np.random.default_rng(seed)).events
     n_events = np.bincount(events.rater, minlength=len(events.raters))
-    return mixture.Data(
-        scaled=plane.cell_likelihoods(counts_of(events)), bins=activity_bin(n_events), margin=0.1
-    ), events
+    scaled = plane.cell_likelihoods(counts_of(events))
+    return mixture.Data.of(scaled, activity_bin(n_events), margin=0.1), events
 
 
 def test_cell_likelihoods_equal_the_product_over_events_written_out():
@@ -64,7 +63,7 @@ def test_a_rating_between_counts_as_part_of_an_up_and_of_a_down():
 
 @pytest.mark.parametrize(("mean", "concentration"), [(0.3, 8.0), (0.9, 40.0)])
 def test_axis_masses_are_those_of_the_beta(mean, concentration):
-    mass = plane.beta_weights(mean, concentration)
+    mass = plane.beta_weights(np.array(mean), np.array(concentration))
     assert mass.sum() == pytest.approx(1.0)
     law = beta(mean * concentration, (1 - mean) * concentration)
     middle = (plane.THETA[8:10].mean(), plane.THETA[7:9].mean())
@@ -73,7 +72,7 @@ def test_axis_masses_are_those_of_the_beta(mean, concentration):
 
 def test_the_gradient_is_that_of_the_objective():
     data, _ = data_of(population(0.1, raters=200))
-    data = mixture.Data(scaled=data.scaled.astype(np.float64), bins=data.bins, margin=data.margin)
+    data = dataclasses.replace(data, sides=tuple(s.astype(np.float64) for s in data.sides))
     vector = mixture.initial() + 0.1 * np.sin(np.arange(29))
     _, gradient = mixture._objective(data, vector)
     for i in range(len(vector)):
@@ -118,13 +117,14 @@ def test_posteriors_are_bayes_rule_over_the_cells():
     vector, _ = mixture.fit(data, mixture.initial(), iterations=20)
     profile = mixture.profile(data, vector)
     found = classify(counts_of(events), data.bins, profile, np.ones(30), margin=0.1)
+    scaled = plane.cell_likelihoods(counts_of(events))
     for i in range(30):
         slow = 0.0
         for point, weight in zip(profile.populations, profile.weight, strict=True):
             cells = point.cell_weights(0.1)
             joint = [
                 point.shares[data.bins[i], k]
-                * math.fsum(float(data.scaled[i, c]) * cells[c, k] for c in range(plane.CELLS))
+                * math.fsum(float(scaled[i, c]) * cells[c, k] for c in range(plane.CELLS))
                 for k in range(3)
             ]
             slow += weight * joint[BIASED] / sum(joint)

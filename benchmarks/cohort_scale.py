@@ -1,0 +1,85 @@
+"""Seconds and peak memory of an estimate and of a refresh, each in a process of its own."""
+
+from __future__ import annotations
+
+import multiprocessing
+import resource
+import tempfile
+import time
+from collections.abc import Iterator
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from benchmarks.cohort_populations import OPTIONS, draw, with_biased
+from monitor.cohorts import EventTable, RatedEvent, Standing, estimate
+
+_NEW = 10_000
+
+
+def scale_figures(raters: int) -> Iterator[dict[str, Any]]:
+    """One row for the estimate, one for the refresh; events are drawn in a third process."""
+    context = multiprocessing.get_context("spawn")
+    with tempfile.TemporaryDirectory() as folder:
+        path = str(Path(folder) / "events.npz")
+        for work in (_save_events, _time_estimate, _time_refresh):
+            receive, send = context.Pipe(duplex=False)
+            process = context.Process(target=work, args=(path, raters, send))
+            process.start()
+            send.close()
+            found = receive.recv()
+            process.join()
+            if found:
+                yield {"raters": raters, **found}
+
+
+def _save_events(path: str, raters: int, send: Connection) -> None:
+    events = draw(with_biased(0.10, raters=raters), 0).events
+    names = ("rater", "response", "topic", "value", "p_lie", "created_at_s")
+    np.savez(path, n=len(events.responses), **{name: getattr(events, name) for name in names})
+    send.send(None)
+
+
+def _load_events(path: str, raters: int) -> EventTable:
+    with np.load(path) as columns:
+        return EventTable(
+            raters=tuple(f"rater-{i:07d}" for i in range(raters)),
+            responses=tuple(f"response-{i:08d}" for i in range(int(columns["n"]))),
+            topics=("",),
+            **{name: columns[name] for name in columns if name != "n"},
+        )
+
+
+def _time_estimate(path: str, raters: int, send: Connection) -> None:
+    events = _load_events(path, raters)
+    start = time.perf_counter()
+    found = estimate(events, options=OPTIONS)
+    seconds = time.perf_counter() - start
+    send.send(_cost("estimate", found.n_events, seconds, found.biased_fraction.estimate))
+
+
+def _time_refresh(path: str, raters: int, send: Connection) -> None:
+    events = _load_events(path, raters)
+    new = [
+        RatedEvent(
+            feedback_id=f"f{i}",
+            rater=events.raters[events.rater[i]],
+            response_id=events.responses[events.response[i]],
+            value=float(events.value[i]),
+            p_lie=float(events.p_lie[i]),
+            created_at_s=float(events.created_at_s[i]),
+        )
+        for i in range(len(events) - _NEW, len(events))
+    ]
+    standing = Standing(events.select(np.arange(len(events) - _NEW)), options=OPTIONS)
+    start = time.perf_counter()
+    found = standing.refresh(new)
+    seconds = time.perf_counter() - start
+    send.send(_cost("refresh by 10 000 events", _NEW, seconds, found.biased_fraction.estimate))
+
+
+def _cost(what: str, events: int, seconds: float, share: float | None) -> dict[str, Any]:
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+    return {"what": what, "events": events, "seconds": seconds, "peak_gib": peak, "share": share}
