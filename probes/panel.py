@@ -10,6 +10,8 @@ import msgspec
 from evidence import Assessment, CandorError, Measurement, digest
 from probes.cascade import CascadeOptions, goes_on, propensity
 from probes.fusion import Fusion
+from probes.injections.guard import read_guarded
+from probes.injections.guard import version as guard_version
 from probes.probe import Probe, Transcript
 
 log = logging.getLogger(__name__)
@@ -47,7 +49,7 @@ class Panel:
         self._micro_batch = micro_batch
         parts = [f"{probe.name}={probe.version}" for probe in self.probes]
         rules = cascade.model_dump_json() if cascade else "all"
-        self._version = digest("panel-1", *parts, fusion.version, rules)[:16]
+        self._version = digest("panel-2", *parts, fusion.version, rules, guard_version())[:16]
 
     @property
     def version(self) -> str:
@@ -95,9 +97,12 @@ class Panel:
 
 
 def _safely(probe: Probe, batch: Sequence[Transcript]) -> list[Measurement]:
-    """Measurements of a batch; what a probe raises becomes the `error` of the transcript it was on."""
+    """Measurements of a batch, guarded against what speaks to an evaluator.
+
+    What a probe raises becomes the `error` of the transcript it was on.
+    """
     try:
-        found = probe.measure(batch)
+        found = read_guarded(probe.measure, batch)
         if len(found) == len(batch):
             return found
         raise RuntimeError(f"{len(found)} results for {len(batch)} transcripts")

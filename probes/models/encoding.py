@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
+from functools import cache
 from typing import Any, NamedTuple
 
 from jinja2 import TemplateError
@@ -27,7 +29,9 @@ def render(tokenizer: Any, chat: Chat) -> str:
     A model without a template, or one whose template refuses the conversation (no system role,
     say), gets `role: content` paragraphs. An empty conversation is an empty user turn.
     """
-    turns = plain(chat) or [{"role": "user", "content": ""}]
+    turns = [
+        {"role": turn["role"], "content": inert(tokenizer, turn["content"])} for turn in plain(chat)
+    ] or [{"role": "user", "content": ""}]
     if tokenizer.chat_template:
         try:
             return str(
@@ -42,8 +46,25 @@ def render(tokenizer: Any, chat: Chat) -> str:
 def encode(tokenizer: Any, chat: Chat, response: str, max_tokens: int) -> Encoded:
     """Token ids of a conversation and the assistant turn after it, at most `max_tokens` in all."""
     prompt = tokenizer(render(tokenizer, chat), add_special_tokens=False)["input_ids"]
-    answer = tokenizer(defuse(response), add_special_tokens=False)["input_ids"] if response else []
+    text = inert(tokenizer, defuse(response))
+    answer = tokenizer(text, add_special_tokens=False)["input_ids"] if response else []
     return fit(prompt, answer, max_tokens)
+
+
+def inert(tokenizer: Any, text: str) -> str:
+    """Text in which none of the tokens that were added to this tokenizer's vocabulary stands.
+
+    `defuse` knows the control tokens of common chat formats; a tokenizer may have others, such as
+    `<file_sep>`. A space after the first character breaks each.
+    """
+    names = tuple(sorted(name for name in tokenizer.get_added_vocab() if len(name) > 1))
+    return _added(names).sub(lambda match: f"{match.group()[0]} {match.group()[1:]}", text)
+
+
+@cache
+def _added(names: tuple[str, ...]) -> re.Pattern[str]:
+    longest_first = sorted(names, key=len, reverse=True)
+    return re.compile("|".join(map(re.escape, longest_first)) or r"(?!)")
 
 
 def fit(prompt: Sequence[int], response: Sequence[int], max_tokens: int) -> Encoded:

@@ -8,7 +8,7 @@ from evidence import Message
 from probes.models.chat import Chat
 
 _ROLES = {"system": "system", "developer": "system", "assistant": "assistant", "model": "assistant"}
-_SPECIAL = re.compile(r"<(?=\||/?s>|(?:start|end)_of_turn>|bos>|eos>|pad>|unk>)|\[(?=/?INST\])")
+_SPECIAL = re.compile(r"<(?=[|｜]|/?s>|(?:start|end)_of_turn>|bos>|eos>|pad>|unk>)|\[(?=/?INST\])")
 
 
 def defuse(text: str) -> str:

@@ -9,7 +9,7 @@ import torch
 from evidence import Message
 from probes.models.batching import buckets
 from probes.models.chat import Chat
-from probes.models.encoding import fit, render
+from probes.models.encoding import fit, inert, render
 from probes.models.local import LocalModel
 
 _MARK = "@@question@@"
@@ -28,7 +28,8 @@ def yes_probabilities(
     branches = [_ids(model, f"{question}{tail}") for question in questions]
     room = model.max_tokens - max(map(len, branches))
     prefixes = [
-        fit(_ids(model, head.replace(_MARK, prompt)), [], room).prompt for prompt in prompts
+        fit(_ids(model, head.replace(_MARK, inert(model.tokenizer, prompt))), [], room).prompt
+        for prompt in prompts
     ]
     extra = sum(map(len, branches))
     answers = _answer_ids(model)
