@@ -7,19 +7,16 @@ import statistics
 import time
 from collections.abc import Callable, Iterator
 from email.utils import parsedate_to_datetime
-from enum import StrEnum
 from pathlib import Path
 
 import httpx
-import msgspec
-from kafka.admin import KafkaAdminClient
-from kafka.errors import KafkaError
 from sqlalchemy import Engine, select, text
 from sqlalchemy.exc import DBAPIError
 
 from evidence import BadInputError, CandorError, UnreachableError
 from monitor.api.access import read_keys
-from monitor.ingest.connection import connect
+from monitor.cli.doctor_broker import broker_findings
+from monitor.cli.finding import Finding, Status
 from monitor.ingest.keys import load_key
 from monitor.settings import Settings, unknown_variables
 from monitor.store.engine import HEAD_REVISION, current_revision, open_unchecked, reading
@@ -30,24 +27,6 @@ from retrain.signing import public_pem
 _QUIET_S = 900.0
 _SKEW_S = 60.0
 _JUDGE_TIMEOUT_S = 30.0
-
-
-class Status(StrEnum):
-    """`WARNING` may be wanted; `FAILED` is wrong; `UNREACHABLE` does not answer."""
-
-    OK = "ok"
-    WARNING = "warning"
-    FAILED = "failed"
-    UNREACHABLE = "unreachable"
-
-
-class Finding(msgspec.Struct, frozen=True):
-    """What was found about one part; `advice` is empty where nothing needs doing."""
-
-    part: str
-    status: Status
-    detail: str
-    advice: str = ""
 
 
 Check = Callable[[Settings], Iterator[Finding]]
@@ -65,7 +44,7 @@ def examine(settings: Settings, progress: Callable[[str], None]) -> list[Finding
     checks: tuple[tuple[str, Check], ...] = (
         ("settings", _settings),
         ("keys", _keys),
-        ("broker", _broker),
+        ("broker", broker_findings),
         ("database", _database),
         ("judge", _judge),
         ("assistant", _assistant),
@@ -144,28 +123,6 @@ def _api_keys(settings: Settings) -> Finding:
     if count == 0:
         return Finding("API keys", Status.FAILED, f"{path} is empty", "`candor keys create api`")
     return Finding("API keys", Status.OK, f"{count} in {path}")
-
-
-def _broker(settings: Settings) -> Iterator[Finding]:
-    options = settings.kafka
-    if options.bootstrap_servers is None:
-        yield Finding("broker", Status.OK, "embedded: started by `candor up`, forgets when it ends")
-        return
-    connection = connect(options)
-    yield Finding("broker", Status.OK, f"cluster {connection.cluster_id}")
-    try:
-        admin = KafkaAdminClient(**connection.client)
-        present = set(admin.list_topics())
-        admin.close()
-    except (KafkaError, OSError) as error:
-        raise UnreachableError("Kafka", str(error)) from error
-    for setting in ("responses_topic", "feedback_topic"):
-        name = getattr(options, setting)
-        if name in present:
-            yield Finding(f"topic {name}", Status.OK, "exists")
-        else:
-            advice = f"create it, or correct kafka.{setting}; a worker creates it where it may"
-            yield Finding(f"topic {name}", Status.FAILED, "does not exist", advice)
 
 
 def _database(settings: Settings) -> Iterator[Finding]:

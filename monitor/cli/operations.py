@@ -182,7 +182,8 @@ def doctor(as_json: AsJson = False) -> None:
 
     Example: `candor doctor`
     """
-    from monitor.cli.doctor import Status, examine  # noqa: PLC0415
+    from monitor.cli.doctor import examine  # noqa: PLC0415
+    from monitor.cli.finding import Status  # noqa: PLC0415
     from monitor.settings import load_settings  # noqa: PLC0415
 
     err = Console(stderr=True)

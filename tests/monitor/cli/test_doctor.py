@@ -12,15 +12,18 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from kafka import KafkaProducer
 from sqlalchemy import text
 
 from evidence import SampledBy
-from monitor.cli.doctor import Finding, Status, examine
+from monitor.cli.doctor import examine
+from monitor.cli.finding import Finding, Status
+from monitor.ingest.connection import connect
 from monitor.ingest.decode import decode_response
 from monitor.ingest.embedded import EmbeddedBroker
 from monitor.ingest.options import IngestOptions, KafkaOptions
 from monitor.settings import DatabaseOptions, JudgeOptions, PseudonymOptions, Settings
-from monitor.store import leases, open_store
+from monitor.store import leases, offsets, open_store
 from monitor.store.intake import NewResponse, Position, insert_responses
 from tests.monitor.cli.conftest import Candor
 
@@ -125,6 +128,33 @@ def test_wrong_topic(settings: Settings) -> None:
     assert found["broker"].status is Status.OK
     assert found["topic mispelt"].status is Status.FAILED
     assert "kafka.responses_topic" in found["topic mispelt"].advice
+
+
+def test_a_topic_that_nobody_uses_and_one_that_nobody_reads(settings: Settings) -> None:
+    """A worker makes the topics that it is told of, also a misspelt one: it exists, and is empty."""
+    with EmbeddedBroker() as broker:
+        kafka = KafkaOptions(bootstrap_servers=broker.bootstrap_servers)
+        connection = connect(kafka)
+        connection.ensure_topics([kafka.responses_topic, kafka.feedback_topic], partitions=2)
+        producer = KafkaProducer(bootstrap_servers=broker.bootstrap_servers)
+        for _ in range(3):
+            producer.send(kafka.responses_topic, b"{}", partition=1).get(10)
+        producer.close()
+        found = look(settings, kafka=kafka)
+        unread = found[f"topic {kafka.responses_topic}"]
+        assert (unread.status, "3 of them wait" in unread.detail) == (Status.WARNING, True)
+        assert "candor worker" in unread.advice
+        empty = found[f"topic {kafka.feedback_topic}"]
+        assert empty.status is Status.WARNING
+        assert "kafka.feedback_topic" in empty.advice
+
+        engine = open_store(settings.database.url)
+        with engine.begin() as store:
+            claim = offsets.claim(store, connection.cluster_id, kafka.responses_topic, 1, now_s=1.0)
+            offsets.advance(store, claim, 2, now_s=1.0)
+        engine.dispose()
+        read = look(settings, kafka=kafka)[f"topic {kafka.responses_topic}"]
+        assert (read.status, "1 of them wait" in read.detail) == (Status.OK, True)
 
 
 def test_database_unreachable(settings: Settings) -> None:

@@ -1,0 +1,25 @@
+"""What the doctor finds about one part of a running set."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+import msgspec
+
+
+class Status(StrEnum):
+    """`WARNING` may be wanted; `FAILED` is wrong; `UNREACHABLE` does not answer."""
+
+    OK = "ok"
+    WARNING = "warning"
+    FAILED = "failed"
+    UNREACHABLE = "unreachable"
+
+
+class Finding(msgspec.Struct, frozen=True):
+    """What was found about one part; `advice` is empty where nothing needs doing."""
+
+    part: str
+    status: Status
+    detail: str
+    advice: str = ""
