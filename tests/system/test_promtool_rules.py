@@ -34,6 +34,22 @@ def test_every_alert_is_tested_both_ways() -> None:
     groups = yaml.safe_load((FOLDER / "rules.yml").read_text())["groups"]
     alerts = {rule["alert"] for group in groups for rule in group["rules"] if "alert" in rule}
     tests = yaml.safe_load((FOLDER / "rules_test.yml").read_text())["tests"]
-    cases = [case for test in tests for case in test["alert_rule_test"]]
+    cases = [case for test in tests for case in test.get("alert_rule_test", [])]
     assert {case["alertname"] for case in cases if case.get("exp_alerts")} == alerts
     assert {case["alertname"] for case in cases if not case.get("exp_alerts")} == alerts
+
+
+def test_every_alert_says_who_how_soon_and_what_to_do() -> None:
+    groups = yaml.safe_load((FOLDER / "rules.yml").read_text())["groups"]
+    alerts = [rule for group in groups for rule in group["rules"] if "alert" in rule]
+    resting = {rule["labels"].get("rests_on") for rule in alerts}
+    assert resting == {None, "evaluator", "workers", "store"}
+    for rule in alerts:
+        assert set(rule) == {"alert", "expr", "for", "labels", "annotations"}, rule["alert"]
+        assert set(rule["annotations"]) == {"summary", "runbook"}
+        assert rule["labels"]["severity"] in {"page", "ticket"}
+        assert rule["labels"]["team"] in {"safety", "ml", "platform"}
+
+
+def test_the_scrape_configuration_is_well_formed() -> None:
+    run("check", "config", "prometheus.yml")
