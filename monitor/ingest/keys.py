@@ -26,17 +26,18 @@ def load_key(path: Path | None, *, name: str, database_url: str) -> bytes:
         Such as `pseudonym`: names the setting in errors and the file `<name>.key`.
 
     Raises BadInputError when the file is absent, readable by others, or shorter than 16 bytes, and
-    when no path is given for a database that several processes share.
+    when no path is given for a database that several processes share. A file of another owner may be
+    readable through its group: so Kubernetes mounts a secret for a process that is not root.
     """
     if path is None:
         path = _beside(database_url, name)
         _create_once(path)
     try:
-        mode = path.stat().st_mode & 0o077
+        status = path.stat()
         key = path.read_bytes().strip()
     except OSError as error:
         raise BadInputError(f"cannot read the key: {error.strerror}", str(path)) from error
-    if mode:
+    if status.st_mode & (0o077 if status.st_uid == os.geteuid() else 0o037):
         raise BadInputError("others can read the key; chmod 600", str(path))
     if len(key) < _MIN_BYTES:
         raise BadInputError(f"a key has at least {_MIN_BYTES} bytes", str(path))

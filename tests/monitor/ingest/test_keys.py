@@ -60,3 +60,23 @@ def test_dead_letters_are_read_with_the_same_key_alone() -> None:
     assert dead_letter_cipher(b"a" * 32).decrypt(token) == b"secret body"
     with pytest.raises(Exception, match=r"^$"):
         dead_letter_cipher(b"b" * 32).decrypt(token)
+
+
+def test_a_secret_that_an_orchestrator_mounts_is_read_through_the_group(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mounted = tmp_path / "key"
+    mounted.write_text("0123456789abcdef0123456789abcdef")
+    mounted.chmod(0o440)
+
+    def load() -> bytes:
+        return load_key(mounted, name="pseudonym", database_url="postgresql://db/candor")
+
+    with pytest.raises(BadInputError, match="chmod 600"):
+        load()
+    # Kubernetes' kubelet owns what it mounts; the process is another user in the file's group.
+    monkeypatch.setattr("os.geteuid", lambda: mounted.stat().st_uid + 1)
+    assert len(load()) == 32
+    mounted.chmod(0o444)
+    with pytest.raises(BadInputError, match="chmod 600"):
+        load()
