@@ -29,9 +29,20 @@ def register(app: typer.Typer) -> None:
 
 def score(  # noqa: PLR0917  (typer reads options from the signature)
     transcripts: Annotated[
-        Path, typer.Argument(help="JSON lines `{id, messages: [{role, content}], …}`.")
+        Path,
+        typer.Argument(
+            help="JSON lines `{id, messages: [{role, content}], …}`, or a result file of MASK,"
+            " DeceptionBench or Inspect."
+        ),
     ],
     out: Annotated[Path, typer.Option(help="Where to write one JSON line for each input line.")],
+    form: Annotated[
+        str,
+        typer.Option(
+            "--format",
+            help="`chat`, `mask`, `deceptionbench` or `inspect`; `auto` looks at the file.",
+        ),
+    ] = "auto",
     labels: Annotated[
         str | None, typer.Option(help="Field with true for a lie: prints figures by kind.")
     ] = None,
@@ -49,24 +60,33 @@ def score(  # noqa: PLR0917  (typer reads options from the signature)
     """Score transcripts: `{id, verdict, p_lie, probes}` for every line, in input order.
 
     Memory does not grow with the input. A broken line becomes a verdict `error` and is reported.
+    docs/judge.md names the columns that are read of each format.
 
     Example: `candor score chats.jsonl --out verdicts.jsonl --labels did_lie`
+
+    Example: `candor score logs/run.eval --out verdicts.jsonl`
     """
     from monitor.cli.score_file import Scoring  # noqa: PLC0415 -- loads torch
+    from probes.transcripts import FORMATS, find_format  # noqa: PLC0415
 
     if not transcripts.is_file():
         raise BadInputError("no such file", str(transcripts))
+    known = next((name for name in FORMATS if name == form), None)
+    if known is None and form != "auto":
+        raise BadInputError(f"no format {form!r}; there are auto, {', '.join(FORMATS)}", "--format")
+    chosen = known or find_format(transcripts)
     err = Console(stderr=True, highlight=False)
     with _progress(err) as progress:
         panel = _open(probes, everything, progress)
-        task = progress.add_task("scoring", total=transcripts.stat().st_size)
+        task = progress.add_task(f"scoring ({chosen})", total=1.0)
         scoring = Scoring(panel, labels_field=labels, kind_field=kind)
         summary = scoring.run(
             transcripts,
             out,
             resume=resume,
-            advanced=lambda size: progress.update(task, completed=size),
+            advanced=lambda share: progress.update(task, completed=share),
             complain=lambda text: err.print(f"candor: {text}", markup=False),
+            form=chosen,
         )
     if as_json:
         typer.echo(json.dumps(summary.as_dict(), allow_nan=False))

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import itertools
 from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import IO, Any, NamedTuple
+from typing import IO, Any, Literal, NamedTuple
 
 import msgspec
 import numpy as np
@@ -16,7 +15,7 @@ from probes import Panel
 from probes.activation import ActivationProbe
 from probes.evaluation import Figures, figures
 from probes.grouping import scenario_group
-from probes.transcripts import Record, read_records
+from probes.transcripts import Format, Record, open_records
 
 WINDOW = 256
 
@@ -79,6 +78,7 @@ class Scoring:
         self._panel, self._window = panel, window
         self._labels_field, self._kind_field = labels_field, kind_field
         self._verdicts: Counter[str] = Counter()
+        self._readable = 0
         self._rows: list[tuple[str, bool, float, str]] = []
 
     def run(
@@ -87,29 +87,45 @@ class Scoring:
         out: Path,
         *,
         resume: bool,
-        advanced: Callable[[int], None],
+        advanced: Callable[[float], None],
         complain: Callable[[str], None],
+        form: Format | None = None,
     ) -> Summary:
-        """Score `source` into `out`. Raises BadInputError when `out` is of another input."""
-        done = list(_finished(out)) if resume and out.exists() else []
-        with source.open("rb") as file:
-            records = read_records(file, str(source))
-            for line in done:
+        """Score `source` into `out`; `advanced` is called with the share of the input that is done.
+
+        Raises BadInputError when `out` is of another input or cannot be written, when the input cannot
+        be read on, and when no transcript in it could be read; what was scored until then is in `out`.
+        """
+        if out.exists() and out.samefile(source):
+            raise BadInputError("is the input; name another file for the verdicts", str(out))
+        records = open_records(source, form)
+        kept = 0
+        if resume and out.exists():
+            for line in _finished(out):
                 self._skip(line, next(records, None), out)
-            mode = "ab" if done else "wb"
-            with out.open(mode) as sink:
-                while part := list(itertools.islice(records, self._window)):
-                    self._score(part, sink, complain)
-                    advanced(file.tell())
+                kept += 1
+        with _opened(out, "ab" if kept else "wb") as sink:
+            while True:
+                part, problem = _window(records, self._window)
+                self._score(part, sink, complain)
+                if problem is not None:
+                    raise problem
+                if not part:
+                    break
+                advanced(part[-1].share)
+        if self._verdicts and not self._readable:
+            raise BadInputError("no transcript in it could be read", str(source))
         return self._summary()
 
     def _skip(self, line: _Line, record: Record | None, out: Path) -> None:
         if record is None or record.id != line.id:
             raise BadInputError(f"holds {line.id!r} where the input does not", str(out))
+        self._readable += record.transcript is not None
         self._note(record, line.verdict, line.p_lie)
 
     def _score(self, part: list[Record], sink: IO[bytes], complain: Callable[[str], None]) -> None:
         usable = [record.transcript for record in part if record.transcript is not None]
+        self._readable += len(usable)
         found = iter(self._panel.score(usable))
         for record in part:
             if record.transcript is None:
@@ -184,20 +200,37 @@ def to_line(name: str, assessment: Assessment) -> dict[str, Any]:
     return line if assessment.error is None else {**line, "error": assessment.error}
 
 
+def _window(records: Iterator[Record], size: int) -> tuple[list[Record], BadInputError | None]:
+    """The next records, and the error that ended them early: what was read before it is still scored."""
+    part: list[Record] = []
+    try:
+        while len(part) < size:
+            part.append(next(records))
+    except StopIteration:
+        return part, None
+    except BadInputError as error:
+        return part, error
+    return part, None
+
+
+def _opened(out: Path, mode: Literal["ab", "wb"]) -> IO[bytes]:
+    try:
+        return out.open(mode)
+    except OSError as error:
+        raise BadInputError(f"cannot be written: {error.strerror}", str(out)) from error
+
+
 def _finished(out: Path) -> Iterator[_Line]:
     """The whole lines of an earlier run; what was cut off in the middle of a line is removed."""
     keep = 0
-    lines = []
-    with out.open("rb") as file:
+    with out.open("r+b") as file:
         for raw in file:
+            if not raw.endswith(b"\n"):
+                break
             try:
-                lines.append(msgspec.json.decode(raw, type=_Line))
+                line = msgspec.json.decode(raw, type=_Line)
             except msgspec.MsgspecError:
                 break
-            if not raw.endswith(b"\n"):
-                lines.pop()
-                break
             keep += len(raw)
-    with out.open("r+b") as file:
+            yield line
         file.truncate(keep)
-    yield from lines

@@ -112,3 +112,53 @@ def test_without_resume_the_output_is_written_anew(source: Path, tmp_path: Path)
     out.write_text("old\n")
     run(source, out, Spoken())
     assert len(out.read_text().splitlines()) == 11
+
+
+def test_what_was_read_before_a_broken_value_is_scored(tmp_path: Path) -> None:
+    source, out = tmp_path / "in.json", tmp_path / "out.jsonl"
+    rows = [json.loads(line(f"r{k}", "0.1")) for k in range(4)]
+    source.write_text(json.dumps(rows)[:-1] + ', {"id": ')
+    with pytest.raises(BadInputError, match="not JSON"):
+        run(source, out, Spoken())
+    assert [json.loads(row)["id"] for row in out.read_text().splitlines()] == [
+        "r0",
+        "r1",
+        "r2",
+        "r3",
+    ]
+    source.write_text(json.dumps(rows))
+    probe = Spoken()
+    summary, _ = run(source, out, probe, resume=True)
+    assert probe.seen == []
+    assert summary.n == 4
+
+
+def test_a_file_without_one_readable_transcript_is_bad_input(tmp_path: Path) -> None:
+    source, out = tmp_path / "in.jsonl", tmp_path / "out.jsonl"
+    source.write_text("nonsense\n{}\n")
+    with pytest.raises(BadInputError, match="no transcript in it"):
+        run(source, out, Spoken())
+    assert len(out.read_text().splitlines()) == 2
+
+
+def test_the_input_is_never_overwritten(source: Path) -> None:
+    before = source.read_bytes()
+    with pytest.raises(BadInputError, match="is the input"):
+        run(source, source, Spoken())
+    assert source.read_bytes() == before
+
+
+def test_results_of_mask_are_scored_as_they_are(tmp_path: Path) -> None:
+    source, out = tmp_path / "mask.csv", tmp_path / "out.jsonl"
+    column = "generation(System Prompt + User Prompt)_run"
+    source.write_text(
+        f"task_id,system_prompt,user_prompt,{column}1,{column}2\nt1,S,U,0.9,0.2\nt2,S,U,0.1,\n"
+    )
+    summary, _ = run(source, out, Spoken())
+    rows = [json.loads(row) for row in out.read_text().splitlines()]
+    assert [(row["id"], row["verdict"]) for row in rows] == [
+        ("t1#1", "lie"),
+        ("t1#2", "honest"),
+        ("t2", "honest"),
+    ]
+    assert summary.n == 3

@@ -1,0 +1,82 @@
+"""OpenAI chat messages with an id, one JSON object a line."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from evidence import Message
+from probes.transcripts.record import Record, made
+from probes.transcripts.tables import read_rows
+
+
+def read_chat(path: Path) -> Iterator[Record]:
+    """Records of a file of JSON lines, or of one JSON array of such objects, in constant memory."""
+    with path.open("rb") as file:
+        is_array = file.read(1 << 12).lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"[")
+        file.seek(0)
+        if not is_array:
+            yield from read_records(file, str(path), path.stat().st_size)
+            return
+    for row in read_rows(path):
+        where, name = f"{path}:{row.line}", f"line-{row.line}"
+        if row.error is not None:
+            yield Record(name, None, {}, where, row.error, row.share)
+        else:
+            yield record_of(row.values, where, name)._replace(share=row.share)
+
+
+def read_records(lines: Iterable[bytes], name: str, size: int = 0) -> Iterator[Record]:
+    """Records of JSON lines of `size` bytes, in order, in constant memory; blank lines are skipped.
+
+    A broken line yields a record with `error` and is never dropped.
+    """
+    read = 0
+    for number, line in enumerate(lines, start=1):
+        read += len(line)
+        if line.strip():
+            record = parse_record(line, f"{name}:{number}", f"line-{number}")
+            yield record._replace(share=read / size) if size else record
+
+
+def parse_record(line: bytes, where: str, fallback_id: str) -> Record:
+    """One line. Content may be text or a list of parts, of which the text is kept.
+
+    Tool calls and images are not read.
+    """
+    try:
+        data = msgspec.json.decode(line)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        return Record(fallback_id, None, {}, where, f"not JSON: {error}")
+    if not isinstance(data, dict):
+        return Record(fallback_id, None, {}, where, "not a JSON object")
+    return record_of(data, where, fallback_id)
+
+
+def record_of(data: dict[str, Any], where: str, fallback_id: str) -> Record:
+    """The record of one decoded object."""
+    given = data.pop("id", None)
+    name = str(given) if isinstance(given, str | int) and given != "" else fallback_id
+    turns = data.pop("messages", None)
+    if not isinstance(turns, list) or not turns:
+        return Record(name, None, data, where, "`messages` is missing or empty")
+    messages = []
+    for k, turn in enumerate(turns):
+        message = _message(turn)
+        if message is None:
+            return Record(name, None, data, where, f"message {k} has no `role` and text `content`")
+        messages.append(message)
+    return made(name, messages, data, where, model=str(data.get("model") or ""))
+
+
+def _message(turn: Any) -> Message | None:
+    if not isinstance(turn, dict) or not isinstance(turn.get("role"), str):
+        return None
+    content = turn.get("content")
+    if isinstance(content, list):
+        parts = [part.get("text") for part in content if isinstance(part, dict)]
+        content = "\n".join(part for part in parts if isinstance(part, str))
+    return Message(turn["role"], content) if isinstance(content, str) else None
