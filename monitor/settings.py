@@ -18,7 +18,7 @@ from pydantic_settings import (
 from evidence import BadInputError
 from evidence.options import Options
 from monitor.cohorts.options import CohortOptions
-from monitor.detect.options import DetectionOptions
+from monitor.detect.options import DetectionOptions, HealthOptions
 from monitor.ingest.options import IngestOptions, KafkaOptions
 from monitor.launch.options import RetrainOptions
 from monitor.sample.options import SamplingOptions
@@ -81,7 +81,11 @@ class ApiOptions(Options):
     max_batch_records: int = Field(default=1_000, gt=0)
     """Records in one request; more are refused with 413."""
     keys_file: Path | None = None
-    """File with hashed API keys (`candor keys create api`). Without it the API is open, and listens on the loopback interface alone."""
+    """File with hashed API keys (`candor keys create api`); required unless `open_on_loopback`."""
+    open_on_loopback: bool = False
+    """Answer without keys, on the loopback interface alone: everyone on this machine may do everything. For trying out."""
+    requests_per_minute: int = Field(default=600, gt=0)
+    """Requests that one key may make in a minute; more are refused with 429."""
 
 
 class Settings(BaseSettings):
@@ -106,6 +110,7 @@ class Settings(BaseSettings):
     sampling: SamplingOptions = SamplingOptions()
     scoring: ScoringOptions = ScoringOptions()
     detection: DetectionOptions = DetectionOptions()
+    health: HealthOptions = HealthOptions()
     cohorts: CohortOptions = CohortOptions()
     retrain: RetrainOptions = RetrainOptions()
     api: ApiOptions = ApiOptions()

@@ -19,6 +19,7 @@ from fastapi import Request
 
 from evidence import BadInputError
 from monitor.api.problems import ProblemError
+from monitor.api.rate import RateLimit
 
 _PREFIX = "candor_"
 
@@ -92,10 +93,16 @@ class Access:
     """Finds the principal of a request; reads the key file again when it changes.
 
     Without a file everyone on this machine is an admin. Raises BadInputError when the file is wrong.
+
+    Parameters
+    ----------
+    requests_per_minute
+        Of each key, and of each address that shows no valid one.
     """
 
-    def __init__(self, keys_file: Path | None) -> None:
+    def __init__(self, keys_file: Path | None, *, requests_per_minute: int = 600) -> None:
         self._path = keys_file
+        self._rate = RateLimit(requests_per_minute)
         self._lock = threading.Lock()
         self._stamp: tuple[int, int] | None = None
         self._keys: dict[str, StoredKey] = {}
@@ -103,7 +110,7 @@ class Access:
             self._refresh(keys_file)
 
     def principal(self, request: Request) -> Principal:
-        """Raises ProblemError (401) without a valid key."""
+        """Raises ProblemError: 401 without a valid key, 429 when there were too many requests."""
         if self._path is None:
             if not is_loopback(request.url.hostname or ""):
                 # A name of a foreign site that was made to lead here: its pages must not get in.
@@ -111,16 +118,19 @@ class Access:
                     HTTPStatus.MISDIRECTED_REQUEST,
                     "without API keys this service answers to localhost alone",
                 )
+            self._rate.take("anyone")
             return ANYONE
         self._refresh(self._path)
         key = self._keys.get(_hash(_token(request)))
         if key is None:
+            self._rate.take(f"address {request.client.host if request.client else 'unknown'}")
             # Basic lets a browser ask for the key when a person opens the console.
             raise ProblemError(
                 HTTPStatus.UNAUTHORIZED,
                 "send an API key as a bearer token",
                 headers={"WWW-Authenticate": 'Bearer realm="candor", Basic realm="candor"'},
             )
+        self._rate.take(f"key {key.name}")
         assistants = None if key.assistants is None else frozenset(key.assistants)
         return Principal(name=key.name, scopes=frozenset(key.scopes), assistants=assistants)
 

@@ -79,8 +79,13 @@ def problem_response(error: ProblemError) -> JSONResponse:
 
 
 def documented(*statuses: HTTPStatus) -> dict[int | str, dict[str, Any]]:
-    """The `responses` argument of a route that may end with these problems."""
+    """The `responses` argument of a route that may end with these problems.
+
+    Where a key is asked for, too many requests of it are refused.
+    """
     schema = {"$ref": "#/components/schemas/Problem"}
+    if HTTPStatus.UNAUTHORIZED in statuses:
+        statuses = (*statuses, HTTPStatus.TOO_MANY_REQUESTS)
     return {
         status.value: {"description": status.phrase, "content": {MEDIA_TYPE: {"schema": schema}}}
         for status in statuses

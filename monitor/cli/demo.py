@@ -178,7 +178,7 @@ def _settings(folder: Path, approved: Path, port: int) -> tuple[Any, bytes, Path
             items_per_template=options.items_per_template,
             policy_file=policy,
         ),
-        api=ApiOptions(port=port),
+        api=ApiOptions(port=port, open_on_loopback=True),
     )
     key = load_key(key_file, name="pseudonym", database_url=settings.database.url)
     return settings, key, public

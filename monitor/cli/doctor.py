@@ -114,8 +114,12 @@ def _signing_key(settings: Settings) -> Finding:
 def _api_keys(settings: Settings) -> Finding:
     path = settings.api.keys_file
     if path is None:
-        detail = "none: the API is open, and listens on this machine alone"
-        return Finding("API keys", Status.OK, detail)
+        if settings.api.open_on_loopback:
+            detail = "none: the API is open, and listens on this machine alone"
+            return Finding("API keys", Status.OK, detail)
+        detail = "none: `candor serve` and `candor up` will not start"
+        advice = "`candor keys create api`, then set api.keys_file"
+        return Finding("API keys", Status.WARNING, detail, advice)
     try:
         count = len(read_keys(path).keys)
     except BadInputError as error:

@@ -35,7 +35,7 @@ def register(app: typer.Typer) -> None:
 def up(as_json: AsJson = False) -> None:
     """Run everything in one process: broker unless one is configured, worker, API, confirm runs.
 
-    Example: `candor up`, then `curl -H 'content-type: application/json' -d @turn.json
+    Example: `CANDOR_API_OPEN_ON_LOOPBACK=true candor up`, then `curl -H 'content-type: application/json' -d @turn.json
     http://127.0.0.1:8321/v1/responses`
     """
     from monitor.cli.stack import start_stack  # noqa: PLC0415

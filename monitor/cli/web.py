@@ -60,15 +60,23 @@ def build_app(
 
 
 def open_access(settings: Settings) -> Access:
-    """The API's keys. Raises BadInputError when there are none and other machines could reach it."""
-    host = settings.api.host
-    if settings.api.keys_file is None and not is_loopback(host):
-        raise BadInputError(
-            f"without API keys the API listens on this machine alone, not on {host}; "
-            "make a key with `candor keys create api`",
-            "api.keys_file",
-        )
-    return Access(settings.api.keys_file)
+    """The API's keys. Raises BadInputError when there are none, unless this machine may go without."""
+    options = settings.api
+    if options.keys_file is None:
+        if not options.open_on_loopback:
+            raise BadInputError(
+                "the API has no keys: make one with `candor keys create api` and set "
+                "CANDOR_API_KEYS_FILE; to try Candor out on this machine alone, set "
+                "CANDOR_API_OPEN_ON_LOOPBACK=true",
+                "api.keys_file",
+            )
+        if not is_loopback(options.host):
+            raise BadInputError(
+                f"without API keys the API listens on this machine alone, not on {options.host}; "
+                "make a key with `candor keys create api`",
+                "api.keys_file",
+            )
+    return Access(options.keys_file, requests_per_minute=options.requests_per_minute)
 
 
 def broker_problem(bootstrap_servers: str | None) -> str | None:

@@ -2,61 +2,41 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import os
 import random
 import signal
-import subprocess
-import sys
 import time
 from collections import Counter
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import pytest
-from kafka import KafkaProducer
-from kafka.admin import KafkaAdminClient, NewTopic
-from sqlalchemy import Engine, func, select
+from sqlalchemy import select
 
 from monitor.detect import advance, encode_state, new_state
 from monitor.detect.options import DetectionOptions
-from monitor.ingest.keys import create_key
-from monitor.store import open_store, reading
+from monitor.store import reading
 from monitor.store.schema import (
     dead_letters,
     detectors,
     duplicates,
     feedback,
-    input_offsets,
-    outbox,
     responses,
     verdict_log,
     verdicts,
 )
 from monitor.store.verdicts import read_log
 from monitor.worker.detection import logged
+from tests.system.worker_process import assess
+from tests.system.worker_run import Run
 
 pytestmark = pytest.mark.system
 
 HERE = Path(__file__).parent
 DATA = HERE.parents[2] / "shared" / "data" / "transcripts.jsonl"
-PARTITIONS = 3
-
-
-def _module(name: str) -> ModuleType:
-    spec = importlib.util.spec_from_file_location(name, HERE / f"{name}.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-assess = _module("worker_process").assess
 
 
 @pytest.fixture(scope="module")
@@ -67,111 +47,6 @@ def transcripts() -> list[dict[str, Any]]:
             pytest.fail(what)
         pytest.skip(what)
     return [json.loads(line) for line in DATA.read_text().splitlines()]
-
-
-class Run:
-    """Topics, a store and the records of one run; starts and kills workers."""
-
-    def __init__(self, kafka: str, folder: Path, name: str, *, static: bool) -> None:
-        self.kafka = kafka
-        self.topics = (f"responses-{name}", f"feedback-{name}")
-        admin = KafkaAdminClient(bootstrap_servers=kafka)
-        admin.create_topics([NewTopic(topic, PARTITIONS, 1) for topic in self.topics])
-        admin.close()
-        self.url = f"sqlite:///{folder}/candor.db"
-        self.log = folder / "worker.log"
-        for key in ("pseudonym", "sampling"):
-            create_key(folder / f"{key}.key")
-        self.engine: Engine = open_store(self.url)
-        self.environment = {
-            **os.environ,
-            "CANDOR_KAFKA_BOOTSTRAP_SERVERS": kafka,
-            "CANDOR_KAFKA_GROUP_ID": f"group-{name}",
-            "CANDOR_KAFKA_RESPONSES_TOPIC": self.topics[0],
-            "CANDOR_KAFKA_FEEDBACK_TOPIC": self.topics[1],
-            "CANDOR_KAFKA_SESSION_TIMEOUT_S": "6",
-            "CANDOR_KAFKA_MAX_POLL_RECORDS": "32",
-            "CANDOR_DATABASE_URL": self.url,
-            "CANDOR_SAMPLING_ARRIVAL_RATE": "0.6",
-            "CANDOR_SAMPLING_FEEDBACK_RATE": "0.9",
-            "CANDOR_DETECTION_REFERENCE": "0.5",
-        }
-        if static:
-            self.environment["CANDOR_KAFKA_INSTANCE_ID"] = f"worker-{name}"
-        self.processes: list[subprocess.Popen[bytes]] = []
-        self.produced: set[tuple[str, int, int]] = set()
-
-    def produce(self, records: list[tuple[int, str, bytes]]) -> None:
-        producer = KafkaProducer(bootstrap_servers=self.kafka, linger_ms=20)
-        sent = [
-            (topic, producer.send(self.topics[topic], value=value, key=key.encode()))
-            for topic, key, value in records
-        ]
-        producer.flush()
-        for topic, future in sent:
-            where = future.get(10)
-            self.produced.add((self.topics[topic], where.partition, where.offset))
-        producer.close()
-
-    def start(self, scorer: str = "hash") -> subprocess.Popen[bytes]:
-        with self.log.open("ab") as log:
-            process = subprocess.Popen(
-                [sys.executable, str(HERE / "worker_process.py"), scorer],
-                env=self.environment,
-                cwd=self.log.parent,
-                stdout=log,
-                stderr=subprocess.STDOUT,
-            )
-        self.processes.append(process)
-        return process
-
-    def accounted(self) -> int:
-        with reading(self.engine) as connection:
-            query = select(func.coalesce(func.sum(input_offsets.c.next_offset), 0))
-            return int(connection.execute(query).scalar_one())
-
-    def wait(self, n: int, process: subprocess.Popen[bytes], timeout_s: float = 90.0) -> None:
-        end = time.monotonic() + timeout_s
-        while self.accounted() < n:
-            assert process.poll() is None, self.log.read_text()[-3000:]
-            assert time.monotonic() < end, f"{self.accounted()} of {n}: {self.tail()}"
-            time.sleep(0.02)
-
-    def wait_measured(self, process: subprocess.Popen[bytes], timeout_s: float = 90.0) -> None:
-        """Until the feedback sample is measured, detectors are level and the outbox is empty."""
-        end = time.monotonic() + timeout_s
-        while (waiting := self.waiting()) != (0, 0, 0):
-            assert process.poll() is None, self.tail()
-            assert time.monotonic() < end, f"{waiting}: {self.tail()}"
-            time.sleep(0.1)
-
-    def waiting(self) -> tuple[int, int, int]:
-        with reading(self.engine) as connection:
-            one = connection.execute
-            sampled = one(select(func.count()).where(responses.c.sampled_by.is_not(None)))
-            made = one(select(func.count()).select_from(verdicts))
-            newest = one(select(func.coalesce(func.max(verdict_log.c.id), 0)))
-            reached = one(select(func.coalesce(func.max(detectors.c.log_position), 0)))
-            unsent = one(select(func.count()).where(outbox.c.published_cluster_id.is_(None)))
-            return (
-                sampled.scalar_one() - made.scalar_one(),
-                newest.scalar_one() - reached.scalar_one(),
-                unsent.scalar_one(),
-            )
-
-    def tail(self) -> str:
-        return self.log.read_text()[-3000:]
-
-    def end(self) -> None:
-        for process in self.processes:
-            if process.poll() is None:
-                process.terminate()
-                try:
-                    process.wait(20)
-                except subprocess.TimeoutExpired:
-                    process.kill()
-                    process.wait()
-        self.engine.dispose()
 
 
 def records_of(transcripts: list[dict[str, Any]], seed: int) -> list[tuple[int, str, bytes]]:
@@ -260,7 +135,8 @@ def make_run(kafka: str, tmp_path: Path, request: pytest.FixtureRequest) -> Iter
     runs: list[Run] = []
 
     def make(name: str, *, static: bool) -> Run:
-        runs.append(Run(kafka, tmp_path, name, static=static))
+        settings = {"CANDOR_KAFKA_INSTANCE_ID": f"worker-{name}"} if static else {}
+        runs.append(Run(kafka, tmp_path, name, settings=settings))
         return runs[-1]
 
     yield make

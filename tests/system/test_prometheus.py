@@ -43,7 +43,7 @@ def until(what: Callable[[], Any], timeout_s: float = 60.0) -> Any:
 def stack(tmp_path: Path) -> Iterator[RunningStack]:
     settings = Settings(
         database=DatabaseOptions(url=f"sqlite:///{tmp_path}/candor.db"),
-        api=ApiOptions(port=0),
+        api=ApiOptions(port=0, open_on_loopback=True),
         cohorts=CohortOptions(refresh_s=1.0),
         detection=DetectionOptions(reference=0.1, tolerance=0.05),
         telemetry=TelemetryOptions(max_age_s=0.2),

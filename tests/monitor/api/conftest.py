@@ -53,7 +53,9 @@ def make_service(engine: Engine) -> MakeService:
             registry=registry,
             state=state,
             clock=lambda: NOW_S,
-            access=Access(settings.api.keys_file),
+            access=Access(
+                settings.api.keys_file, requests_per_minute=settings.api.requests_per_minute
+            ),
             pseudonym_key=KEY,
             broker_problem=lambda: broker[0] if broker else None,
         )

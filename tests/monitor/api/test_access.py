@@ -147,13 +147,37 @@ def test_a_new_key_works_at_once(guarded: Service, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.0.2.1", "example.org"])  # noqa: S104
 def test_without_keys_only_this_machine_is_served(host: str) -> None:
-    with pytest.raises(BadInputError, match="keys"):
-        open_access(Settings(api=ApiOptions(host=host)))
+    with pytest.raises(BadInputError, match="this machine alone"):
+        open_access(Settings(api=ApiOptions(host=host, open_on_loopback=True)))
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "::1", "localhost"])
-def test_this_machine_needs_no_key(host: str) -> None:
-    assert isinstance(open_access(Settings(api=ApiOptions(host=host))), Access)
+def test_this_machine_goes_without_keys_only_when_told_so(host: str) -> None:
+    with pytest.raises(BadInputError, match="candor keys create api"):
+        open_access(Settings(api=ApiOptions(host=host)))
+    told = Settings(api=ApiOptions(host=host, open_on_loopback=True))
+    assert isinstance(open_access(told), Access)
+
+
+def test_each_key_has_its_own_rate(make_service: MakeService, tmp_path: Path) -> None:
+    path = tmp_path / "keys.json"
+    one, two = (
+        add_key(path, name=name, scopes=(Scope.READ,), assistants=None) for name in ("one", "two")
+    )
+    get = make_service(keys_file=path, requests_per_minute=3).client.get
+    assert [get("/v1/alarms", headers=bearer(one)).status_code for _ in range(4)] == [
+        *[200] * 3,
+        429,
+    ]
+    refused = get("/v1/alarms", headers=bearer(one))
+    assert 1 <= int(refused.headers["retry-after"]) <= 60
+    assert "3 requests a minute" in refused.json()["detail"]
+    assert get("/v1/alarms", headers=bearer(two)).status_code == 200
+    # Guessing keys is slowed down too, and takes nothing from those who have one.
+    guesses = [get("/v1/alarms", headers=bearer("guess")).status_code for _ in range(4)]
+    assert guesses == [401, 401, 401, 429]
+    assert get("/v1/alarms", headers=bearer(two)).status_code == 200
+    assert get("/healthz").status_code == 200
 
 
 def test_a_malformed_key_file_is_refused(tmp_path: Path) -> None:

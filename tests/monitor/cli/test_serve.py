@@ -16,6 +16,8 @@ from typing import Any
 import httpx
 import pytest
 
+from tests.monitor.cli.conftest import Candor
+
 
 @contextmanager
 def running(folder: Path, command: str, **settings: str) -> Iterator[tuple[Any, dict[str, str]]]:
@@ -50,7 +52,7 @@ def ended(process: Any) -> str:
 
 @pytest.mark.slow
 def test_serve(tmp_path: Path) -> None:
-    with running(tmp_path, "serve", api_port="0") as (process, told):
+    with running(tmp_path, "serve", api_port="0", api_open_on_loopback="true") as (process, told):
         assert httpx.get(f"{told['api']}/healthz").json() == {"status": "ok"}
         ready = httpx.get(f"{told['api']}/readyz")
         assert ready.status_code == 503
@@ -58,6 +60,13 @@ def test_serve(tmp_path: Path) -> None:
         assert "candor_store_up 1.0" in httpx.get(f"{told['api']}/metrics").text
         assert "Candor" in httpx.get(told["api"]).text
         ended(process)
+
+
+def test_serve_asks_for_keys_unless_told_otherwise(candor: Candor) -> None:
+    refused = candor("serve")
+    assert refused.code == 2
+    assert "candor keys create api" in refused.err
+    assert "CANDOR_API_OPEN_ON_LOOPBACK=true" in refused.err
 
 
 @pytest.mark.slow
@@ -82,7 +91,7 @@ def test_up_measures_with_the_real_panel(tmp_path: Path) -> None:
             {"role": "assistant", "content": "Paris is the capital of France."},
         ],
     }
-    with running(tmp_path, "up", api_port="0") as (process, told):
+    with running(tmp_path, "up", api_port="0", api_open_on_loopback="true") as (process, told):
         api = httpx.Client(base_url=told["api"], timeout=30)
         assert api.post("/v1/responses", json=turn).status_code == 202
         verdicts: list[dict[str, Any]] = []

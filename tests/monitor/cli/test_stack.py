@@ -20,7 +20,7 @@ from tests.monitor.cli.conftest import WordScorer
 def settings_in(tmp_path: Path, **more: Any) -> Settings:
     return Settings(
         database=DatabaseOptions(url=f"sqlite:///{tmp_path}/candor.db"),
-        api=ApiOptions(port=0),
+        api=ApiOptions(port=0, open_on_loopback=True),
         cohorts=CohortOptions(refresh_s=0.5),
         detection=DetectionOptions(reference=0.1, tolerance=0.05),
         **more,
@@ -117,6 +117,8 @@ def test_from_request_to_alarm_to_closing_it(tmp_path: Path, scorer: WordScorer)
 def test_a_taken_port_is_one_clear_error(tmp_path: Path, scorer: WordScorer) -> None:
     with start_stack(settings_in(tmp_path), scorer=scorer) as stack:
         port = int(stack.api_url.rpartition(":")[2])
-        other = settings_in(tmp_path / "other").model_copy(update={"api": ApiOptions(port=port)})
+        other = settings_in(tmp_path / "other").model_copy(
+            update={"api": ApiOptions(port=port, open_on_loopback=True)}
+        )
         with pytest.raises(UnreachableError, match="in use"):
             start_stack(other, scorer=scorer)

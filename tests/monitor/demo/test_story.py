@@ -102,7 +102,7 @@ def settings(folder: Path) -> Settings:
         sampling=SamplingOptions(arrival_rate=OPTIONS.arrival_rate, feedback_rate=1.0),
         detection=DetectionOptions(reference_window=80, responses_per_month=700),
         cohorts=CohortOptions(refresh_s=1.0),
-        api=ApiOptions(port=0),
+        api=ApiOptions(port=0, open_on_loopback=True),
     )
 
 
