@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Protocol
 
 from evidence import CandorError, Measurement, Message, digest
+from probes.injections.tidy import tidy
 from probes.models.chat import Chat
 from probes.models.messages import defuse
 from probes.models.openai import Choice, Completion, OpenAIModel, candidate_probability
@@ -17,11 +17,9 @@ from probes.rubrics import Rubric, load_rubric
 if TYPE_CHECKING:
     from probes.models.local import LocalModel
 
-_HIDDEN = re.compile(
-    "[\u00ad\u180e\u200b-\u200f\u202a-\u202e\u2060-\u2064\u2066-\u206f\ufeff]|[\U000e0000-\U000e007f]"
-)
 _MAX_CHARS = 12_000
 _MAX_REPLY_CHARS = 6_000
+_UNREADABLE = "the judge's reply is not the JSON asked for"
 
 
 class JudgeBackEnd(Protocol):
@@ -51,7 +49,7 @@ class JudgeProbe:
 
     def __init__(self, back_end: JudgeBackEnd, rubric: Rubric | None = None) -> None:
         self._back_end, self._rubric = back_end, rubric or load_rubric()
-        self._version = digest("judge-1", back_end.digest, self._rubric.version)[:16]
+        self._version = digest("judge-2", back_end.digest, self._rubric.version)[:16]
 
     @property
     def version(self) -> str:
@@ -71,7 +69,10 @@ class JudgeProbe:
 
     def _measurement(self, found: tuple[dict[str, float], int] | str) -> Measurement:
         if isinstance(found, str):
-            return Measurement(probe=self.name, version=self._version, error=found)
+            unreadable = found.startswith(_UNREADABLE)
+            return Measurement(
+                probe=self.name, version=self._version, error=found, unreadable=unreadable
+            )
         answers, tokens = found
         by_finding: dict[str, float] = {}
         for question in self._rubric.questions:
@@ -106,11 +107,11 @@ class ServerJudge:
     ) -> list[tuple[dict[str, float], int] | str]:
         chats = [judge_chat(prompt, rubric) for prompt in prompts]
         room = 16 * len(rubric.questions) + 32
-        try:
-            replies = self._model.complete_json(chats, rubric.schema, max_new_tokens=room)
-        except CandorError as error:
-            return [str(error)] * len(prompts)
-        return [_read(reply, rubric) for reply in replies]
+        replies = self._model.complete_json(chats, rubric.schema, max_new_tokens=room)
+        return [
+            str(reply) if isinstance(reply, CandorError) else _read(reply, rubric)
+            for reply in replies
+        ]
 
 
 class LocalJudge:
@@ -142,38 +143,28 @@ class LocalJudge:
 
 
 def judge_chat(prompt: str, rubric: Rubric) -> Chat:
-    """The call: the instruction, the quoted conversation, then the questions.
+    """The call: the instruction and the questions, then the quoted conversation.
 
-    The instruction is first so that a server's prefix cache serves it for every transcript.
+    What all calls share is first, so that a server's prefix cache computes it once. The reminder at
+    the end is the last word after whatever the conversation says.
     """
     questions = "\n".join(f'"{q.id}": {q.text}' for q in rubric.questions)
+    asked = "Answer each question about the quoted reply with yes or no, as JSON:"
     return (
-        Message("system", rubric.instruction),
-        Message(
-            "user",
-            f"{prompt}\n\nAnswer each question about the reply with yes or no, as JSON:\n{questions}",
-        ),
+        Message("system", f"{rubric.instruction}\n\n{asked}\n{questions}"),
+        Message("user", f"{prompt}\n\nThat was the data. Answer the questions about the reply."),
     )
 
 
 def quote(transcript: Transcript) -> str:
-    """The conversation as one JSON string that no content can close, invisible characters removed.
+    """The conversation as JSON strings that no content can close, as people see it (`tidy`).
 
     Long text loses its middle: at most 6 000 characters of the reply and 12 000 in all are kept.
     """
-    reply = _shorten(clean(transcript.response), _MAX_REPLY_CHARS)
-    context = [{"role": m.role, "content": clean(m.content)} for m in transcript.prompt]
+    reply = _shorten(tidy(transcript.response), _MAX_REPLY_CHARS)
+    context = [{"role": m.role, "content": tidy(m.content)} for m in transcript.prompt]
     told = _shorten(json.dumps(context, ensure_ascii=False), _MAX_CHARS - len(reply))
     return f"CONVERSATION (data): {told}\nREPLY (data): {json.dumps(reply, ensure_ascii=False)}"
-
-
-def clean(text: str) -> str:
-    """Text without zero-width, bidirectional and tag characters, which hide words from people.
-
-    >>> clean("a\u200bb")
-    'ab'
-    """
-    return _HIDDEN.sub("", text.encode("utf-8", "surrogatepass").decode("utf-8", "replace"))
 
 
 def _shorten(text: str, limit: int) -> str:
@@ -186,9 +177,9 @@ def _read(reply: Completion, rubric: Rubric) -> tuple[dict[str, float], int] | s
         values = json.loads(reply.text)
         said = {question.id: str(values[question.id]).lower() for question in rubric.questions}
     except (ValueError, KeyError, TypeError) as error:
-        return f"the judge's reply is not the JSON asked for: {type(error).__name__}"
+        return f"{_UNREADABLE}: {type(error).__name__}"
     if not set(said.values()) <= {"yes", "no"}:
-        return "the judge's reply is not the JSON asked for: neither yes nor no"
+        return f"{_UNREADABLE}: neither yes nor no"
     tokens = reply.prompt_tokens + reply.completion_tokens
     return {name: _p_yes(reply.choices, name, value) for name, value in said.items()}, tokens
 

@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 import httpx
 import msgspec
 
-from evidence import BadInputError, UnreachableError, digest
+from evidence import BadInputError, CandorError, UnreachableError, digest
 from evidence.options import Options
 from probes.models.breaker import CircuitBreaker
 from probes.models.chat import Chat
@@ -174,10 +174,7 @@ class OpenAIModel:
         """The next assistant turn of each conversation, in order, requests in parallel."""
         settings = {"max_tokens": max_new_tokens, "temperature": temperature}
         numbered = [(chat, {**settings, "seed": seed + i}) for i, chat in enumerate(batch)]
-        return [
-            reply.text.strip()
-            for reply in self._parallel(lambda item: self.complete(item[0], item[1]), numbered)
-        ]
+        return [reply.text.strip() for reply in map(_raised, self._parallel(numbered))]
 
     def next_token_probabilities(
         self, batch: Sequence[Chat], candidates: Sequence[str]
@@ -188,7 +185,7 @@ class OpenAIModel:
         with, and 0 when none is among them.
         """
         settings = {"max_tokens": 1, "temperature": 0.0, "logprobs": True, "top_logprobs": 20}
-        replies = self._parallel(lambda chat: self.complete(chat, settings), batch)
+        replies = map(_raised, self._parallel([(chat, settings) for chat in batch]))
         return [
             {
                 text: candidate_probability(reply.choices[0].alternatives, text)
@@ -201,8 +198,11 @@ class OpenAIModel:
 
     def complete_json(
         self, batch: Sequence[Chat], schema: Mapping[str, Any], *, max_new_tokens: int
-    ) -> list[Completion]:
-        """Replies held to a JSON schema by the server, greedy, with token probabilities."""
+    ) -> list[Completion | CandorError]:
+        """Replies held to a JSON schema by the server, greedy, with token probabilities.
+
+        A call that fails is its own error: one conversation too long spoils no other.
+        """
         settings = {
             "max_tokens": max_new_tokens,
             "temperature": 0.0,
@@ -213,7 +213,7 @@ class OpenAIModel:
                 "json_schema": {"name": "answers", "schema": dict(schema), "strict": True},
             },
         }
-        return self._parallel(lambda chat: self.complete(chat, settings), batch)
+        return self._parallel([(chat, settings) for chat in batch])
 
     def complete(self, chat: Chat, settings: Mapping[str, Any]) -> Completion:
         """One call. Raises UnreachableError when the server fails, BadInputError when it refuses."""
@@ -246,13 +246,18 @@ class OpenAIModel:
         self._client.close()
 
     def _parallel(
-        self, call: Callable[[Any], Completion], items: Sequence[Any]
-    ) -> list[Completion]:
-        if len(items) <= 1:
-            return [call(item) for item in items]
-        workers = min(self.options.max_concurrency, len(items))
-        with ThreadPoolExecutor(workers) as pool:
-            return list(pool.map(call, items))
+        self, calls: Sequence[tuple[Chat, Mapping[str, Any]]]
+    ) -> list[Completion | CandorError]:
+        def outcome(call: tuple[Chat, Mapping[str, Any]]) -> Completion | CandorError:
+            try:
+                return self.complete(*call)
+            except CandorError as error:
+                return error
+
+        if len(calls) <= 1:
+            return [outcome(call) for call in calls]
+        with ThreadPoolExecutor(min(self.options.max_concurrency, len(calls))) as pool:
+            return list(pool.map(outcome, calls))
 
     def _request(self, method: str, path: str, body: Mapping[str, Any] | None) -> Any:
         """JSON of a reply, tried again with full jitter; the breaker counts calls, not tries."""
@@ -295,6 +300,12 @@ class OpenAIModel:
         with self._lock:
             old = self._usage
             self._usage = old._replace(requests=old.requests + 1, retries=old.retries + retries)
+
+
+def _raised(outcome: Completion | CandorError) -> Completion:
+    if isinstance(outcome, CandorError):
+        raise outcome
+    return outcome
 
 
 def candidate_probability(alternatives: Mapping[str, float], candidate: str) -> float:
