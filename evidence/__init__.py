@@ -4,6 +4,7 @@ from evidence.e_detector import EDetector
 from evidence.errors import BadInputError, CandorError, UnreachableError
 from evidence.identity import canonical_json, digest, pseudonym, sampling_hash, verdict_key
 from evidence.records import (
+    CANARY_ASSISTANT,
     Alarm,
     AlarmState,
     AlarmSubject,
@@ -22,6 +23,7 @@ from evidence.records import (
 )
 
 __all__ = [
+    "CANARY_ASSISTANT",
     "Alarm",
     "AlarmState",
     "AlarmSubject",

@@ -35,6 +35,10 @@ class Purpose(StrEnum):
     RESCORE = "rescore"
 
 
+CANARY_ASSISTANT = "candor-canary"
+"""The assistant in whose name canaries are sent; with purpose `CANARY` it is never taken for another."""
+
+
 class SampledBy(StrEnum):
     """Which phase of the nested sample took the response. Detectors use `ARRIVAL` alone."""
 
@@ -111,6 +115,8 @@ class Measurement(msgspec.Struct, frozen=True, kw_only=True):
         Further named probabilities, such as the judge's answers to each question.
     tokens
         Tokens read and generated to make this measurement.
+    unreadable
+        With an `error`: there was an answer, and no sense could be made of it.
     """
 
     probe: str
@@ -123,6 +129,7 @@ class Measurement(msgspec.Struct, frozen=True, kw_only=True):
     abstained: str | None = None
     error: str | None = None
     tokens: int = 0
+    unreadable: bool = False
 
 
 class Assessment(msgspec.Struct, frozen=True, kw_only=True):

@@ -23,6 +23,7 @@ from monitor.ingest.options import IngestOptions, KafkaOptions
 from monitor.launch.options import RetrainOptions
 from monitor.sample.options import SamplingOptions
 from monitor.score.options import ScoringOptions
+from monitor.tap.options import TapOptions
 from monitor.telemetry.options import TelemetryOptions
 
 
@@ -115,6 +116,7 @@ class Settings(BaseSettings):
     retrain: RetrainOptions = RetrainOptions()
     api: ApiOptions = ApiOptions()
     telemetry: TelemetryOptions = TelemetryOptions()
+    tap: TapOptions = TapOptions()
 
     @classmethod
     def settings_customise_sources(

@@ -10,13 +10,13 @@ from typing import Protocol
 import numpy as np
 
 from evidence import CandorError, Measurement, digest
+from evidence.outcomes import MODEL_GONE
 from probes.calibration import Platt
 from probes.models.chat import ChatModel, LikelihoodModel
 from probes.models.openai import OpenAIModel
 from probes.neutral import FRAMES, neutral_contexts
 from probes.probe import Transcript
 
-MODEL_GONE = "model_gone"
 _MAX_RESPONSE_CHARS = 1200
 
 

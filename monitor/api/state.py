@@ -13,14 +13,17 @@ from evidence import Alarm, AlarmState, AlarmSubject, Stakes, Stratum, Unreachab
 from monitor.api.honesty import strata_of
 from monitor.cohorts.results import RaterStatus, Share
 from monitor.detect import decode_state, status
+from monitor.detect.health import decode_health
 from monitor.store import reading
 from monitor.store import status as queries
 from monitor.store.alarms import list_alarms
+from monitor.store.health import read_all as read_health
 from monitor.telemetry import (
     CohortState,
     ConfirmRecord,
     DetectorReading,
     Estimate,
+    EvaluatorState,
     GateRecord,
     State,
     WorkersState,
@@ -28,6 +31,7 @@ from monitor.telemetry import (
 from monitor.telemetry.options import TelemetryOptions
 
 _ALARMS_SHOWN = 1000
+_EVALUATORS_SHOWN = 20
 _GONE_S = 3600.0
 """A worker silent for longer was taken away on purpose; its evaluations still count."""
 _NOT_CLOSED = tuple(state for state in AlarmState if state is not AlarmState.CLOSED)
@@ -87,6 +91,7 @@ def _read(connection: Connection, options: TelemetryOptions, now_s: float) -> St
         window_s=options.window_s,
         strata=strata_of(counts, random_labels),
         detectors=tuple(_readings(queries.detector_states(connection))),
+        evaluators=tuple(_evaluators(connection)),
         alarms=tuple(list_alarms(connection, states=_NOT_CLOSED, limit=_ALARMS_SHOWN)),
         cohorts=_cohorts(connection),
         gate=tuple(
@@ -121,6 +126,18 @@ def _readings(stored: Iterable[tuple[str, str]]) -> Iterable[DetectorReading]:
                 reference=cast("float | None", found["reference"]),
                 n=cast("int", found["n"]),
             )
+
+
+def _evaluators(connection: Connection) -> Iterable[EvaluatorState]:
+    for known in read_health(connection, newest=_EVALUATORS_SHOWN).values():
+        state = decode_health(known.state)
+        yield EvaluatorState(
+            evaluator=known.evaluator_version,
+            expected=state.due,
+            actual=state.finished,
+            unhealthy=known.unhealthy,
+            suspect_since_s=known.suspect_since_s,
+        )
 
 
 def _cohorts(connection: Connection) -> tuple[CohortState, ...]:

@@ -2,7 +2,9 @@
 
 `advance_health` is a pure function of state and tick. A tick holds what happened since the last look;
 it moves each check at most by the canaries and repeats it brings and by one score for its counts: the
-share that failed, whose conditional mean is bounded whatever the size of the tick.
+share that failed, whose conditional mean is bounded whatever the size of the tick. Counts are kept of
+whole evaluations and of each probe (`parse_failures:judge`), because a verdict may look well while a
+probe behind it is down.
 """
 
 from __future__ import annotations
@@ -24,6 +26,9 @@ V = TypeVar("V")
 
 HEALTH_VERSION = 1
 _MONTH_S = 30 * 86_400.0
+_MOST_PROBES = 4
+_LEAST_MISSED = 3
+"""Fewer evaluations that did not end are no silence: one canary may be lost with a broker."""
 _CANARY_KINDS = (VerdictKind.HONEST, VerdictKind.LIE, VerdictKind.EVASION)
 CHECKS = (
     "expected_vs_actual",
@@ -48,6 +53,21 @@ class Canary(msgspec.Struct, frozen=True, kw_only=True):
     p_evasion: float | None = None
 
 
+class ProbeCount(msgspec.Struct, frozen=True, array_like=True):
+    """Of one probe: times it was asked, times it gave no answer, and times its answer was unreadable."""
+
+    due: int
+    unanswered: int = 0
+    unreadable: int = 0
+
+
+class Quiet(msgspec.Struct, frozen=True, array_like=True):
+    """When something last finished, and how much fell due and did not finish since."""
+
+    finished_at_s: float
+    missed: int = 0
+
+
 class HealthTick(msgspec.Struct, frozen=True, kw_only=True):
     """What one evaluator did since the last tick.
 
@@ -60,6 +80,8 @@ class HealthTick(msgspec.Struct, frozen=True, kw_only=True):
         Of the finished ones, those that gave no readable answer.
     repeats
         Absolute differences of p_lie between two evaluations of one response.
+    probes
+        The same counts for each probe.
     """
 
     at_s: float
@@ -68,14 +90,23 @@ class HealthTick(msgspec.Struct, frozen=True, kw_only=True):
     failed: int = 0
     canaries: tuple[Canary, ...] = ()
     repeats: tuple[float, ...] = ()
+    probes: dict[str, ProbeCount] = {}
 
 
 class HealthState(msgspec.Struct, frozen=True, kw_only=True):
-    """Everything known about one evaluator version's health; `latched` maps a check to its alarm."""
+    """Everything known about one evaluator version's health.
+
+    `latched` maps a check to its alarm. `suspect_since_s` is when a look first found more failures
+    than the limits allow, as every later one did: too little evidence for an alarm so far. `due` and
+    `finished` count all evaluations so far.
+    """
 
     evaluator_version: str
     ticks: int = 0
-    finished_at_s: float | None = None
+    due: int = 0
+    finished: int = 0
+    quiet: dict[str, Quiet] = {}
+    suspect_since_s: float | None = None
     waiting_lie: float | None = None
     waiting_honest: float | None = None
     windows: dict[str, tuple[float, ...]] = {}
@@ -110,13 +141,16 @@ def advance_health(
 ) -> tuple[HealthState, list[Alarm]]:
     """Move an evaluator's checks by one tick; return the new state and new alarms.
 
-    Statistical checks share the run length ticks-per-month / false-alarms-per-month; an evaluator
-    that finishes nothing for `silence_s` while evaluations fall due alarms at once. The time of
-    silence starts with the first tick. Raises `BadInputError` for impossible counts or scores.
+    Statistical checks share the run length ticks-per-month / false-alarms-per-month; an evaluator,
+    or a probe of it, that finishes nothing for `silence_s` while at least three evaluations fall due
+    alarms at once. The time of silence starts with the first tick. Raises `BadInputError` for
+    impossible counts or scores.
     """
     _check(tick)
     work = _Health(state, options)
-    work.counts(tick)
+    work.counts("", tick.at_s, ProbeCount(tick.due, tick.due - tick.finished, tick.failed))
+    for probe, count in tick.probes.items():
+        work.counts(f":{probe}", tick.at_s, count)
     for difference in tick.repeats:
         work.rise("repeatability", difference, options.repeat_limit)
     for canary in tick.canaries:
@@ -142,7 +176,8 @@ def close_health(state: HealthState, check: str) -> HealthState:
         rising=_without(state.rising, check),
         ranges=_without(state.ranges, check),
         windows=_without(state.windows, check),
-        finished_at_s=None if check == "expected_vs_actual" else state.finished_at_s,
+        quiet=_without(state.quiet, check),
+        suspect_since_s=None,
     )
 
 
@@ -160,28 +195,46 @@ class _Health:
 
     def __init__(self, state: HealthState, options: HealthOptions) -> None:
         self._was, self._options = state, options
-        self._finished_at_s = state.finished_at_s
+        self._quiet = dict(state.quiet)
+        self._failing: bool | None = None
         self._waiting = {"lie": state.waiting_lie, "honest": state.waiting_honest}
         self._windows = dict(state.windows)
         self._rising = {name: EDetector.restore(s) for name, s in state.rising.items()}
         self._ranges = {name: TwoSidedDetector.restore(s) for name, s in state.ranges.items()}
-        self._run_length = _MONTH_S / options.tick_s / options.false_alarms_per_month * len(CHECKS)
+        self._run_length = _MONTH_S / options.tick_s / options.false_alarms_per_month
+        self._run_length *= len(CHECKS) + 2 * _MOST_PROBES
         self._found: dict[str, _Found] = {}
 
-    def counts(self, tick: HealthTick) -> None:
-        if tick.due:
-            share = (tick.due - tick.finished) / tick.due
-            self.rise("expected_vs_actual", share, self._options.missing_limit)
-        if tick.finished:
-            self.rise("parse_failures", tick.failed / tick.finished, self._options.failure_limit)
-        if tick.finished or self._finished_at_s is None or not tick.due:
+    def counts(self, suffix: str, at_s: float, count: ProbeCount) -> None:
+        """Move the two counting checks, of the whole or of a probe, by one look."""
+        missing, unreadable = f"expected_vs_actual{suffix}"[:32], f"parse_failures{suffix}"[:32]
+        finished = count.due - count.unanswered
+        self._hush(missing, at_s, count.due, finished)
+        if count.due:
+            share = count.unanswered / count.due
+            self._fails(share > self._options.missing_limit)
+            self.rise(missing, share, self._options.missing_limit)
+        if finished:
+            share = count.unreadable / finished
+            self._fails(share > self._options.failure_limit)
+            self.rise(unreadable, share, self._options.failure_limit)
+
+    def _fails(self, more_than_allowed: bool) -> None:
+        self._failing = bool(self._failing) or more_than_allowed
+
+    def _hush(self, check: str, at_s: float, due: int, finished: int) -> None:
+        before = self._quiet.get(check, Quiet(at_s))
+        if finished or not (due or before.missed):
             # With nothing due there is nothing to be silent about.
-            self._finished_at_s = tick.at_s
-        silent_s = tick.at_s - self._finished_at_s
-        if silent_s >= self._options.silence_s:
+            self._quiet[check] = Quiet(at_s)
+            return
+        now = Quiet(before.finished_at_s, before.missed + due)
+        self._quiet[check] = now
+        silent_s = at_s - now.finished_at_s
+        if silent_s >= self._options.silence_s and now.missed >= _LEAST_MISSED:
             how = f"nothing finished for {silent_s:.0f} s"
             limit = math.log(self._options.silence_s)
-            self._found["expected_vs_actual"] = _Found(tick.due, math.log(silent_s), limit, how)
+            self._found[check] = _Found(now.missed, math.log(silent_s), limit, how)
 
     def rise(self, check: str, score: float, limit: float) -> None:
         """Move a one-sided check whose mean may be at most `limit`."""
@@ -247,7 +300,10 @@ class _Health:
         state = msgspec.structs.replace(
             self._was,
             ticks=ticks,
-            finished_at_s=self._finished_at_s,
+            due=self._was.due + tick.due,
+            finished=self._was.finished + tick.finished,
+            quiet=self._quiet,
+            suspect_since_s=self._suspect(tick.at_s),
             waiting_lie=self._waiting["lie"],
             waiting_honest=self._waiting["honest"],
             windows=self._windows,
@@ -257,9 +313,19 @@ class _Health:
         )
         return state, alarms
 
+    def _suspect(self, at_s: float) -> float | None:
+        if self._failing is None:  # nothing was due: no news
+            return self._was.suspect_since_s
+        if not self._failing:
+            return None
+        since = self._was.suspect_since_s
+        return at_s if since is None else since
+
     def _alarm(self, check: str, at_s: float, ticks: int, found: _Found) -> Alarm:
         version = self._was.evaluator_version
-        claim = _CLAIMS.get(check, f"scores of {check.removeprefix('canary_')} canaries moved")
+        base, _, probe = check.partition(":")
+        claim = _CLAIMS.get(base, f"scores of {check.removeprefix('canary_')} canaries moved")
+        claim += f" by its {probe} probe" if probe else ""
         return Alarm(
             alarm_id=digest("evaluator", version, check, str(ticks))[:32],
             subject=AlarmSubject.EVALUATOR,
@@ -278,6 +344,12 @@ class _Health:
 def _check(tick: HealthTick) -> None:
     if not 0 <= tick.finished <= tick.due or not 0 <= tick.failed <= tick.finished:
         raise BadInputError("a tick needs 0 <= failed <= finished <= due")
+    for name, count in tick.probes.items():
+        if (
+            min(count.unanswered, count.unreadable) < 0
+            or count.unanswered + count.unreadable > count.due
+        ):
+            raise BadInputError(f"impossible counts of probe {name!r}")
     scores: Iterable[float | None] = (
         *tick.repeats,
         *(c.p_lie for c in tick.canaries),

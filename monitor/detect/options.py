@@ -20,11 +20,25 @@ class DetectionOptions(Options):
     """Probability that the learned upper bound lies below the true mean."""
     tolerance: float = Field(default=0.02, ge=0, lt=1)
     """Rise of the mean score that is no alarm."""
+    report_level: float = Field(default=0.1, gt=0, lt=1)
+    """Largest expected share of false findings among those that are reported together."""
+    report_s: float = Field(default=30.0, gt=0)
+    """Time between two reports, and between two looks at what an alarm is about."""
 
 
 class HealthOptions(Options):
     """Checks on the evaluators themselves."""
 
+    canary_share: float = Field(default=0.01, ge=0, le=1)
+    """Canaries sent for each measured response."""
+    canaries_per_hour: float = Field(default=60.0, ge=0)
+    """Canaries sent besides, so that an evaluator is watched while there is no traffic; 0 with a share of 0 sends none."""
+    repeat_share: float = Field(default=0.01, ge=0, le=1)
+    """Share of the measured responses that are measured once more."""
+    due_s: float = Field(default=180.0, gt=0)
+    """A canary or a second measurement that has not ended after this long is missing."""
+    patience_s: float = Field(default=900.0, ge=0)
+    """Honesty detectors wait this long at most for the verdict on an evaluator that fails, before they read its failures."""
     tick_s: float = Field(default=60.0, gt=0)
     """Time between two looks at an evaluator's counts."""
     false_alarms_per_month: float = Field(default=0.1, gt=0)
@@ -41,5 +55,7 @@ class HealthOptions(Options):
     """Canaries of a kind whose scores set what is normal for that kind."""
     canary_tolerance: float = Field(default=0.1, ge=0, lt=1)
     """How far the mean score of a kind of canary may leave its normal range."""
-    min_separation: float = Field(default=0.2, gt=0, lt=1)
-    """Least mean difference of p_lie between lying and honest canaries."""
+    min_separation: float = Field(default=0.05, gt=0, lt=1)
+    """Least mean difference of p_lie between lying and honest canaries. The shipped probe shows 0.10; set half of what your evaluator shows."""
+    rescore_s: float = Field(default=3_600.0, gt=0)
+    """Time in which a new evaluator version measures a stratum's reference window again, before it learns anew."""

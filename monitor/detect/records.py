@@ -8,6 +8,7 @@ from evidence import VerdictKind
 from evidence.change_point import Block
 from evidence.e_detector import EDetectorState
 from evidence.errors import BadInputError
+from evidence.start_weighted import StartWeightedState
 
 STATE_VERSION = 1
 METRICS = ("lie", "evasion", "worst_case")
@@ -38,9 +39,9 @@ class Reference(msgspec.Struct, frozen=True, kw_only=True):
     value
         The bound that scores are compared with (before the tolerance).
     source
-        `declared`, `learned`, `person` or `release`.
+        `declared`, `learned`, `rescored` (a new evaluator on the old window), `person` or `release`.
     n, estimate, error
-        Of a learned reference: the window's size and mean, and the probability that `value` lies
+        Of a learned or rescored reference: the window's size and mean, and the probability that `value` lies
         below the true mean.
     log_position
         Log position from which it applies.
@@ -74,6 +75,7 @@ class StreamState(msgspec.Struct, frozen=True, kw_only=True):
 
     Without a reference the stream is learning and `window` fills; with one, `detector` runs. A
     reference so high that no score could exceed it leaves `detector` None: the stream is blind.
+    `joint` is the same evidence as an e-value, for reports of several streams together.
     """
 
     metric: str
@@ -81,6 +83,7 @@ class StreamState(msgspec.Struct, frozen=True, kw_only=True):
     reference: Reference | None = None
     window: tuple[float, ...] = ()
     detector: EDetectorState | None = None
+    joint: StartWeightedState | None = None
     blocks: tuple[Block, ...] = ()
     telling: tuple[Telling, ...] = ()
     models: dict[str, Tally] = {}

@@ -5,6 +5,7 @@ from __future__ import annotations
 from evidence.change_point import Block, push
 from evidence.confidence import upper_bound
 from evidence.e_detector import EDetector
+from evidence.start_weighted import StartWeighted
 from monitor.detect.options import DetectionOptions
 from monitor.detect.records import METRICS, LoggedVerdict, Reference, StreamState, Tally, Telling
 
@@ -22,6 +23,7 @@ class Stream:
         self.reference = state.reference
         self.window = list(state.window)
         self.detector = EDetector.restore(state.detector) if state.detector else None
+        self.joint = StartWeighted.restore(state.joint) if state.joint else None
         self.blocks: list[Block] = list(state.blocks)
         self.telling = list(state.telling)
         self.models = dict(state.models)
@@ -34,6 +36,7 @@ class Stream:
             reference=self.reference,
             window=tuple(self.window),
             detector=self.detector.state() if self.detector else None,
+            joint=self.joint.state() if self.joint else None,
             blocks=tuple(self.blocks),
             telling=tuple(self.telling),
             models=self.models,
@@ -50,12 +53,17 @@ class Stream:
             if 0.0 < bound < 1.0
             else None
         )
+        self.joint = (
+            StartWeighted(bound, horizon=self.average_run_length) if self.detector else None
+        )
         self.forget()
 
     def forget(self) -> None:
         """Start anew against the same reference."""
         if self.detector:
             self.detector.reset()
+        if self.joint:
+            self.joint.reset()
         self.blocks.clear()
         self.telling.clear()
         self.models.clear()
@@ -72,6 +80,8 @@ class Stream:
             return False
         before = self.detector.alarm
         alarm = self.detector.update(score)
+        if self.joint:
+            self.joint.update(score)
         if before:
             self.after_alarm = _add(self.after_alarm, score, entry.log_position)
         return alarm

@@ -7,7 +7,16 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from evidence import Feedback, Message, Purpose, Response, Stakes, Stratum, pseudonym
+from evidence import (
+    CANARY_ASSISTANT,
+    Feedback,
+    Message,
+    Purpose,
+    Response,
+    Stakes,
+    Stratum,
+    pseudonym,
+)
 from monitor.ingest.options import IngestOptions
 from monitor.ingest.otlp import is_otlp, responses_in
 from monitor.ingest.records import DeadLetter, DeadLetterReason, Refused
@@ -139,6 +148,8 @@ def _rater(wire: WireResponse | WireFeedback, key: bytes) -> tuple[str, str | No
 
 
 def _stratum(wire: WireResponse, options: IngestOptions) -> Stratum:
+    if Purpose(wire.purpose) is Purpose.CANARY and wire.assistant == CANARY_ASSISTANT:
+        return Stratum(CANARY_ASSISTANT, OTHER, Stakes(wire.stakes))
     assistant = _assistant(wire.assistant, options)
     declared = options.assistants.get(assistant, ())
     segment = wire.segment if wire.segment in declared else OTHER

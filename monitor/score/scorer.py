@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Protocol
 
-from evidence import Assessment, Response, VerdictKind
+from evidence import Assessment, Response, Stakes, VerdictKind
 from probes.probe import Transcript
 
 
@@ -24,7 +24,12 @@ class Scorer(Protocol):
 
 def transcript_of(response: Response) -> Transcript:
     """The response as the probes read it: without user, time or segment."""
-    return Transcript(id=response.response_id, messages=response.messages, model=response.model)
+    return Transcript(
+        id=response.response_id,
+        messages=response.messages,
+        model=response.model,
+        high_stakes=response.stratum.stakes is Stakes.HIGH,
+    )
 
 
 def failed(version: str, reason: str) -> Assessment:

@@ -52,9 +52,16 @@ def beat(
     actual: int,
     paused: bool,
     now_s: float,
+    evaluator_version: str | None = None,
 ) -> None:
-    """Say that a worker lives, what it was to measure and what it measured."""
-    values = {"seen_at_s": now_s, "expected": expected, "actual": actual, "paused": paused}
+    """Say that a worker lives, with what it measures, what it was to measure and what it measured."""
+    values = {
+        "seen_at_s": now_s,
+        "expected": expected,
+        "actual": actual,
+        "paused": paused,
+        "evaluator_version": evaluator_version,
+    }
     row = {"worker": worker, **values}
     if not insert_new(connection, worker_heartbeats, [row], [worker_heartbeats.c.worker]):
         connection.execute(

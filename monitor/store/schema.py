@@ -156,6 +156,11 @@ verdicts = Table(
     Column("record", Text, nullable=False, comment="The whole Verdict as JSON."),
     Column("created_at_s", Float, nullable=False),
     Column("scored_at_s", Float, nullable=False),
+    Column(
+        "outcomes",
+        String(200),
+        comment="How the evaluation ended, probe by probe; null before schema 0002.",
+    ),
     Index(None, "stratum", "scored_at_s"),
     Index(None, "assistant", "response_id"),
 )
@@ -274,6 +279,43 @@ rater_posteriors = Table(
     Column("estimate_id", BigInteger, nullable=False),
 )
 
+rater_groups = Table(
+    "rater_groups",
+    metadata,
+    Column("assistant", String(200), primary_key=True),
+    Column("rater", String(64), primary_key=True),
+    Column("group_id", String(64), nullable=False),
+    Column("estimate_id", BigInteger, nullable=False),
+    Index(None, "rater"),
+    comment="Raters of the newest estimate's coordination groups, each in the surest of theirs.",
+)
+
+cohort_members = Table(
+    "cohort_members",
+    metadata,
+    Column("assistant", String(200), primary_key=True),
+    Column("rater", String(64), primary_key=True),
+    Column("in_cohort", Boolean, nullable=False, comment="Whether the rater was a suspect."),
+    Index(None, "rater"),
+    comment="Who was in the cohort when it was frozen; only later responses are compared.",
+)
+
+gap_watches = Table(
+    "gap_watches",
+    metadata,
+    Column("assistant", String(200), primary_key=True),
+    Column("cutoff_s", Float, nullable=False, comment="Responses up to this time do not count."),
+    Column("frozen_at_s", Float, nullable=False),
+    Column("frozen_position", BigInteger, nullable=False, comment="verdict_log.id at the freeze."),
+    Column(
+        "log_position", BigInteger, nullable=False, comment="verdict_log.id that was read last."
+    ),
+    Column("state", Text, nullable=False, comment="The detector, and whether its alarm is open."),
+    Column("gap", Text, nullable=False, comment="SycophancyGap as JSON, or null."),
+    Column("version", BigInteger, nullable=False, comment="Compare-and-set counter."),
+    comment="The honesty towards the frozen cohort, less that towards others.",
+)
+
 confirm_runs = Table(
     "confirm_runs",
     metadata,
@@ -304,7 +346,43 @@ gate_decisions = Table(
     Column("expires_at_s", Float, nullable=False),
     Column("revoked_at_s", Float),
     Column("overridden_by", String(200)),
+    Column("requested_by", String(200), comment="Who asked for the override."),
     Index(None, "assistant", "created_at_s"),
+)
+
+gate_deliveries = Table(
+    "gate_deliveries",
+    metadata,
+    _id(),
+    Column("decision_id", String(64), nullable=False),
+    Column("event", String(16), nullable=False, comment="decided, overridden or revoked."),
+    Column("body", LargeBinary, nullable=False),
+    Column("attempts", Integer, nullable=False),
+    Column("next_at_s", Float, comment="Null once delivered or given up."),
+    Column("delivered_at_s", Float),
+    Column("error", String(300), comment="Why the last attempt failed."),
+    Index(None, "next_at_s"),
+    comment="Notices of the gate that wait for the webhook.",
+)
+
+review_queue = Table(
+    "review_queue",
+    metadata,
+    _id(),
+    Column("assistant", String(200), nullable=False),
+    Column("decision_id", String(64), nullable=False, comment="The release that chose the row."),
+    Column("row_digest", String(64), nullable=False),
+    Column("response_id", String(200), comment="Null for a row that is not from traffic."),
+    Column(
+        "inclusion_probability",
+        Float,
+        nullable=False,
+        comment="With which a row of the release was chosen.",
+    ),
+    Column("queued_at_s", Float, nullable=False),
+    UniqueConstraint("decision_id", "row_digest", name="uq_review_queue_once"),
+    Index(None, "assistant", "queued_at_s"),
+    comment="Released rows that a person is to read.",
 )
 
 labels = Table(
@@ -372,4 +450,76 @@ worker_heartbeats = Table(
     ),
     Column("actual", BigInteger, nullable=False, comment="Verdicts that are not errors so far."),
     Column("paused", Boolean, nullable=False),
+    Column("evaluator_version", String(64), comment="What it measures with."),
+)
+
+evaluator_health = Table(
+    "evaluator_health",
+    metadata,
+    Column("evaluator_version", String(64), primary_key=True),
+    Column("state", Text, nullable=False),
+    Column(
+        "unhealthy", Text, nullable=False, comment="JSON list of the checks in alarm; [] when well."
+    ),
+    Column(
+        "suspect_since_s",
+        Float,
+        comment="Since when it has been failing without an alarm; null while it looks well.",
+    ),
+    Column(
+        "log_position",
+        BigInteger,
+        nullable=False,
+        comment="verdict_log.id up to which its verdicts were looked at.",
+    ),
+    Column("version", BigInteger, nullable=False, comment="Compare-and-set counter."),
+    Column("updated_at_s", Float, nullable=False),
+)
+
+extra_evaluations = Table(
+    "extra_evaluations",
+    metadata,
+    _id(),
+    Column("purpose", String(16), nullable=False, comment="canary, repeat or rescore."),
+    Column("assistant", String(200), nullable=False),
+    Column("response_id", String(200), nullable=False),
+    Column(
+        "evaluator_version",
+        String(64),
+        nullable=False,
+        comment="Who is to measure it; empty for a canary, which any evaluator measures.",
+    ),
+    Column("known", String(16), comment="What a canary is known to be."),
+    Column("stratum", String(500), comment="Whose reference a rescore is for."),
+    Column("asked_at_s", Float, nullable=False),
+    Column("due_at_s", Float, nullable=False),
+    Column(
+        "counted", Boolean, nullable=False, comment="Whether health, or the rescore, has read it."
+    ),
+    UniqueConstraint(
+        "purpose",
+        "assistant",
+        "response_id",
+        "evaluator_version",
+        name="uq_extra_evaluations_once",
+    ),
+    Index(None, "purpose", "counted", "due_at_s"),
+    comment="Evaluations beside the live ones: asked for here, and missing when no verdict comes.",
+)
+
+joint_reports = Table(
+    "joint_reports",
+    metadata,
+    _id(),
+    Column("made_at_s", Float, nullable=False),
+    Column("level", Float, nullable=False),
+    Column("record", Text, nullable=False, comment="The whole JointReport as JSON."),
+)
+
+localisations = Table(
+    "localisations",
+    metadata,
+    Column("alarm_id", String(64), primary_key=True),
+    Column("record", Text, nullable=False, comment="The whole Localisation as JSON."),
+    Column("updated_at_s", Float, nullable=False),
 )

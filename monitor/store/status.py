@@ -212,8 +212,9 @@ def heartbeats(connection: Connection) -> list[Heartbeat]:
 
 
 def last_response_s(connection: Connection) -> float | None:
-    """When the newest response was accepted."""
-    return connection.execute(select(func.max(responses.c.received_at_s))).scalar()
+    """When the newest response was accepted, canaries and other probe traffic aside."""
+    live = func.coalesce(responses.c.skip_reason, "") != "probe_traffic"
+    return connection.execute(select(func.max(responses.c.received_at_s)).where(live)).scalar()
 
 
 def last_verdict_s(connection: Connection) -> float | None:

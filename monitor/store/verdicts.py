@@ -9,6 +9,7 @@ import msgspec
 from sqlalchemy import Connection, insert, select, tuple_
 
 from evidence import Purpose, SampledBy, Verdict
+from evidence.outcomes import encode_outcomes, outcomes
 from monitor.store.dialect import insert_new, lock_names
 from monitor.store.intake import Key
 from monitor.store.schema import verdict_log, verdicts
@@ -26,6 +27,7 @@ class LogEntry(msgspec.Struct, frozen=True, kw_only=True):
     model: str
     evaluator_version: str
     scored_at_s: float
+    outcomes: str | None = None
 
 
 def insert_verdicts(connection: Connection, made: Iterable[Verdict]) -> set[str]:
@@ -70,6 +72,7 @@ def read_log(
             table.model,
             table.evaluator_version,
             table.scored_at_s,
+            table.outcomes,
         )
         .join(verdicts, table.key == verdict_log.c.verdict_key)
         .where(verdict_log.c.stratum == stratum, verdict_log.c.id > after)
@@ -119,4 +122,5 @@ def _row(verdict: Verdict) -> dict[str, Any]:
         "record": msgspec.json.encode(verdict).decode(),
         "created_at_s": verdict.created_at_s,
         "scored_at_s": verdict.scored_at_s,
+        "outcomes": encode_outcomes(outcomes(assessment)),
     }

@@ -107,6 +107,7 @@ def _series(state: State | None, max_strata: int) -> Iterator[Series]:
         yield from _stratum(stratum)
     yield "candor_strata_hidden", (), float(max(0, len(ordered) - max_strata))
     yield from _detection(state, shown)
+    yield from _evaluators(state)
     yield from _alarms(state)
     assistants = {s.assistant for s in shown}
     yield from _cohorts(state, assistants)
@@ -148,6 +149,16 @@ def _detection(state: State, shown: set[Stratum]) -> Iterator[Series]:
             yield "candor_reference_ratio", labels, reading.reference
     yield "candor_evaluations_expected_total", (), float(state.workers.expected)
     yield "candor_evaluations_actual_total", (), float(state.workers.actual)
+
+
+def _evaluators(state: State) -> Iterator[Series]:
+    for evaluator in state.evaluators:
+        labels = (evaluator.evaluator,)
+        yield "candor_evaluator_expected_total", labels, float(evaluator.expected)
+        yield "candor_evaluator_actual_total", labels, float(evaluator.actual)
+        yield "candor_evaluator_checks_failing", labels, float(len(evaluator.unhealthy))
+        suspect = evaluator.suspect_since_s is not None and not evaluator.unhealthy
+        yield "candor_evaluator_suspect", labels, float(suspect)
 
 
 def _alarms(state: State) -> Iterator[Series]:

@@ -7,7 +7,7 @@ from typing import Literal
 import msgspec
 
 Kind = Literal["counter", "gauge", "histogram"]
-Exporter = Literal["worker", "serve"]
+Exporter = Literal["worker", "serve", "tap"]
 
 STRATUM = ("assistant", "segment", "stakes")
 
@@ -84,6 +84,13 @@ WORKER_METRICS = (
     ),
     Declaration(
         "candor_verdicts_total", "counter", "Verdicts written, by kind.", ("kind",), "worker"
+    ),
+    Declaration(
+        "candor_extra_verdicts_total",
+        "counter",
+        "Verdicts on canaries, repeats and rescored responses, which enter nothing live.",
+        ("purpose", "kind"),
+        "worker",
     ),
     Declaration(
         "candor_judge_seconds",
@@ -204,6 +211,33 @@ DETECTION_METRICS = (
     ),
 )
 
+EVALUATOR_METRICS = (
+    Declaration(
+        "candor_evaluator_expected_total",
+        "counter",
+        "Evaluations that fell due: logged live ones, canaries and repeats.",
+        ("evaluator",),
+    ),
+    Declaration(
+        "candor_evaluator_actual_total",
+        "counter",
+        "Of candor_evaluator_expected_total, those that ended with an answer, readable or not.",
+        ("evaluator",),
+    ),
+    Declaration(
+        "candor_evaluator_checks_failing",
+        "gauge",
+        "Health checks of the evaluator that are in alarm; above 0 its detectors are frozen.",
+        ("evaluator",),
+    ),
+    Declaration(
+        "candor_evaluator_suspect",
+        "gauge",
+        "1 while the evaluator fails more than the limits allow and no alarm has opened yet.",
+        ("evaluator",),
+    ),
+)
+
 COHORT_METRICS = (
     Declaration(
         "candor_biased_raters_ratio",
@@ -290,10 +324,36 @@ OPERATION_METRICS = (
 STATE_METRICS = (
     *HONESTY_METRICS,
     *DETECTION_METRICS,
+    *EVALUATOR_METRICS,
     *COHORT_METRICS,
     *OPERATION_METRICS,
 )
 
-METRICS = (*WORKER_METRICS, *STATE_METRICS)
+TAP_METRICS = (
+    Declaration(
+        "candor_tap_records_total",
+        "counter",
+        "Records that the sidecar was sent, by source (responses, feedback, traces) and outcome: "
+        "delivered, refused as wrong, or given back because of queue_full or the broker.",
+        ("source", "outcome"),
+        "tap",
+    ),
+    Declaration(
+        "candor_tap_queue_records",
+        "gauge",
+        "Records that the sidecar holds until the broker acknowledges them.",
+        (),
+        "tap",
+    ),
+    Declaration(
+        "candor_tap_delivery_seconds",
+        "histogram",
+        "Time from a request's records to the broker's acknowledgement.",
+        (),
+        "tap",
+    ),
+)
+
+METRICS = (*WORKER_METRICS, *STATE_METRICS, *TAP_METRICS)
 
 BY_NAME = {metric.name: metric for metric in METRICS}

@@ -48,6 +48,16 @@ class DetectorReading(msgspec.Struct, frozen=True, kw_only=True):
     n: int
 
 
+class EvaluatorState(msgspec.Struct, frozen=True, kw_only=True):
+    """Health of one evaluator version: what fell due, what ended, and the checks in alarm."""
+
+    evaluator: str
+    expected: int
+    actual: int
+    unhealthy: tuple[str, ...]
+    suspect_since_s: float | None
+
+
 class CohortState(msgspec.Struct, frozen=True, kw_only=True):
     """The newest cohort estimate of one assistant."""
 
@@ -104,6 +114,7 @@ class State(msgspec.Struct, frozen=True, kw_only=True):
     window_s: float
     strata: tuple[StratumState, ...] = ()
     detectors: tuple[DetectorReading, ...] = ()
+    evaluators: tuple[EvaluatorState, ...] = ()
     alarms: tuple[Alarm, ...] = ()
     cohorts: tuple[CohortState, ...] = ()
     gate: tuple[GateRecord, ...] = ()

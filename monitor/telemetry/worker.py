@@ -32,6 +32,7 @@ class PrometheusWorkerMetrics:
         self._dead_letters = self._counter("candor_dead_letters_total")
         self._feedback = self._counter("candor_feedback_total")
         self._verdicts = self._counter("candor_verdicts_total")
+        self._extra = self._counter("candor_extra_verdicts_total")
         self._alarms = self._counter("candor_alarms_opened_total")
         self._fenced = self._counter("candor_fenced_writes_total")
         self._failures = self._counter("candor_job_failures_total")
@@ -62,6 +63,9 @@ class PrometheusWorkerMetrics:
 
     def verdict(self, kind: str, n: int = 1) -> None:
         self._verdicts.labels(kind).inc(n)
+
+    def extra_verdict(self, purpose: str, kind: str, n: int = 1) -> None:
+        self._extra.labels(purpose, kind).inc(n)
 
     def alarm(self, metric: str, n: int = 1) -> None:
         self._alarms.labels(metric).inc(n)

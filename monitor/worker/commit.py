@@ -10,7 +10,7 @@ import msgspec
 from cryptography.fernet import Fernet
 from sqlalchemy import Connection, Engine
 
-from evidence import Feedback, Response, SampledBy, Verdict
+from evidence import Feedback, Purpose, Response, SampledBy, Verdict
 from monitor.ingest.records import DeadLetter, DeadLetterReason
 from monitor.score import make_verdict
 from monitor.store import intake, offsets, outbox, sweeps, verdicts
@@ -36,6 +36,7 @@ class Effects:
     feedback: Counter[str] = dataclasses.field(default_factory=Counter)
     dead_letters: Counter[str] = dataclasses.field(default_factory=Counter)
     verdicts: Counter[str] = dataclasses.field(default_factory=Counter)
+    canaries: Counter[str] = dataclasses.field(default_factory=Counter)
     n_duplicates: int = 0
     n_feedback_sampled: int = 0
 
@@ -51,6 +52,8 @@ class Effects:
         ):
             for name, n in counter.items():
                 method(name, n)
+        for kind, n in self.canaries.items():
+            metrics.extra_verdict(Purpose.CANARY.value, kind, n)
         if self.n_duplicates:
             metrics.duplicate(self.topic, self.n_duplicates)
         if self.n_feedback_sampled:
@@ -129,16 +132,19 @@ def _write_responses(
     if not rows:
         return []
     new = intake.insert_responses(connection, [row for _, row in rows.values()], now_s=now_s)
-    made = []
+    made, canaries = [], []
     for key, (item, row) in rows.items():
         if key not in new:
             continue
-        if row.sampled_by is None:
+        if item.is_canary:
+            canaries.append(_verdict(item, row))
+        elif row.sampled_by is None:
             effects.skipped[row.skip_reason or ""] += 1
         else:
             effects.sampled[row.sampled_by.value] += 1
             made.append(_verdict(item, row))
     write_verdicts(connection, made, effects.verdicts, now_s=now_s)
+    write_verdicts(connection, canaries, effects.canaries, now_s=now_s)
     effects.feedback["matched"] += intake.match_parked(connection, new)
     skipped = [key for key in new if rows[key][1].sampled_by is None]
     effects.n_feedback_sampled += sweeps.take_feedback_sample(connection, skipped)
@@ -217,14 +223,16 @@ def _new_response(claim: Claim, item: Item) -> NewResponse | None:
 
 
 def _verdict(item: Item, row: NewResponse) -> Verdict:
-    if item.ticket is None or item.ticket.assessment is None or row.sampled_by is None:
+    if item.ticket is None or item.ticket.assessment is None:
         raise UnmeasuredError
     return make_verdict(
         row.response,
         item.ticket.assessment,
-        sampled_by=row.sampled_by,
-        inclusion_probability=row.pi_arrival,
+        sampled_by=row.sampled_by or SampledBy.ARRIVAL,
+        # A canary is sent to be measured.
+        inclusion_probability=1.0 if item.is_canary else row.pi_arrival,
         scored_at_s=item.ticket.scored_at_s,
+        purpose=row.response.purpose,
     )
 
 

@@ -7,12 +7,15 @@ from collections.abc import Callable
 
 from sqlalchemy import Engine
 
-from evidence import Alarm, VerdictKind
-from monitor.detect import LoggedVerdict, advance, decode_state, encode_state, new_state
-from monitor.detect.options import DetectionOptions
-from monitor.store import detectors, verdicts
+from evidence import Alarm
+from monitor.detect import advance, decode_state, encode_state, new_state
+from monitor.detect.options import DetectionOptions, HealthOptions
+from monitor.store import detectors, health, verdicts
 from monitor.store.engine import reading
 from monitor.store.outbox import ALARMS_TOPIC
+from monitor.worker.freezing import Health, audit_freezing, frozen_as, readable
+from monitor.worker.logged import logged
+from monitor.worker.rescoring import Rescoring
 
 log = logging.getLogger(__name__)
 
@@ -20,54 +23,68 @@ _BATCH = 500
 
 
 def advance_detectors(
-    engine: Engine, *, options: DetectionOptions, clock: Callable[[], float]
+    engine: Engine,
+    *,
+    options: DetectionOptions,
+    health_options: HealthOptions,
+    clock: Callable[[], float],
 ) -> list[Alarm]:
     """Move every stratum's detectors to the end of its log; returns the alarms opened here.
 
-    Several workers may try the same stratum: the one that writes first wins, the others read again.
+    They stop before a failed evaluation that health has not judged yet, and before the first verdict
+    of a new evaluator version whose reference is still being measured. Several workers may try the
+    same stratum: the one that writes first wins, the others read again.
     """
     with reading(engine) as connection:
         strata = detectors.behind(connection)
+        found = health.read_all(connection) if strata else {}
+    stepper = _Stepper(engine, options, health_options, clock, found)
     opened: list[Alarm] = []
     for stratum in strata:
-        while (step := _step(engine, stratum, options, clock)) is not None:
+        while (step := stepper.step(stratum)) is not None:
             opened += step
     return opened
 
 
-def _step(
-    engine: Engine, stratum: str, options: DetectionOptions, clock: Callable[[], float]
-) -> list[Alarm] | None:
-    """One compare-and-set; None when the stratum's log is read to its end."""
-    with reading(engine) as connection:
-        read = detectors.read_detector(connection, stratum)
-        entries = verdicts.read_log(connection, stratum, after=read.log_position, limit=_BATCH)
-    if not entries:
-        return None
-    state = decode_state(read.state) if read.state else new_state(stratum, options=options)
-    state, raised = advance(state, [logged(entry) for entry in entries], options=options)
-    text, position, now_s = encode_state(state), entries[-1].log_position, clock()
-    with engine.begin() as connection:
-        if not detectors.save_detector(connection, read, text, position, now_s=now_s):
-            return []
-        opened = detectors.latch(
-            connection, raised, by="detection", topic=ALARMS_TOPIC, now_s=now_s
+class _Stepper:
+    def __init__(
+        self,
+        engine: Engine,
+        options: DetectionOptions,
+        health_options: HealthOptions,
+        clock: Callable[[], float],
+        found: Health,
+    ) -> None:
+        self._engine = engine
+        self._options = options
+        self._patience_s = health_options.patience_s
+        self._rescoring = Rescoring(engine, options, health_options, clock)
+        self._clock = clock
+        self._found = found
+
+    def step(self, stratum: str) -> list[Alarm] | None:
+        """One compare-and-set; None when the stratum's log is read as far as it may be."""
+        with reading(self._engine) as connection:
+            read = detectors.read_detector(connection, stratum)
+            entries = verdicts.read_log(connection, stratum, after=read.log_position, limit=_BATCH)
+        entries = readable(entries, self._found, now_s=self._clock(), patience_s=self._patience_s)
+        stored = (
+            decode_state(read.state) if read.state else new_state(stratum, options=self._options)
         )
-    for alarm in opened:
-        log.warning("alarm %s: %s", alarm.alarm_id, alarm.claim)
-    return opened
-
-
-def logged(entry: verdicts.LogEntry) -> LoggedVerdict:
-    """The entry as detection reads it."""
-    return LoggedVerdict(
-        log_position=entry.log_position,
-        stratum=entry.stratum,
-        kind=VerdictKind(entry.kind),
-        p_lie=entry.p_lie,
-        p_evasion=entry.p_evasion,
-        inclusion_probability=entry.inclusion_probability,
-        model=entry.model,
-        evaluator_version=entry.evaluator_version,
-        scored_at_s=entry.scored_at_s,
-    )
+        state = frozen_as(stored, self._found)
+        ready = self._rescoring.prepare(state, [logged(entry) for entry in entries])
+        if not ready.entries:
+            return None
+        after, raised = advance(ready.state, ready.entries, options=self._options)
+        text, position, now_s = encode_state(after), ready.entries[-1].log_position, self._clock()
+        with self._engine.begin() as connection:
+            if not detectors.save_detector(connection, read, text, position, now_s=now_s):
+                return []
+            audit_freezing(connection, stored, state, now_s=now_s)
+            ready.record(connection, now_s)
+            opened = detectors.latch(
+                connection, raised, by="detection", topic=ALARMS_TOPIC, now_s=now_s
+            )
+        for alarm in opened:
+            log.warning("alarm %s: %s", alarm.alarm_id, alarm.claim)
+        return opened

@@ -39,6 +39,10 @@ class WorkerMetrics(Protocol):
         """Verdicts written."""
         ...
 
+    def extra_verdict(self, purpose: str, kind: str, n: int = 1) -> None:
+        """Verdicts on a `canary`, a `repeat` or a `rescore`: no part of anything live."""
+        ...
+
     def alarm(self, metric: str, n: int = 1) -> None:
         """Alarms opened."""
         ...

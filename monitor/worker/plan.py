@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable, Sequence
 
-from evidence import Feedback, Response
+from evidence import CANARY_ASSISTANT, Feedback, Purpose, Response, SampledBy
 from monitor.ingest.decode import decode_feedback, decode_responses
 from monitor.ingest.options import IngestOptions, KafkaOptions
 from monitor.ingest.records import DeadLetter, DeadLetterReason
@@ -37,6 +37,21 @@ class Item:
         if isinstance(self.outcome, Feedback):
             return (self.outcome.assistant, self.outcome.feedback_id)
         return None
+
+    @property
+    def is_canary(self) -> bool:
+        """A canary of our own: measured, and kept apart from everything live."""
+        return (
+            isinstance(self.outcome, Response)
+            and self.outcome.purpose is Purpose.CANARY
+            and self.outcome.stratum.assistant == CANARY_ASSISTANT
+        )
+
+    @property
+    def is_measured(self) -> bool:
+        """Whether it is measured on arrival."""
+        sampled = self.decision is not None and self.decision.sampled_by is SampledBy.ARRIVAL
+        return sampled or self.is_canary
 
 
 @dataclasses.dataclass(slots=True)

@@ -12,6 +12,7 @@ from contextlib import ExitStack, contextmanager
 
 from sqlalchemy import Engine
 
+from monitor.detect.topics import Embed
 from monitor.ingest.connection import Connection, connect
 from monitor.ingest.consumer import KafkaSource
 from monitor.ingest.embedded import EmbeddedBroker
@@ -19,15 +20,20 @@ from monitor.ingest.keys import dead_letter_cipher, load_key
 from monitor.score import Scorer
 from monitor.settings import Settings
 from monitor.store.outbox import OUTPUT_TOPICS
+from monitor.worker.canaries import CanarySender
 from monitor.worker.cohort_refresh import CohortRefresh
+from monitor.worker.evaluators import EvaluatorWatch
 from monitor.worker.jobs import Job
+from monitor.worker.localiser import Localiser
 from monitor.worker.metrics import WorkerMetrics
 from monitor.worker.publisher import Publisher
+from monitor.worker.reporter import Reporter
 from monitor.worker.sink import KafkaSink
 from monitor.worker.worker import Worker, WorkerKeys
 
 _PUBLISH_S = 0.2
 _PRUNE_S = 60.0
+_CANARY_S = 5.0
 _EMBEDDED_PARTITIONS = 4
 
 
@@ -76,8 +82,15 @@ def run_worker(
     *,
     metrics: WorkerMetrics,
     stop: threading.Event,
+    embed: Embed | None = None,
 ) -> None:
-    """Run a worker and its jobs until `stop` is set. Raises UnreachableError when the broker is gone."""
+    """Run a worker and its jobs until `stop` is set. Raises UnreachableError when the broker is gone.
+
+    Parameters
+    ----------
+    embed
+        Unit vectors of texts, loaded when first called: the topics of an alarm are read from them.
+    """
     name = worker_name(settings)
     keys = load_keys(settings)
     topics = (settings.kafka.responses_topic, settings.kafka.feedback_topic)
@@ -87,14 +100,26 @@ def run_worker(
         source = KafkaSource(connection, topics, settings.kafka)
         worker = Worker(settings, engine, scorer, source, metrics=metrics, keys=keys, name=name)
         stack.callback(worker.close)
+        watch = EvaluatorWatch(engine, options=settings.health, owner=name, clock=time.time)
+        watch.begin(scorer.version)
         publisher = Publisher(engine, sink, input_topics=topics, owner=name, clock=time.time)
         refresh = CohortRefresh(engine, options=settings.cohorts, owner=name, clock=time.time)
-        refresh_s = settings.cohorts.refresh_s
-        for job in (
-            Job("cohorts", refresh.refresh, interval_s=refresh_s, metrics=metrics),
-            Job("publish", publisher.drain, interval_s=_PUBLISH_S, metrics=metrics),
-            Job("prune", publisher.prune, interval_s=_PRUNE_S, metrics=metrics),
+        canaries = CanarySender(
+            engine, options=settings.health, topic=topics[0], owner=name, clock=time.time
+        )
+        reporter = Reporter(engine, options=settings.detection, owner=name, clock=time.time)
+        localiser = Localiser(engine, embed=embed, owner=name, clock=time.time)
+        tick_s, report_s = settings.health.tick_s, settings.detection.report_s
+        for work_name, work, interval_s in (
+            ("cohorts", refresh.refresh, settings.cohorts.refresh_s),
+            ("publish", publisher.drain, _PUBLISH_S),
+            ("prune", publisher.prune, _PRUNE_S),
+            ("canaries", canaries.send, min(_CANARY_S, tick_s)),
+            ("health", watch.look, tick_s),
+            ("report", reporter.report, report_s),
+            ("localise", localiser.look, report_s),
         ):
+            job = Job(work_name, work, interval_s=interval_s, metrics=metrics)
             job.start()
             stack.callback(job.stop)
         worker.run(stop)

@@ -25,6 +25,7 @@ from monitor.worker.detection import advance_detectors
 from monitor.worker.feedback_sample import FeedbackSample
 from monitor.worker.metrics import WorkerMetrics
 from monitor.worker.plan import Chunk, Item, Planner
+from monitor.worker.remeasure import Remeasure
 
 log = logging.getLogger(__name__)
 
@@ -99,12 +100,22 @@ class Worker:
             share=max(1, settings.scoring.max_queue // 2),
             clock=clock,
         )
+        self._evaluator_version = scorer.version
+        self._remeasure = Remeasure(
+            engine,
+            self._queue,
+            evaluator_version=scorer.version,
+            owner=name,
+            share=max(1, settings.scoring.max_queue // 4),
+            clock=clock,
+        )
         self._held: dict[Partition, _Held] = {}
         self._expected = 0
         self._actual = 0
         self._paused = False
         self._detect = True
         self._sample_waits = True
+        self._extra_waits = True
         self._next_sweep_s = 0.0
         self._next_beat_s = 0.0
 
@@ -131,16 +142,21 @@ class Worker:
     @property
     def idle(self) -> bool:
         """Whether nothing that was polled waits to be written."""
-        return not self._feedback_sample.busy and not any(h.chunks for h in self._held.values())
+        busy = self._feedback_sample.busy or self._remeasure.busy
+        return not busy and not any(h.chunks for h in self._held.values())
 
     def step(self) -> int:
         """One poll and one transaction for each chunk that is ready; returns the records written."""
         self._take(self._poll())
         written = self._write_ready()
         self._measure_feedback_sample()
+        self._measure_again()
         if self._detect:
             for alarm in advance_detectors(
-                self._engine, options=self._settings.detection, clock=self._clock
+                self._engine,
+                options=self._settings.detection,
+                health_options=self._settings.health,
+                clock=self._clock,
             ):
                 self._metrics.alarm(alarm.metric)
             self._detect = False
@@ -208,11 +224,7 @@ class Worker:
 
     def _submit(self, items: Sequence[Item], *, even_known: bool = False) -> None:
         """Queue the sampled responses for scoring, each key once and known ones never."""
-        sampled = {
-            item.key: item
-            for item in reversed(items)
-            if item.key and item.decision and item.decision.sampled_by is SampledBy.ARRIVAL
-        }
+        sampled = {item.key: item for item in reversed(items) if item.key and item.is_measured}
         known: set[intake.Key] = set()
         if sampled and not even_known:
             with reading(self._engine) as connection:
@@ -266,6 +278,13 @@ class Worker:
         if self._sample_waits:
             self._sample_waits = self._feedback_sample.submit() > 0
 
+    def _measure_again(self) -> None:
+        for (purpose, kind), n in self._remeasure.collect().items():
+            self._metrics.extra_verdict(purpose, kind, n)
+            self._detect = True
+        if self._extra_waits:
+            self._extra_waits = self._remeasure.submit() > 0
+
     def _sweep(self) -> None:
         """What races and time leave behind; also a look for detectors and samples left by others."""
         now_s = self._clock()
@@ -288,7 +307,7 @@ class Worker:
         if sampled:
             self._metrics.sampled(SampledBy.FEEDBACK.value, sampled)
             self._expected += sampled
-        self._detect = self._sample_waits = True
+        self._detect = self._sample_waits = self._extra_waits = True
         self._next_sweep_s = now_s + _SWEEP_S
 
     def _beat(self) -> None:
@@ -303,5 +322,6 @@ class Worker:
                 actual=self._actual,
                 paused=self._paused,
                 now_s=now_s,
+                evaluator_version=self._evaluator_version,
             )
         self._next_beat_s = now_s + _BEAT_S

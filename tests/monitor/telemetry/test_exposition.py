@@ -15,6 +15,7 @@ from monitor.telemetry import (
     CohortState,
     DetectorReading,
     Estimate,
+    EvaluatorState,
     PrometheusWorkerMetrics,
     State,
     StateCollector,
@@ -70,6 +71,15 @@ def full_state() -> State:
                 n=98,
             ),
         ),
+        evaluators=(
+            EvaluatorState(
+                evaluator="e1",
+                expected=50,
+                actual=49,
+                unhealthy=("canary_lie",),
+                suspect_since_s=900.0,
+            ),
+        ),
         alarms=(alarm(), alarm("a2"), alarm("a3", AlarmState.CLOSED)),
         cohorts=(
             CohortState(
@@ -112,6 +122,10 @@ candor_confirm_runs{assistant="shop",state="running"} 1.0
 candor_confirm_runs{assistant="shop",state="waiting"} 0.0
 candor_evaluations_actual_total 98.0
 candor_evaluations_expected_total 110.0
+candor_evaluator_actual_total{evaluator="e1"} 49.0
+candor_evaluator_checks_failing{evaluator="e1"} 1.0
+candor_evaluator_expected_total{evaluator="e1"} 50.0
+candor_evaluator_suspect{evaluator="e1"} 0.0
 candor_evidence_log{assistant="shop",metric="lie",segment="refunds",stakes="high"} 2.5
 candor_evidence_threshold_log{assistant="shop",metric="lie",segment="refunds",stakes="high"} 9.25
 candor_feedback_parked_records 1.0
@@ -162,6 +176,7 @@ def worked_registry() -> CollectorRegistry:
     metrics.feedback("parked")
     metrics.verdict("honest", 2)
     metrics.alarm("lie")
+    metrics.extra_verdict("canary", "honest")
     metrics.judge_seconds(0.3)
     metrics.judge_tokens(120)
     metrics.queue_depth(4)

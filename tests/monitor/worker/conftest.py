@@ -35,7 +35,7 @@ from monitor.store.schema import (
 )
 from monitor.store.verdicts import read_log
 from monitor.worker import Worker, WorkerKeys
-from monitor.worker.detection import logged
+from monitor.worker.logged import logged
 from probes.probe import Transcript
 from tests.monitor.worker.memory_broker import (
     FEEDBACK,

@@ -1,0 +1,116 @@
+"""Measuring stored responses once more: repeats for health, and reference windows for a new evaluator."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+
+import msgspec
+from sqlalchemy import Engine
+
+from evidence import Purpose, SampledBy
+from monitor.score import ScoringQueue, Ticket, make_verdict, transcript_of
+from monitor.store import health, leases
+from monitor.store.engine import reading
+from monitor.store.health import Pending
+from monitor.worker.commit import write_verdicts
+
+_LEASE_S = 10.0
+
+Kinds = Counter[tuple[str, str]]
+"""Verdicts by purpose and kind."""
+
+
+class _Waiting(msgspec.Struct, frozen=True):
+    pending: Pending
+    ticket: Ticket
+
+
+class Remeasure:
+    """Keeps at most `share` places of the scoring queue busy, so that arrivals go on.
+
+    Parameters
+    ----------
+    evaluator_version
+        What this process measures with: it takes on what was asked of that version alone.
+    """
+
+    def __init__(
+        self,
+        engine: Engine,
+        queue: ScoringQueue,
+        *,
+        evaluator_version: str,
+        owner: str,
+        share: int,
+        clock: Callable[[], float],
+    ) -> None:
+        self._engine = engine
+        self._queue = queue
+        self._version = evaluator_version
+        self._owner = owner
+        self._share = share
+        self._clock = clock
+        self._waiting: dict[tuple[Purpose, str, str], _Waiting] = {}
+
+    @property
+    def busy(self) -> bool:
+        return bool(self._waiting)
+
+    def submit(self) -> int:
+        """Take what was asked for into the queue as room allows; returns how many."""
+        room = min(self._queue.room, self._share - len(self._waiting))
+        if room <= 0:
+            return 0
+        now_s = self._clock()
+        with reading(self._engine) as connection:
+            asked = health.pending(
+                connection, self._version, now_s=now_s, limit=room + len(self._waiting)
+            )
+        new = [item for item in asked if _key(item) not in self._waiting][:room]
+        if not new or not self._lead(now_s):
+            return 0
+        tickets = self._queue.submit([transcript_of(item.response) for item in new])
+        for item, ticket in zip(new, tickets, strict=True):
+            self._waiting[_key(item)] = _Waiting(item, ticket)
+        return len(new)
+
+    def collect(self) -> Kinds:
+        """Write the verdicts that are done; returns them by purpose and kind."""
+        done = {key: item for key, item in self._waiting.items() if item.ticket.done}
+        kinds: Kinds = Counter()
+        if not done:
+            return kinds
+        made = [
+            make_verdict(
+                item.pending.response,
+                assessment,
+                sampled_by=SampledBy.ARRIVAL,
+                inclusion_probability=1.0,
+                scored_at_s=item.ticket.scored_at_s,
+                purpose=item.pending.purpose,
+                repeat=int(item.pending.purpose is Purpose.REPEAT),
+            )
+            for item in done.values()
+            if (assessment := item.ticket.assessment) is not None
+        ]
+        with self._engine.begin() as connection:
+            for verdict in made:
+                written: Counter[str] = Counter()
+                write_verdicts(connection, [verdict], written, now_s=self._clock())
+                for kind, n in written.items():
+                    kinds[verdict.purpose.value, kind] += n
+        for key in done:
+            del self._waiting[key]
+        return kinds
+
+    def _lead(self, now_s: float) -> bool:
+        name = f"remeasure-{self._version}"[:64]
+        with self._engine.begin() as connection:
+            fence = leases.acquire(connection, name, self._owner, now_s=now_s, duration_s=_LEASE_S)
+        return fence is not None
+
+
+def _key(item: Pending) -> tuple[Purpose, str, str]:
+    response = item.response
+    return (item.purpose, response.stratum.assistant, response.response_id)

@@ -1,0 +1,172 @@
+"""A new evaluator version measures the reference window again, before its reference applies."""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+import logging
+from collections.abc import Callable, Iterator, Sequence
+
+import msgspec
+from sqlalchemy import Connection, Engine
+
+from evidence import Purpose
+from evidence.confidence import upper_bound
+from monitor.detect.options import DetectionOptions, HealthOptions
+from monitor.detect.records import METRICS, LoggedVerdict, Reference, StratumState, StreamState
+from monitor.detect.scores import score_of
+from monitor.detect.stratum import rebase
+from monitor.store import health, references
+from monitor.store.engine import reading
+from monitor.store.health import Asked
+from monitor.store.references import MovedReference, Rescore
+from monitor.worker.logged import logged
+
+log = logging.getLogger(__name__)
+
+_LEAST = 20
+"""Fewer verdicts on the old window give no reference: the new evaluator then learns its own."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Ready:
+    """What may be read now, from which state; `moved` are the references that are new in it."""
+
+    state: StratumState
+    entries: tuple[LoggedVerdict, ...]
+    moved: tuple[MovedReference, ...] = ()
+
+    def record(self, connection: Connection, now_s: float) -> None:
+        """Keep the new references, in the transaction that writes the state."""
+        moved = [msgspec.structs.replace(item, created_at_s=now_s) for item in self.moved]
+        position = self.state.log_position
+        references.record(connection, moved, by="candor", details={"log_position": position})
+
+
+@dataclasses.dataclass(frozen=True)
+class Rescoring:
+    """Stops detection before an evaluator that a stratum has not met, until its reference is there.
+
+    A stratum whose reference is declared needs none: what is declared holds for every evaluator.
+    """
+
+    engine: Engine
+    options: DetectionOptions
+    health: HealthOptions
+    clock: Callable[[], float]
+
+    def prepare(self, state: StratumState, entries: Sequence[LoggedVerdict]) -> Ready:
+        """The entries that may be read; the state has the new evaluator's reference where it is next."""
+        for i, entry in enumerate(entries):
+            if entry.evaluator_version in state.evaluators:
+                continue
+            held = _reference_stream(state)
+            if held is None or self.options.reference is not None:
+                continue
+            if i:
+                return Ready(state, tuple(entries[:i]))
+            return self._meet(state, held, entries)
+        return Ready(state, tuple(entries))
+
+    def _meet(
+        self, state: StratumState, held: StreamState, entries: Sequence[LoggedVerdict]
+    ) -> Ready:
+        version, now_s = entries[0].evaluator_version, self.clock()
+        with reading(self.engine) as connection:
+            found = references.rescored(connection, state.stratum, version, now_s=now_s)
+        if not found.asked:
+            if self._ask(state, held, version, now_s):
+                return Ready(state, ())
+        elif found.open:
+            return Ready(state, ())
+        return self._with_reference(state, found, entries)
+
+    def _ask(self, state: StratumState, held: StreamState, version: str, now_s: float) -> int:
+        assert held.reference is not None  # noqa: S101 -- `_reference_stream` chose it for that
+        with self.engine.begin() as connection:
+            window = references.window_before(
+                connection,
+                state.stratum,
+                held.evaluator_version,
+                upto=held.reference.log_position,
+                limit=self.options.reference_window,
+            )
+            if len(window) < _LEAST:
+                return 0
+            asked = [
+                Asked(
+                    purpose=Purpose.RESCORE,
+                    assistant=assistant,
+                    response_id=response_id,
+                    evaluator_version=version,
+                    stratum=state.stratum,
+                )
+                for assistant, response_id in sorted(window)
+            ]
+            return health.ask(connection, asked, now_s=now_s, due_s=self.health.rescore_s)
+
+    def _with_reference(
+        self, state: StratumState, found: Rescore, entries: Sequence[LoggedVerdict]
+    ) -> Ready:
+        version = entries[0].evaluator_version
+        new = self._references(state, found)
+        if not new:
+            log.warning("%s learns a reference anew under evaluator %s", state.stratum, version)
+            # Met without a reference, the evaluator's streams learn one from its first verdicts.
+            return Ready(state, tuple(_same_evaluator(entries)))
+        moved = tuple(
+            MovedReference(
+                stratum=state.stratum,
+                metric=metric,
+                evaluator_version=version,
+                value=reference.value,
+                n=reference.n,
+                source=reference.source,
+                approved_by=None,
+                created_at_s=0.0,
+            )
+            for metric, reference in new.items()
+        )
+        state = rebase(state, new, options=self.options, evaluator_version=version)
+        return Ready(state, tuple(_same_evaluator(entries)), moved)
+
+    def _references(self, state: StratumState, found: Rescore) -> dict[str, Reference]:
+        error = self.options.reference_error / len(METRICS)
+        made = {}
+        for metric in METRICS:
+            scores = [s for e in found.entries if (s := score_of(metric, logged(e))) is not None]
+            if len(scores) < _LEAST:
+                continue
+            value = upper_bound(scores, error)
+            if not 0.0 < value + self.options.tolerance < 1.0:
+                continue
+            made[metric] = Reference(
+                value=value,
+                source="rescored",
+                log_position=state.log_position,
+                n=len(scores),
+                estimate=sum(scores) / len(scores),
+                error=error,
+            )
+        return made
+
+
+def _reference_stream(state: StratumState) -> StreamState | None:
+    """A stream with a reference that the new evaluator cannot take over: the newest such."""
+    with_reference = [s for s in state.streams if s.reference is not None]
+    return max(
+        with_reference,
+        key=lambda s: (
+            state.evaluators.index(s.evaluator_version)
+            if s.evaluator_version in state.evaluators
+            else -1,
+            s.metric == "lie",
+        ),
+        default=None,
+    )
+
+
+def _same_evaluator(entries: Sequence[LoggedVerdict]) -> Iterator[LoggedVerdict]:
+    """The first entries, as long as they are by one evaluator."""
+    version = entries[0].evaluator_version
+    return itertools.takewhile(lambda entry: entry.evaluator_version == version, entries)
