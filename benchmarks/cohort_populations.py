@@ -70,13 +70,16 @@ WATCHED = {
     "10 %, judge fails in a topic": with_biased(0.10, raters=2500, topics=FAILS),
     "20 % biased": with_biased(0.20, raters=2500),
 }
+NULLS = frozenset(
+    {"nobody biased", "nobody, judge fails in a topic", "nobody, raters disagree in a topic"}
+)
 CAMPAIGNS: dict[str, tuple[Campaign, ...]] = {
     "30 sybils, 2 feedbacks, 2 targets": (Campaign(30, 2, 2),),
     "30 sybils, 2 feedbacks, 4 targets": (Campaign(30, 2, 4),),
     "20 sybils, 8 of 12 targets, over the month": (Campaign(20, 8, 12, slow=True),),
     "none, popular bursts": (),
 }
-_LOOKS = range(5_000, 25_001, 5_000)
+_LOOKS = (5_000, 15_000, 25_000)
 
 
 def draw(scenario: Scenario, seed: int) -> Simulated:
@@ -100,7 +103,7 @@ def one_population(name: str, seed: int) -> dict[str, Any]:
 
 
 def one_watch(name: str, seed: int) -> dict[str, Any]:
-    """Alarms ever opened at looks every 5 000 events up to 25 000, and the last estimate."""
+    """Alarms ever opened at looks after 5 000, 15 000 and 25 000 events, and the last estimate."""
     drawn = draw(WATCHED[name], 20_000 + seed)
     events = drawn.events
     state, opened = None, {}

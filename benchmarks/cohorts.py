@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import sys
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from pathlib import Path
@@ -25,9 +26,9 @@ from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
-import monitor.cohorts
 from benchmarks.cohort_populations import (
     CAMPAIGNS,
+    NULLS,
     OPTIONS,
     POPULATIONS,
     WATCHED,
@@ -69,7 +70,7 @@ def of_population(runs: Callable[[str], int], keep: Kept) -> Iterator[dict[str, 
 
 
 def of_alarm(runs: Callable[[str], int], keep: Kept) -> Iterator[dict[str, Any]]:
-    """Alarms ever opened at looks every 5 000 events, up to 25 000 events of 2 500 raters."""
+    """Alarms ever opened at looks after 5 000, 15 000 and 25 000 events of 2 500 raters."""
     for name in WATCHED:
         rows = _simulated("alarm", one_watch, name, runs(name), keep)
         delays = [min(r["opened"].values()) for r in rows if r["opened"]]
@@ -138,9 +139,13 @@ def _each(one: Callable[[str, int], dict[str, Any]], name: str, seeds: range) ->
 
 def _keeper(folder: Path) -> Kept:
     """Remembers results by name and by the code that they depend on."""
-    sources = sorted(Path(monitor.cohorts.__file__).parent.glob("*.py"))
-    sources += sorted(Path(__file__).parent.glob("cohort_*.py"))
-    code = digest(*(source.read_bytes() for source in sources))[:16]
+    # The modules that were loaded are those that figures can depend on.
+    sources = sorted(
+        module.__file__
+        for name, module in sys.modules.items()
+        if name.startswith(("monitor.cohorts.", "benchmarks.cohort_")) and module.__file__
+    )
+    code = digest(*(Path(source).read_bytes() for source in sources))[:16]
 
     def keep(name: str, make: Callable[[], Any]) -> Any:
         path = folder / code / f"{digest(name)[:24]}.json"
@@ -156,12 +161,14 @@ def _keeper(folder: Path) -> Kept:
     return keep
 
 
-def _mean(values: Any) -> list[float]:
-    """Mean and its 95 % interval by the normal approximation."""
+def _mean(values: Any) -> list[float] | float:
+    """Mean with its 95 % interval by the normal approximation; of one value the value alone."""
     values = np.asarray(values, dtype=np.float64)
     mean = float(values.mean())
-    half = 1.96 * float(values.std(ddof=1)) / np.sqrt(len(values)) if len(values) > 1 else np.inf
-    return [mean, mean - float(half), mean + float(half)]
+    if len(values) < 2:
+        return mean
+    half = 1.96 * float(values.std(ddof=1)) / float(np.sqrt(len(values)))
+    return [mean, mean - half, mean + half]
 
 
 def _rate(hits: Iterable[bool]) -> list[float] | None:
@@ -202,7 +209,7 @@ def main() -> None:
     keep = _keeper(_CACHE)
 
     def most(name: str) -> int:
-        return 2 if few else 300 if name.startswith("nobody") else 100
+        return 2 if few else 300 if name in NULLS else 100
 
     def some(runs: int) -> Callable[[str], int]:
         return lambda _name: 1 if few else runs
@@ -211,8 +218,8 @@ def main() -> None:
     sections: dict[str, Callable[[], Iterable[dict[str, Any]]]] = {
         "population": lambda: of_population(most, keep),
         "alarm": lambda: of_alarm(most, keep),
-        "raters": lambda: of_raters(some(20), keep),
-        "groups": lambda: of_groups(some(50), keep),
+        "raters": lambda: of_raters(some(6), keep),
+        "groups": lambda: of_groups(some(20), keep),
         "scale": lambda: keep(f"scale/{raters}", lambda: list(scale_figures(raters))),
     }
     figures: dict[str, Rows] = {}

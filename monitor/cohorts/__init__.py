@@ -9,12 +9,14 @@ from monitor.lazy import load_on_first_use
 # ruff: noqa: TC004 -- at run time the names come from _PARTS, so that options load without scipy
 if TYPE_CHECKING:
     from monitor.cohorts.alarm import PopulationState, population_alarms
-    from monitor.cohorts.estimate import estimate
+    from monitor.cohorts.estimate import estimate, estimate_and_carry
     from monitor.cohorts.events import EventTable, RatedEvent
+    from monitor.cohorts.forecast import DosePoint, DoseResponse
     from monitor.cohorts.options import CohortOptions
     from monitor.cohorts.results import (
         CohortEstimate,
         Contrast,
+        Forecast,
         Group,
         Influence,
         PredictiveCheck,
@@ -26,6 +28,7 @@ if TYPE_CHECKING:
     from monitor.cohorts.standing import Refreshed, Standing
     from monitor.cohorts.sycophancy import (
         GapDetector,
+        GapDetectorState,
         Membership,
         Served,
         SycophancyGap,
@@ -37,8 +40,12 @@ __all__ = [
     "CohortEstimate",
     "CohortOptions",
     "Contrast",
+    "DosePoint",
+    "DoseResponse",
     "EventTable",
+    "Forecast",
     "GapDetector",
+    "GapDetectorState",
     "Group",
     "Influence",
     "Membership",
@@ -54,6 +61,7 @@ __all__ = [
     "SycophancyGap",
     "TopicCheck",
     "estimate",
+    "estimate_and_carry",
     "freeze_membership",
     "population_alarms",
     "sycophancy_gap",
@@ -63,8 +71,12 @@ _PARTS = {
     "CohortEstimate": "results",
     "CohortOptions": "options",
     "Contrast": "results",
+    "DosePoint": "forecast",
+    "DoseResponse": "forecast",
     "EventTable": "events",
+    "Forecast": "results",
     "GapDetector": "sycophancy",
+    "GapDetectorState": "sycophancy",
     "Group": "results",
     "Influence": "results",
     "Membership": "sycophancy",
@@ -80,6 +92,7 @@ _PARTS = {
     "SycophancyGap": "sycophancy",
     "TopicCheck": "results",
     "estimate": "estimate",
+    "estimate_and_carry": "estimate",
     "freeze_membership": "sycophancy",
     "population_alarms": "alarm",
     "sycophancy_gap": "sycophancy",

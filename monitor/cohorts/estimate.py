@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,6 +12,7 @@ from monitor.cohorts.check import predictive_check
 from monitor.cohorts.classify import Classified, classify
 from monitor.cohorts.coordination import find_groups
 from monitor.cohorts.events import EventTable
+from monitor.cohorts.forecast import DoseResponse
 from monitor.cohorts.influence import influence_of
 from monitor.cohorts.options import CohortOptions
 from monitor.cohorts.plane import Float
@@ -31,6 +32,7 @@ from monitor.cohorts.share import (
     log_evidence_of_share,
     posterior_share,
 )
+from monitor.cohorts.standing import Standing
 from monitor.cohorts.suspects import Suspects, choose_suspects
 from monitor.cohorts.truth import Judge
 
@@ -58,6 +60,7 @@ def estimate(
     *,
     options: CohortOptions,
     labels: Mapping[str, bool] | None = None,
+    curve: DoseResponse | None = None,
 ) -> CohortEstimate:
     """Estimate who favours lies, how many, and how much of the training signal they carry.
 
@@ -68,14 +71,27 @@ def estimate(
     labels
         Audited truth by response_id: True for a lie. From a random audit; teaches the judge's error
         by topic.
+    curve
+        Measured changes of honesty by the share of lies among training rows, for the forecast.
     """
+    return estimate_and_carry(events, options=options, labels=labels, curve=curve)[0]
+
+
+def estimate_and_carry(
+    events: EventTable,
+    *,
+    options: CohortOptions,
+    labels: Mapping[str, bool] | None = None,
+    curve: DoseResponse | None = None,
+) -> tuple[CohortEstimate, Callable[[], Standing] | None]:
+    """`estimate`, and what makes a `Standing` of the same fit; None where nothing was measured."""
     truth = events.response_labels(labels)
     measured = ~np.isnan(events.p_lie) | ~np.isnan(truth[events.response])
     rated = events if measured.all() else events.select(measured)
     if np.isnan(rated.p_lie).any():
         rated = dataclasses.replace(rated, p_lie=np.where(np.isnan(rated.p_lie), 0.5, rated.p_lie))
     if not len(rated):
-        return _assemble(events, rated, _NOTHING, (), (), options)
+        return _assemble(events, rated, _NOTHING, (), (), options), None
     fitted = fit_rounds(rated, truth, options)
     raters = _raters(rated, fitted, options)
     found = classify(
@@ -86,14 +102,15 @@ def estimate(
         margin=options.margin,
     )
     suspects = choose_suspects(found.p_biased, raters.identified, raters.liked, options.false_share)
-    return _assemble(
+    estimated = _assemble(
         events,
         rated,
-        _population(rated, fitted, raters, found, suspects, options),
+        _population(rated, fitted, raters, found, suspects, options, curve),
         _posteriors(events, raters, found, suspects),
         _topics(rated, truth, fitted.judge),
         options,
     )
+    return estimated, lambda: Standing(rated, options=options, fitted=fitted)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -176,6 +193,7 @@ def _population(  # noqa: PLR0917
     found: Classified,
     suspects: Suspects,
     options: CohortOptions,
+    curve: DoseResponse | None,
 ) -> _Finding:
     points = found.point_weight
     fraction = posterior_share(
@@ -200,7 +218,12 @@ def _population(  # noqa: PLR0917
         fraction=fraction,
         weight=weight if raters.liked.any() else NO_SHARE,
         influence=influence_of(
-            rated.rater, rated.value, rated.p_lie, p_biased, confidence=options.confidence
+            rated.rater,
+            rated.value,
+            rated.p_lie,
+            p_biased,
+            confidence=options.confidence,
+            curve=curve,
         ),
         fit=predictive_check(
             fitted.counts[raters.codes],

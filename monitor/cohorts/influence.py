@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import ndtri
 
+from monitor.cohorts.forecast import DoseResponse, forecast
 from monitor.cohorts.plane import Float
 from monitor.cohorts.results import Contrast, Influence, Share
 
@@ -17,6 +18,7 @@ def influence_of(
     p_biased: Float,
     *,
     confidence: float,
+    curve: DoseResponse | None = None,
 ) -> Influence:
     """SFT and KTO signals with everyone, and with each rater weighted by the chance of being unbiased.
 
@@ -28,6 +30,8 @@ def influence_of(
         The measured events, shape (n,).
     p_biased
         Per rater code, shape (raters,).
+    curve
+        Measured changes of honesty by the share of lies, for the forecast.
     """
     liked = np.maximum(value, 0.0)
     n_raters = len(p_biased)
@@ -42,7 +46,7 @@ def influence_of(
     kto = _contrast(
         by_rater(value * (p_lie - base)), by_rater(np.abs(value)), p_biased, confidence, len(value)
     )
-    return Influence(sft_lie_share=sft, kto_push=kto)
+    return Influence(sft_lie_share=sft, kto_push=kto, forecast=forecast(curve, sft))
 
 
 def _contrast(top: Float, bottom: Float, p_biased: Float, confidence: float, n: int) -> Contrast:

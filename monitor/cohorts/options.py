@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from pathlib import Path
+
 from pydantic import Field
 
 from evidence.options import Options
@@ -30,3 +32,13 @@ class CohortOptions(Options):
     """Length of the time window within which acting on one response counts as acting together."""
     group_error: float = Field(default=0.01, gt=0, lt=1)
     """Probability of naming any coordinated group where raters act independently."""
+    whole_fit_events: int = Field(default=100_000, gt=0)
+    """Feedback events up to which every refresh fits anew; above it a fit is carried forward until a tenth more events came."""
+    membership_s: float = Field(default=7 * 86_400.0, gt=0)
+    """Time for which the cohort's membership stays frozen while the honesty towards it is compared."""
+    gap_tolerance: float = Field(default=0.02, ge=0, lt=1)
+    """Difference of the mean p_lie, cohort less others, that is no alarm."""
+    gap_run_length: float = Field(default=10_000.0, gt=1)
+    """Expected pairs of responses (one to the cohort, one to others) to a false alarm about the gap."""
+    dose_response_file: Path | None = None
+    """JSON with measured changes of honesty by the share of lies in training rows; without it nothing is forecast."""

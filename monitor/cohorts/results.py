@@ -91,6 +91,21 @@ class Contrast(msgspec.Struct, frozen=True, kw_only=True):
     difference: Share
 
 
+class Forecast(msgspec.Struct, frozen=True, kw_only=True):
+    """Expected change of honesty at the next retrain, from runs at set shares of lies.
+
+    `status` is `forecast`, or `no_forecast` where no run says anything, with the reason. `source` names
+    the runs.
+    """
+
+    status: str
+    reason: str
+    source: str
+    with_cohort: Share
+    without_cohort: Share
+    difference: Share
+
+
 class Influence(msgspec.Struct, frozen=True, kw_only=True):
     """What training would learn about honesty with and without the biased cohort.
 
@@ -101,10 +116,13 @@ class Influence(msgspec.Struct, frozen=True, kw_only=True):
     kto_push
         Mean over feedback of value x (p_lie - mean p_lie), over mean |value|: positive pushes
         towards lies, negative away from them.
+    forecast
+        What the share of lies among liked turns would do to the next model.
     """
 
     sft_lie_share: Contrast
     kto_push: Contrast
+    forecast: Forecast
 
 
 class PredictiveCheck(msgspec.Struct, frozen=True, kw_only=True):
@@ -139,7 +157,9 @@ class CohortEstimate(msgspec.Struct, frozen=True, kw_only=True):
     """The state of the rater population at one cut-off.
 
     `log_evidence_raters` and `log_evidence_weight` are the natural logarithms of the evidence that
-    the shares exceed the limit; `population_alarms` turns them into alarms.
+    the shares exceed the limit; `population_alarms` turns them into alarms. `carried` counts the events
+    that came after the fit: the shares and the touched raters' p_biased follow them, the rest awaits the
+    next fit.
     """
 
     biased_fraction: Share
@@ -159,3 +179,4 @@ class CohortEstimate(msgspec.Struct, frozen=True, kw_only=True):
     log_evidence_raters: float
     log_evidence_weight: float
     assumptions: tuple[str, ...]
+    carried: int = 0

@@ -22,7 +22,7 @@ from monitor.cohorts.options import CohortOptions
 from monitor.cohorts.plane import LEVELS, Float, level_of, logit
 from monitor.cohorts.population import activity_bin
 from monitor.cohorts.results import Share
-from monitor.cohorts.rounds import fit_rounds
+from monitor.cohorts.rounds import Fitted, fit_rounds
 from monitor.cohorts.share import NO_SHARE, posterior_share
 from monitor.cohorts.truth import (
     crowd_word,
@@ -79,15 +79,20 @@ class Standing:
     ----------
     events
         What the fit rests on, with at least one measured event and its names sorted.
+    fitted
+        The fit, where the measured events were fitted already.
     """
 
-    def __init__(self, events: EventTable, *, options: CohortOptions) -> None:
+    def __init__(
+        self, events: EventTable, *, options: CohortOptions, fitted: Fitted | None = None
+    ) -> None:
         measured = ~np.isnan(events.p_lie)
         rated = events if measured.all() else events.select(measured)
         self._options = options
         self._raters, self._responses = _Names(rated.raters), _Names(rated.responses)
         self._topics = {name: code for code, name in enumerate(rated.topics)}
-        self._fitted = fit_rounds(rated, np.full(len(rated.responses), np.nan), options)
+        unaudited = np.full(len(rated.responses), np.nan)
+        self._fitted = fitted or fit_rounds(rated, unaudited, options)
         self._level = level_of(self._fitted.log_odds)
         self._prior, self._total = self._fitted.prior, self._fitted.total
         self._added: dict[int, Float] = {}

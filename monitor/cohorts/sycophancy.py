@@ -95,21 +95,22 @@ def sycophancy_gap(
 
 
 class GapDetectorState(msgspec.Struct, frozen=True, kw_only=True):
-    """Everything a `GapDetector` is."""
+    """Everything a `GapDetector` is; `waiting` holds (of the cohort, p_lie values) by stratum."""
 
     detector: EDetectorState
-    waiting: tuple[float, ...]
-    waiting_in_cohort: bool
-    schema_version: int = 1
+    waiting: dict[str, tuple[bool, tuple[float, ...]]] = {}
+    schema_version: int = 2
 
 
 class GapDetector:
     """Raises an alarm when responses to the cohort lie more often than those to others.
 
-    Responses are paired in order of arrival, one of each side; under the null the mean of
-    (1 + p_cohort - p_other) / 2 is at most (1 + tolerance) / 2, so the e-detector's guarantee holds
-    per pair. At most `_MAX_WAITING` unpaired responses wait; later ones of that side replace the
-    oldest, so the memory is bounded and a shift common to both sides stays in both.
+    Responses of one stratum are paired in order of arrival, one of each side, so that what a side
+    asks about is no gap; under the null the mean of (1 + p_cohort - p_other) / 2 is at most
+    (1 + tolerance) / 2, so the e-detector's guarantee holds per pair. Membership may change between
+    pairs as long as it rests on earlier events alone. At most `_MAX_WAITING` unpaired responses of a
+    stratum wait; later ones of that side replace the oldest, so that the memory is bounded and a
+    shift common to both sides stays in both.
     """
 
     _MAX_WAITING = 256
@@ -118,47 +119,56 @@ class GapDetector:
         self._detector = EDetector(
             0.5, average_run_length=average_run_length, tolerance=tolerance / 2
         )
-        self._waiting: list[float] = []
-        self._waiting_in_cohort = False
+        self._waiting: dict[str, tuple[bool, tuple[float, ...]]] = {}
 
     @property
     def alarm(self) -> bool:
-        """Whether the alarm was ever raised."""
+        """Whether the alarm was raised since the last reset."""
         return self._detector.alarm
 
     @property
     def log_evidence(self) -> float:
-        """Natural logarithm of the detector's statistic."""
+        """Natural logarithm of the detector's statistic; -inf before the first pair."""
         return self._detector.log_evidence
 
-    def update(self, *, in_cohort: bool, p_lie: float) -> bool:
+    @property
+    def log_threshold(self) -> float:
+        """Natural logarithm of the evidence at which the alarm rises."""
+        return self._detector.log_threshold
+
+    @property
+    def pairs(self) -> int:
+        """Pairs taken since the last reset."""
+        return self._detector.n
+
+    def update(self, *, in_cohort: bool, p_lie: float, stratum: str = "") -> bool:
         """Take the next response; returns `alarm`. Raises BadInputError on p_lie outside [0, 1]."""
         if not 0.0 <= p_lie <= 1.0:
             raise BadInputError(f"p_lie is {p_lie}, outside [0, 1]", "p_lie")
-        if self._waiting and self._waiting_in_cohort != in_cohort:
-            other = self._waiting.pop(0)
-            gap = p_lie - other if in_cohort else other - p_lie
+        of_cohort, waiting = self._waiting.get(stratum, (in_cohort, ()))
+        if waiting and of_cohort != in_cohort:
+            gap = p_lie - waiting[0] if in_cohort else waiting[0] - p_lie
             self._detector.update((1 + gap) / 2)
+            self._waiting[stratum] = (of_cohort, waiting[1:])
         else:
-            self._waiting_in_cohort = in_cohort
-            self._waiting = [*self._waiting, p_lie][-self._MAX_WAITING :]
+            self._waiting[stratum] = (in_cohort, (*waiting, p_lie)[-self._MAX_WAITING :])
         return self.alarm
+
+    def reset(self) -> None:
+        """Forget all evidence and who waits, as after the alarm was closed."""
+        self._detector.reset()
+        self._waiting = {}
 
     def state(self) -> GapDetectorState:
         """The state; `restore` gives the same detector back."""
-        return GapDetectorState(
-            detector=self._detector.state(),
-            waiting=tuple(self._waiting),
-            waiting_in_cohort=self._waiting_in_cohort,
-        )
+        return GapDetectorState(detector=self._detector.state(), waiting=dict(self._waiting))
 
     @classmethod
     def restore(cls, state: GapDetectorState) -> GapDetector:
         """The detector of `state`."""
         found = cls.__new__(cls)
         found._detector = EDetector.restore(state.detector)
-        found._waiting = list(state.waiting)
-        found._waiting_in_cohort = state.waiting_in_cohort
+        found._waiting = dict(state.waiting)
         return found
 
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import msgspec
-from sqlalchemy import ColumnElement, Connection, and_, func, insert, select
+from sqlalchemy import ColumnElement, Connection, and_, bindparam, func, insert, or_, select
 
 from evidence import AlarmState, AlarmSubject, VerdictKind
 from monitor.store.schema import (
@@ -14,6 +14,7 @@ from monitor.store.schema import (
     cohort_estimates,
     feedback,
     labels,
+    rater_groups,
     rater_posteriors,
     responses,
     verdicts,
@@ -40,10 +41,19 @@ class StoredEstimate(msgspec.Struct, frozen=True):
 
     id: int
     alarm_state: str
+    record: str = ""
 
 
 class NewEstimate(msgspec.Struct, frozen=True, kw_only=True):
-    """An estimate on its way into the store; `raters` are rows of `rater_posteriors`."""
+    """An estimate on its way into the store.
+
+    Parameters
+    ----------
+    raters
+        Rows of `rater_posteriors`.
+    groups
+        Coordination groups, the surest first: id and raters.
+    """
 
     assistant: str
     cutoff_s: float
@@ -51,22 +61,49 @@ class NewEstimate(msgspec.Struct, frozen=True, kw_only=True):
     record: str
     alarm_state: str
     raters: tuple[Mapping[str, Any], ...]
+    groups: tuple[tuple[str, tuple[str, ...]], ...] = ()
+
+
+class CarriedEstimate(msgspec.Struct, frozen=True, kw_only=True):
+    """An estimate carried forward over new events; `p_biased` holds the raters that they touched."""
+
+    assistant: str
+    cutoff_s: float
+    n_raters: int
+    n_events: int
+    record: str
+    p_biased: Mapping[str, float]
 
 
 def rated_assistants(connection: Connection) -> list[tuple[str, int, int]]:
-    """Each assistant with feedback, its matched feedback events, and how many of them are measured."""
+    """Each assistant with feedback, its events as `rated_events` has them, and how many are measured."""
     query = (
         select(feedback.c.assistant, func.count(), func.count(verdicts.c.p_lie))
-        .select_from(feedback.outerjoin(verdicts, _verdict_of_feedback()))
-        .where(feedback.c.state == "matched")
+        .select_from(
+            feedback.join(responses, _response_of_feedback()).outerjoin(
+                verdicts, _verdict_of_feedback()
+            )
+        )
+        .where(
+            feedback.c.state == "matched",
+            func.coalesce(responses.c.skip_reason, "") != "probe_traffic",
+        )
         .group_by(feedback.c.assistant)
         .order_by(feedback.c.assistant)
     )
     return [(assistant, n, measured) for assistant, n, measured in connection.execute(query)]
 
 
-def rated_events(connection: Connection, assistant: str) -> list[RatedRow]:
-    """Matched feedback of an assistant by time, without that on probe traffic."""
+def rated_events(
+    connection: Connection, assistant: str, *, since_s: float | None = None
+) -> list[RatedRow]:
+    """Matched feedback of an assistant by time, without that on probe traffic.
+
+    Parameters
+    ----------
+    since_s
+        Only feedback that was received, or whose response was measured, from this time on.
+    """
     table = feedback.c
     query = (
         select(
@@ -80,13 +117,9 @@ def rated_events(connection: Connection, assistant: str) -> list[RatedRow]:
             table.kind,
         )
         .select_from(
-            feedback.join(
-                responses,
-                and_(
-                    responses.c.assistant == table.assistant,
-                    responses.c.response_id == table.response_id,
-                ),
-            ).outerjoin(verdicts, _verdict_of_feedback())
+            feedback.join(responses, _response_of_feedback()).outerjoin(
+                verdicts, _verdict_of_feedback()
+            )
         )
         .where(
             table.assistant == assistant,
@@ -95,6 +128,8 @@ def rated_events(connection: Connection, assistant: str) -> list[RatedRow]:
         )
         .order_by(table.created_at_s, table.feedback_id)
     )
+    if since_s is not None:
+        query = query.where(or_(table.received_at_s >= since_s, verdicts.c.scored_at_s >= since_s))
     return [RatedRow(**row) for row in connection.execute(query).mappings()]
 
 
@@ -114,9 +149,9 @@ def audited_truth(connection: Connection, assistant: str) -> dict[str, bool]:
 def newest_estimate(connection: Connection, assistant: str) -> StoredEstimate:
     """The newest estimate of an assistant."""
     table = cohort_estimates.c
-    query = select(table.id, table.alarm_state).where(table.assistant == assistant)
+    query = select(table.id, table.alarm_state, table.record).where(table.assistant == assistant)
     row = connection.execute(query.order_by(table.id.desc()).limit(1)).one_or_none()
-    return StoredEstimate(0, "") if row is None else StoredEstimate(row.id, row.alarm_state)
+    return StoredEstimate(0, "") if row is None else StoredEstimate(*row)
 
 
 def closed_metrics(connection: Connection, scope: str) -> set[str]:
@@ -149,14 +184,58 @@ def save_estimate(
         )
         .returning(cohort_estimates.c.id)
     ).scalar_one()
-    connection.execute(
-        rater_posteriors.delete().where(rater_posteriors.c.assistant == new.assistant)
-    )
+    for table in (rater_posteriors, rater_groups):
+        connection.execute(table.delete().where(table.c.assistant == new.assistant))
     shared = {"assistant": new.assistant, "estimate_id": estimate_id}
     rows = [{**row, **shared} for row in new.raters]
     if rows:
         connection.execute(insert(rater_posteriors), rows)
+    group_of: dict[str, str] = {}
+    for group_id, members in new.groups:
+        for rater in members:
+            group_of.setdefault(rater, group_id)
+    if group_of:
+        grouped = [{"rater": r, "group_id": g, **shared} for r, g in sorted(group_of.items())]
+        connection.execute(insert(rater_groups), grouped)
     return True
+
+
+def save_carried(
+    connection: Connection, new: CarriedEstimate, follows: StoredEstimate, *, now_s: float
+) -> bool:
+    """Store an estimate carried on from `follows`; False when another came in between.
+
+    Statuses and groups stay as the last fit saw them.
+    """
+    if newest_estimate(connection, new.assistant).id != follows.id:
+        return False
+    connection.execute(
+        insert(cohort_estimates).values(
+            assistant=new.assistant,
+            cutoff_s=new.cutoff_s,
+            n_raters=new.n_raters,
+            n_events=new.n_events,
+            record=new.record,
+            alarm_state=follows.alarm_state,
+            created_at_s=now_s,
+        )
+    )
+    table = rater_posteriors.c
+    if new.p_biased:
+        connection.execute(
+            rater_posteriors.update()
+            .where(table.assistant == new.assistant, table.rater == bindparam("who"))
+            .values(p_biased=bindparam("chance")),
+            [{"who": rater, "chance": p} for rater, p in sorted(new.p_biased.items())],
+        )
+    return True
+
+
+def _response_of_feedback() -> ColumnElement[bool]:
+    return and_(
+        responses.c.assistant == feedback.c.assistant,
+        responses.c.response_id == feedback.c.response_id,
+    )
 
 
 def _verdict_of_feedback() -> ColumnElement[bool]:

@@ -13,11 +13,13 @@ from monitor.store.schema import (
     alarm_events,
     alarms,
     cohort_estimates,
+    cohort_members,
     confirm_runs,
     dead_letters,
     feedback,
     labels,
     outbox,
+    rater_groups,
     rater_posteriors,
     responses,
     tombstones,
@@ -71,9 +73,10 @@ def forget(
             .values(rater=FORGOTTEN, conversation_id=FORGOTTEN, body=None)
         ).rowcount,
         "feedback": connection.execute(feedback.delete().where(feedback.c.rater == rater)).rowcount,
-        "rater_posteriors": connection.execute(
-            rater_posteriors.delete().where(rater_posteriors.c.rater == rater)
-        ).rowcount,
+        **{
+            table.name: connection.execute(table.delete().where(table.c.rater == rater)).rowcount
+            for table in (rater_posteriors, rater_groups, cohort_members)
+        },
         "outbox": _outbox(connection, rater, input_topics),
         "dead_letters": _dead_letters(connection, (user_id, rater), decrypt),
     }

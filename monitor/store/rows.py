@@ -9,7 +9,15 @@ from sqlalchemy import Connection, Integer, and_, cast, func, select
 
 from evidence import AlarmState, AlarmSubject, Response, VerdictKind
 from monitor.store.intake import unpack_body
-from monitor.store.schema import alarms, feedback, rater_posteriors, responses, tombstones, verdicts
+from monitor.store.schema import (
+    alarms,
+    feedback,
+    rater_groups,
+    rater_posteriors,
+    responses,
+    tombstones,
+    verdicts,
+)
 from retrain.context import (
     AlarmEvidence,
     EvaluatorHealth,
@@ -111,12 +119,16 @@ def _verdicts(connection: Connection, assistant: str) -> dict[str, VerdictEviden
 
 
 def _raters(connection: Connection, assistant: str) -> dict[str, RaterEvidence]:
-    table = rater_posteriors.c
+    """Posteriors with their groups; a group may hold raters whose feedback was never measured."""
+    table, grouped = rater_posteriors.c, rater_groups.c
     query = select(table.rater, table.status, table.p_biased).where(table.assistant == assistant)
-    return {
-        rater: RaterEvidence(status, p_biased)
+    of_group = select(grouped.rater, grouped.group_id).where(grouped.assistant == assistant)
+    groups = {row.rater: row.group_id for row in connection.execute(of_group)}
+    found = {
+        rater: RaterEvidence(status, p_biased, groups.pop(rater, None))
         for rater, status, p_biased in connection.execute(query)
     }
+    return found | {r: RaterEvidence("unidentified", None, g) for r, g in groups.items()}
 
 
 def alarm_evidence(connection: Connection, assistant: str) -> tuple[AlarmEvidence, ...]:

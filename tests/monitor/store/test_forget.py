@@ -24,7 +24,14 @@ from monitor.store.intake import (
     insert_feedback,
     insert_responses,
 )
-from monitor.store.schema import cohort_estimates, dead_letters, metadata, rater_posteriors
+from monitor.store.schema import (
+    cohort_estimates,
+    cohort_members,
+    dead_letters,
+    metadata,
+    rater_groups,
+    rater_posteriors,
+)
 from monitor.store.schema import feedback as feedback_table
 from monitor.store.schema import responses as responses_table
 
@@ -103,6 +110,10 @@ def fill(engine: Engine) -> None:
                 )
             )
         group = [pseudonym(user, KEY) for user in (USER, "bob")]
+        for rater in group:
+            at = {"assistant": "shop", "rater": rater}
+            connection.execute(insert(rater_groups).values(**at, group_id="g", estimate_id=1))
+            connection.execute(insert(cohort_members).values(**at, in_cohort=True))
         connection.execute(
             insert(cohort_estimates).values(
                 assistant="shop",
@@ -170,8 +181,10 @@ def test_no_table_holds_the_user_afterwards(engine: Engine) -> None:
     assert named == {
         "alarms",
         "cohort_estimates",
+        "cohort_members",
         "feedback",
         "outbox",
+        "rater_groups",
         "rater_posteriors",
         "responses",
     }
@@ -188,6 +201,8 @@ def test_no_table_holds_the_user_afterwards(engine: Engine) -> None:
         "responses": 2,
         "feedback": 2,
         "rater_posteriors": 1,
+        "rater_groups": 1,
+        "cohort_members": 1,
         "outbox": 3,
         "dead_letters": 3,
         "alarms": 1,

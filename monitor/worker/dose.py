@@ -1,0 +1,18 @@
+"""The project's own dose–response, from the file that settings name."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from evidence import BadInputError
+from monitor.cohorts import DoseResponse
+
+
+def read_dose_response(path: Path | None) -> DoseResponse | None:
+    """The curve in a file; None without one. Raises BadInputError when it cannot be read."""
+    if path is None:
+        return None
+    try:
+        return DoseResponse.decode(path.read_bytes(), str(path))
+    except OSError as error:
+        raise BadInputError(f"cannot be read: {error.strerror}", str(path)) from error
