@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 from functools import partial
 from http import HTTPStatus
@@ -12,19 +11,15 @@ from fastapi import APIRouter, Depends, Request
 from pydantic import BaseModel, Field
 from starlette.concurrency import run_in_threadpool
 
-from evidence import Feedback, Response
 from monitor.api.access import Principal, Scope
 from monitor.api.body import JSON_TYPE, NDJSON_TYPES, read_limited, split_records
 from monitor.api.context import Context
 from monitor.api.problems import ProblemError, documented
 from monitor.api.schemas import feedback_schema, response_schema
+from monitor.ingest import batch
 from monitor.ingest.decode import decode_feedback, decode_response
-from monitor.ingest.encode import encode_feedback, encode_response
-from monitor.ingest.records import DeadLetter
 from monitor.store import outbox
 
-Record = Response | Feedback
-_FIELD = re.compile(r"at `\$\.?([^`]*)`|field `([^`]+)`|^`([^`]+)`")
 _PROBLEMS = documented(
     HTTPStatus.BAD_REQUEST,
     HTTPStatus.UNAUTHORIZED,
@@ -90,54 +85,33 @@ async def _receive(
 
 def _take(
     context: Context,
-    decode: Callable[..., Record | DeadLetter],
+    decode: batch.Decode,
     topic: str,
     principal: Principal,
     raws: list[bytes],
 ) -> int:
     now_s = context.clock()
-    accepted: list[Record] = []
-    errors: list[tuple[str, str]] = []
-    for index, raw in enumerate(raws):
-        record = decode(
-            raw, options=context.settings.ingest, key=context.pseudonym_key, now_s=now_s
-        )
-        if isinstance(record, DeadLetter):
-            errors.append(_field_error(record, index if len(raws) > 1 else None))
-        else:
-            principal.check(_assistant(record))
-            accepted.append(record)
-    if errors:
-        shown = "; ".join(f"{field}: {message}" for field, message in errors[:3])
-        raise ProblemError(
-            HTTPStatus.UNPROCESSABLE_ENTITY, f"nothing was taken: {shown}", errors=errors[:100]
-        )
+    checked = batch.check(
+        raws, decode, options=context.settings.ingest, key=context.pseudonym_key, now_s=now_s
+    )
+    for record in checked.accepted:
+        principal.check(batch.assistant_of(record))
+    refuse_wrong(checked)
+    rows = [(batch.routing_key(record), batch.encode(record)) for record in checked.accepted]
     with context.engine.begin() as connection:
-        outbox.add(connection, topic, [(_key(r), _encode(r)) for r in accepted], now_s=now_s)
-    return len(accepted)
+        outbox.add(connection, topic, rows, now_s=now_s)
+    return len(rows)
 
 
-def _assistant(record: Record) -> str:
-    return record.stratum.assistant if isinstance(record, Response) else record.assistant
-
-
-def _key(record: Record) -> bytes:
-    """Kafka's partitioning key: a conversation stays in order; feedback follows its response's id."""
-    if isinstance(record, Response):
-        return record.conversation_id.encode()
-    return record.response_id.encode()
-
-
-def _encode(record: Record) -> bytes:
-    return encode_response(record) if isinstance(record, Response) else encode_feedback(record)
-
-
-def _field_error(letter: DeadLetter, index: int | None) -> tuple[str, str]:
-    found = _FIELD.search(letter.detail)
-    field = next((group for group in found.groups() if group), "") if found else ""
-    prefix = "" if index is None else f"[{index}]"
-    where = f"{prefix}.{field}" if prefix and field else prefix or field or "body"
-    return where, f"{letter.reason.value}: {letter.detail}"
+def refuse_wrong(checked: batch.Checked) -> None:
+    """Raises ProblemError (422) when a record is wrong: all of a request are taken, or none."""
+    if checked.errors:
+        shown = "; ".join(f"{field}: {message}" for field, message in checked.errors[:3])
+        raise ProblemError(
+            HTTPStatus.UNPROCESSABLE_ENTITY,
+            f"nothing was taken: {shown}",
+            errors=checked.errors[:100],
+        )
 
 
 def _request_body(schema: dict[str, Any]) -> dict[str, Any]:

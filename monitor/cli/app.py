@@ -15,6 +15,7 @@ EXIT_INTERNAL, EXIT_BAD_INPUT, EXIT_UNREACHABLE = 1, 2, 3
 FAMILIES = (
     "monitor.cli.demo",
     "monitor.cli.serve",
+    "monitor.cli.tap",
     "monitor.cli.score",
     "monitor.cli.probe",
     "monitor.cli.detect",

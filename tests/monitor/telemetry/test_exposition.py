@@ -22,6 +22,7 @@ from monitor.telemetry import (
     StratumState,
     WorkersState,
 )
+from monitor.telemetry.tap import TapMetrics
 from monitor.worker.metrics import WorkerMetrics
 
 SHOP = Stratum("shop", "refunds", Stakes.HIGH)
@@ -184,6 +185,10 @@ def worked_registry() -> CollectorRegistry:
     metrics.lag("assistant.responses", 12)
     metrics.fenced()
     metrics.job_failed("cohorts")
+    tap = TapMetrics(registry, waiting=lambda: 3)
+    tap.delivered("responses", 2, 0.02)
+    tap.refused("traces", 1)
+    tap.undelivered("feedback", "queue_full", 1)
     return registry
 
 

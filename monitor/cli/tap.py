@@ -1,0 +1,68 @@
+"""`candor tap`: the sidecar beside an assistant."""
+
+from __future__ import annotations
+
+import json
+import sys
+from typing import Annotated
+
+import typer
+
+from evidence import BadInputError
+
+AsJson = Annotated[bool, typer.Option("--json", help="Print the address as one line of JSON.")]
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command("tap")(tap)
+
+
+def tap(as_json: AsJson = False) -> None:
+    """Take an assistant's responses and feedback on localhost and bring them to Kafka; nothing else.
+
+    Accepts what `/v1/responses` and `/v1/feedback` of the API accept, and OTLP GenAI spans at
+    `/v1/traces`. A request is answered with 202 (200 for OTLP) once the broker has its records on all
+    in-sync replicas; with 503 and Retry-After while it has not.
+
+    Example: `CANDOR_KAFKA_BOOTSTRAP_SERVERS=kafka:9092 CANDOR_PSEUDONYM_KEY_FILE=pseudonym.key candor tap`
+    """
+    from prometheus_client import CollectorRegistry  # noqa: PLC0415
+
+    from monitor.api.access import is_loopback  # noqa: PLC0415
+    from monitor.cli.serve import until_signal  # noqa: PLC0415
+    from monitor.cli.web import WebServer  # noqa: PLC0415
+    from monitor.ingest.connection import connect  # noqa: PLC0415
+    from monitor.ingest.keys import load_key  # noqa: PLC0415
+    from monitor.settings import load_settings  # noqa: PLC0415
+    from monitor.tap.app import TapContext, create_app  # noqa: PLC0415
+    from monitor.tap.delivery import Delivery  # noqa: PLC0415
+
+    settings = load_settings()
+    if settings.kafka.bootstrap_servers is None:
+        raise BadInputError("the tap needs a broker", "kafka.bootstrap_servers")
+    if not is_loopback(settings.tap.host):
+        raise BadInputError("the tap has no keys and serves this machine alone", "tap.host")
+    if settings.pseudonym.key_file is None:
+        raise BadInputError(
+            "user ids leave the tap as pseudonyms: it needs the key that the workers have",
+            "pseudonym.key_file",
+        )
+    key = load_key(settings.pseudonym.key_file, name="pseudonym", database_url="")
+    delivery = Delivery(lambda: connect(settings.kafka), settings.tap)
+    context = TapContext(
+        settings=settings, delivery=delivery, registry=CollectorRegistry(), pseudonym_key=key
+    )
+    try:
+        with (
+            until_signal() as stop,
+            WebServer(create_app(context), settings.tap.host, settings.tap.port) as web,
+        ):
+            if as_json:
+                sys.stdout.write(json.dumps({"tap": web.url}) + "\n")
+                sys.stdout.flush()
+            else:
+                sys.stdout.write(f"tap {web.url}\n")
+            stop.wait()
+    finally:
+        delivery.close()
