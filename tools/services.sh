@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Installs what the system tests start: Prometheus and Alertmanager (Debian), Maven and Java, vLLM for the CPU.
+# Installs what the system tests start: Prometheus and Alertmanager (Debian), Maven and Java, vLLM for the CPU,
+# and what checks the chart: helm, kubeconform and Kubernetes' schemas, from the Go module proxy.
 # Apache Kafka's jars are fetched by Maven when a test first needs them; PostgreSQL comes in a wheel.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -35,6 +36,40 @@ if [ ! -e "$stamp" ]; then
   site=$("$venv/bin/python" -c 'import sysconfig; print(sysconfig.get_path("purelib"))')
   mkdir -p "$site/vllm-0.32.0+cpu.dist-info"
   printf 'Metadata-Version: 2.1\nName: vllm\nVersion: 0.32.0+cpu\n' > "$site/vllm-0.32.0+cpu.dist-info/METADATA"
+  touch "$stamp"
+fi
+# Versions of what checks the chart and the compose file; a change of any of them builds anew.
+helm=helm.sh/helm/v3@v3.18.6
+kubeconform=github.com/yannh/kubeconform@v0.8.0
+kubernetes=k8s.io/kubernetes@v1.33.3
+operator=github.com/prometheus-operator/prometheus-operator@v0.85.0
+kuberay=github.com/ray-project/kuberay/ray-operator@v1.5.0
+keda=github.com/kedacore/keda/v2@v2.21.0
+compose=github.com/compose-spec/compose-go/v2@v2.16.2
+tools="$cache/kubernetes"
+stamp="$tools/.$(echo "$helm $kubeconform $kubernetes $operator $kuberay $keda $compose" |
+  cat - tools/kubernetes_schemas.py | sha256sum | cut -c1-16)"
+go=$(command -v go || echo /usr/local/go/bin/go)
+if [ ! -x "$go" ]; then
+  echo "services: no Go, so helm and kubeconform cannot be built; the tests of the chart are skipped" >&2
+  if [ -n "${CI:-}" ]; then exit 1; fi
+elif [ ! -e "$stamp" ]; then
+  echo "services: building helm and kubeconform, fetching Kubernetes' schemas"
+  rm -rf "$tools"
+  mkdir -p "$tools/bin"
+  # Outside any module; helm is told a Kubernetes version, or it takes 1.20 for the cluster's.
+  install() { (cd "$tools" && GOFLAGS=-mod=mod GOBIN="$tools/bin" "$go" install "$@"); }
+  # A download's folder, as one line of its JSON says.
+  module() { (cd "$tools" && "$go" mod download -json "$1" | sed -n 's/^\t"Dir": "\(.*\)",$/\1/p'); }
+  install -ldflags "-s -w -X ${helm%@*}/pkg/chartutil.k8sVersionMajor=1 -X ${helm%@*}/pkg/chartutil.k8sVersionMinor=33" \
+    "${helm%@*}/cmd/helm@${helm#*@}"
+  install "${kubeconform%@*}/cmd/kubeconform@${kubeconform#*@}"
+  resources=("$(module "$operator")"/example/prometheus-operator-crd/monitoring.coreos.com_{servicemonitors,podmonitors,prometheusrules}.yaml)
+  resources+=("$(module "$kuberay")/config/crd/bases/ray.io_rayjobs.yaml")
+  resources+=("$(module "$keda")/config/crd/bases/keda.sh_scaledobjects.yaml")
+  .venv/bin/python tools/kubernetes_schemas.py "$tools/schemas" \
+    "$(module "$kubernetes")/api/openapi-spec/swagger.json" "${resources[@]}"
+  cp "$(module "$compose")/schema/compose-spec.json" "$tools/compose-spec.json"
   touch "$stamp"
 fi
 echo "services: ready in $cache"
