@@ -39,7 +39,8 @@ def _release_evaluator(connection: Connection, alarm: Alarm, now_s: float) -> No
         state=encode_health(state),
         unhealthy=tuple(unhealthy(state)),
         suspect_since_s=state.suspect_since_s,
-        log_position=stored.log_position,
+        # What it judged until now stays unread by the detectors that it froze.
+        log_position=health.log_end(connection),
     )
     if not health.save(connection, stored, new, now_s=now_s):
         raise TransitionError("the evaluator was looked at just now; try again", "alarm_id")

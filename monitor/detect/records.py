@@ -94,7 +94,7 @@ class StratumState(msgspec.Struct, frozen=True, kw_only=True):
     """Everything detection knows about a stratum after `log_position`.
 
     `latched` maps a metric to its open alarm's id; `frozen` an evaluator version to why its scores
-    are not believed; `evaluators` lists the versions seen, the last one the latest.
+    are not believed, `believed_after` one to the log position after which they are again; `evaluators` lists the versions seen, the last one the latest.
     """
 
     stratum: str
@@ -104,6 +104,7 @@ class StratumState(msgspec.Struct, frozen=True, kw_only=True):
     evaluators: tuple[str, ...] = ()
     latched: dict[str, str] = {}
     frozen: dict[str, str] = {}
+    believed_after: dict[str, int] = {}
     schema_version: int = STATE_VERSION
 
 

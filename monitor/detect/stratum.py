@@ -82,7 +82,8 @@ class _Work:
     def take(self, entry: LoggedVerdict) -> list[Alarm]:
         self.log_position = entry.log_position
         self._meet(entry)
-        if entry.evaluator_version in self._was.frozen:
+        believed_after = self._was.believed_after.get(entry.evaluator_version, -1)
+        if entry.evaluator_version in self._was.frozen or entry.log_position <= believed_after:
             return []
         alarms = []
         for metric in METRICS:
@@ -198,10 +199,13 @@ def freeze(state: StratumState, evaluator_version: str, reason: str) -> StratumS
     return msgspec.structs.replace(state, frozen={**state.frozen, evaluator_version: reason})
 
 
-def thaw(state: StratumState, evaluator_version: str) -> StratumState:
-    """Believe the evaluator again, from the next verdict on."""
+def thaw(state: StratumState, evaluator_version: str, *, after: int = -1) -> StratumState:
+    """Believe the evaluator again, from the next verdict after this log position on."""
     rest = {name: why for name, why in state.frozen.items() if name != evaluator_version}
-    return msgspec.structs.replace(state, frozen=rest)
+    believed = {name: at for name, at in state.believed_after.items() if name in state.evaluators}
+    if after > state.log_position:
+        believed[evaluator_version] = after
+    return msgspec.structs.replace(state, frozen=rest, believed_after=believed)
 
 
 def status(state: StratumState) -> dict[str, dict[str, object]]:

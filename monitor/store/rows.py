@@ -8,6 +8,7 @@ import msgspec
 from sqlalchemy import Connection, Integer, and_, cast, func, select
 
 from evidence import AlarmState, AlarmSubject, Response, VerdictKind
+from monitor.store.health import read_all
 from monitor.store.intake import unpack_body
 from monitor.store.schema import (
     alarms,
@@ -156,7 +157,7 @@ def concerns(scope: str, assistant: str) -> bool:
 
 
 def _evaluators(connection: Connection, assistant: str) -> tuple[EvaluatorHealth, ...]:
-    """Each evaluator version by its newest live verdicts: too many errors are unhealthy."""
+    """Each evaluator version: a failing health check, or too many errors in its newest live verdicts."""
     table = verdicts.c
     place = func.row_number().over(
         partition_by=table.evaluator_version, order_by=table.scored_at_s.desc()
@@ -173,14 +174,14 @@ def _evaluators(connection: Connection, assistant: str) -> tuple[EvaluatorHealth
         .group_by(newest.c.evaluator_version)
         .order_by(newest.c.evaluator_version)
     )
-    return tuple(
-        EvaluatorHealth(
-            evaluator=version,
-            healthy=errors <= _ERROR_SHARE * n,
-            reason="" if errors <= _ERROR_SHARE * n else f"{errors} of {n} verdicts are errors",
-        )
-        for version, n, errors in connection.execute(query)
-    )
+    checks = {name: known.unhealthy for name, known in read_all(connection).items()}
+    found = []
+    for version, n, errors in connection.execute(query):
+        reason = ", ".join(checks.get(version, ()))
+        if not reason and errors > _ERROR_SHARE * n:
+            reason = f"{errors} of {n} verdicts are errors"
+        found.append(EvaluatorHealth(evaluator=version, healthy=not reason, reason=reason))
+    return tuple(found)
 
 
 def _uncovered(connection: Connection, assistant: str, now_s: float) -> tuple[Period, ...]:

@@ -19,13 +19,17 @@ Health = Mapping[str, StoredHealth]
 
 
 def frozen_as(state: StratumState, found: Health) -> StratumState:
-    """The state with exactly those evaluators frozen that are unhealthy now."""
+    """The state with exactly those evaluators frozen that are unhealthy now.
+
+    One that is well again is believed after the last verdict that health has looked at: what it
+    judged before its alarm was closed stays unread.
+    """
     for version, known in found.items():
         reason = ", ".join(known.unhealthy)
         if reason and state.frozen.get(version) != reason:
             state = freeze(state, version, reason)
         elif not reason and version in state.frozen:
-            state = thaw(state, version)
+            state = thaw(state, version, after=known.log_position)
     return state
 
 
@@ -45,6 +49,7 @@ def audit_freezing(
                 "evaluator_version": version,
                 "reason": after.frozen.get(version, ""),
                 "log_position": before.log_position,
+                "believed_after": after.believed_after.get(version, -1),
             },
             at_s=now_s,
         )

@@ -178,7 +178,8 @@ class House:
                 select(input_offsets).where(input_offsets.c.cluster_id == self.broker.cluster_id)
             ).all()
         done = {Partition(row.topic, row.partition): row.next_offset for row in rows}
-        return all(len(log) == done.get(p, 0) for p, log in self.broker.logs.items())
+        inputs = {p: log for p, log in self.broker.logs.items() if p.topic in {RESPONSES, FEEDBACK}}
+        return all(len(log) == done.get(p, 0) for p, log in inputs.items())
 
     def waiting_sample(self) -> int:
         with reading(self.engine) as connection:
