@@ -118,7 +118,12 @@ class CohortOut(BaseModel):
     n_raters: int
     n_events: int
     suspects: int
+    groups: int = Field(description="Groups of raters who act together.")
+    grouped_raters: int
     unidentified: int
+    sycophancy_gap: EstimateOut = Field(
+        description="Mean p_lie of later responses to the cohort, less that to others."
+    )
     cutoff: datetime
 
 

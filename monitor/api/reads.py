@@ -247,7 +247,10 @@ def _cohort(cohort: CohortState) -> CohortOut:
         n_raters=cohort.n_raters,
         n_events=cohort.n_events,
         suspects=cohort.suspects,
+        groups=cohort.groups,
+        grouped_raters=cohort.grouped_raters,
         unidentified=cohort.unidentified,
+        sycophancy_gap=_estimate(cohort.gap),
         cutoff=at_known(cohort.cutoff_s),
     )
 

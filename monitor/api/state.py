@@ -37,11 +37,20 @@ _GONE_S = 3600.0
 _NOT_CLOSED = tuple(state for state in AlarmState if state is not AlarmState.CLOSED)
 
 
+class _StoredGroup(msgspec.Struct, frozen=True):
+    raters: tuple[str, ...]
+
+
+class _StoredGap(msgspec.Struct, frozen=True):
+    gap: Share
+
+
 class _StoredEstimate(msgspec.Struct, frozen=True):
     """What is shown of a stored cohort estimate."""
 
     biased_fraction: Share
     biased_weight: Share
+    groups: tuple[_StoredGroup, ...] = ()
 
 
 class StateReader:
@@ -142,10 +151,15 @@ def _evaluators(connection: Connection) -> Iterable[EvaluatorState]:
 
 def _cohorts(connection: Connection) -> tuple[CohortState, ...]:
     raters = queries.rater_counts(connection)
+    gaps = {
+        assistant: msgspec.json.decode(text, type=_StoredGap | None)
+        for assistant, text in queries.sycophancy_gaps(connection)
+    }
     states = []
     for row in queries.newest_estimates(connection):
         record = msgspec.json.decode(row["record"], type=_StoredEstimate)
         assistant = row["assistant"]
+        gap = gaps.get(assistant)
         states.append(
             CohortState(
                 assistant=assistant,
@@ -156,6 +170,9 @@ def _cohorts(connection: Connection) -> tuple[CohortState, ...]:
                 cutoff_s=row["cutoff_s"],
                 suspects=raters.get((assistant, RaterStatus.SUSPECT.value), 0),
                 unidentified=raters.get((assistant, RaterStatus.UNIDENTIFIED.value), 0),
+                groups=len(record.groups),
+                grouped_raters=len({r for group in record.groups for r in group.raters}),
+                gap=Estimate() if gap is None else _estimate(gap.gap),
             )
         )
     return tuple(states)

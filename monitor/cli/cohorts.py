@@ -20,7 +20,7 @@ from evidence.identity import digest
 
 if TYPE_CHECKING:
     from monitor.cohorts import CohortEstimate, RatedEvent
-    from monitor.cohorts.results import Contrast, Share
+    from monitor.cohorts.results import Contrast, Forecast, Share
 
 _SHOWN = 20
 
@@ -63,6 +63,12 @@ def cohorts(  # noqa: PLR0917  (typer reads options from the signature)
     margin: Annotated[
         float, typer.Option(help="Biased: ups on lies exceed ups on honest answers by this much.")
     ] = 0.1,
+    dose_response: Annotated[
+        Path | None,
+        typer.Option(
+            help="JSON with measured changes of honesty by the share of lies: forecasts the next retrain."
+        ),
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
     plot: Annotated[
         Path | None, typer.Option(help="Write a picture of the raters to this PNG.")
@@ -77,14 +83,16 @@ def cohorts(  # noqa: PLR0917  (typer reads options from the signature)
     Example: `candor simulate feedback --out f.jsonl --biased 0.1 && candor cohorts f.jsonl`
     """
     from monitor.cohorts import EventTable, estimate, population_alarms  # noqa: PLC0415
+    from monitor.worker.dose import read_dose_response  # noqa: PLC0415
 
     options = _options(limit=limit, false_share=false_share, margin=margin)
+    curve = read_dose_response(dose_response)
     events = EventTable.from_events(read_feedback(feedback))
     if not len(events):
         raise BadInputError("no feedback", str(feedback))
     truth = None if labels is None else _read_labels(labels)
     with _busy(f"estimating from {len(events):,} events"):
-        found = estimate(events, options=options, labels=truth)
+        found = estimate(events, options=options, labels=truth, curve=curve)
     _, alarms = population_alarms(
         None,
         found,
@@ -230,6 +238,16 @@ def _contrast(contrast: Contrast) -> str:
     )
 
 
+def _forecast(said: Forecast) -> str:
+    if said.status != "forecast":
+        return f"{said.status}: {said.reason}"
+    whole, kept = said.with_cohort, said.without_cohort
+    return (
+        f"honesty {whole.estimate or 0.0:+.3f} [{whole.lower:+.3f}, {whole.upper:+.3f}] with the cohort, "
+        f"{kept.estimate or 0.0:+.3f} [{kept.lower:+.3f}, {kept.upper:+.3f}] without ({said.source})"
+    )
+
+
 def _print(found: CohortEstimate, claims: list[str]) -> None:
     console = Console(highlight=False, soft_wrap=True)
     for claim in claims:
@@ -242,6 +260,7 @@ def _print(found: CohortEstimate, claims: list[str]) -> None:
     )
     console.print(f"lies in liked turns   {_contrast(found.influence.sft_lie_share)}")
     console.print(f"push towards lies     {_contrast(found.influence.kto_push)}")
+    console.print(f"next retrain          {_forecast(found.influence.forecast)}", markup=False)
     console.print(
         f"events                {found.n_events:,} measured, {found.n_unmeasured:,} unmeasured, "
         f"{found.n_superseded:,} superseded"

@@ -146,19 +146,21 @@ def _cohorts(cohorts: Iterable[CohortState]) -> str:
             _estimate(c.biased),
             band(c.biased, None, None),
             _estimate(c.biased_weight),
+            _estimate(c.gap),
             _number(c.suspects),
+            _number(c.groups),
             _number(c.unidentified),
             _number(c.n_raters),
             _number(c.n_events),
         )
         for c in cohorts
     ]
-    heads = ("assistant", "biased raters", "", "of the training signal", "suspects")
+    heads = ("assistant", "biased raters", "", "of the training signal", "gap towards them")
     return _section(
         "Raters",
-        (*heads, "unidentified", "raters", "events"),
+        (*heads, "suspects", "groups", "unidentified", "raters", "events"),
         rows,
-        numeric=range(4, 8),
+        numeric=range(5, 10),
     )
 
 

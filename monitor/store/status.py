@@ -13,6 +13,7 @@ from monitor.store.schema import (
     confirm_runs,
     detectors,
     feedback,
+    gap_watches,
     gate_decisions,
     labels,
     outbox,
@@ -110,6 +111,12 @@ def detector_states(connection: Connection, *, limit: int = 2000) -> list[tuple[
     query = select(detectors.c.stratum, detectors.c.state)
     rows = connection.execute(query.order_by(detectors.c.updated_at_s.desc()).limit(limit))
     return [(row.stratum, row.state) for row in rows]
+
+
+def sycophancy_gaps(connection: Connection, *, limit: int = 500) -> list[tuple[str, str]]:
+    """Assistant and gap (JSON, or null) of every watch."""
+    query = select(gap_watches.c.assistant, gap_watches.c.gap).order_by(gap_watches.c.assistant)
+    return [(row.assistant, row.gap) for row in connection.execute(query.limit(limit))]
 
 
 def newest_estimates(connection: Connection, *, limit: int = 500) -> Sequence[RowMapping]:

@@ -183,6 +183,11 @@ def _cohorts(state: State, assistants: set[str]) -> Iterator[Series]:
         if cohort.biased_weight.estimate is not None:
             yield "candor_biased_weight_ratio", labels, cohort.biased_weight.estimate
         yield from _interval("candor_biased_weight", labels, cohort.biased_weight)
+        if cohort.gap.estimate is not None:
+            yield "candor_sycophancy_gap_ratio", labels, cohort.gap.estimate
+            yield from _interval("candor_sycophancy_gap", labels, cohort.gap)
+        yield "candor_suspect_raters", labels, float(cohort.suspects)
+        yield "candor_coordination_groups", labels, float(cohort.groups)
         yield "candor_cohort_raters", labels, float(cohort.n_raters)
         yield "candor_cohort_events", labels, float(cohort.n_events)
 

@@ -276,6 +276,36 @@ COHORT_METRICS = (
         ("assistant",),
     ),
     Declaration(
+        "candor_suspect_raters",
+        "gauge",
+        "Raters on the suspect list, whose expected false share is bounded.",
+        ("assistant",),
+    ),
+    Declaration(
+        "candor_coordination_groups",
+        "gauge",
+        "Groups of raters who act together beyond what popularity explains.",
+        ("assistant",),
+    ),
+    Declaration(
+        "candor_sycophancy_gap_ratio",
+        "gauge",
+        "Mean p_lie of later responses to the frozen cohort, less that of responses to others.",
+        ("assistant",),
+    ),
+    Declaration(
+        "candor_sycophancy_gap_lower_ratio",
+        "gauge",
+        "Lower end of the interval of candor_sycophancy_gap_ratio.",
+        ("assistant",),
+    ),
+    Declaration(
+        "candor_sycophancy_gap_upper_ratio",
+        "gauge",
+        "Upper end of the interval of candor_sycophancy_gap_ratio.",
+        ("assistant",),
+    ),
+    Declaration(
         "candor_cohort_raters", "gauge", "Raters behind the cohort estimate.", ("assistant",)
     ),
     Declaration(

@@ -59,7 +59,10 @@ class EvaluatorState(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class CohortState(msgspec.Struct, frozen=True, kw_only=True):
-    """The newest cohort estimate of one assistant."""
+    """The newest cohort estimate of one assistant.
+
+    `gap` is the mean p_lie of responses to the frozen cohort less that of responses to others.
+    """
 
     assistant: str
     biased: Estimate
@@ -69,6 +72,9 @@ class CohortState(msgspec.Struct, frozen=True, kw_only=True):
     cutoff_s: float
     suspects: int
     unidentified: int
+    groups: int = 0
+    grouped_raters: int = 0
+    gap: Estimate = Estimate()
 
 
 class GateRecord(msgspec.Struct, frozen=True, kw_only=True):

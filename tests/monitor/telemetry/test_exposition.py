@@ -92,6 +92,8 @@ def full_state() -> State:
                 cutoff_s=990.0,
                 suspects=9,
                 unidentified=50,
+                groups=2,
+                gap=Estimate(0.04, 0.01, 0.07),
             ),
         ),
         gate_counts={("shop", "block"): 2},
@@ -121,6 +123,7 @@ candor_confirm_runs{assistant="shop",state="failed"} 0.0
 candor_confirm_runs{assistant="shop",state="proposed"} 0.0
 candor_confirm_runs{assistant="shop",state="running"} 1.0
 candor_confirm_runs{assistant="shop",state="waiting"} 0.0
+candor_coordination_groups{assistant="shop"} 2.0
 candor_evaluations_actual_total 98.0
 candor_evaluations_expected_total 110.0
 candor_evaluator_actual_total{evaluator="e1"} 49.0
@@ -147,6 +150,10 @@ candor_random_labels{assistant="shop"} 3.0
 candor_reference_ratio{assistant="shop",metric="lie",segment="refunds",stakes="high"} 0.05
 candor_store_up 1.0
 candor_strata_hidden 0.0
+candor_suspect_raters{assistant="shop"} 9.0
+candor_sycophancy_gap_lower_ratio{assistant="shop"} 0.01
+candor_sycophancy_gap_ratio{assistant="shop"} 0.04
+candor_sycophancy_gap_upper_ratio{assistant="shop"} 0.07
 candor_window_verdicts{assistant="shop",kind="error",segment="refunds",stakes="high"} 2.0
 candor_window_verdicts{assistant="shop",kind="evasion",segment="refunds",stakes="high"} 0.0
 candor_window_verdicts{assistant="shop",kind="honest",segment="refunds",stakes="high"} 90.0
