@@ -54,10 +54,9 @@ def _load_events(path: str, raters: int) -> EventTable:
 
 def _time_estimate(path: str, raters: int, send: Connection) -> None:
     events = _load_events(path, raters)
-    start = time.perf_counter()
+    clock = _Clock()
     found = estimate(events, options=OPTIONS)
-    seconds = time.perf_counter() - start
-    send.send(_cost("estimate", found.n_events, seconds, found.biased_fraction.estimate))
+    send.send(clock.cost("estimate", found.n_events, found.biased_fraction.estimate))
 
 
 def _time_refresh(path: str, raters: int, send: Connection) -> None:
@@ -74,12 +73,23 @@ def _time_refresh(path: str, raters: int, send: Connection) -> None:
         for i in range(len(events) - _NEW, len(events))
     ]
     standing = Standing(events.select(np.arange(len(events) - _NEW)), options=OPTIONS)
-    start = time.perf_counter()
+    clock = _Clock()
     found = standing.refresh(new)
-    seconds = time.perf_counter() - start
-    send.send(_cost("refresh by 10 000 events", _NEW, seconds, found.biased_fraction.estimate))
+    send.send(clock.cost("refresh by 10 000 events", _NEW, found.biased_fraction.estimate))
 
 
-def _cost(what: str, events: int, seconds: float, share: float | None) -> dict[str, Any]:
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
-    return {"what": what, "events": events, "seconds": seconds, "peak_gib": peak, "share": share}
+class _Clock:
+    """Seconds on the wall and of this process since it was made."""
+
+    def __init__(self) -> None:
+        self._wall, self._own = time.perf_counter(), time.process_time()
+
+    def cost(self, what: str, events: int, share: float | None) -> dict[str, Any]:
+        return {
+            "what": what,
+            "events": events,
+            "seconds": time.perf_counter() - self._wall,
+            "cpu_seconds": time.process_time() - self._own,
+            "peak_gib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20,
+            "share": share,
+        }

@@ -143,7 +143,7 @@ def _keeper(folder: Path) -> Kept:
     sources = sorted(
         module.__file__
         for name, module in sys.modules.items()
-        if name.startswith(("monitor.cohorts.", "benchmarks.cohort_")) and module.__file__
+        if name.startswith(("monitor.cohorts.", "benchmarks.cohort_p")) and module.__file__
     )
     code = digest(*(Path(source).read_bytes() for source in sources))[:16]
 
@@ -220,7 +220,7 @@ def main() -> None:
         "alarm": lambda: of_alarm(most, keep),
         "raters": lambda: of_raters(some(6), keep),
         "groups": lambda: of_groups(some(20), keep),
-        "scale": lambda: keep(f"scale/{raters}", lambda: list(scale_figures(raters))),
+        "scale": lambda: scale_figures(raters),
     }
     figures: dict[str, Rows] = {}
     for name in given.only or sections:
