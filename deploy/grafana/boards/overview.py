@@ -1,0 +1,190 @@
+"""Whether all is well: findings, flow from topic to verdict, and the service itself."""
+
+from __future__ import annotations
+
+from grafana_foundation_sdk.builders import dashboard
+
+from deploy.grafana.panels import board, figure, lines, rows
+
+_OPEN = 'candor_alarms_active{state=~"open|acknowledged"}'
+
+
+def overview() -> dashboard.Dashboard:
+    """State gauges are joined by max: every replica of the API exports the same."""
+    made = board("overview", "overview", "Findings, flow and service at a glance.", ["assistant"])
+    return _service(_flow(_findings(made)))
+
+
+def _findings(made: dashboard.Dashboard) -> dashboard.Dashboard:
+    shown = 'max by (assistant, segment, stakes) (candor_honesty_ratio{assistant=~"$assistant"})'
+    return (
+        made.with_row(dashboard.Row("Findings"))
+        .with_panel(
+            figure(
+                "Alarms to judge",
+                "Open and acknowledged alarms about strata, raters and evaluators.",
+                f"count(max by (subject, scope, metric) ({_OPEN}) > 0) or vector(0)",
+                bad_from=1,
+            )
+        )
+        .with_panel(
+            figure(
+                "Lowest score", "The stratum that does worst.", f"min({shown})", unit="percentunit"
+            )
+        )
+        .with_panel(
+            figure(
+                "Evaluations made",
+                "Of the evaluations expected in 30 minutes, those made without error.",
+                "candor:evaluations:covered_ratio30m",
+                unit="percentunit",
+                bad_below=0.9,
+            )
+        )
+        .with_panel(
+            figure(
+                "Workers alive",
+                "Workers heard of within telemetry.worker_silent_s.",
+                'max(candor_workers{state="alive"})',
+                bad_below=1,
+            )
+        )
+        .with_panel(
+            figure(
+                "Newest response",
+                "Time since a response was accepted.",
+                "time() - max(candor_last_response_timestamp_seconds)",
+                unit="s",
+                bad_from=900,
+            )
+        )
+        .with_panel(figure("Database", "1 while it answers.", "min(candor_store_up)", bad_below=1))
+        .with_panel(
+            lines(
+                "Honesty by stratum",
+                "Honest over honest, lie and evasion in the window. Called a score rate until 200 "
+                "random human labels exist.",
+                {"{{assistant}} / {{segment}} / {{stakes}}": shown},
+                unit="percentunit",
+                top=1,
+            )
+        )
+        .with_panel(
+            rows(
+                "Alarms",
+                "Every alarm that is not closed, by what it is about.",
+                "max by (subject, scope, metric, state) (candor_alarms_active)",
+                width=12,
+            )
+        )
+    )
+
+
+def _flow(made: dashboard.Dashboard) -> dashboard.Dashboard:
+    return (
+        made.with_row(dashboard.Row("Flow"))
+        .with_panel(
+            lines(
+                "Records read",
+                "Read and accounted for, by topic.",
+                {"{{topic}}": "sum by (topic) (rate(candor_records_seen_total[5m]))"},
+                unit="reqps",
+                width=8,
+            )
+        )
+        .with_panel(
+            lines(
+                "Sampled and skipped",
+                "Responses taken for measurement by phase, and not taken by reason.",
+                {
+                    "sampled: {{sampled_by}}": "sum by (sampled_by) (rate(candor_responses_sampled_total[5m]))",
+                    "skipped: {{reason}}": "sum by (reason) (rate(candor_responses_skipped_total[5m]))",
+                },
+                unit="reqps",
+                width=8,
+            )
+        )
+        .with_panel(
+            lines(
+                "Verdicts",
+                "Verdicts by kind.",
+                {"{{kind}}": "sum by (kind) (rate(candor_verdicts_total[5m]))"},
+                unit="reqps",
+                width=8,
+            )
+        )
+        .with_panel(
+            lines(
+                "Waiting",
+                "Records not yet read, by topic, and responses in the workers' queues.",
+                {
+                    "lag: {{topic}}": "sum by (topic) (candor_consumer_lag_records)",
+                    "queue": "sum(candor_queue_depth)",
+                },
+                width=8,
+            )
+        )
+        .with_panel(
+            lines(
+                "Not accepted",
+                "Dead letters by reason, and records accepted before.",
+                {
+                    "{{reason}}": "sum by (reason) (rate(candor_dead_letters_total[5m]))",
+                    "duplicate: {{topic}}": "sum by (topic) (rate(candor_duplicates_total[5m]))",
+                },
+                unit="reqps",
+                width=8,
+            )
+        )
+        .with_panel(
+            lines(
+                "Feedback",
+                "Feedback that found its response, waits for it, or was given up.",
+                {
+                    "{{state}}": "sum by (state) (rate(candor_feedback_total[5m]))",
+                },
+                unit="reqps",
+                width=8,
+            )
+        )
+    )
+
+
+def _service(made: dashboard.Dashboard) -> dashboard.Dashboard:
+    return (
+        made.with_row(dashboard.Row("Service"))
+        .with_panel(
+            lines(
+                "Workers",
+                "By state, and how many the backlog asks for while the judge has headroom.",
+                {
+                    "{{state}}": "max by (state) (candor_workers)",
+                    "wanted": "candor:workers:wanted",
+                    "paused now": "sum(candor_worker_paused)",
+                },
+                width=8,
+            )
+        )
+        .with_panel(
+            lines(
+                "Waiting in the store",
+                "Records for the broker, and feedback for its response.",
+                {
+                    "outbox": "max(candor_outbox_pending_records)",
+                    "feedback parked": "max(candor_feedback_parked_records)",
+                },
+                width=8,
+            )
+        )
+        .with_panel(
+            lines(
+                "Failures",
+                "Background jobs that failed, and writes given up because a partition moved.",
+                {
+                    "{{task}}": "sum by (task) (increase(candor_job_failures_total[15m]))",
+                    "fenced writes": "sum(increase(candor_fenced_writes_total[15m]))",
+                },
+                width=8,
+            )
+        )
+    )
