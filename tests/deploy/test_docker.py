@@ -109,6 +109,14 @@ def test_the_locks_hold_hashes_and_the_versions_that_tests_ran_with(lock: Path) 
     assert not differing, "run tools/lock.sh"
 
 
+def test_every_image_has_what_the_package_needs() -> None:
+    needed = set(locked(ROOT / "requirements/base.txt"))
+    assert len(needed) > 30
+    for target in TARGETS:
+        missing = needed - set(locked(FOLDER / f"requirements/{target}.txt"))
+        assert not missing, f"{target}: run tools/lock.sh"
+
+
 def locked(path: Path) -> dict[str, tuple[str, int]]:
     entries = re.split(r"\n(?=[a-z0-9])", path.read_text())
     found: dict[str, tuple[str, int]] = {}
