@@ -75,18 +75,48 @@ class AlarmOut(BaseModel):
     log_threshold: float
     reference: float | None
     details: dict[str, Any]
+    reported: bool = Field(
+        description="Whether the newest joint report names it: see GET /v1/report."
+    )
 
 
 class AlarmDetail(AlarmOut):
-    """An alarm with its history."""
+    """An alarm with its history, and with what it is about once that is known."""
 
     events: list[AlarmEventOut]
+    localisation: dict[str, Any] | None = Field(
+        description="Where (models, topics), how large, and the twenty most telling verdicts."
+    )
+    pictures: list[str] = Field(description="Where its pictures are.")
 
 
 class AlarmList(BaseModel):
     """Alarms, newest first."""
 
     alarms: list[AlarmOut]
+
+
+class FindingOut(BaseModel):
+    """One stream that is reported; its e-value as a natural logarithm."""
+
+    stratum: str
+    metric: str
+    evaluator_version: str
+    log_e_value: float
+    n: int
+    alarm_id: str | None
+
+
+class ReportOut(BaseModel):
+    """Findings that may be reported together: at most `level` of them are expected to be false.
+
+    `made_at` is when what is reported last changed; null before the first report.
+    """
+
+    made_at: datetime | None
+    level: float
+    streams: int = Field(description="Streams watched, out of which these were chosen.")
+    reported: list[FindingOut]
 
 
 class Step(BaseModel):

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from http import HTTPStatus
-from typing import Annotated
+from typing import Annotated, Any
 
 import msgspec
 from fastapi import APIRouter, Depends, Query
@@ -13,6 +14,7 @@ from evidence import Alarm, AlarmState
 from monitor.api.access import Principal, Scope
 from monitor.api.closing import release
 from monitor.api.context import Context
+from monitor.api.findings import pictures_of, reported_alarms
 from monitor.api.models import (
     AlarmDetail,
     AlarmEventOut,
@@ -30,6 +32,7 @@ from monitor.api.state import assistant_of
 from monitor.store import alarms as store_alarms
 from monitor.store import labels as store_labels
 from monitor.store import reading
+from monitor.store.localisations import read_localisation
 from monitor.store.outbox import ALARMS_TOPIC
 from monitor.store.status import random_label_counts
 
@@ -77,14 +80,15 @@ def _add_alarms(routes: APIRouter, context: Context) -> None:
             found = store_alarms.list_alarms(
                 connection, states=state or (), scope=scope, limit=limit
             )
+            reported = reported_alarms(connection)
         shown = [alarm for alarm in found if _sees(principal, alarm)]
-        return AlarmList(alarms=[_alarm(alarm) for alarm in shown])
+        return AlarmList(alarms=[AlarmOut(**_fields(alarm, reported)) for alarm in shown])
 
     @routes.get("/alarms/{alarm_id}", tags=["alarms"], summary="One alarm with its history")
     def get_alarm(*, principal: Principal = may_read, alarm_id: str) -> AlarmDetail:
         """The alarm and every step that was taken."""
         with reading(context.engine) as connection:
-            alarm = _visible(connection, principal, alarm_id)
+            alarm = visible_alarm(connection, principal, alarm_id)
             return _detail(connection, alarm)
 
 
@@ -94,7 +98,7 @@ def _add_step(routes: APIRouter, context: Context, name: str) -> None:
 
     def take_step(*, principal: Principal = may_review, alarm_id: str, step: Step) -> AlarmDetail:
         with context.engine.begin() as connection:
-            _visible(connection, principal, alarm_id)
+            visible_alarm(connection, principal, alarm_id)
             try:
                 alarm = store_alarms.transition(
                     connection,
@@ -174,7 +178,7 @@ def _sees(principal: Principal, alarm: Alarm) -> bool:
     return assistant is None or principal.sees(assistant)
 
 
-def _visible(connection: Connection, principal: Principal, alarm_id: str) -> Alarm:
+def visible_alarm(connection: Connection, principal: Principal, alarm_id: str) -> Alarm:
     """The alarm; one of another's assistant is as absent as one that does not exist."""
     try:
         alarm = store_alarms.get_alarm(connection, alarm_id)
@@ -183,10 +187,6 @@ def _visible(connection: Connection, principal: Principal, alarm_id: str) -> Ala
     if not _sees(principal, alarm):
         raise ProblemError(HTTPStatus.NOT_FOUND, f"no alarm has the id {alarm_id!r}")
     return alarm
-
-
-def _alarm(alarm: Alarm) -> AlarmOut:
-    return AlarmOut(**_fields(alarm))
 
 
 def _detail(connection: Connection, alarm: Alarm) -> AlarmDetail:
@@ -200,11 +200,18 @@ def _detail(connection: Connection, alarm: Alarm) -> AlarmDetail:
         )
         for event in store_alarms.events(connection, alarm.alarm_id)
     ]
-    return AlarmDetail(**_fields(alarm), events=steps)
+    record = read_localisation(connection, alarm.alarm_id)
+    return AlarmDetail(
+        **_fields(alarm, reported_alarms(connection)),
+        events=steps,
+        localisation=None if record is None else msgspec.json.decode(record),
+        pictures=pictures_of(alarm),
+    )
 
 
-def _fields(alarm: Alarm) -> dict[str, object]:
+def _fields(alarm: Alarm, reported: Collection[str]) -> dict[str, Any]:
     fields = msgspec.structs.asdict(alarm)
+    fields["reported"] = alarm.alarm_id in reported
     for name in ("schema_version", "log_position"):
         del fields[name]
     fields["opened_at"] = at_known(fields.pop("opened_at_s"))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,8 +13,10 @@ from rich.progress import Progress as Bar
 from evidence import BadInputError
 
 if TYPE_CHECKING:
+    from monitor.detect.topics import Embed
     from monitor.score import Scorer
     from monitor.settings import Settings
+    from probes.models.embedding import Embedder
 
 
 def open_scorer(settings: Settings) -> Scorer:
@@ -47,3 +50,15 @@ def open_scorer(settings: Settings) -> Scorer:
             bar.update(task, description=what, completed=share)
 
         return open_panel(options, progress=report)
+
+
+def open_embedder() -> Embed:
+    """Sentence embeddings by the packaged model, which is loaded when first called."""
+
+    @cache
+    def model() -> Embedder:
+        from probes.models.embedding import Embedder  # noqa: PLC0415 -- loads torch
+
+        return Embedder()
+
+    return lambda texts: model().embed(texts)

@@ -51,7 +51,7 @@ def worker(as_json: AsJson = False) -> None:
 
     Example: `CANDOR_KAFKA_BOOTSTRAP_SERVERS=kafka:9092 candor worker`
     """
-    from monitor.cli.scorer import open_scorer  # noqa: PLC0415
+    from monitor.cli.scorer import open_embedder, open_scorer  # noqa: PLC0415
     from monitor.settings import load_settings  # noqa: PLC0415
     from monitor.store import open_store  # noqa: PLC0415
     from monitor.worker.service import broker, load_keys, run_worker  # noqa: PLC0415
@@ -69,7 +69,15 @@ def worker(as_json: AsJson = False) -> None:
         scorer = open_scorer(settings)
         with _counters(settings) as (metrics, url):
             _tell({"metrics": url}, as_json)
-            run_worker(settings, engine, scorer, connection, metrics=metrics, stop=stop)
+            run_worker(
+                settings,
+                engine,
+                scorer,
+                connection,
+                metrics=metrics,
+                stop=stop,
+                embed=open_embedder(),
+            )
     engine.dispose()
 
 

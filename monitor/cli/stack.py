@@ -12,7 +12,7 @@ from prometheus_client import CollectorRegistry
 from sqlalchemy import Engine
 
 from monitor.cli.launching import launcher_job
-from monitor.cli.scorer import open_scorer
+from monitor.cli.scorer import open_embedder, open_scorer
 from monitor.cli.web import WebServer, build_app
 from monitor.score import Scorer
 from monitor.settings import Settings
@@ -122,13 +122,17 @@ def start_stack(
             engine = open_store(settings.database.url)
             parts.callback(engine.dispose)
         measuring = scorer or open_scorer(settings)
+        # A scorer that is handed in says nothing of models: topics are then left out.
+        embed = open_embedder() if scorer is None else None
         connection = parts.enter_context(broker(settings))
         registry = CollectorRegistry()
         metrics = PrometheusWorkerMetrics(registry)
         store = engine
 
         def work(stop: threading.Event) -> None:
-            run_worker(settings, store, measuring, connection, metrics=metrics, stop=stop)
+            run_worker(
+                settings, store, measuring, connection, metrics=metrics, stop=stop, embed=embed
+            )
 
         worker = PartThread("worker", work)
         parts.callback(worker.close)

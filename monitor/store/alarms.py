@@ -9,6 +9,7 @@ from sqlalchemy import Connection, insert, select, update
 
 from evidence import Alarm, AlarmState, BadInputError
 from monitor.store import audit, outbox
+from monitor.store.confirmation import claim_after
 from monitor.store.schema import alarm_events, alarms
 
 TRANSITIONS: dict[AlarmState, frozenset[AlarmState]] = {
@@ -93,7 +94,7 @@ def transition(
 ) -> Alarm:
     """Move an alarm, record the step, audit it and queue the new alarm for `topic`, in one transaction.
 
-    Two people who move the same alarm at once cannot both succeed: the state is compared as it is
+    What the alarm claims may change with it (`monitor.store.confirmation`). Two people who move the same alarm at once cannot both succeed: the state is compared as it is
     set. Raises UnknownAlarmError or TransitionError.
     """
     before = get_alarm(connection, alarm_id)
@@ -104,7 +105,7 @@ def transition(
             f"an alarm that is {before.state.value} cannot become {to_state.value}, only {steps}",
             "alarm_id",
         )
-    after = msgspec.structs.replace(before, state=to_state)
+    after = msgspec.structs.replace(claim_after(connection, before, to_state), state=to_state)
     record = msgspec.json.encode(after)
     moved = connection.execute(
         update(alarms)
@@ -123,7 +124,12 @@ def transition(
             at_s=at_s,
         )
     )
-    details = {"from": before.state.value, "to": to_state.value, "reason": reason}
+    details = {
+        "from": before.state.value,
+        "to": to_state.value,
+        "reason": reason,
+        "claim": after.claim,
+    }
     audit.append(
         connection, by=by, action=f"alarm.{to_state}", subject=alarm_id, details=details, at_s=at_s
     )

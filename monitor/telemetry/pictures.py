@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, BinaryIO
 
 from evidence.errors import BadInputError
 
@@ -45,8 +45,8 @@ class Mark:
     name: str
 
 
-def draw_honesty(band: HonestyBand, path: Path, *, marks: Sequence[Mark] = ()) -> None:
-    """Write a PNG of honesty, its interval, and its worst and best case; times in hours from the first.
+def draw_honesty(band: HonestyBand, path: Path | BinaryIO, *, marks: Sequence[Mark] = ()) -> None:
+    """Write a PNG, to a file or into an open one, of honesty, its interval, and its worst and best case; times in hours from the first.
 
     Raises `BadInputError` for an empty band or a folder that cannot be written.
     """
@@ -68,11 +68,11 @@ def draw_honesty(band: HonestyBand, path: Path, *, marks: Sequence[Mark] = ()) -
 def draw_evidence(
     lines: Sequence[EvidenceLine],
     log_threshold: float,
-    path: Path,
+    path: Path | BinaryIO,
     *,
     marks: Sequence[Mark] = (),
 ) -> None:
-    """Write a PNG of log evidence over samples with the alarm threshold.
+    """Write a PNG, to a file or into an open one, of log evidence over samples with the alarm threshold.
 
     Raises `BadInputError` without lines or for a folder that cannot be written.
     """
@@ -110,7 +110,7 @@ def _marks(axes: Axes, marks: Sequence[Mark]) -> None:
         )
 
 
-def _save(figure: Figure, axes: Axes, path: Path) -> None:
+def _save(figure: Figure, axes: Axes, path: Path | BinaryIO) -> None:
     axes.legend(fontsize="small", loc="best")
     try:
         figure.savefig(path, format="png")

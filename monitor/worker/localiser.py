@@ -51,7 +51,9 @@ class Localiser:
             stale = [
                 alarm
                 for alarm in found
-                if alarm.subject is AlarmSubject.STRATUM and self._is_stale(connection, alarm)
+                if alarm.subject is AlarmSubject.STRATUM
+                and "evaluator_version" in alarm.details
+                and self._is_stale(connection, alarm)
             ]
         if not stale or not self._lead():
             return 0
