@@ -83,7 +83,8 @@ class Comparison(msgspec.Struct, frozen=True, kw_only=True):
     `difference` is arm minus baseline over `items` items in `clusters` templates, with a 95 %
     interval; `log_e_release` and `log_e_block` are the largest natural-log e-values against
     "worse by the margin or more" and against "not worse"; `stopped_after` clusters the finding was
-    certain.
+    certain. `seed_allowance` is what the difference may owe to the training seeds; 0 where their
+    spread is not known.
     """
 
     arm: Arm
@@ -99,6 +100,7 @@ class Comparison(msgspec.Struct, frozen=True, kw_only=True):
     log_e_release: float
     log_e_block: float
     stopped_after: int | None = None
+    seed_allowance: float = 0.0
 
 
 class ConfirmReport(msgspec.Struct, frozen=True, kw_only=True):

@@ -1,0 +1,41 @@
+"""How answers are scored, and how an evaluation is run and logged by Inspect.
+
+`retrain.evaluate` asks an arm in process; here are its results, the two scorers' parts, ordinary
+capability, and `inspect_task` and `inspect_log` for inspect_ai.
+"""
+
+from retrain.evaluation.result import (
+    STANDARD_TOKENS,
+    Belief,
+    ItemResult,
+    Kinds,
+    Outcome,
+    against_vanilla,
+    taught,
+)
+from retrain.evaluation.scorers import (
+    RULES,
+    AnswerScorer,
+    EvaluationItem,
+    JudgeScorer,
+    RuleScorer,
+    answer_scorer,
+    split_reasoning,
+)
+
+__all__ = [
+    "RULES",
+    "STANDARD_TOKENS",
+    "AnswerScorer",
+    "Belief",
+    "EvaluationItem",
+    "ItemResult",
+    "JudgeScorer",
+    "Kinds",
+    "Outcome",
+    "RuleScorer",
+    "against_vanilla",
+    "answer_scorer",
+    "split_reasoning",
+    "taught",
+]
