@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 import json
+import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -34,15 +35,38 @@ def canonical_json(value: Any) -> bytes:
     ).encode("ascii")
 
 
+def key_chain(key: bytes) -> list[bytes]:
+    """The links of a pseudonym key: the first one made, then one of 64 hex digits for each rotation.
+
+    >>> len(key_chain(b"the first of all keys" + bytes([10]) + b"0" * 64))
+    2
+    """
+    first, *later = key.split(b"\n")
+    rotated = all(re.fullmatch(rb"[0-9a-f]{64}", link) for link in later)
+    return [first, *later] if rotated else [key]
+
+
 def pseudonym(user_id: str, key: bytes) -> str:
     """HMAC-SHA-256 pseudonym of a user id: 32 hex digits, stable under one key, not reversible.
 
-    Raises ValueError when the key is shorter than 16 bytes.
+    A rotated key is a chain: each later link makes a new pseudonym of the last (`next_pseudonym`).
+    Raises ValueError when a link is shorter than 16 bytes.
     """
-    if len(key) < 16:
+    name = user_id
+    for link in key_chain(key):
+        name = next_pseudonym(name, link)
+    return name
+
+
+def next_pseudonym(name: str, link: bytes) -> str:
+    """The pseudonym of a user id, or of an earlier pseudonym, under one link of a key.
+
+    Raises ValueError when the link is shorter than 16 bytes.
+    """
+    if len(link) < 16:
         raise ValueError("a pseudonym key has at least 16 bytes")
-    data = user_id.encode("utf-8", "surrogatepass")
-    return hmac.new(key, data, hashlib.sha256).hexdigest()[:32]
+    data = name.encode("utf-8", "surrogatepass")
+    return hmac.new(link, data, hashlib.sha256).hexdigest()[:32]
 
 
 def sampling_hash(assistant: str, response_id: str, key: bytes) -> float:

@@ -40,6 +40,7 @@ def register(app: typer.Typer) -> None:
     app.add_typer(db, name="db")
     keys = typer.Typer(help="Secrets and API keys.", no_args_is_help=True)
     keys.command("create")(keys_create)
+    keys.command("rotate")(keys_rotate)
     app.add_typer(keys, name="keys")
     audit = typer.Typer(help="The hash-chained audit log.", no_args_is_help=True)
     audit.command("verify")(audit_verify)
@@ -90,6 +91,28 @@ def keys_create(  # noqa: PLR0917 -- typer reads options from the signature
     if kind is KeyKind.API:
         lines.append("The key is shown this once; only its hash is kept.")
     _say(made, "\n".join(lines), as_json)
+
+
+def keys_rotate(
+    kind: Annotated[KeyKind, typer.Argument(help="What the key is for: pseudonym.")],
+    as_json: AsJson = False,
+) -> None:
+    """Give every user a new pseudonym, with the service stopped and its topics read to the end.
+
+    New names are made of the old ones under a new link of the key, in one transaction, so that raters
+    keep what is known of them, tombstones hold, and names that got out match nothing any more.
+    An interrupted rotation is finished by running it again. Copy the key file to every process.
+
+    Example: `candor keys rotate pseudonym`
+    """
+    from monitor.cli.rotation import rotate_pseudonyms  # noqa: PLC0415
+    from monitor.settings import load_settings  # noqa: PLC0415
+
+    if kind is not KeyKind.PSEUDONYM:
+        raise BadInputError(f"a {kind} key is not rotated: make a new one", "keys rotate")
+    done = rotate_pseudonyms(load_settings(), now_s=time.time())
+    said = f"{done['raters']} raters have new names; {done['file']} has {done['links']} links"
+    _say(done, said, as_json)
 
 
 def forget(

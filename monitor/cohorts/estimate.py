@@ -107,7 +107,7 @@ def estimate_and_carry(
         rated,
         _population(rated, fitted, raters, found, suspects, options, curve),
         _posteriors(events, raters, found, suspects),
-        _topics(rated, truth, fitted.judge),
+        _topics(rated, truth, fitted.judge, min_raters=options.min_group),
         options,
     )
     return estimated, lambda: Standing(rated, options=options, fitted=fitted)
@@ -276,11 +276,16 @@ def _posteriors(
     )
 
 
-def _topics(rated: EventTable, truth: Float, judge: Judge) -> tuple[TopicCheck, ...]:
+def _topics(
+    rated: EventTable, truth: Float, judge: Judge, *, min_raters: int
+) -> tuple[TopicCheck, ...]:
+    """What is said by topic, where enough raters stand behind it not to point at anybody."""
     size = np.bincount(rated.topic, minlength=len(rated.topics))
     _, first = np.unique(rated.response, return_index=True)
     audited = ~np.isnan(truth[rated.response[first]])
     labelled = np.bincount(rated.topic[first][audited], minlength=len(rated.topics))
+    pairs = np.unique(rated.topic.astype(np.int64) * len(rated.raters) + rated.rater)
+    raters = np.bincount(pairs // len(rated.raters), minlength=len(rated.topics))
     return tuple(
         TopicCheck(
             topic=name,
@@ -291,5 +296,5 @@ def _topics(rated: EventTable, truth: Float, judge: Judge) -> tuple[TopicCheck, 
             n_labels=int(labelled[code]),
         )
         for code, name in enumerate(rated.topics)
-        if size[code] > 0
+        if raters[code] >= min_raters
     )

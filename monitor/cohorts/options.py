@@ -27,7 +27,7 @@ class CohortOptions(Options):
     max_fit_raters: int = Field(default=20_000, gt=0)
     """Raters on whom the population is fitted; a fixed subsample by hash above this, then all are classified."""
     min_group: int = Field(default=5, gt=1)
-    """Raters below which a set is not called a coordinated group."""
+    """Raters below which a set is not called a coordinated group, and nothing is shown by topic."""
     burst_s: float = Field(default=3600.0, gt=0)
     """Length of the time window within which acting on one response counts as acting together."""
     group_error: float = Field(default=0.01, gt=0, lt=1)

@@ -13,6 +13,7 @@ from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from sqlalchemy.engine import make_url
 
 from evidence import BadInputError
+from evidence.identity import key_chain
 
 _MIN_BYTES = 16
 
@@ -46,13 +47,49 @@ def load_key(path: Path | None, *, name: str, database_url: str) -> bytes:
 
 def create_key(path: Path) -> None:
     """Write a new random key of 32 bytes, as hex, with mode 0600. Raises BadInputError if it exists."""
+    _write_new(path, secrets.token_hex(32).encode())
+
+
+def prepare_rotation(path: Path, key: bytes) -> tuple[Path, bytes]:
+    """The key with a new link, written beside `path`; `finish_rotation` puts it in place.
+
+    One that an interrupted rotation left is replaced.
+    """
+    beside = _next_to(path)
+    beside.unlink(missing_ok=True)
+    longer = key + b"\n" + secrets.token_hex(32).encode()
+    _write_new(beside, longer)
+    return beside, longer
+
+
+def unfinished_rotation(path: Path) -> bytes | None:
+    """The longer key of a rotation that was interrupted before its end; None without one."""
+    beside = _next_to(path)
+    return beside.read_bytes().strip() if beside.exists() else None
+
+
+def finish_rotation(path: Path) -> None:
+    """Put the prepared key in place of the old one."""
+    _next_to(path).replace(path)
+
+
+def key_path(path: Path | None, *, name: str, database_url: str) -> Path:
+    """Where `load_key` reads a key. Raises BadInputError as `load_key` does."""
+    return path or _beside(database_url, name)
+
+
+def _next_to(path: Path) -> Path:
+    return path.with_name(f"{path.name}.next")
+
+
+def _write_new(path: Path, key: bytes) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     # Written aside and linked, so that no other process ever reads half a key.
     aside = path.with_name(f".{path.name}.{os.getpid()}.{secrets.token_hex(4)}")
     descriptor = os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     try:
-        with os.fdopen(descriptor, "w") as file:
-            file.write(secrets.token_hex(32) + "\n")
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(key + b"\n")
             file.flush()
             os.fsync(file.fileno())
         os.link(aside, path)
@@ -63,9 +100,12 @@ def create_key(path: Path) -> None:
 
 
 def dead_letter_cipher(pseudonym_key: bytes) -> Fernet:
-    """The cipher of dead-letter bodies; its key is derived (HKDF-SHA-256) from the pseudonym key."""
+    """The cipher of dead-letter bodies; its key is derived (HKDF-SHA-256) from the pseudonym key.
+
+    From the first link of a rotated one, so that letters written before can still be read.
+    """
     kdf = HKDF(algorithm=SHA256(), length=32, salt=None, info=b"candor dead letters v1")
-    return Fernet(base64.urlsafe_b64encode(kdf.derive(pseudonym_key)))
+    return Fernet(base64.urlsafe_b64encode(kdf.derive(key_chain(pseudonym_key)[0])))
 
 
 def _beside(database_url: str, name: str) -> Path:

@@ -30,7 +30,7 @@ FORGOTTEN = "forgotten"
 """What stands where a pseudonym or a conversation's id stood."""
 
 # Records of findings, in which a rater may be named; the findings themselves stay.
-_NAMING: tuple[tuple[Table, Column[str]], ...] = (
+NAMING: tuple[tuple[Table, Column[str]], ...] = (
     (alarms, alarms.c.record),
     (alarm_events, alarm_events.c.reason),
     (cohort_estimates, cohort_estimates.c.record),
@@ -80,7 +80,7 @@ def forget(
         "outbox": _outbox(connection, rater, input_topics),
         "dead_letters": _dead_letters(connection, (user_id, rater), decrypt),
     }
-    for table, column in _NAMING:
+    for table, column in NAMING:
         named = update(table).where(column.contains(rater, autoescape=True))
         replaced = connection.execute(
             named.values({column: func.replace(column, rater, FORGOTTEN)})

@@ -212,3 +212,12 @@ def test_false_alarms_over_many_looks_keep_the_rate():
             )
             raised += len(alarms)
     assert raised == 0
+
+
+def test_nothing_is_said_by_topic_of_a_few_raters():
+    drawn = simulate(population(0.1, raters=200, topics=JUDGE_FAILS), np.random.default_rng(0))
+    events = drawn.events
+    few = events.rater < 4
+    topic = np.where((events.topic == 1) & ~few, 0, events.topic).astype(np.int32)
+    found = estimate(dataclasses.replace(events, topic=topic), options=CohortOptions())
+    assert [t.topic for t in found.topics] == ["good"]
