@@ -142,7 +142,8 @@ def _template_differences(
         arm, base = scores[item]
         groups.setdefault(templates[item], []).append(arm - base)
     return np.array(
-        [np.mean(groups[name]) for name in template_order(groups, options)], dtype=np.float64
+        [sum(groups[name]) / len(groups[name]) for name in template_order(groups, options)],
+        dtype=np.float64,
     )
 
 

@@ -43,10 +43,17 @@ def _compare(scores: Any, templates: Any, options: DecisionOptions = OPTIONS) ->
     )
 
 
-def _share(finding: Finding, clusters: int, size: int, shift: float, spread: float = 0.0) -> float:
+def _share(
+    finding: Finding,
+    clusters: int,
+    size: int,
+    shift: float,
+    spread: float = 0.0,
+    runs: int = RUNS,
+) -> float:
     rng = np.random.default_rng(7)
-    found = [_compare(*_scores(rng, clusters, size, shift, spread)).finding for _ in range(RUNS)]
-    return found.count(finding) / RUNS
+    found = [_compare(*_scores(rng, clusters, size, shift, spread)).finding for _ in range(runs)]
+    return found.count(finding) / runs
 
 
 @pytest.mark.parametrize(
@@ -56,7 +63,8 @@ def test_worse_by_the_margin_is_released_in_at_most_five_percent(
     clusters: int, size: int, spread: float
 ) -> None:
     margin = supported_margin(clusters * size, clusters, OPTIONS)
-    assert _share(Finding.NOT_WORSE, clusters, size, -margin, spread) <= 0.05
+    # Five times 200 decisions, so that luck with one seed neither passes nor fails it.
+    assert _share(Finding.NOT_WORSE, clusters, size, -margin, spread, 5 * RUNS) <= 0.05
 
 
 @pytest.mark.parametrize(
