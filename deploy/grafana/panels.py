@@ -67,16 +67,16 @@ def lines(
     *,
     unit: str = "short",
     width: int = 12,
+    bottom: float | None = 0,
     top: float | None = None,
 ) -> timeseries.Panel:
-    """Lines over time; shares (`percentunit`) start at zero and end at `top`."""
+    """Lines over time between `bottom` and `top`; None leaves an end to the figures."""
     made = (
         timeseries.Panel()
         .title(title)
         .description(seen)
         .datasource(DATASOURCE)
         .unit(unit)
-        .min(0)
         .height(8)
         .span(width)
         .fill_opacity(8)
@@ -88,6 +88,8 @@ def lines(
             .show_legend(True)
         )
     )
+    if bottom is not None:
+        made = made.min(bottom)
     if top is not None:
         made = made.max(top)
     for number, (legend, expression) in enumerate(queries.items()):

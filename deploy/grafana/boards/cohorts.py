@@ -51,12 +51,36 @@ def cohorts() -> dashboard.Dashboard:
         )
         .with_panel(
             lines(
+                "Suspects and groups",
+                "Raters on the suspect list, whose false share is bounded, and groups that act together.",
+                {
+                    "suspects of {{assistant}}": of("candor_suspect_raters"),
+                    "groups of {{assistant}}": of("candor_coordination_groups"),
+                },
+                width=8,
+            )
+        )
+        .with_panel(
+            lines(
+                "Lies told to the cohort",
+                "Mean p_lie of later responses to the frozen cohort, less that of responses to others.",
+                {
+                    "{{assistant}}": of("candor_sycophancy_gap_ratio"),
+                    "lower {{assistant}}": of("candor_sycophancy_gap_lower_ratio"),
+                    "upper {{assistant}}": of("candor_sycophancy_gap_upper_ratio"),
+                },
+                width=8,
+                bottom=None,
+            )
+        )
+        .with_panel(
+            lines(
                 "Feedback without its response",
                 "Share given up because the response did not come within the horizon, and feedback that "
                 "waits.",
                 {"orphans": "candor:feedback:orphan_ratio1h"},
                 unit="percentunit",
-                width=8,
+                width=12,
             )
         )
         .with_panel(
@@ -64,7 +88,7 @@ def cohorts() -> dashboard.Dashboard:
                 "Population alarms",
                 "Not closed.",
                 'max by (scope, metric, state) (candor_alarms_active{subject="population", scope=~"$assistant"})',
-                width=8,
+                width=12,
             )
         )
     )

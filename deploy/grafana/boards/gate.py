@@ -52,6 +52,29 @@ def gate() -> dashboard.Dashboard:
             )
         )
         .with_panel(
+            lines(
+                "Answers asked about before they were shown",
+                "In a second, by what was decided and why.",
+                {
+                    "{{answer}}: {{reason}}": "sum by (answer, reason) "
+                    "(rate(candor_answer_decisions_total[5m]))"
+                },
+                unit="reqps",
+            )
+        )
+        .with_panel(
+            lines(
+                "Time that a service waited for it",
+                "Time of such a decision.",
+                {
+                    f"{share:.0%}": f"histogram_quantile({share}, "
+                    "sum by (le) (rate(candor_answer_decision_seconds_bucket[5m])))"
+                    for share in (0.5, 0.95)
+                },
+                unit="s",
+            )
+        )
+        .with_panel(
             rows(
                 "What holds the gate",
                 "Alarms that are open, acknowledged or confirmed; only closing releases.",
