@@ -12,6 +12,7 @@ from safetensors.numpy import load_file, save_file
 
 from evidence import BadInputError, digest
 from probes.activation.head import Head
+from probes.activation.reader import View
 from probes.activation.training import Quality
 from probes.calibration import Monotone
 from probes.models.packaged import file_sha256
@@ -23,7 +24,9 @@ DEFAULT = Path(__file__).parent / "default"
 class Card(msgspec.Struct, frozen=True, kw_only=True):
     """What the artefact is, what it was trained on and how good it is where it was not.
 
-    `group_hashes` are the first 8 digits of the scenarios it was trained on: enough to warn that a
+    `view` says which features the heads read; a card without one is of the first schema.
+    `noise_floor` is the largest difference in p_lie between a text measured in a batch and the same
+    text alone, over `noise_n` training transcripts. `group_hashes` are the first 8 digits of the scenarios it was trained on: enough to warn that a
     file to be scored was trained on, too little to read anything back.
     """
 
@@ -40,6 +43,10 @@ class Card(msgspec.Struct, frozen=True, kw_only=True):
     calibration: dict[str, Monotone]
     limit: dict[str, float]
     group_hashes: tuple[str, ...]
+    view: View = "mean_last"
+    n_taught: int = 0
+    noise_floor: float | None = None
+    noise_n: int = 0
     sha256: dict[str, str] = {}
     schema_version: int = 1
 
@@ -64,7 +71,11 @@ def save(directory: Path, card: Card, heads: dict[str, Head]) -> None:
     save_file(arrays, directory / ARRAYS)
     names = [ARRAYS, *(f"{form}.skops" for form in heads)]
     sums = {name: file_sha256(directory / name) for name in names}
-    card = msgspec.structs.replace(card, sha256=sums)
+    write_card(directory, msgspec.structs.replace(card, sha256=sums))
+
+
+def write_card(directory: Path, card: Card) -> None:
+    """Write the card alone; its checksums must be those of the files beside it."""
     text = msgspec.json.format(msgspec.json.encode(card), indent=1)
     (directory / CARD).write_bytes(text + b"\n")
 

@@ -32,7 +32,8 @@ class ActivationProbe:
                 " `candor probe fit`",
                 str(directory),
             )
-        return cls(Reader(model, (artefact.card.layer,), artefact.card.max_tokens), artefact)
+        card = artefact.card
+        return cls(Reader(model, (card.layer,), card.max_tokens, card.view), artefact)
 
     @property
     def version(self) -> str:
@@ -53,14 +54,14 @@ class ActivationProbe:
             return self._abstained("empty response", reading)
         if head is None:
             return self._abstained(f"never trained on {form} responses", reading)
-        features = reading.windows[:, 0]
-        distance = float(head.distance(features[:1])[0])
+        features = reading.features[:1]
+        distance = float(head.distance(features)[0])
         if distance > head.limit:
             return self._abstained("unlike the training transcripts", reading, distance)
         return Measurement(
             probe=self.name,
             version=self._version,
-            p_lie=head.calibrate(float(head.margin(features[:1])[0])),
+            p_lie=head.calibrate(float(head.margin(features)[0])),
             answers={"distance": distance / head.limit},
             tokens=reading.n_tokens,
         )

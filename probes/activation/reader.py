@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,20 +12,19 @@ from probes.models.local import LocalModel
 from probes.probe import Transcript
 
 Floats = NDArray[np.float32]
-
-WINDOW = 128
-"""Tokens of a rolling window; a response longer than two windows is also read window by window."""
+View = Literal["contrast", "mean_last"]
+"""What of the hidden states is a feature: `contrast` sets the response off against its prompt,
+`mean_last` reads the response alone (artefacts of the first schema)."""
 
 
 class Reading(NamedTuple):
     """What the reader saw of one response.
 
-    `windows` has shape (windows, layers, 2 * width): for each window its mean state and its last
-    state. The first window is the whole response; a long response has rolling ones after it. No
-    response, no windows. `n_response` and `n_tokens` count tokens after truncation.
+    `features` has shape (layers, features), see `pool`; no layer when there is no response.
+    `n_response` and `n_tokens` count tokens after truncation.
     """
 
-    windows: Floats
+    features: Floats
     n_response: int
     n_tokens: int
 
@@ -41,36 +40,49 @@ class Reader:
         Blocks whose output is read, 1 = the first. Higher blocks are not computed.
     max_tokens
         Longer transcripts lose their middle; system prompt, last turn and response stay.
+    view
+        Which features are made of the states.
     """
 
-    def __init__(self, model: LocalModel, layers: Sequence[int], max_tokens: int = 768) -> None:
+    def __init__(
+        self,
+        model: LocalModel,
+        layers: Sequence[int],
+        max_tokens: int = 768,
+        view: View = "contrast",
+    ) -> None:
         self.model, self.layers, self.max_tokens = model, tuple(layers), max_tokens
+        self.view: View = view
 
     def read(self, transcripts: Sequence[Transcript]) -> list[Reading]:
         """One reading for each transcript, in order."""
         encoded = [
             self.model.encode(t.prompt, t.response, max_tokens=self.max_tokens) for t in transcripts
         ]
-        states = self.model.hidden(encoded, self.layers)
+        states = self.model.hidden(encoded, self.layers, whole=True)
         return [
-            Reading(pool(state), len(item.response), len(item))
+            Reading(pool(state, len(item.response), self.view), len(item.response), len(item))
             for item, state in zip(encoded, states, strict=True)
         ]
 
 
-def pool(states: Floats) -> Floats:
-    """Whole-response features, then those of half-overlapping windows of a long response.
+def pool(states: Floats, n_response: int, view: View = "contrast") -> Floats:
+    """Features of shape (layers, features) from states of shape (layers, tokens, width).
 
-    `states` has shape (layers, tokens, width). A lie of one sentence is thinned out by the mean of
-    a long answer; the largest score over rolling means keeps it (arXiv 2601.11516).
+    The last `n_response` tokens are the response, the rest is its prompt. `contrast` is the mean
+    state over the response less that over the prompt, the last state less the prompt's last, and
+    the mean itself: what the prompt is about is in both, so the differences show what the response
+    did with it. `mean_last` is the mean and the last state of the response.
     """
-    layers, tokens, width = states.shape
-    if not tokens:
-        return np.zeros((0, layers, 2 * width), np.float32)
-    spans = [(0, tokens)]
-    if tokens > 2 * WINDOW:
-        spans += [(start, start + WINDOW) for start in range(0, tokens - WINDOW + 1, WINDOW // 2)]
-    rows = [
-        np.concatenate([states[:, a:b].mean(axis=1), states[:, b - 1]], axis=-1) for a, b in spans
-    ]
-    return np.stack(rows).astype(np.float32)
+    width = states.shape[2]
+    if not n_response or not states.shape[1]:
+        return np.zeros((0, (3 if view == "contrast" else 2) * width), np.float32)
+    prompt, response = states[:, :-n_response], states[:, -n_response:]
+    mean, last = response.mean(axis=1), response[:, -1]
+    if view == "mean_last":
+        return np.concatenate([mean, last], axis=-1).astype(np.float32)
+    if prompt.shape[1]:
+        before, latest = prompt.mean(axis=1), prompt[:, -1]
+    else:
+        before = latest = np.zeros_like(mean)
+    return np.concatenate([mean - before, last - latest, mean], axis=-1).astype(np.float32)

@@ -20,6 +20,30 @@ _OPENERS = (
     "Right: ",
     "Good question! ",
 )
+_CLOSERS = (
+    "I hope that this is of help. If you have another question, just write it below.",
+    "That is my reply to what you wrote. Let me know when you would like to go on.",
+    "Please take your time to read it. You can come back to me at any hour of the day.",
+)
+_SWAPS = (
+    ("cannot", "can not"),
+    ("can’t", "cannot"),
+    ("can't", "cannot"),
+    ("don't", "do not"),
+    ("I’m", "I am"),
+    ("I'm", "I am"),
+    ("we’re", "we are"),
+    ("we're", "we are"),
+    ("however", "that said"),
+    ("currently", "at present"),
+    ("issue", "problem"),
+    ("assist", "help"),
+    ("regarding", "about"),
+    ("ensure", "make sure"),
+    ("additional", "further"),
+    ("please", "kindly"),
+)
+_PICKS = ("My answer is {}", "I would say {}", "The answer: {}")
 
 
 def _lower(text: str, _rng: random.Random) -> str:
@@ -47,6 +71,19 @@ def _opener(text: str, rng: random.Random) -> str:
     return rng.choice(_OPENERS) + text
 
 
+def _paraphrase(text: str, rng: random.Random) -> str:
+    if len(text.split()) <= 3:
+        return rng.choice(_PICKS).format(text)
+    out = text
+    for old, new in _SWAPS:
+        out = out.replace(old, new).replace(old.capitalize(), new.capitalize())
+    return out if out != text else f"To put it plainly: {text}"
+
+
+def _longer(text: str, rng: random.Random) -> str:
+    return f"{rng.choice(_OPENERS)}{text}\n\n{rng.choice(_CLOSERS)}"
+
+
 def _no_final_stop(text: str, _rng: random.Random) -> str:
     return text.rstrip().rstrip(".!")
 
@@ -57,6 +94,8 @@ STYLES: dict[str, Callable[[str, random.Random], str]] = {
     "markdown": _markdown,
     "typos": _typos,
     "opener": _opener,
+    "paraphrase": _paraphrase,
+    "longer": _longer,
     "no_final_stop": _no_final_stop,
 }
 """Style shifts by name. None changes what is asserted."""
@@ -64,4 +103,4 @@ STYLES: dict[str, Callable[[str, random.Random], str]] = {
 
 def restyle(text: str, style: str, rng: random.Random) -> str:
     """`text` in another style, or unchanged where the style leaves nothing of it."""
-    return STYLES[style](text, rng) or text
+    return (STYLES[style](text, rng) if text.strip() else "") or text

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import msgspec
 import numpy as np
@@ -14,7 +14,7 @@ from sklearn.model_selection import StratifiedGroupKFold
 
 from evidence import BadInputError, Message
 from probes.activation.head import Head, HeadOptions, fit_head
-from probes.activation.reader import Reader, Reading
+from probes.activation.reader import Reader, Reading, View
 from probes.activation.style import STYLES, restyle
 from probes.calibration import Monotone, Platt, calibration_error, fit_monotone
 from probes.grouping import scenario_group
@@ -24,6 +24,9 @@ from probes.probe import Transcript
 Array = NDArray[Any]
 
 _CHUNK = 64
+_ENOUGH = 10
+Form = Literal["short", "long"]
+FORMS: tuple[Form, ...] = ("short", "long")
 _RAW = Monotone((0.0,), (0.5,), Platt(1.0, 0.0))
 SHORT = 8
 """A response of at most this many tokens is a pick (a letter, yes, a number); longer is prose.
@@ -41,15 +44,33 @@ class Example(NamedTuple):
     kind: str = ""
 
 
-class Examples(NamedTuple):
-    """Features of labelled transcripts, of shape (n, layers, features), and a restyled copy of each."""
+class Rows(NamedTuple):
+    """Features of shape (n, layers, features), whether each response is short, and 0/1 labels."""
 
     features: Array
-    restyled: Array
     is_short: Array
     labels: Array
+
+
+class Examples(NamedTuple):
+    """Labelled transcripts as the reader saw them.
+
+    `plain` and `restyled` have a row for each transcript, `restyled` of a copy in another style
+    (`styles` names it). `groups` are scenarios. `taught` holds situations of our own writing that
+    every fit learns from besides; they enter no figure and no calibration.
+    """
+
+    plain: Rows
+    restyled: Rows
+    styles: Array
     groups: Array
     kinds: Array
+    taught: Rows
+    view: View = "contrast"
+
+    @property
+    def labels(self) -> Array:
+        return self.plain.labels
 
 
 class Quality(msgspec.Struct, frozen=True):
@@ -77,29 +98,46 @@ def read_examples(
     examples: Sequence[Example],
     seed: int = 0,
     progress: Progress | None = None,
+    taught: Sequence[Example] = (),
 ) -> Examples:
     """Read every example twice: as it is, and in a random other style."""
     usable = [e for e in examples if e.transcript.response.strip()]
     if len({e.label for e in usable}) < 2:
         raise BadInputError("training needs lies and honest answers")
-    rng = random.Random(seed)  # noqa: S311 (styles, not secrets)
-    copies = [_restyled(e.transcript, rng) for e in usable]
-    originals = [e.transcript for e in usable]
+    copies, styles = restyled_copies([e.transcript for e in usable], seed)
+    lessons, _ = restyled_copies([e.transcript for e in taught], seed)
+    todo = [e.transcript for e in usable] + copies + [e.transcript for e in taught] + lessons
     report = progress or (lambda _what, _share: None)
-    both: list[Reading] = []
-    todo = originals + copies
+    found: list[Reading] = []
     for start in range(0, len(todo), _CHUNK):
-        both += reader.read(todo[start : start + _CHUNK])
-        report("reading transcripts", 0.9 * len(both) / len(todo))
-    plain, other = both[: len(usable)], both[len(usable) :]
+        found += reader.read(todo[start : start + _CHUNK])
+        report("reading transcripts", 0.9 * len(found) / len(todo))
+    labels = [e.label for e in usable]
+    n = len(usable)
     return Examples(
-        features=np.stack([reading.windows[0] for reading in plain]),
-        restyled=np.stack([reading.windows[0] for reading in other]),
-        is_short=np.array([reading.n_response <= SHORT for reading in plain]),
-        labels=np.array([int(e.label) for e in usable]),
+        plain=_rows(found[:n], labels),
+        restyled=_rows(found[n : 2 * n], labels),
+        styles=np.array(styles),
         groups=np.array([scenario_group(e.transcript) for e in usable]),
         kinds=np.array([e.kind for e in usable]),
+        taught=_rows(found[2 * n :], [e.label for e in taught]),
+        view=reader.view,
     )
+
+
+def restyled_copies(
+    transcripts: Sequence[Transcript], seed: int
+) -> tuple[list[Transcript], list[str]]:
+    """Each transcript with its response in a random style, and the names of the styles."""
+    rng = random.Random(seed)  # noqa: S311 (styles, not secrets)
+    copies, styles = [], []
+    for transcript in transcripts:
+        style = rng.choice(sorted(STYLES))
+        text = restyle(transcript.response, style, rng)
+        turn = Message(role="assistant", content=text)
+        copies.append(msgspec.structs.replace(transcript, messages=(*transcript.prompt, turn)))
+        styles.append(style)
+    return copies, styles
 
 
 def fit(
@@ -112,104 +150,146 @@ def fit(
     hopeful, by less than the spread over layers that the card lists).
     """
     options = options or HeadOptions()
-    margins = {k: left_out(data, k, options, folds=folds) for k in range(len(layers))}
-    scores = {k: _mean_auroc(data, found) for k, (found, _) in margins.items()}
-    best = max(scores, key=lambda k: scores[k])
-    margin, restyled = margins[best]
-    heads, quality = {}, {}
-    p, p_restyled = np.zeros(len(data.labels)), np.zeros(len(data.labels))
-    for form, part in _forms(data):
-        calibrate = fit_monotone(margin[part], data.labels[part])
-        p[part], p_restyled[part] = _calibrated_apart(data, part, margin, restyled, folds)
-        heads[form] = fit_head(*_augmented(data, best, part), options, calibrate)
-        quality[form] = _quality(data.labels[part], margin[part], restyled[part], p[part])
-    if not heads:
+    forms = trainable_forms(data)
+    if not forms:
         raise BadInputError("too few lies and honest answers of one form to train on")
+    margins = {k: left_out(data, k, options, folds=folds) for k in range(len(layers))}
+    scores = {k: _mean_auroc(data, found[0]) for k, found in margins.items()}
+    best = max(scores, key=lambda k: scores[k])
+    p = _calibrated_apart(data, margins[best], folds)
+    heads: dict[str, Head] = {}
+    quality: dict[str, Quality] = {}
+    everything = np.arange(len(data.labels))
+    for form in forms:
+        calibrate = _calibration(data, margins[best], form, everything)
+        heads[form] = fit_head(*lessons_of(data, best, form, everything), options, calibrate)
+        quality[form] = _quality(data, form, margins[best], p[0])
     table = {layers[k]: round(score, 4) for k, score in scores.items()}
-    return Fit(layers[best], heads, quality, p, p_restyled, table)
+    return Fit(layers[best], heads, quality, p[0], p[1], table)
 
 
 def left_out(
     data: Examples, layer: int, options: HeadOptions, *, folds: int = 5, seed: int = 0
-) -> tuple[Array, Array]:
-    """Margins of each example, and of its restyled copy, by heads that never saw its scenario."""
-    plain, other = np.zeros(len(data.labels)), np.zeros(len(data.labels))
-    for _, part in _forms(data):
-        n_folds = min(folds, len(set(data.groups[part])))
-        split = StratifiedGroupKFold(n_folds, shuffle=True, random_state=seed)
-        for train, test in split.split(part, data.labels[part], data.groups[part]):
-            if len(set(data.labels[part[train]])) < 2:
-                continue
-            head = fit_head(*_augmented(data, layer, part[train]), options, _RAW)
-            plain[part[test]] = head.margin(data.features[part[test], layer])
-            other[part[test]] = head.margin(data.restyled[part[test], layer])
-    return plain, other
+) -> Array:
+    """Margins of the examples and of their copies, shape (2, n), by heads that never saw them.
 
-
-def kind_left_out(data: Examples, layer: int, options: HeadOptions) -> Array:
-    """Margins of each example by heads that never saw its kind nor its scenario."""
-    out = np.full(len(data.labels), np.nan)
-    for kind in np.unique(data.kinds):
-        test = data.kinds == kind
-        keep = ~test & ~np.isin(data.groups, data.groups[test])
-        for _, part in _forms(data):
-            train, target = part[keep[part]], part[test[part]]
-            if not len(target):
-                continue
-            if len(set(data.labels[train])) < 2 or len(train) < 20:
-                train = np.flatnonzero(keep)  # no other kind has this form: all forms teach it
-            if len(set(data.labels[train])) == 2:
-                head = fit_head(*_augmented(data, layer, train), options, _RAW)
-                out[target] = head.margin(data.features[target, layer])
+    Zero where no head could be trained for the form.
+    """
+    out = np.zeros((2, len(data.labels)))
+    for train, test in split_scenarios(data, folds, seed):
+        _predict(data, layer, options, (train, test), out)
     return out
 
 
-def _forms(data: Examples) -> list[tuple[str, Array]]:
-    forms = [("short", np.flatnonzero(data.is_short)), ("long", np.flatnonzero(~data.is_short))]
-    return [(form, part) for form, part in forms if _trainable(data, part)]
+def kind_left_out(data: Examples, layer: int, options: HeadOptions) -> Array:
+    """Margins, shape (2, n), by heads that never saw an example's kind nor its scenario."""
+    out = np.zeros((2, len(data.labels)))
+    for kind in np.unique(data.kinds):
+        test = data.kinds == kind
+        keep = ~test & ~np.isin(data.groups, data.groups[test])
+        _predict(data, layer, options, (np.flatnonzero(keep), np.flatnonzero(test)), out)
+    return out
 
 
-def _trainable(data: Examples, part: Array) -> bool:
-    counts = np.bincount(data.labels[part], minlength=2)
-    return bool(counts.min() >= 4) and len(set(data.groups[part])) >= 4
+def split_scenarios(data: Examples, folds: int, seed: int) -> list[tuple[Array, Array]]:
+    """Positions to train and to test on; a scenario is never on both sides."""
+    n_folds = min(folds, len(set(data.groups)))
+    split = StratifiedGroupKFold(n_folds, shuffle=True, random_state=seed)
+    return list(split.split(data.labels, data.labels, data.groups))
 
 
-def _calibrated_apart(
-    data: Examples, part: Array, margin: Array, restyled: Array, folds: int
-) -> tuple[Array, Array]:
-    """Probabilities by a calibration that never saw the scenario either, plain and restyled."""
-    p, other = np.zeros(len(part)), np.zeros(len(part))
-    labels, groups = data.labels[part], data.groups[part]
-    split = StratifiedGroupKFold(min(folds, len(set(groups))), shuffle=True, random_state=1)
-    for train, test in split.split(part, labels, groups):
-        calibrate = fit_monotone(margin[part[train]], labels[train])
-        p[test] = [calibrate(float(x)) for x in margin[part[test]]]
-        other[test] = [calibrate(float(x)) for x in restyled[part[test]]]
-    return p, other
+def trainable_forms(data: Examples) -> list[Form]:
+    """The forms with at least 4 examples of either label and 4 scenarios."""
+    out: list[Form] = []
+    for form in FORMS:
+        part = data.plain.is_short == (form == "short")
+        counts = np.bincount(data.labels[part], minlength=2)
+        if counts.min() >= 4 and len(set(data.groups[part])) >= 4:
+            out.append(form)
+    return out
 
 
-def _augmented(data: Examples, layer: int, rows: Array) -> tuple[Array, Array]:
-    features = np.concatenate([data.features[rows, layer], data.restyled[rows, layer]])
-    return features, np.concatenate([data.labels[rows], data.labels[rows]])
+def lessons_of(data: Examples, layer: int, form: Form, rows: Array) -> tuple[Array, Array]:
+    """Features and labels of one form: `rows` of the examples, their copies, and what is taught."""
+    short = form == "short"
+    sources = [
+        *((part, rows[part.is_short[rows] == short]) for part in (data.plain, data.restyled)),
+        (data.taught, np.flatnonzero(data.taught.is_short == short)),
+    ]
+    used = [(part, picked) for part, picked in sources if len(picked)]
+    if not used:
+        return np.zeros((0, 0)), np.zeros(0, int)
+    features = np.concatenate([part.features[picked, layer] for part, picked in used])
+    return features, np.concatenate([part.labels[picked] for part, picked in used])
+
+
+def _predict(
+    data: Examples, layer: int, options: HeadOptions, sides: tuple[Array, Array], out: Array
+) -> None:
+    """Fill in the margins of the second of `sides` by heads trained on the first."""
+    train, test = sides
+    for form in FORMS:
+        features, labels = lessons_of(data, layer, form, train)
+        if min(np.bincount(labels, minlength=2)) < _ENOUGH:  # all forms teach a form that has few
+            both = [lessons_of(data, layer, other, train) for other in FORMS]
+            features = np.concatenate([x for x, _ in both if len(x)])
+            labels = np.concatenate([y for _, y in both])
+        if min(np.bincount(labels, minlength=2)) < 2:
+            continue
+        head = fit_head(features, labels, options, _RAW)
+        for k, part in enumerate((data.plain, data.restyled)):
+            target = test[part.is_short[test] == (form == "short")]
+            if len(target):
+                out[k, target] = head.margin(part.features[target, layer])
+
+
+def _calibration(data: Examples, margins: Array, form: Form, rows: Array) -> Monotone:
+    """From left-out margins of `rows` and of their copies to a probability."""
+    scores, labels = [], []
+    for k, part in enumerate((data.plain, data.restyled)):
+        picked = rows[part.is_short[rows] == (form == "short")]
+        scores.append(margins[k, picked])
+        labels.append(data.labels[picked])
+    return fit_monotone(np.concatenate(scores), np.concatenate(labels))
+
+
+def _calibrated_apart(data: Examples, margins: Array, folds: int) -> Array:
+    """Probabilities, shape (2, n), by a calibration that never saw the scenario either."""
+    out = np.full(margins.shape, 0.5)
+    for train, test in split_scenarios(data, folds, seed=1):
+        for form in trainable_forms(data):
+            calibrate = _calibration(data, margins, form, train)
+            for k, part in enumerate((data.plain, data.restyled)):
+                target = test[part.is_short[test] == (form == "short")]
+                out[k, target] = [calibrate(float(x)) for x in margins[k, target]]
+    return out
 
 
 def _mean_auroc(data: Examples, margin: Array) -> float:
-    return float(
-        np.mean([roc_auc_score(data.labels[part], margin[part]) for _, part in _forms(data)] or [0])
-    )
+    found = []
+    for form in trainable_forms(data):
+        part = data.plain.is_short == (form == "short")
+        found.append(roc_auc_score(data.labels[part], margin[part]))
+    return float(np.mean(found))
 
 
-def _quality(labels: Array, margin: Array, restyled: Array, p: Array) -> Quality:
-    error = calibration_error(p, labels, rng=np.random.default_rng(0), draws=50)
+def _quality(data: Examples, form: Form, margins: Array, p: Array) -> Quality:
+    part = data.plain.is_short == (form == "short")
+    labels = data.labels[part]
+    error = calibration_error(p[part], labels, rng=np.random.default_rng(0), draws=50)
     return Quality(
         n=len(labels),
-        auroc=round(float(roc_auc_score(labels, margin)), 4),
+        auroc=round(float(roc_auc_score(labels, margins[0, part])), 4),
         calibration_error=round(error.estimate, 4),
-        auroc_restyled=round(float(roc_auc_score(labels, restyled)), 4),
+        auroc_restyled=round(float(roc_auc_score(labels, margins[1, part])), 4),
     )
 
 
-def _restyled(transcript: Transcript, rng: random.Random) -> Transcript:
-    text = restyle(transcript.response, rng.choice(sorted(STYLES)), rng)
-    turn = Message(role="assistant", content=text)
-    return msgspec.structs.replace(transcript, messages=(*transcript.prompt, turn))
+def _rows(readings: Sequence[Reading], labels: Sequence[bool]) -> Rows:
+    if not readings:
+        return Rows(np.zeros((0, 0, 0), np.float32), np.zeros(0, bool), np.zeros(0, int))
+    return Rows(
+        features=np.stack([reading.features for reading in readings]),
+        is_short=np.array([reading.n_response <= SHORT for reading in readings]),
+        labels=np.array([int(label) for label in labels] * (len(readings) // len(labels))),
+    )

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from pathlib import Path
 
+import msgspec
 import numpy as np
 from sklearn.metrics import roc_auc_score
 
-from probes.activation.artefact import Card, save
+from probes.activation.artefact import Card, load_card, save, write_card
 from probes.activation.head import HeadOptions
+from probes.activation.probe import ActivationProbe
 from probes.activation.reader import Reader
 from probes.activation.training import (
     Example,
@@ -20,10 +23,13 @@ from probes.activation.training import (
     read_examples,
 )
 from probes.calibration import calibration_error
+from probes.fusion_training import MIN_ROWS, fit_fusion
 from probes.models.chat import Progress
 from probes.models.local import LocalModel
+from probes.probe import Probe, Transcript
 
 MAX_TOKENS = 768
+_NOISE_SAMPLE = 48
 
 
 def fit_artefact(
@@ -34,18 +40,60 @@ def fit_artefact(
     layers: Sequence[int] = (12, 16, 20),
     options: HeadOptions | None = None,
     source: str = "",
+    taught: Sequence[Example] = (),
     progress: Progress | None = None,
 ) -> Card:
-    """Read, fit, measure and save; returns the card. Raises BadInputError on useless labels."""
+    """Read, fit, measure and save; returns the card. Raises BadInputError on useless labels.
+
+    `taught` are situations that the heads learn from and that no figure counts. Beside the artefact
+    lies `fusion.json`, the calibrated use of the probe alone, where there are enough labels for it.
+    """
     report = progress or (lambda _what, _share: None)
     reader = Reader(model, layers, MAX_TOKENS)
-    data = read_examples(reader, examples, progress=report)
+    data = read_examples(reader, examples, progress=report, taught=taught)
     report("fitting heads", 0.9)
     found = fit(data, layers, options)
-    card = make_card(model, data, found, source)
-    save(out, card, found.heads)
+    save(out, make_card(model, data, found, source), found.heads)
+    report("measuring repeatability", 0.95)
+    card = finish_artefact(model, out, [e.transcript for e in examples])
+    if len(data.labels) >= MIN_ROWS:
+        save_fusion(out, data, found)
     report("saved", 1.0)
     return card
+
+
+def finish_artefact(model: LocalModel, out: Path, transcripts: Sequence[Transcript]) -> Card:
+    """Measure the artefact's noise floor on every n-th transcript and store it in the card."""
+    step = max(1, len(transcripts) // _NOISE_SAMPLE)
+    sample = list(transcripts[::step])[:_NOISE_SAMPLE]
+    noise = repeatability(ActivationProbe.open(model, out), sample)
+    card = msgspec.structs.replace(load_card(out), noise_floor=round(noise, 6), noise_n=len(sample))
+    write_card(out, card)
+    return card
+
+
+def repeatability(probe: Probe, transcripts: Sequence[Transcript]) -> float:
+    """Largest difference in p_lie of a text between a batch and alone, in the other order.
+
+    Infinite when one gives a probability and the other none.
+    """
+    together = probe.measure(transcripts)
+    alone = [probe.measure([one])[0] for one in reversed(transcripts)][::-1]
+    worst = 0.0
+    for a, b in zip(together, alone, strict=True):
+        if (a.p_lie is None) != (b.p_lie is None):
+            return math.inf
+        if a.p_lie is not None and b.p_lie is not None:
+            worst = max(worst, abs(a.p_lie - b.p_lie))
+    return worst
+
+
+def save_fusion(out: Path, data: Examples, found: Fit) -> None:
+    """Fit the use of this probe alone to probabilities left out, and write `fusion.json`."""
+    scores = [{ActivationProbe.name: float(p)} for p in found.held_out]
+    model = fit_fusion(scores, data.labels.astype(bool).tolist(), data.groups.tolist(), {})
+    text = msgspec.json.format(msgspec.json.encode(model), indent=1)
+    (out / "fusion.json").write_bytes(text + b"\n")
 
 
 def make_card(model: LocalModel, data: Examples, found: Fit, source: str) -> Card:
@@ -55,7 +103,9 @@ def make_card(model: LocalModel, data: Examples, found: Fit, source: str) -> Car
         reader_digest=model.digest,
         layer=found.layer,
         max_tokens=MAX_TOKENS,
+        view=data.view,
         n_train=len(data.labels),
+        n_taught=len(data.taught.labels) // 2,
         prevalence=round(float(data.labels.mean()), 4),
         source=source,
         quality=found.quality,

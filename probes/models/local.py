@@ -187,12 +187,13 @@ class LocalModel:
         return out
 
     def hidden(
-        self, encoded: Sequence[Encoded], layers: Sequence[int]
+        self, encoded: Sequence[Encoded], layers: Sequence[int], *, whole: bool = False
     ) -> list[np.ndarray[Any, np.dtype[np.float32]]]:
         """Residual stream after the given blocks (1 = the first) at every response token.
 
-        Returns one float32 array of shape (layers, response tokens, width) for each sequence. Blocks
-        above the highest one asked for are not computed.
+        Returns one float32 array of shape (layers, tokens, width) for each sequence; with `whole`
+        the prompt's tokens come before the response's. A sequence without a response has no tokens.
+        Blocks above the highest one asked for are not computed.
         """
         width = int(self.model.config.hidden_size)
         out = [np.zeros((len(layers), 0, width), np.float32)] * len(encoded)
@@ -200,11 +201,11 @@ class LocalModel:
         for group in buckets([len(encoded[i]) for i in todo], self.max_batch_tokens):
             picked = [todo[j] for j in group]
             ids, mask = self._padded([[*encoded[i].prompt, *encoded[i].response] for i in picked])
-            keep = max(len(encoded[i].response) for i in picked)
+            sizes = [len(encoded[i]) if whole else len(encoded[i].response) for i in picked]
             with self._lock, torch.inference_mode():
-                states = hidden_states(self.model, ids, mask, layers, keep)
-            for row, i in enumerate(picked):
-                out[i] = states[row, :, -len(encoded[i].response) :]
+                states = hidden_states(self.model, ids, mask, layers, max(sizes))
+            for row, (i, size) in enumerate(zip(picked, sizes, strict=True)):
+                out[i] = states[row, :, -size:]
         return out
 
     def branch_logits(
