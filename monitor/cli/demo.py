@@ -134,7 +134,7 @@ def _settings(folder: Path, approved: Path, port: int) -> tuple[Any, bytes, Path
     """Settings of a stack of its own, whatever the environment says; its pseudonym key; its public key."""
     from monitor.cohorts.options import CohortOptions  # noqa: PLC0415
     from monitor.demo.options import DemoOptions  # noqa: PLC0415
-    from monitor.detect.options import DetectionOptions  # noqa: PLC0415
+    from monitor.detect.options import DetectionOptions, HealthOptions  # noqa: PLC0415
     from monitor.ingest.keys import create_key, load_key  # noqa: PLC0415
     from monitor.ingest.options import KafkaOptions  # noqa: PLC0415
     from monitor.launch.options import RetrainOptions  # noqa: PLC0415
@@ -163,6 +163,8 @@ def _settings(folder: Path, approved: Path, port: int) -> tuple[Any, bytes, Path
             reference_window=options.reference_window,
             responses_per_month=30.0 * measured_a_day,
         ),
+        # The story counts its own turns alone.
+        health=HealthOptions(canary_share=0.0, canaries_per_hour=0.0, repeat_share=0.0),
         cohorts=CohortOptions(refresh_s=2.0),
         retrain=RetrainOptions(
             trigger="auto",

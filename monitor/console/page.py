@@ -7,14 +7,16 @@ import hashlib
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from html import escape
+from urllib.parse import quote
 
-from evidence import Alarm, VerdictKind
+from evidence import Alarm, AlarmSubject, VerdictKind
 from monitor.console.band import band
 from monitor.telemetry import (
     CohortState,
     ConfirmRecord,
     DetectorReading,
     Estimate,
+    EvaluatorState,
     GateRecord,
     State,
     StratumState,
@@ -43,6 +45,7 @@ def render(state: State, refresh_s: int) -> str:
     sections = (
         _strata(state.strata),
         _alarms(state.alarms),
+        _evaluators(state.evaluators),
         _detectors(state.detectors),
         _cohorts(state.cohorts),
         _gate(state.gate),
@@ -115,12 +118,37 @@ def _alarms(alarms: Iterable[Alarm]) -> str:
             _number(a.n),
             f"{a.log_evidence:.1f} / {a.log_threshold:.1f}",
             _text(_time(a.opened_at_s)),
-            f"<code>{_text(a.alarm_id)}</code>",
+            _alarm_links(a),
         )
         for a in alarms
     ]
-    heads = ("state", "scope", "metric", "claim", "n", "log evidence / limit", "opened", "id")
+    heads = ("state", "scope", "metric", "claim", "n", "log evidence / limit", "opened", "look")
     return _section("Alarms that are not closed", heads, rows, numeric=(4, 5))
+
+
+def _alarm_links(alarm: Alarm) -> str:
+    """The alarm with its history and localisation as JSON, and its pictures."""
+    address = escape(f"/v1/alarms/{quote(alarm.alarm_id, safe='')}", quote=True)
+    links = [f'<a href="{address}"><code>{_text(alarm.alarm_id)}</code></a>']
+    if alarm.subject is AlarmSubject.STRATUM:
+        links += [f'<a href="{address}/{kind}.png">{kind}</a>' for kind in ("honesty", "evidence")]
+    return " ".join(links)
+
+
+def _evaluators(evaluators: Iterable[EvaluatorState]) -> str:
+    rows = [
+        (
+            f"<code>{_text(e.evaluator)}</code>",
+            _state("failed") + " " + _text(", ".join(e.unhealthy))
+            if e.unhealthy
+            else _text("suspect" if e.suspect_since_s is not None else "well"),
+            _number(e.actual),
+            _number(e.expected),
+        )
+        for e in evaluators
+    ]
+    heads = ("evaluator", "health", "evaluations made", "expected")
+    return _section("Evaluators", heads, rows, numeric=(2, 3))
 
 
 def _detectors(readings: Iterable[DetectorReading]) -> str:

@@ -26,7 +26,7 @@ class LocatedVerdict(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Slice(msgspec.Struct, frozen=True, kw_only=True):
-    """Mean score of a part before and since the rise may have begun, with a 95 % interval (Wilson)."""
+    """Mean score of a part before and since the rise most likely began, with a 95 % interval (Wilson)."""
 
     name: str
     n_before: int
@@ -47,7 +47,7 @@ class Size(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class TellingVerdict(msgspec.Struct, frozen=True, kw_only=True):
-    """One of the highest scores since the rise may have begun."""
+    """One of the highest scores since the rise most likely began."""
 
     key: str
     response_id: str
@@ -75,9 +75,9 @@ class Localisation(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def since_of(alarm: Alarm) -> int:
-    """Log position from which the rise may have begun; the alarm's own when no start was found."""
+    """Log position at which the rise most likely began; the alarm's own when no start was found."""
     found = alarm.details.get("since")
-    return int(found["lower"]) if found else alarm.log_position
+    return int(found["position"]) if found else alarm.log_position
 
 
 def localise(

@@ -25,10 +25,11 @@ def topics(texts: Sequence[str], embed: Embed, *, seed: int = 0) -> tuple[list[i
 
     if len(texts) < _LEAST_TEXTS:
         return [0] * len(texts), ["all"]
-    vectors = embed(texts)
-    distinct = len(np.unique(np.round(vectors, 4), axis=0))
+    distinct = sorted(set(texts))
+    place = {text: i for i, text in enumerate(distinct)}
+    vectors = embed(distinct)[[place[text] for text in texts]]
     best: tuple[float, list[int]] = (0.0, [0] * len(texts))
-    for k in range(2, min(_MOST_TOPICS, distinct - 1) + 1):
+    for k in range(2, min(_MOST_TOPICS, len(distinct)) + 1):
         found = KMeans(k, n_init=4, random_state=seed).fit_predict(vectors)
         score = float(silhouette_score(vectors, found))
         if score > best[0]:

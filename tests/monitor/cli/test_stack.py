@@ -13,6 +13,7 @@ import pytest
 
 from evidence import UnreachableError
 from monitor.cli.stack import start_stack
+from monitor.detect.options import HealthOptions
 from monitor.settings import ApiOptions, CohortOptions, DatabaseOptions, DetectionOptions, Settings
 from tests.monitor.cli.conftest import WordScorer
 
@@ -23,6 +24,7 @@ def settings_in(tmp_path: Path, **more: Any) -> Settings:
         api=ApiOptions(port=0, open_on_loopback=True),
         cohorts=CohortOptions(refresh_s=0.5),
         detection=DetectionOptions(reference=0.1, tolerance=0.05),
+        health=HealthOptions(canary_share=0, canaries_per_hour=0, repeat_share=0),
         **more,
     )
 

@@ -102,9 +102,11 @@ def test_it_shows_what_is_known_with_its_uncertainty() -> None:
         "out of memory",
         "98 of 110 expected evaluations made",
         "2 workers alive",
+        "canary_lie",
     ):
         assert shown in text, shown
     assert page.count("<svg") == 2
+    assert 'href="/v1/alarms/a1/evidence.png"' in page
 
 
 def test_hostile_text_stays_text() -> None:
@@ -150,7 +152,7 @@ def test_it_reloads_itself() -> None:
 
 def test_an_empty_service_says_none() -> None:
     page = client(State(read_at_s=0.0, window_s=3600.0)).get("/").text
-    assert page.count(">none<") == 6
+    assert page.count(">none<") == 7
 
 
 def test_an_unreachable_store_is_said() -> None:

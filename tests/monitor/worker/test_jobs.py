@@ -14,6 +14,7 @@ from sqlalchemy import func, select
 
 from evidence import UnreachableError
 from monitor.cohorts import CohortOptions
+from monitor.detect.options import HealthOptions
 from monitor.settings import DatabaseOptions, Settings
 from monitor.store import open_store, outbox, reading
 from monitor.store.schema import cohort_estimates, rater_posteriors, responses, verdicts
@@ -133,7 +134,10 @@ def test_a_job_that_fails_is_counted_and_runs_again(house: House) -> None:
 def test_a_response_becomes_a_verdict_over_the_embedded_broker(
     tmp_path: Path, house: House, kit: Any, n: int
 ) -> None:
-    settings = Settings(database=DatabaseOptions(url=f"sqlite:///{tmp_path}/own/candor.db"))
+    settings = Settings(
+        database=DatabaseOptions(url=f"sqlite:///{tmp_path}/own/candor.db"),
+        health=HealthOptions(canary_share=0, canaries_per_hour=0, repeat_share=0),
+    )
     engine = open_store(settings.database.url)
     stop = threading.Event()
     failure: list[BaseException] = []
