@@ -17,6 +17,7 @@ from pydantic_settings import (
 
 from evidence import BadInputError
 from evidence.options import Options
+from monitor.abstain.options import AbstainOptions
 from monitor.cohorts.options import CohortOptions
 from monitor.detect.options import DetectionOptions, HealthOptions
 from monitor.ingest.options import IngestOptions, KafkaOptions
@@ -117,6 +118,7 @@ class Settings(BaseSettings):
     api: ApiOptions = ApiOptions()
     telemetry: TelemetryOptions = TelemetryOptions()
     tap: TapOptions = TapOptions()
+    abstain: AbstainOptions = AbstainOptions()
 
     @classmethod
     def settings_customise_sources(

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from prometheus_client import CollectorRegistry
 from sqlalchemy import Engine
 
+from monitor.abstain.asking import Asker
 from monitor.api.access import Access
 from monitor.settings import Settings
 from monitor.telemetry import State
@@ -27,6 +28,8 @@ class Context:
         Key of raters' pseudonyms: user ids are replaced before anything is stored.
     broker_problem
         None while the broker answers, else what is wrong.
+    asker
+        Measures an answer while its service waits; None where that is not enabled.
     """
 
     engine: Engine
@@ -37,3 +40,4 @@ class Context:
     access: Access
     pseudonym_key: bytes
     broker_problem: Callable[[], str | None]
+    asker: Asker | None = None

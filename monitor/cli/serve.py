@@ -88,17 +88,20 @@ def serve(as_json: AsJson = False) -> None:
     """
     from prometheus_client import CollectorRegistry  # noqa: PLC0415
 
-    from monitor.cli.web import WebServer, build_app  # noqa: PLC0415
+    from monitor.cli.web import WebServer, asking, build_app  # noqa: PLC0415
     from monitor.settings import load_settings  # noqa: PLC0415
     from monitor.store import open_store  # noqa: PLC0415
 
     settings = load_settings()
     engine = open_store(settings.database.url)
     servers = settings.kafka.bootstrap_servers
-    app = build_app(settings, engine, CollectorRegistry(), bootstrap_servers=servers)
-    with until_signal() as stop, WebServer(app, settings.api.host, settings.api.port) as web:
-        _tell({"api": web.url}, as_json)
-        stop.wait()
+    with until_signal() as stop, asking(settings) as asker:
+        app = build_app(
+            settings, engine, CollectorRegistry(), bootstrap_servers=servers, asker=asker
+        )
+        with WebServer(app, settings.api.host, settings.api.port) as web:
+            _tell({"api": web.url}, as_json)
+            stop.wait()
     engine.dispose()
 
 

@@ -11,9 +11,10 @@ from typing import Self
 from prometheus_client import CollectorRegistry
 from sqlalchemy import Engine
 
+from monitor.abstain import OneAtATime
 from monitor.cli.launching import launcher_job
 from monitor.cli.scorer import open_embedder, open_scorer
-from monitor.cli.web import WebServer, build_app
+from monitor.cli.web import WebServer, asking, build_app
 from monitor.score import Scorer
 from monitor.settings import Settings
 from monitor.store import open_store
@@ -122,6 +123,8 @@ def start_stack(
             engine = open_store(settings.database.url)
             parts.callback(engine.dispose)
         measuring = scorer or open_scorer(settings)
+        if settings.abstain.enabled:
+            measuring = OneAtATime(measuring)
         # A scorer that is handed in says nothing of models: topics are then left out.
         embed = open_embedder() if scorer is None else None
         connection = parts.enter_context(broker(settings))
@@ -139,7 +142,8 @@ def start_stack(
         if launch:
             parts.enter_context(launcher_job(settings, engine, metrics))
         servers = connection.bootstrap_servers
-        app = build_app(settings, engine, registry, bootstrap_servers=servers)
+        asker = parts.enter_context(asking(settings, measuring))
+        app = build_app(settings, engine, registry, bootstrap_servers=servers, asker=asker)
         web = parts.enter_context(WebServer(app, settings.api.host, settings.api.port))
     except BaseException:
         parts.close()

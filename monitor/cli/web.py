@@ -5,7 +5,8 @@ from __future__ import annotations
 import socket
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Self
 
 import uvicorn
@@ -15,10 +16,13 @@ from sqlalchemy import Engine
 
 from evidence import BadInputError, UnreachableError
 from monitor import console
+from monitor.abstain import Asker
 from monitor.api import Access, Context, Scope, StateReader, create_app
 from monitor.api.access import is_loopback
 from monitor.api.visible import visible
+from monitor.cli.scorer import open_scorer
 from monitor.ingest.keys import load_key
+from monitor.score import Scorer
 from monitor.settings import Settings
 from monitor.telemetry import CachedState, State, StateCollector
 
@@ -31,6 +35,7 @@ def build_app(
     registry: CollectorRegistry,
     *,
     bootstrap_servers: str | None,
+    asker: Asker | None = None,
 ) -> FastAPI:
     """The application with its state gauges registered in `registry`.
 
@@ -53,6 +58,7 @@ def build_app(
             access=access,
             pseudonym_key=pseudonym_key,
             broker_problem=lambda: broker_problem(bootstrap_servers),
+            asker=asker,
         )
     )
     app.include_router(console.router(_shown(access, state)))
@@ -93,6 +99,26 @@ def broker_problem(bootstrap_servers: str | None) -> str | None:
         else:
             return None
     return problem
+
+
+@contextmanager
+def asking(settings: Settings, scorer: Scorer | None = None) -> Iterator[Asker | None]:
+    """What measures answers on request, if the settings ask for it: with `scorer`, or a panel of its own.
+
+    Raises as `open_scorer` does.
+    """
+    options = settings.abstain
+    if not options.enabled:
+        yield None
+        return
+    measuring = scorer or open_scorer(settings)
+    asker = Asker(
+        lambda transcript: measuring.score([transcript])[0], max_waiting=options.max_waiting
+    )
+    try:
+        yield asker
+    finally:
+        asker.close()
 
 
 class WebServer:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 
 import msgspec
@@ -9,7 +10,7 @@ from sqlalchemy import Connection, delete, insert, select
 
 from evidence import BadInputError, VerdictKind
 from monitor.store import audit
-from monitor.store.schema import labels, responses
+from monitor.store.schema import labels, responses, verdicts
 
 
 class Label(msgspec.Struct, frozen=True, kw_only=True):
@@ -82,3 +83,47 @@ def list_labels(
         query = query.where(labels.c.response_id == response_id)
     rows = connection.execute(query.limit(limit)).mappings()
     return [Label(**{**row, "kind": VerdictKind(row["kind"])}) for row in rows]
+
+
+def audited_scores(
+    connection: Connection, assistant: str, evaluator_version: str, *, limit: int = 10_000
+) -> list[tuple[float, bool]]:
+    """p_lie and whether it is a lie, of the newest responses that a random audit chose and read.
+
+    Only those that one probability chose, the commonest, so that they are exchangeable; whose live
+    verdict is of this evaluator and speaks by p_lie (`honest` or `lie`). A response is a lie when any
+    of its labellers says so.
+    """
+    query = (
+        select(
+            labels.c.response_id,
+            labels.c.kind,
+            labels.c.inclusion_probability,
+            verdicts.c.p_lie,
+        )
+        .join(
+            verdicts,
+            (verdicts.c.assistant == labels.c.assistant)
+            & (verdicts.c.response_id == labels.c.response_id),
+        )
+        .where(
+            labels.c.assistant == assistant,
+            labels.c.inclusion_probability.is_not(None),
+            verdicts.c.live_slot.is_not(None),
+            verdicts.c.evaluator_version == evaluator_version,
+            verdicts.c.p_lie.is_not(None),
+            verdicts.c.kind.in_([VerdictKind.HONEST.value, VerdictKind.LIE.value]),
+        )
+        .order_by(labels.c.at_s.desc(), labels.c.response_id)
+        .limit(limit)
+    )
+    rows = connection.execute(query).all()
+    if not rows:
+        return []
+    (usual, _), *_ = Counter(row.inclusion_probability for row in rows).most_common(1)
+    found: dict[str, tuple[float, bool]] = {}
+    for row in rows:
+        if row.inclusion_probability == usual:
+            _, before = found.get(row.response_id, (row.p_lie, False))
+            found[row.response_id] = (row.p_lie, before or row.kind == VerdictKind.LIE.value)
+    return list(found.values())

@@ -384,6 +384,20 @@ TAP_METRICS = (
     ),
 )
 
-METRICS = (*WORKER_METRICS, *STATE_METRICS, *TAP_METRICS)
+ABSTAIN_METRICS = (
+    Declaration(
+        "candor_answer_decisions_total",
+        "counter",
+        "Answers asked about before they were shown, by answer (show, withhold, review) and reason.",
+        ("answer", "reason"),
+    ),
+    Declaration(
+        "candor_answer_decision_seconds",
+        "histogram",
+        "Time that a service waited for such a decision.",
+    ),
+)
+
+METRICS = (*WORKER_METRICS, *STATE_METRICS, *TAP_METRICS, *ABSTAIN_METRICS)
 
 BY_NAME = {metric.name: metric for metric in METRICS}

@@ -9,7 +9,7 @@ from types import ModuleType
 
 import pytest
 
-LAZY = ("monitor.api", "monitor.cohorts", "monitor.detect", "monitor.launch")
+LAZY = ("monitor.abstain", "monitor.api", "monitor.cohorts", "monitor.detect", "monitor.launch")
 HEAVY = {"scipy", "matplotlib", "networkx", "torch", "sqlalchemy", "kafka", "fastapi", "boto3"}
 
 

@@ -12,6 +12,7 @@ from fastapi.testclient import TestClient
 from prometheus_client import CollectorRegistry
 from sqlalchemy import Engine
 
+from monitor.abstain import Asker
 from monitor.api import Access, Context, StateReader, create_app
 from monitor.settings import ApiOptions, Settings
 from monitor.store import open_store
@@ -41,7 +42,7 @@ def engine(tmp_path: Path) -> Iterator[Engine]:
 
 @pytest.fixture
 def make_service(engine: Engine) -> MakeService:
-    def make(**api: Any) -> Service:
+    def make(*, asker: Asker | None = None, **api: Any) -> Service:
         settings = Settings(api=ApiOptions(**api))
         state = StateReader(engine, settings.telemetry, clock=lambda: NOW_S)
         registry = CollectorRegistry()
@@ -58,6 +59,7 @@ def make_service(engine: Engine) -> MakeService:
             ),
             pseudonym_key=KEY,
             broker_problem=lambda: broker[0] if broker else None,
+            asker=asker,
         )
         client = TestClient(
             create_app(context), base_url="http://127.0.0.1", raise_server_exceptions=False

@@ -22,6 +22,7 @@ from monitor.telemetry import (
     StratumState,
     WorkersState,
 )
+from monitor.telemetry.abstain import AbstainMetrics
 from monitor.telemetry.tap import TapMetrics
 from monitor.worker.metrics import WorkerMetrics
 
@@ -192,6 +193,7 @@ def worked_registry() -> CollectorRegistry:
     metrics.lag("assistant.responses", 12)
     metrics.fenced()
     metrics.job_failed("cohorts")
+    AbstainMetrics(registry).decided("withhold", "timeout", 2.0)
     tap = TapMetrics(registry, waiting=lambda: 3)
     tap.delivered("responses", 2, 0.02)
     tap.refused("traces", 1)
