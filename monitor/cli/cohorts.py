@@ -19,10 +19,11 @@ from evidence.errors import BadInputError
 from evidence.identity import digest
 
 if TYPE_CHECKING:
-    from monitor.cohorts import CohortEstimate, RatedEvent
+    from monitor.cohorts import CohortEstimate, CohortOptions, EventTable, RatedEvent
     from monitor.cohorts.results import Contrast, Forecast, Share
 
 _SHOWN = 20
+_LOOKS = 12
 
 
 class _Line(msgspec.Struct):
@@ -73,6 +74,10 @@ def cohorts(  # noqa: PLR0917  (typer reads options from the signature)
     plot: Annotated[
         Path | None, typer.Option(help="Write a picture of the raters to this PNG.")
     ] = None,
+    plot_share: Annotated[
+        Path | None,
+        typer.Option(help="Write the biased share over time with its band to this PNG."),
+    ] = None,
 ) -> None:
     """Estimate which raters favour lies, how many they are, and how much of the signal they carry.
 
@@ -83,7 +88,7 @@ def cohorts(  # noqa: PLR0917  (typer reads options from the signature)
     Example: `candor simulate feedback --out f.jsonl --biased 0.1 && candor cohorts f.jsonl`
     """
     from monitor.cohorts import EventTable, estimate, population_alarms  # noqa: PLC0415
-    from monitor.worker.dose import read_dose_response  # noqa: PLC0415
+    from monitor.dose import read_dose_response  # noqa: PLC0415
 
     options = _options(limit=limit, false_share=false_share, margin=margin)
     curve = read_dose_response(dose_response)
@@ -103,6 +108,8 @@ def cohorts(  # noqa: PLR0917  (typer reads options from the signature)
     )
     if plot is not None:
         _plot(found, plot, margin)
+    if plot_share is not None:
+        _plot_share(events, options, truth, plot_share)
     if as_json:
         sys.stdout.write(
             msgspec.json.encode(report(found, [a.metric for a in alarms])).decode() + "\n"
@@ -216,6 +223,25 @@ def _plot(found: CohortEstimate, path: Path, margin: float) -> None:
     draw_raters(
         points, path, margin=margin, title=f"biased: {_percent(found.biased_fraction)} of raters"
     )
+
+
+def _plot_share(
+    events: EventTable, options: CohortOptions, truth: dict[str, bool] | None, path: Path
+) -> None:
+    """The share as it would have been seen after each twelfth of the events."""
+    from monitor.cohorts import estimate  # noqa: PLC0415
+    from monitor.telemetry.cohort_plot import SharePoint, draw_share  # noqa: PLC0415
+
+    points = []
+    for look in range(1, _LOOKS + 1):
+        seen = len(events) * look // _LOOKS
+        if not seen:
+            continue
+        with _busy(f"estimating from {seen:,} events"):
+            found = estimate(events.select(slice(seen)), options=options, labels=truth)
+        share = found.biased_fraction
+        points.append(SharePoint(found.cutoff_s, share.estimate, share.lower, share.upper))
+    draw_share(points, path, limit=options.limit)
 
 
 def _percent(share: Share) -> str:

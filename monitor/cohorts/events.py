@@ -130,8 +130,8 @@ class EventTable:
             **columns,
         )
 
-    def select(self, keep: NDArray[Any]) -> EventTable:
-        """The rows at `keep` (mask or indices), with the names left as they are."""
+    def select(self, keep: NDArray[Any] | slice) -> EventTable:
+        """The rows at `keep` (mask, indices or slice), with the names left as they are."""
         columns = ("rater", "response", "topic", "value", "p_lie", "created_at_s")
         return dataclasses.replace(self, **{name: getattr(self, name)[keep] for name in columns})
 

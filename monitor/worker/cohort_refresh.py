@@ -20,10 +20,10 @@ from monitor.cohorts import (
     estimate_and_carry,
     population_alarms,
 )
+from monitor.dose import read_dose_response
 from monitor.store import cohorts, detectors, leases
 from monitor.store.engine import reading
 from monitor.store.outbox import ALARMS_TOPIC
-from monitor.worker.dose import read_dose_response
 from monitor.worker.gap_watch import watch_gap
 
 log = logging.getLogger(__name__)

@@ -43,6 +43,30 @@ def test_the_report_has_the_documented_shape(feedback, tmp_path):
     assert picture.read_bytes().startswith(b"\x89PNG")
 
 
+def test_the_share_over_time_is_drawn(feedback, tmp_path):
+    picture = tmp_path / "share.png"
+    said = json.loads(run("cohorts", feedback, "--json", "--plot-share", picture).stdout)
+    assert picture.read_bytes().startswith(b"\x89PNG")
+    assert said["influence"]["forecast"]["status"] == "no_forecast"
+    with pytest.raises(BadInputError):
+        run("cohorts", feedback, "--plot-share", tmp_path / "no" / "share.png")
+
+
+def test_the_next_retrain_is_forecast_from_measured_doses(feedback, tmp_path):
+    curve = tmp_path / "curve.json"
+    points = [
+        {"dose": dose, "honesty_delta": delta, "lower": delta - 0.1, "upper": delta, "n": 80}
+        for dose, delta in ((0.0, 0.0), (1.0, -0.8))
+    ]
+    curve.write_text(json.dumps({"source": "two runs", "points": points}))
+    said = json.loads(run("cohorts", feedback, "--json", "--dose-response", curve).stdout)
+    forecast = said["influence"]["forecast"]
+    assert forecast["status"] == "forecast"
+    dose = said["influence"]["sft_lie_share"]["with_cohort"]["estimate"]
+    assert forecast["with_cohort"]["estimate"] == pytest.approx(-0.8 * dose)
+    assert "two runs" in run("cohorts", feedback, "--dose-response", curve).stdout
+
+
 def test_the_order_of_lines_does_not_matter(feedback, tmp_path):
     lines = feedback.read_text().splitlines()
     other = tmp_path / "reversed.jsonl"
