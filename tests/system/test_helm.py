@@ -160,6 +160,32 @@ def test_only_the_launcher_may_sign_and_a_ray_job_holds_no_credential() -> None:
     check_command(entrypoint.removeprefix("candor ").replace("'", "").split())
 
 
+def test_the_launcher_may_use_a_ray_cluster_with_shared_storage() -> None:
+    documents = manifests(CHART / "ci/complete.yaml")
+    (container,) = dict(pods(documents))["Deployment/candor-launch"]["containers"]
+    values = {variable["name"]: variable.get("value") for variable in container["env"]}
+    assert values["CANDOR_RETRAIN_RUNNER"] == "ray"
+    assert values["CANDOR_RETRAIN_RAY_ADDRESS"] == "http://ray-head:8265"
+    claim = named(documents, "PersistentVolumeClaim", "confirm")
+    assert claim["spec"]["accessModes"] == ["ReadWriteMany"]
+    ports = [
+        port["port"]
+        for rule in named(documents, "NetworkPolicy", "launch")["spec"]["egress"]
+        for port in rule["ports"]
+    ]
+    assert 8265 in ports
+
+
+def test_an_api_that_measures_answers_has_the_probes() -> None:
+    documents = manifests(CHART / "ci/external-judge.yaml")
+    (container,) = dict(pods(documents))["Deployment/candor-api"]["containers"]
+    assert container["image"].startswith("candor-local:")
+    (container,) = dict(pods(manifests(CHART / "ci/minimal.yaml")))["Deployment/candor-api"][
+        "containers"
+    ]
+    assert container["image"].startswith("candor:")
+
+
 def test_settings_reach_every_process_as_it_reads_them(monkeypatch: pytest.MonkeyPatch) -> None:
     from monitor.settings import load_settings  # noqa: PLC0415 -- read under the pod's environment
 
@@ -192,7 +218,7 @@ def test_workers_are_scaled_by_backlog_with_headroom_in_either_way() -> None:
     assert "replicas" not in named(keda, "Deployment", "worker")["spec"]
     hpa = named(manifests(CHART / "ci/external-judge.yaml"), "HorizontalPodAutoscaler", "worker")
     (metric,) = hpa["spec"]["metrics"]
-    assert metric["external"]["metric"]["name"] == "candor_workers_wanted"
+    assert metric["external"]["metric"]["name"] == "candor-workers-wanted"
     fixed = manifests(CHART / "ci/minimal.yaml")
     assert named(fixed, "Deployment", "worker")["spec"]["replicas"] == 2
 
@@ -297,13 +323,16 @@ REFUSED = [
     ("vllm.image=vllm/vllm-openai:latest", "vllm.image"),
     ("confirm.enabled=true", "confirm.claimName"),
     ("confirm.rows=../other/rows.jsonl", "confirm.rows"),
+    ("api.target=base", "api.target"),
+    ("launch.ray.address=ray-head:8265", "launch.ray.address"),
     ("podDisruptionBudget.maxUnavailable=0", "podDisruptionBudget.maxUnavailable"),
 ]
 
 
 @pytest.mark.parametrize(("wrong", "named_field"), REFUSED, ids=[wrong for wrong, _ in REFUSED])
 def test_wrong_values_are_refused_by_name(wrong: str, named_field: str) -> None:
-    done = helm("template", "candor", str(CHART), "-f", str(VALUES[-1]), "--set", wrong)
+    values = CHART / "ci" / ("external-judge.yaml" if "api.target" in wrong else "minimal.yaml")
+    done = helm("template", "candor", str(CHART), "-f", str(values), "--set", wrong)
     assert done.returncode == 1
     told = done.stderr.replace("/", ".")
     assert named_field in told, done.stderr
