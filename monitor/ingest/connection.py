@@ -18,6 +18,21 @@ from evidence import BadInputError, UnreachableError
 from monitor.ingest.options import KafkaOptions
 
 _BROKER_DEFAULT = -1
+_TLS_FILES = {
+    "ssl_ca_file": "ssl_cafile",
+    "ssl_cert_file": "ssl_certfile",
+    "ssl_key_file": "ssl_keyfile",
+}
+"""Our setting → kafka-python's argument."""
+
+
+class _Hidden(str):
+    """A password: kafka-python writes its configuration to the debug log, where this is `***`."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return "'***'"
 
 
 class Connection(msgspec.Struct, frozen=True):
@@ -79,11 +94,24 @@ def _client(options: KafkaOptions, servers: str) -> dict[str, Any]:
         "security_protocol": options.security_protocol,
         "bootstrap_timeout_ms": 10_000,
     }
-    if options.ssl_ca_file is not None:
-        client["ssl_cafile"] = str(options.ssl_ca_file)
+    if options.security_protocol.endswith("SSL"):
+        client |= _tls(options)
     if options.security_protocol.startswith("SASL"):
         client |= _sasl(options)
     return client
+
+
+def _tls(options: KafkaOptions) -> dict[str, Any]:
+    if (options.ssl_cert_file is None) != (options.ssl_key_file is None):
+        raise BadInputError("a client's certificate comes with its key", "kafka.ssl_cert_file")
+    given: dict[str, Any] = {}
+    for setting, argument in _TLS_FILES.items():
+        path = getattr(options, setting)
+        if path is not None:
+            if not path.is_file():
+                raise BadInputError(f"cannot read {path}", f"kafka.{setting}")
+            given[argument] = str(path)
+    return given
 
 
 def _sasl(options: KafkaOptions) -> dict[str, Any]:
@@ -106,7 +134,7 @@ def _sasl(options: KafkaOptions) -> dict[str, Any]:
     return {
         "sasl_mechanism": options.sasl_mechanism,
         "sasl_plain_username": options.sasl_username,
-        "sasl_plain_password": password,
+        "sasl_plain_password": _Hidden(password),
     }
 
 

@@ -59,5 +59,9 @@ class KafkaOptions(Options):
     """File with the SASL password."""
     ssl_ca_file: Path | None = None
     """Certificate authorities, PEM."""
+    ssl_cert_file: Path | None = None
+    """Certificate of this client, PEM, where the broker asks for one; with `ssl_key_file`."""
+    ssl_key_file: Path | None = None
+    """Private key of `ssl_cert_file`, PEM without a passphrase."""
     max_poll_records: int = Field(default=64, gt=0)
     """Records in one poll, and so in one transaction."""

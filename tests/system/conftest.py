@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.system.certificates import SASL_PASSWORD, SASL_USER, RunningKafka, make_certificates
 from tests.system.services import free_port, missing
 
 _HERE = Path(__file__).parent
@@ -43,12 +44,21 @@ def kafka_jars() -> Path:
 
 
 @pytest.fixture(scope="session")
-def kafka(kafka_jars: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """A single-node Apache Kafka in KRaft mode; yields its bootstrap servers."""
+def kafka(kafka_server: RunningKafka) -> str:
+    """Bootstrap servers of a single-node Apache Kafka."""
+    return kafka_server.plain
+
+
+@pytest.fixture(scope="session")
+def kafka_server(
+    kafka_jars: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[RunningKafka]:
+    """A single-node Apache Kafka in KRaft mode, with a plain listener and one with TLS and SASL."""
     folder = tmp_path_factory.mktemp("kafka")
-    port, controller = free_port(), free_port()
+    port, controller, secured = free_port(), free_port(), free_port()
     config = folder / "server.properties"
-    config.write_text(_properties(folder, port, controller))
+    ca_file = make_certificates(folder)
+    config.write_text(_properties(folder, port, controller, secured))
     (folder / "log4j2.yaml").write_text(_LOG4J)
     java = ["java", "-Xmx512m", "-cp", f"{kafka_jars}/*"]
     java += [f"-Dlog4j2.configurationFile={folder / 'log4j2.yaml'}"]
@@ -66,7 +76,7 @@ def kafka(kafka_jars: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterato
         )
     try:
         _wait(server, port, folder / "server.log")
-        yield f"127.0.0.1:{port}"
+        yield RunningKafka(f"127.0.0.1:{port}", f"127.0.0.1:{secured}", ca_file)
     finally:
         server.terminate()
         try:
@@ -76,14 +86,18 @@ def kafka(kafka_jars: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterato
             server.wait()
 
 
-def _properties(folder: Path, port: int, controller: int) -> str:
+def _properties(folder: Path, port: int, controller: int, secured: int) -> str:
     return f"""process.roles=broker,controller
 node.id=1
 controller.quorum.bootstrap.servers=127.0.0.1:{controller}
-listeners=PLAINTEXT://127.0.0.1:{port},CONTROLLER://127.0.0.1:{controller}
-advertised.listeners=PLAINTEXT://127.0.0.1:{port},CONTROLLER://127.0.0.1:{controller}
+listeners=PLAINTEXT://127.0.0.1:{port},CONTROLLER://127.0.0.1:{controller},SASL_SSL://127.0.0.1:{secured}
+advertised.listeners=PLAINTEXT://127.0.0.1:{port},CONTROLLER://127.0.0.1:{controller},SASL_SSL://127.0.0.1:{secured}
 controller.listener.names=CONTROLLER
-listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT
+listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT,SASL_SSL:SASL_SSL
+ssl.keystore.type=PEM
+ssl.keystore.location={folder / "server.pem"}
+sasl.enabled.mechanisms=PLAIN
+listener.name.sasl_ssl.plain.sasl.jaas.config=org.apache.kafka.common.security.plain.PlainLoginModule required user_{SASL_USER}="{SASL_PASSWORD}";
 log.dirs={folder / "data"}
 num.partitions=4
 offsets.topic.replication.factor=1
