@@ -143,7 +143,7 @@ def test_no_secret_is_written_down() -> None:
                     assert set(variable) == {"name", "valueFrom"}
 
 
-def test_only_the_launcher_may_sign_and_a_ray_job_holds_no_credential() -> None:
+def test_launcher_and_api_may_sign_and_a_ray_job_holds_no_credential() -> None:
     documents = manifests(CHART / "ci/complete.yaml")
     holders = {
         name
@@ -151,7 +151,7 @@ def test_only_the_launcher_may_sign_and_a_ray_job_holds_no_credential() -> None:
         for volume in pod["volumes"]
         if volume.get("secret", {}).get("secretName") == "candor-signing"
     }
-    assert holders == {"Deployment/candor-launch"}
+    assert holders == {"Deployment/candor-launch", "Deployment/candor-api"}
     job = dict(pods(documents))["RayJob/candor-run-1"]
     assert not [volume for volume in job["volumes"] if "secret" in volume]
     (head,) = job["containers"]
@@ -200,6 +200,8 @@ def test_settings_reach_every_process_as_it_reads_them(monkeypatch: pytest.Monke
     assert settings.retrain.trigger == "propose"
     assert settings.kafka.security_protocol == "SASL_SSL"
     assert settings.judge.url == "http://candor-judge:8000/v1"
+    mounts = {mount["mountPath"] for mount in pod["containers"][0]["volumeMounts"]}
+    assert str(settings.retrain.webhook_secret_file.parent) in mounts
 
 
 def test_the_schema_is_brought_up_before_anything_else() -> None:

@@ -110,10 +110,36 @@ capabilities: {drop: [ALL]}
 {{- end }}
 {{- end }}
 
+{{/* The signing key: of those who sign decisions, launcher and API. */}}
+{{- define "candor.signingEnv" -}}
+{{- if .Values.signingKey.secretName }}
+- {name: CANDOR_RETRAIN_SIGNING_KEY_FILE, value: /etc/candor/signing/signing.pem}
+{{- end }}
+{{- end }}
+
+{{- define "candor.signingMounts" -}}
+{{- if .Values.signingKey.secretName }}
+- {name: signing, mountPath: /etc/candor/signing, readOnly: true}
+{{- end }}
+{{- end }}
+
+{{- define "candor.signingVolumes" -}}
+{{- if .Values.signingKey.secretName }}
+- name: signing
+  secret:
+    secretName: {{ .Values.signingKey.secretName | quote }}
+    items: [{key: {{ .Values.signingKey.key | quote }}, path: signing.pem}]
+    defaultMode: 0440
+{{- end }}
+{{- end }}
+
 {{- define "candor.mounts" -}}
 - {name: tmp, mountPath: /tmp}
 - {name: keys, mountPath: /etc/candor/keys, readOnly: true}
 {{- include "candor.kafkaMounts" . }}
+{{- range $number, $mount := .Values.secretMounts }}
+- {name: {{ printf "secret-%d" $number }}, mountPath: {{ $mount.path | quote }}, readOnly: true}
+{{- end }}
 {{- end }}
 
 {{- define "candor.volumes" -}}
@@ -122,6 +148,10 @@ capabilities: {drop: [ALL]}
 - name: keys
   secret: {secretName: {{ .Values.keys.secretName | quote }}, defaultMode: 0440}
 {{- include "candor.kafkaVolumes" . }}
+{{- range $number, $mount := .Values.secretMounts }}
+- name: {{ printf "secret-%d" $number }}
+  secret: {secretName: {{ $mount.secretName | quote }}, defaultMode: 0440}
+{{- end }}
 {{- end }}
 
 {{/* Head of a pod of ours. */}}
