@@ -18,8 +18,8 @@ COMPOSE: dict[str, Any] = yaml.safe_load(FILE.read_text())
 SERVICES: dict[str, dict[str, Any]] = COMPOSE["services"]
 OURS = {name: s for name, s in SERVICES.items() if s["image"].startswith("candor")}
 ONCE = {"keys", "schema"}
-OWN_USER = {"judge", "grafana", "kafka"}
-"""Images whose own USER is kept: vLLM's needs the GPU's device files, the others name a user."""
+OWN_USER = {"grafana", "kafka"}
+"""Images that name a user without rights themselves."""
 
 
 def strings(value: Any) -> list[str]:
