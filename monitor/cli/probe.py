@@ -38,9 +38,12 @@ def fit(  # noqa: PLR0917  (typer reads options from the signature)
 ) -> None:
     """Fit a probe with scenarios kept whole: the figures are of scenarios that were left out.
 
+    Beside the artefact lies fusion.json, the calibrated use of it alone (CANDOR_READER_FUSION_FILE).
+
     Example: `candor probe fit train.jsonl --labels did_lie --out probe/`
     """
     from monitor.settings import Settings  # noqa: PLC0415
+    from probes.activation.lessons import load_lessons  # noqa: PLC0415
     from probes.activation.workflow import fit_artefact  # noqa: PLC0415
     from probes.models.local import LocalModel  # noqa: PLC0415
     from probes.models.packaged import packaged_model_dir  # noqa: PLC0415
@@ -59,7 +62,15 @@ def fit(  # noqa: PLR0917  (typer reads options from the signature)
         directory = Settings().reader.model
         folder = Path(directory) if directory else packaged_model_dir(report)
         model = LocalModel.load(folder)
-        card = fit_artefact(model, examples, out, layers=blocks, source=source, progress=report)
+        card = fit_artefact(
+            model,
+            examples,
+            out,
+            layers=blocks,
+            source=source,
+            taught=load_lessons(),
+            progress=report,
+        )
     _print(card, out, as_json)
 
 
@@ -168,8 +179,13 @@ def _print(card: object, folder: Path, as_json: bool) -> None:
     console.print(
         f"[bold]{folder}[/bold]: reader {data['reader']}, layer {data['layer']},"
         f" {data['n_train']} transcripts of {len(hashes)} scenarios,"
-        f" {data['prevalence']:.0%} lies. {data['source']}"
+        f" {data['prevalence']:.0%} lies, and {data['n_taught']} lessons. {data['source']}"
     )
+    if data["noise_floor"] is not None:
+        console.print(
+            f"The same text alone or in a batch: p_lie within {data['noise_floor']:.4f}"
+            f" over {data['noise_n']} transcripts."
+        )
     table = Table("left out", "n", "AUROC", "AUROC, other style", "calibration error")
     for name, row in {**data["quality"], **data["by_kind"]}.items():
         table.add_row(

@@ -45,6 +45,7 @@ class Card(msgspec.Struct, frozen=True, kw_only=True):
     group_hashes: tuple[str, ...]
     view: View = "mean_last"
     n_taught: int = 0
+    taught_share: float = 0.0
     noise_floor: float | None = None
     noise_n: int = 0
     sha256: dict[str, str] = {}
@@ -63,13 +64,17 @@ def save(directory: Path, card: Card, heads: dict[str, Head]) -> None:
     """Write an artefact folder; nothing in it is a pickle."""
     directory.mkdir(parents=True, exist_ok=True)
     arrays: dict[str, Any] = {}
+    names = [ARRAYS]
     for form, head in heads.items():
         for name in ("centre", "scale", "axes", "spread"):
             # safetensors writes memory as it lies, so a transposed array would come back scrambled
             arrays[f"{form}.{name}"] = np.ascontiguousarray(getattr(head, name))
         skops.io.dump(head.classifier, directory / f"{form}.skops")
+        names.append(f"{form}.skops")
+        if head.taught is not None:
+            skops.io.dump(head.taught, directory / f"{form}-taught.skops")
+            names.append(f"{form}-taught.skops")
     save_file(arrays, directory / ARRAYS)
-    names = [ARRAYS, *(f"{form}.skops" for form in heads)]
     sums = {name: file_sha256(directory / name) for name in names}
     write_card(directory, msgspec.structs.replace(card, sha256=sums))
 
@@ -106,6 +111,7 @@ def load(directory: Path = DEFAULT) -> Artefact:
 def _head(directory: Path, card: Card, form: str, arrays: dict[str, Any]) -> Head:
     if f"{form}.skops" not in card.sha256 or ARRAYS not in card.sha256:
         raise BadInputError("its card lists no checksum for its files", str(directory))
+    taught = f"{form}-taught.skops"
     return Head(
         centre=arrays[f"{form}.centre"],
         scale=arrays[f"{form}.scale"],
@@ -114,4 +120,6 @@ def _head(directory: Path, card: Card, form: str, arrays: dict[str, Any]) -> Hea
         classifier=skops.io.load(directory / f"{form}.skops", trusted=[]),
         calibrate=card.calibration[form],
         limit=card.limit[form],
+        taught=skops.io.load(directory / taught, trusted=[]) if taught in card.sha256 else None,
+        taught_share=card.taught_share if taught in card.sha256 else 0.0,
     )

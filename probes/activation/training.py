@@ -56,8 +56,8 @@ class Examples(NamedTuple):
     """Labelled transcripts as the reader saw them.
 
     `plain` and `restyled` have a row for each transcript, `restyled` of a copy in another style
-    (`styles` names it). `groups` are scenarios. `taught` holds situations of our own writing that
-    every fit learns from besides; they enter no figure and no calibration.
+    (`styles` names it). `groups` are scenarios. `taught` holds lessons: situations of our own
+    writing that the head for long responses learns from besides; no figure counts them.
     """
 
     plain: Rows
@@ -105,8 +105,7 @@ def read_examples(
     if len({e.label for e in usable}) < 2:
         raise BadInputError("training needs lies and honest answers")
     copies, styles = restyled_copies([e.transcript for e in usable], seed)
-    lessons, _ = restyled_copies([e.transcript for e in taught], seed)
-    todo = [e.transcript for e in usable] + copies + [e.transcript for e in taught] + lessons
+    todo = [e.transcript for e in usable] + copies + [e.transcript for e in taught]
     report = progress or (lambda _what, _share: None)
     found: list[Reading] = []
     for start in range(0, len(todo), _CHUNK):
@@ -162,7 +161,9 @@ def fit(
     everything = np.arange(len(data.labels))
     for form in forms:
         calibrate = _calibration(data, margins[best], form, everything)
-        heads[form] = fit_head(*lessons_of(data, best, form, everything), options, calibrate)
+        features, labels = rows_of(data, best, form, everything)
+        lessons = _lessons(data, best, form)
+        heads[form] = fit_head(features, labels, options, calibrate, lessons)
         quality[form] = _quality(data, form, margins[best], p[0])
     table = {layers[k]: round(score, 4) for k, score in scores.items()}
     return Fit(layers[best], heads, quality, p[0], p[1], table)
@@ -209,18 +210,22 @@ def trainable_forms(data: Examples) -> list[Form]:
     return out
 
 
-def lessons_of(data: Examples, layer: int, form: Form, rows: Array) -> tuple[Array, Array]:
-    """Features and labels of one form: `rows` of the examples, their copies, and what is taught."""
-    short = form == "short"
-    sources = [
-        *((part, rows[part.is_short[rows] == short]) for part in (data.plain, data.restyled)),
-        (data.taught, np.flatnonzero(data.taught.is_short == short)),
-    ]
-    used = [(part, picked) for part, picked in sources if len(picked)]
-    if not used:
-        return np.zeros((0, 0)), np.zeros(0, int)
-    features = np.concatenate([part.features[picked, layer] for part, picked in used])
-    return features, np.concatenate([part.labels[picked] for part, picked in used])
+def rows_of(data: Examples, layer: int, form: Form, rows: Array) -> tuple[Array, Array]:
+    """Features and labels of one form: `rows` of the examples and of their copies."""
+    features, labels = [], []
+    for part in (data.plain, data.restyled):
+        picked = rows[part.is_short[rows] == (form == "short")]
+        features.append(part.features[picked, layer])
+        labels.append(part.labels[picked])
+    return np.concatenate(features), np.concatenate(labels)
+
+
+def _lessons(data: Examples, layer: int, form: Form) -> tuple[Array, Array] | None:
+    """Lessons for the long form; a pick has too little in it to teach another."""
+    picked = np.flatnonzero(~data.taught.is_short)
+    if form == "short" or not len(picked):
+        return None
+    return data.taught.features[picked, layer], data.taught.labels[picked]
 
 
 def _predict(
@@ -229,14 +234,14 @@ def _predict(
     """Fill in the margins of the second of `sides` by heads trained on the first."""
     train, test = sides
     for form in FORMS:
-        features, labels = lessons_of(data, layer, form, train)
+        features, labels = rows_of(data, layer, form, train)
         if min(np.bincount(labels, minlength=2)) < _ENOUGH:  # all forms teach a form that has few
-            both = [lessons_of(data, layer, other, train) for other in FORMS]
-            features = np.concatenate([x for x, _ in both if len(x)])
+            both = [rows_of(data, layer, other, train) for other in FORMS]
+            features = np.concatenate([x for x, _ in both])
             labels = np.concatenate([y for _, y in both])
         if min(np.bincount(labels, minlength=2)) < 2:
             continue
-        head = fit_head(features, labels, options, _RAW)
+        head = fit_head(features, labels, options, _RAW, _lessons(data, layer, form))
         for k, part in enumerate((data.plain, data.restyled)):
             target = test[part.is_short[test] == (form == "short")]
             if len(target):
@@ -291,5 +296,5 @@ def _rows(readings: Sequence[Reading], labels: Sequence[bool]) -> Rows:
     return Rows(
         features=np.stack([reading.features for reading in readings]),
         is_short=np.array([reading.n_response <= SHORT for reading in readings]),
-        labels=np.array([int(label) for label in labels] * (len(readings) // len(labels))),
+        labels=np.array([int(label) for label in labels]),
     )

@@ -29,7 +29,7 @@ from probes.models.local import LocalModel
 from probes.probe import Probe, Transcript
 
 MAX_TOKENS = 768
-_NOISE_SAMPLE = 48
+_NOISE_SAMPLE = 32
 
 
 def fit_artefact(
@@ -105,7 +105,8 @@ def make_card(model: LocalModel, data: Examples, found: Fit, source: str) -> Car
         max_tokens=MAX_TOKENS,
         view=data.view,
         n_train=len(data.labels),
-        n_taught=len(data.taught.labels) // 2,
+        n_taught=len(data.taught.labels),
+        taught_share=max(head.taught_share for head in found.heads.values()),
         prevalence=round(float(data.labels.mean()), 4),
         source=source,
         quality=found.quality,

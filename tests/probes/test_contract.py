@@ -13,13 +13,15 @@ import pytest
 from evidence import BadInputError, Measurement, Message
 from probes.activation import ActivationProbe
 from probes.activation.artefact import load, save
-from probes.activation.reader import Reader
+from probes.activation.lessons import load_lessons
+from probes.activation.reader import Reader, pool
 from probes.activation.training import Example, fit, read_examples
 from probes.activation.workflow import fit_artefact, make_card
 from probes.belief import AnswerBelief, LikelihoodBelief
 from probes.calibration import Platt
 from probes.compare import EmbeddingComparer
 from probes.consistency import ConsistencyProbe
+from probes.fusion import Fusion
 from probes.judge import JudgeProbe, LocalJudge
 from probes.models.local import LocalModel
 from probes.probe import Probe, Transcript
@@ -74,7 +76,7 @@ def labelled(n: int = 24) -> list[Example]:
 @pytest.fixture(scope="module")
 def artefact_dir(tiny: LocalModel, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("probe")
-    fit_artefact(tiny, labelled(48), folder, layers=(1, 2))
+    fit_artefact(tiny, labelled(120), folder, layers=(1, 2), taught=load_lessons()[:20])
     return folder
 
 
@@ -154,7 +156,7 @@ def test_a_batch_equals_one_by_one_in_any_order(probe: Probe) -> None:
 
 
 def test_saved_and_loaded_is_the_same(tiny: LocalModel, artefact_dir: Path, tmp_path: Path) -> None:
-    data = read_examples(Reader(tiny, (1, 2)), labelled(48))
+    data = read_examples(Reader(tiny, (1, 2)), labelled(48), taught=load_lessons()[:20])
     found = fit(data, (1, 2))
     save(tmp_path, make_card(tiny, data, found, ""), found.heads)
     loaded = load(tmp_path)
@@ -164,6 +166,7 @@ def test_saved_and_loaded_is_the_same(tiny: LocalModel, artefact_dir: Path, tmp_
         assert np.abs(again.margin(features) - head.margin(features)).max() < 1e-6
         assert np.allclose(again.distance(features), head.distance(features), rtol=1e-4)
         assert again.calibrate == head.calibrate
+        assert again.taught_share == head.taught_share
         assert again.limit == head.limit
     assert load(tmp_path).version == loaded.version
     assert load(artefact_dir).heads.keys() == found.heads.keys()
@@ -180,6 +183,38 @@ def test_a_changed_file_is_refused(tiny: LocalModel, artefact_dir: Path, tmp_pat
 def test_an_artefact_of_another_reader_is_refused(tiny: LocalModel) -> None:
     with pytest.raises(BadInputError, match="another reader"):
         ActivationProbe.open(tiny)
+
+
+def test_the_card_states_the_noise_floor(artefact_dir: Path) -> None:
+    card = load(artefact_dir).card
+    assert card.noise_n == 32
+    assert card.noise_floor is not None
+    assert card.noise_floor < 0.01
+
+
+def test_the_fusion_beside_an_artefact_is_of_probabilities_left_out(artefact_dir: Path) -> None:
+    subset = Fusion.load(artefact_dir / "fusion.json").model.subsets["activation"]
+    assert subset.n == 120
+    assert subset.prevalence == 0.5
+
+
+def test_an_artefact_of_the_first_schema_reads_mean_and_last_state(
+    tiny: LocalModel, tmp_path: Path
+) -> None:
+    reader = Reader(tiny, (1,), view="mean_last")
+    data = read_examples(reader, labelled(48))
+    save(tmp_path, make_card(tiny, data, fit(data, (1,)), ""), fit(data, (1,)).heads)
+    probe = ActivationProbe.open(tiny, tmp_path)
+    assert probe.card.view == "mean_last"
+    assert probe.measure([transcript("Yes, it was recalled.")])[0].p_lie is not None
+
+
+def test_features_set_a_response_off_against_its_prompt() -> None:
+    states = np.array([[[1.0], [3.0], [5.0], [9.0]]], np.float32)
+    assert pool(states, 2).tolist() == [[7 - 2, 9 - 3, 7]]
+    assert pool(states, 4).tolist() == [[4.5, 9, 4.5]]
+    assert pool(states, 2, "mean_last").tolist() == [[7, 9]]
+    assert pool(states, 0).shape == (0, 3)
 
 
 def test_no_pickle_on_disk(artefact_dir: Path) -> None:
