@@ -18,6 +18,7 @@ from monitor.store.schema import (
     dead_letters,
     feedback,
     labels,
+    localisations,
     outbox,
     rater_groups,
     rater_posteriors,
@@ -37,6 +38,7 @@ NAMING: tuple[tuple[Table, Column[str]], ...] = (
     (cohort_estimates, cohort_estimates.c.alarm_state),
     (confirm_runs, confirm_runs.c.report),
     (labels, labels.c.labeller),
+    (localisations, localisations.c.record),
     (verdicts, verdicts.c.record),
 )
 

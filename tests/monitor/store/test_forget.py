@@ -193,7 +193,15 @@ def test_no_table_holds_the_user_afterwards(engine: Engine) -> None:
     # The tombstone keeps the pseudonym, so that a replay can be refused, and the audit says so.
     assert {name for name, cells in held.items() if mark in cells} == {"tombstones", "audit_log"}
     whole = b"".join(held.values())
-    for gone in ("ali", "secret 0", "secret 2", "conversation-0", "opinion 0", "opinion 2"):
+    for gone in (
+        USER,
+        json.dumps(USER)[1:-1],
+        "secret 0",
+        "secret 2",
+        "conversation-0",
+        "opinion 0",
+        "opinion 2",
+    ):
         assert gone.encode() not in whole, gone
     for kept in ("secret 1", "secret 3", "opinion 1", "bob", "carol"):
         assert kept.encode() in whole, kept
@@ -210,8 +218,36 @@ def test_no_table_holds_the_user_afterwards(engine: Engine) -> None:
         "cohort_estimates": 1,
         "confirm_runs": 0,
         "labels": 0,
+        "localisations": 0,
         "verdicts": 0,
     }
+
+
+CLEAN = {
+    "detectors": "sums of scores",
+    "duplicates": "positions in topics",
+    "evaluator_health": "counts and sums of scores",
+    "extra_evaluations": "ids of responses, as responses keep them",
+    "gap_watches": "sums of scores",
+    "gate_decisions": "signed, so it cannot change: digests and positions of rows",
+    "gate_deliveries": "notices of those",
+    "input_offsets": "positions in topics",
+    "joint_reports": "strata and evidence",
+    "leases": "names of processes",
+    "rate_epochs": "rates",
+    "references": "mean scores, and who approved them",
+    "review_queue": "digests of rows, and ids of responses, as responses keep them",
+    "verdict_log": "keys of verdicts",
+    "worker_heartbeats": "counts",
+}
+"""Tables that hold nothing of a user, and what they hold."""
+
+
+def test_every_table_is_forgotten_from_or_known_to_hold_nothing_of_a_user(engine: Engine) -> None:
+    """A new table is to be thought of before it is shipped."""
+    changed = set(do_forget(engine))
+    assert changed | set(CLEAN) | {"tombstones", "audit_log"} == set(metadata.tables)
+    assert not changed & set(CLEAN)
 
 
 def test_responses_stay_counted_and_findings_stay(engine: Engine) -> None:
