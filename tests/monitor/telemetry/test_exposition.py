@@ -167,6 +167,36 @@ candor_workers{state="silent"} 0.0
 """
 
 
+COUNTERS = """\
+candor_alarms_opened_total{metric="lie"} 1.0
+candor_answer_decision_seconds_count 1.0
+candor_answer_decision_seconds_sum 2.0
+candor_answer_decisions_total{answer="withhold",reason="timeout"} 1.0
+candor_consumer_lag_records{topic="assistant.responses"} 12.0
+candor_dead_letters_total{reason="not_json"} 1.0
+candor_duplicates_total{topic="assistant.responses"} 1.0
+candor_extra_verdicts_total{kind="honest",purpose="canary"} 1.0
+candor_feedback_total{state="parked"} 1.0
+candor_fenced_writes_total 1.0
+candor_job_failures_total{task="cohorts"} 1.0
+candor_judge_seconds_count 1.0
+candor_judge_seconds_sum 0.3
+candor_judge_tokens_total 120.0
+candor_queue_depth 4.0
+candor_records_seen_total{topic="assistant.responses"} 3.0
+candor_responses_sampled_total{sampled_by="arrival"} 2.0
+candor_responses_skipped_total{reason="rate"} 1.0
+candor_tap_delivery_seconds_count 1.0
+candor_tap_delivery_seconds_sum 0.02
+candor_tap_queue_records 3.0
+candor_tap_records_total{outcome="delivered",source="responses"} 2.0
+candor_tap_records_total{outcome="queue_full",source="feedback"} 1.0
+candor_tap_records_total{outcome="refused",source="traces"} 1.0
+candor_verdicts_total{kind="honest"} 2.0
+candor_worker_paused 1.0
+"""
+
+
 def state_registry(state: State) -> CollectorRegistry:
     registry = CollectorRegistry()
     registry.register(StateCollector(lambda: state))
@@ -174,8 +204,14 @@ def state_registry(state: State) -> CollectorRegistry:
 
 
 def worked_registry() -> CollectorRegistry:
-    """Every worker metric moved once."""
+    """The whole state, and every counter moved once."""
     registry = state_registry(full_state())
+    work(registry)
+    return registry
+
+
+def work(registry: CollectorRegistry) -> None:
+    """Move every counter of the worker, the sidecar and the decisions."""
     metrics: WorkerMetrics = PrometheusWorkerMetrics(registry)
     metrics.seen("assistant.responses", 3)
     metrics.sampled("arrival", 2)
@@ -198,7 +234,6 @@ def worked_registry() -> CollectorRegistry:
     tap.delivered("responses", 2, 0.02)
     tap.refused("traces", 1)
     tap.undelivered("feedback", "queue_full", 1)
-    return registry
 
 
 def samples(registry: CollectorRegistry) -> str:
@@ -210,6 +245,13 @@ def samples(registry: CollectorRegistry) -> str:
 
 def test_golden_text_of_the_state() -> None:
     assert samples(state_registry(full_state())) == GOLDEN
+
+
+def test_golden_text_of_the_counters() -> None:
+    registry = CollectorRegistry()
+    work(registry)
+    lines = [line for line in samples(registry).splitlines() if "_bucket{" not in line]
+    assert "\n".join(lines) + "\n" == COUNTERS
 
 
 def test_every_declared_metric_is_exported_with_its_type_help_and_labels() -> None:
