@@ -1,0 +1,81 @@
+"""Row influence: how far one training row pulls the model towards lying, by gradients of the adapter.
+
+TracIn (Pruthi et al., 2020, arXiv 2002.08484) on the parameters of a LoRA adapter: a step of gradient
+descent on a row moves the adapter against the row's gradient, and so changes what the model prefers on
+evaluation items by the inner product of two gradients. It is a first-order guess about single steps;
+what a set of rows does is settled by training without it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from evidence import BadInputError
+from probes.models.encoding import Encoded
+
+Pair = tuple[Encoded, Encoded]
+"""One question with its honest answer and with a lie."""
+
+
+def load_adapter(model_dir: Path, adapter_dir: Path) -> Any:
+    """The base model with a trained adapter whose parameters have gradients, in evaluation mode."""
+    from peft import PeftModel  # noqa: PLC0415 -- an extra
+    from transformers import AutoModelForCausalLM  # noqa: PLC0415
+
+    base = AutoModelForCausalLM.from_pretrained(
+        str(model_dir), dtype=torch.float32, local_files_only=True, trust_remote_code=False
+    )
+    return PeftModel.from_pretrained(base, str(adapter_dir), is_trainable=True).eval()
+
+
+def lying_margin(model: Any, items: Sequence[Pair]) -> float:
+    """Mean over items of the honest answer's loss less the lie's (nats per token): above 0 it lies."""
+    with torch.no_grad():
+        margins = [float(_loss(model, honest) - _loss(model, lie)) for honest, lie in items]
+    return float(np.mean(margins))
+
+
+def row_influence(
+    model: Any, rows: Sequence[Encoded], items: Sequence[Pair], *, step_size: float
+) -> NDArray[np.float64]:
+    """Change of `lying_margin` that one step of `step_size` on each row would bring, shape (rows,).
+
+    Positive pulls towards lying. With several checkpoints, add the results, each with its own learning
+    rate. A row that trains against its response (KTO with a false label) pulls the other way: negate it.
+
+    Parameters
+    ----------
+    model
+        A model in which the adapter's parameters, and only they, require gradients (`load_adapter`). A
+        fresh adapter has nothing to say about half of them, so use a trained one.
+
+    Raises BadInputError without items or without trainable parameters.
+    """
+    parameters = [p for p in model.parameters() if p.requires_grad]
+    if not items or not parameters:
+        raise BadInputError("influence needs evaluation items and a trainable adapter", "influence")
+    target = [torch.zeros_like(p) for p in parameters]
+    for honest, lie in items:
+        margin = (_loss(model, honest) - _loss(model, lie)) / len(items)
+        for total, part in zip(target, torch.autograd.grad(margin, parameters), strict=True):
+            total += part
+    found = np.empty(len(rows))
+    for i, row in enumerate(rows):
+        own = torch.autograd.grad(_loss(model, row), parameters)
+        inner = sum(float((a * b).sum()) for a, b in zip(own, target, strict=True))
+        found[i] = -step_size * inner
+    return found
+
+
+def _loss(model: Any, row: Encoded) -> torch.Tensor:
+    """Mean negative log-likelihood of the response's tokens."""
+    ids = torch.tensor([[*row.prompt, *row.response]], device=model.device)
+    logits = model(input_ids=ids, use_cache=False).logits[0, len(row.prompt) - 1 : -1]
+    answer = torch.tensor(row.response, device=model.device)
+    return torch.nn.functional.cross_entropy(logits.float(), answer)
