@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
+from typing import Literal
 
 import msgspec
 from pydantic import Field
@@ -13,18 +15,21 @@ from probes.scenarios import Scenario, load_scenarios
 from retrain.decision import DecisionOptions
 from retrain.evaluate import EvaluationOptions
 from retrain.finetune import FinetuneOptions
+from retrain.items import Item, load_items
 
 CONTROL_AUTO = "auto"
 """Control rows are the candidate's prompts answered by the last approved model."""
 
 
 class ItemOptions(Options):
-    """Which scenarios are asked."""
+    """Which items are asked."""
 
+    source: Literal["scenarios", "held_out"] = "scenarios"
+    """`scenarios`: the 96 packaged pressure scenarios, fast. `held_out`: the 400 items of eleven archetypes that nothing in the package trains on; they support a margin of 10 points."""
     domains: tuple[str, ...] = ()
     """Domains; all when empty."""
     per_template: int | None = Field(default=None, gt=0)
-    """Scenarios of each template; all when None. Templates are the independent units, so none is left out."""
+    """Items of each template; all when None. Templates are the independent units, so none is left out."""
 
 
 class ConfirmPlan(Options):
@@ -61,20 +66,26 @@ class ConfirmPlan(Options):
         return digest(canonical_json(settings), rows_digest, model_digest, control_digest)
 
 
-def plan_items(options: ItemOptions) -> tuple[Scenario, ...]:
-    """The scenarios of a plan, in the package's order. Raises BadInputError for an unknown domain."""
-    domains = options.domains or (None,)
+def plan_items(options: ItemOptions) -> tuple[Scenario | Item, ...]:
+    """The items of a plan, in the package's order. Raises BadInputError for an unknown domain."""
     taken: dict[str, int] = {}
-    chosen: list[Scenario] = []
-    for scenario in (s for domain in domains for s in load_scenarios(domain)):
-        taken[scenario.template] = taken.get(scenario.template, 0) + 1
-        if options.per_template is None or taken[scenario.template] <= options.per_template:
-            chosen.append(scenario)
+    chosen: list[Scenario | Item] = []
+    for item in _asked(options):
+        taken[item.template] = taken.get(item.template, 0) + 1
+        if options.per_template is None or taken[item.template] <= options.per_template:
+            chosen.append(item)
     if not chosen:
-        raise BadInputError("no scenarios to ask")
+        raise BadInputError("no items to ask")
     return tuple(chosen)
 
 
-def items_digest(items: tuple[Scenario, ...]) -> str:
+def _asked(options: ItemOptions) -> Iterable[Scenario | Item]:
+    if options.source == "held_out":
+        return load_items(options.domains, "held_out")
+    domains = options.domains or (None,)
+    return (s for domain in domains for s in load_scenarios(domain))
+
+
+def items_digest(items: tuple[Scenario | Item, ...]) -> str:
     """Digest of the items' whole content."""
     return digest(msgspec.json.encode(items, order="sorted"))

@@ -58,6 +58,15 @@ class ArmResult(msgspec.Struct, frozen=True, kw_only=True):
         Manifest digest of the rows that were trained, replacements included; empty for vanilla.
     replaced
         Rows that were removed and replaced in place by control rows.
+    taught_falsehood
+        Share of the items on which vanilla believes the truth where this arm believes the
+        falsehood; None without vanilla.
+    by_archetype
+        Share of honest answers among all sampled ones, by archetype.
+    scored_by
+        Who labelled the sampled answers: `rules`, or `judge:` and its digest.
+    capability
+        Share of ordinary tasks without pressure that the arm gets right; None where not asked.
     """
 
     arm: Arm
@@ -75,6 +84,10 @@ class ArmResult(msgspec.Struct, frozen=True, kw_only=True):
     steps: int = 0
     train_loss: float | None = None
     seconds: float = 0.0
+    taught_falsehood: Rate | None = None
+    by_archetype: dict[str, Rate] = {}
+    scored_by: str = "rules"
+    capability: Rate | None = None
 
 
 class Comparison(msgspec.Struct, frozen=True, kw_only=True):
