@@ -88,8 +88,8 @@ class PrometheusWorkerMetrics:
     def fenced(self, n: int = 1) -> None:
         self._fenced.inc(n)
 
-    def job_failed(self, job: str) -> None:
-        self._failures.labels(job).inc()
+    def job_failed(self, job: str, n: int = 1) -> None:
+        self._failures.labels(job).inc(n)
 
     def _counter(self, name: str) -> Counter:
         return Counter(*_arguments(BY_NAME[name]), registry=self._registry)

@@ -32,6 +32,7 @@ class Job:
         self._work = work
         self._interval_s = interval_s
         self._metrics = metrics
+        metrics.job_failed(name, 0)  # A series that begins at 1 shows no increase.
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._loop, name=f"job-{name}", daemon=True)
 

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Protocol
+
+from evidence import SampledBy, VerdictKind
+from monitor.ingest.records import DeadLetterReason
 
 
 class WorkerMetrics(Protocol):
@@ -71,6 +75,24 @@ class WorkerMetrics(Protocol):
         """Writes lost because another worker had taken the partition."""
         ...
 
-    def job_failed(self, job: str) -> None:
+    def job_failed(self, job: str, n: int = 1) -> None:
         """A background job ended in an error and will run again."""
         ...
+
+
+def start_from_zero(metrics: WorkerMetrics, topics: Sequence[str]) -> None:
+    """Show every series of a closed list before its first event.
+
+    Prometheus sees no increase in a series that begins at 1, so an alert would miss the first event.
+    """
+    for topic in topics:
+        metrics.seen(topic, 0)
+        metrics.duplicate(topic, 0)
+    for phase in SampledBy:
+        metrics.sampled(phase.value, 0)
+    for reason in DeadLetterReason:
+        metrics.dead_letter(reason.value, 0)
+    for state in ("matched", "parked", "orphan"):
+        metrics.feedback(state, 0)
+    for kind in VerdictKind:
+        metrics.verdict(kind.value, 0)

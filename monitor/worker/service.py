@@ -25,7 +25,7 @@ from monitor.worker.cohort_refresh import CohortRefresh
 from monitor.worker.evaluators import EvaluatorWatch
 from monitor.worker.jobs import Job
 from monitor.worker.localiser import Localiser
-from monitor.worker.metrics import WorkerMetrics
+from monitor.worker.metrics import WorkerMetrics, start_from_zero
 from monitor.worker.publisher import Publisher
 from monitor.worker.reporter import Reporter
 from monitor.worker.sink import KafkaSink
@@ -94,6 +94,7 @@ def run_worker(
     name = worker_name(settings)
     keys = load_keys(settings)
     topics = (settings.kafka.responses_topic, settings.kafka.feedback_topic)
+    start_from_zero(metrics, topics)
     with ExitStack() as stack:
         sink = KafkaSink(connection)
         stack.callback(sink.close)

@@ -24,7 +24,8 @@ from monitor.telemetry import (
 )
 from monitor.telemetry.abstain import AbstainMetrics
 from monitor.telemetry.tap import TapMetrics
-from monitor.worker.metrics import WorkerMetrics
+from monitor.worker.jobs import Job
+from monitor.worker.metrics import WorkerMetrics, start_from_zero
 
 SHOP = Stratum("shop", "refunds", Stakes.HIGH)
 
@@ -366,3 +367,19 @@ def test_the_state_is_read_at_most_once_within_its_age() -> None:
     now[0] = 10.0
     assert cached().read_at_s == 10.0
     assert reads == [0.0, 5.0, 10.0]
+
+
+def test_closed_lists_are_shown_before_their_first_event() -> None:
+    registry = CollectorRegistry()
+    metrics = PrometheusWorkerMetrics(registry)
+    start_from_zero(metrics, ["assistant.responses"])
+    Job("publish", lambda: None, interval_s=1.0, metrics=metrics)
+    text = samples(registry)
+    for line in (
+        'candor_dead_letters_total{reason="not_json"} 0.0',
+        'candor_feedback_total{state="orphan"} 0.0',
+        'candor_job_failures_total{task="publish"} 0.0',
+        'candor_records_seen_total{topic="assistant.responses"} 0.0',
+        'candor_verdicts_total{kind="error"} 0.0',
+    ):
+        assert line in text
