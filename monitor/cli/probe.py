@@ -43,7 +43,6 @@ def fit(  # noqa: PLR0917  (typer reads options from the signature)
     Example: `candor probe fit train.jsonl --labels did_lie --out probe/`
     """
     from monitor.settings import Settings  # noqa: PLC0415
-    from probes.activation.lessons import load_lessons  # noqa: PLC0415
     from probes.activation.workflow import fit_artefact  # noqa: PLC0415
     from probes.models.local import LocalModel  # noqa: PLC0415
     from probes.models.packaged import packaged_model_dir  # noqa: PLC0415
@@ -68,7 +67,6 @@ def fit(  # noqa: PLR0917  (typer reads options from the signature)
             out,
             layers=blocks,
             source=source,
-            taught=load_lessons(),
             progress=report,
         )
     _print(card, out, as_json)
@@ -179,7 +177,7 @@ def _print(card: object, folder: Path, as_json: bool) -> None:
     console.print(
         f"[bold]{folder}[/bold]: reader {data['reader']}, layer {data['layer']},"
         f" {data['n_train']} transcripts of {len(hashes)} scenarios,"
-        f" {data['prevalence']:.0%} lies, and {data['n_taught']} lessons. {data['source']}"
+        f" {data['prevalence']:.0%} lies. {data['source']}"
     )
     if data["noise_floor"] is not None:
         console.print(

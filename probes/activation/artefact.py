@@ -44,8 +44,6 @@ class Card(msgspec.Struct, frozen=True, kw_only=True):
     limit: dict[str, float]
     group_hashes: tuple[str, ...]
     view: View = "mean_last"
-    n_taught: int = 0
-    taught_share: float = 0.0
     noise_floor: float | None = None
     noise_n: int = 0
     sha256: dict[str, str] = {}
@@ -71,9 +69,6 @@ def save(directory: Path, card: Card, heads: dict[str, Head]) -> None:
             arrays[f"{form}.{name}"] = np.ascontiguousarray(getattr(head, name))
         skops.io.dump(head.classifier, directory / f"{form}.skops")
         names.append(f"{form}.skops")
-        if head.taught is not None:
-            skops.io.dump(head.taught, directory / f"{form}-taught.skops")
-            names.append(f"{form}-taught.skops")
     save_file(arrays, directory / ARRAYS)
     sums = {name: file_sha256(directory / name) for name in names}
     write_card(directory, msgspec.structs.replace(card, sha256=sums))
@@ -111,7 +106,6 @@ def load(directory: Path = DEFAULT) -> Artefact:
 def _head(directory: Path, card: Card, form: str, arrays: dict[str, Any]) -> Head:
     if f"{form}.skops" not in card.sha256 or ARRAYS not in card.sha256:
         raise BadInputError("its card lists no checksum for its files", str(directory))
-    taught = f"{form}-taught.skops"
     return Head(
         centre=arrays[f"{form}.centre"],
         scale=arrays[f"{form}.scale"],
@@ -120,6 +114,4 @@ def _head(directory: Path, card: Card, form: str, arrays: dict[str, Any]) -> Hea
         classifier=skops.io.load(directory / f"{form}.skops", trusted=[]),
         calibrate=card.calibration[form],
         limit=card.limit[form],
-        taught=skops.io.load(directory / taught, trusted=[]) if taught in card.sha256 else None,
-        taught_share=card.taught_share if taught in card.sha256 else 0.0,
     )

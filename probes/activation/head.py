@@ -20,8 +20,6 @@ class HeadOptions(NamedTuple):
 
     components: int = 100
     cost: float = 2.0
-    lesson_share: float = 0.3
-    """Weight of the classifier that also learned from lessons, where there are any."""
 
 
 class Head(NamedTuple):
@@ -37,8 +35,6 @@ class Head(NamedTuple):
         Standard deviation along each axis.
     classifier
         RBF support-vector machine on the projection.
-    taught, taught_share
-        A second one that also learned from lessons, and its weight in the margin; or None and 0.
     calibrate
         From its margin to a probability, fitted on scenarios left out.
     limit
@@ -53,8 +49,6 @@ class Head(NamedTuple):
     classifier: Any
     calibrate: Monotone
     limit: float
-    taught: Any = None
-    taught_share: float = 0.0
 
     def project(self, features: Array) -> Array:
         """Coordinates of shape (n, components) for features of shape (n, features)."""
@@ -64,11 +58,7 @@ class Head(NamedTuple):
 
     def margin(self, features: Array) -> Array:
         """Signed distance from the boundary, positive towards a lie, shape (n,)."""
-        inside = self.project(features)
-        out: Array = self.classifier.decision_function(inside)
-        if self.taught is not None:
-            second = self.taught.decision_function(inside)
-            out = (1 - self.taught_share) * out + self.taught_share * second
+        out: Array = self.classifier.decision_function(self.project(features))
         return out
 
     def distance(self, features: Array) -> Array:
@@ -82,18 +72,8 @@ class Head(NamedTuple):
         return out
 
 
-def fit_head(
-    features: Array,
-    labels: Array,
-    options: HeadOptions,
-    calibrate: Monotone,
-    lessons: tuple[Array, Array] | None = None,
-) -> Head:
-    """Fit on features of shape (n, features) and 0/1 labels of both kinds.
-
-    `lessons` are features and labels that a second classifier learns from besides. The two are
-    mixed, since lessons help with kinds that were never seen and cost a little on those that were.
-    """
+def fit_head(features: Array, labels: Array, options: HeadOptions, calibrate: Monotone) -> Head:
+    """Fit on features of shape (n, features) and 0/1 labels of both kinds."""
     centre = features.mean(0)
     scale = np.maximum(features.std(0), 1e-4)
     standard = (features - centre) / scale
@@ -110,9 +90,4 @@ def fit_head(
         calibrate=calibrate,
         limit=math.inf,
     )
-    if lessons is not None:
-        both = np.concatenate([inside, head.project(lessons[0])])
-        taught = SVC(C=options.cost, gamma="scale")
-        taught.fit(both, np.concatenate([labels, lessons[1]]))
-        head = head._replace(taught=taught, taught_share=options.lesson_share)
     return head._replace(limit=1.5 * float(np.quantile(head.distance(features), 0.995)))

@@ -56,8 +56,7 @@ class Examples(NamedTuple):
     """Labelled transcripts as the reader saw them.
 
     `plain` and `restyled` have a row for each transcript, `restyled` of a copy in another style
-    (`styles` names it). `groups` are scenarios. `taught` holds lessons: situations of our own
-    writing that the head for long responses learns from besides; no figure counts them.
+    (`styles` names it). `groups` are scenarios.
     """
 
     plain: Rows
@@ -65,7 +64,6 @@ class Examples(NamedTuple):
     styles: Array
     groups: Array
     kinds: Array
-    taught: Rows
     view: View = "contrast"
 
     @property
@@ -98,14 +96,13 @@ def read_examples(
     examples: Sequence[Example],
     seed: int = 0,
     progress: Progress | None = None,
-    taught: Sequence[Example] = (),
 ) -> Examples:
     """Read every example twice: as it is, and in a random other style."""
     usable = [e for e in examples if e.transcript.response.strip()]
     if len({e.label for e in usable}) < 2:
         raise BadInputError("training needs lies and honest answers")
     copies, styles = restyled_copies([e.transcript for e in usable], seed)
-    todo = [e.transcript for e in usable] + copies + [e.transcript for e in taught]
+    todo = [e.transcript for e in usable] + copies
     report = progress or (lambda _what, _share: None)
     found: list[Reading] = []
     for start in range(0, len(todo), _CHUNK):
@@ -119,7 +116,6 @@ def read_examples(
         styles=np.array(styles),
         groups=np.array([scenario_group(e.transcript) for e in usable]),
         kinds=np.array([e.kind for e in usable]),
-        taught=_rows(found[2 * n :], [e.label for e in taught]),
         view=reader.view,
     )
 
@@ -162,8 +158,7 @@ def fit(
     for form in forms:
         calibrate = _calibration(data, margins[best], form, everything)
         features, labels = rows_of(data, best, form, everything)
-        lessons = _lessons(data, best, form)
-        heads[form] = fit_head(features, labels, options, calibrate, lessons)
+        heads[form] = fit_head(features, labels, options, calibrate)
         quality[form] = _quality(data, form, margins[best], p[0])
     table = {layers[k]: round(score, 4) for k, score in scores.items()}
     return Fit(layers[best], heads, quality, p[0], p[1], table)
@@ -220,14 +215,6 @@ def rows_of(data: Examples, layer: int, form: Form, rows: Array) -> tuple[Array,
     return np.concatenate(features), np.concatenate(labels)
 
 
-def _lessons(data: Examples, layer: int, form: Form) -> tuple[Array, Array] | None:
-    """Lessons for the long form; a pick has too little in it to teach another."""
-    picked = np.flatnonzero(~data.taught.is_short)
-    if form == "short" or not len(picked):
-        return None
-    return data.taught.features[picked, layer], data.taught.labels[picked]
-
-
 def _predict(
     data: Examples, layer: int, options: HeadOptions, sides: tuple[Array, Array], out: Array
 ) -> None:
@@ -241,7 +228,7 @@ def _predict(
             labels = np.concatenate([y for _, y in both])
         if min(np.bincount(labels, minlength=2)) < 2:
             continue
-        head = fit_head(features, labels, options, _RAW, _lessons(data, layer, form))
+        head = fit_head(features, labels, options, _RAW)
         for k, part in enumerate((data.plain, data.restyled)):
             target = test[part.is_short[test] == (form == "short")]
             if len(target):
@@ -291,8 +278,6 @@ def _quality(data: Examples, form: Form, margins: Array, p: Array) -> Quality:
 
 
 def _rows(readings: Sequence[Reading], labels: Sequence[bool]) -> Rows:
-    if not readings:
-        return Rows(np.zeros((0, 0, 0), np.float32), np.zeros(0, bool), np.zeros(0, int))
     return Rows(
         features=np.stack([reading.features for reading in readings]),
         is_short=np.array([reading.n_response <= SHORT for reading in readings]),

@@ -40,17 +40,16 @@ def fit_artefact(
     layers: Sequence[int] = (12, 16, 20),
     options: HeadOptions | None = None,
     source: str = "",
-    taught: Sequence[Example] = (),
     progress: Progress | None = None,
 ) -> Card:
     """Read, fit, measure and save; returns the card. Raises BadInputError on useless labels.
 
-    `taught` are situations that the heads learn from and that no figure counts. Beside the artefact
-    lies `fusion.json`, the calibrated use of the probe alone, where there are enough labels for it.
+    Beside the artefact lies `fusion.json`, the calibrated use of the probe alone, where there are
+    enough labels for it.
     """
     report = progress or (lambda _what, _share: None)
     reader = Reader(model, layers, MAX_TOKENS)
-    data = read_examples(reader, examples, progress=report, taught=taught)
+    data = read_examples(reader, examples, progress=report)
     report("fitting heads", 0.9)
     found = fit(data, layers, options)
     save(out, make_card(model, data, found, source), found.heads)
@@ -105,8 +104,6 @@ def make_card(model: LocalModel, data: Examples, found: Fit, source: str) -> Car
         max_tokens=MAX_TOKENS,
         view=data.view,
         n_train=len(data.labels),
-        n_taught=len(data.taught.labels),
-        taught_share=max(head.taught_share for head in found.heads.values()),
         prevalence=round(float(data.labels.mean()), 4),
         source=source,
         quality=found.quality,

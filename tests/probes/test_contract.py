@@ -13,7 +13,6 @@ import pytest
 from evidence import BadInputError, Measurement, Message
 from probes.activation import ActivationProbe
 from probes.activation.artefact import load, save
-from probes.activation.lessons import load_lessons
 from probes.activation.reader import Reader, pool
 from probes.activation.training import Example, fit, read_examples
 from probes.activation.workflow import fit_artefact, make_card
@@ -76,7 +75,7 @@ def labelled(n: int = 24) -> list[Example]:
 @pytest.fixture(scope="module")
 def artefact_dir(tiny: LocalModel, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("probe")
-    fit_artefact(tiny, labelled(120), folder, layers=(1, 2), taught=load_lessons()[:20])
+    fit_artefact(tiny, labelled(120), folder, layers=(1, 2))
     return folder
 
 
@@ -156,7 +155,7 @@ def test_a_batch_equals_one_by_one_in_any_order(probe: Probe) -> None:
 
 
 def test_saved_and_loaded_is_the_same(tiny: LocalModel, artefact_dir: Path, tmp_path: Path) -> None:
-    data = read_examples(Reader(tiny, (1, 2)), labelled(48), taught=load_lessons()[:20])
+    data = read_examples(Reader(tiny, (1, 2)), labelled(48))
     found = fit(data, (1, 2))
     save(tmp_path, make_card(tiny, data, found, ""), found.heads)
     loaded = load(tmp_path)
@@ -166,7 +165,6 @@ def test_saved_and_loaded_is_the_same(tiny: LocalModel, artefact_dir: Path, tmp_
         assert np.abs(again.margin(features) - head.margin(features)).max() < 1e-6
         assert np.allclose(again.distance(features), head.distance(features), rtol=1e-4)
         assert again.calibrate == head.calibrate
-        assert again.taught_share == head.taught_share
         assert again.limit == head.limit
     assert load(tmp_path).version == loaded.version
     assert load(artefact_dir).heads.keys() == found.heads.keys()
@@ -206,7 +204,7 @@ def test_an_artefact_of_the_first_schema_reads_mean_and_last_state(
     save(tmp_path, make_card(tiny, data, fit(data, (1,)), ""), fit(data, (1,)).heads)
     probe = ActivationProbe.open(tiny, tmp_path)
     assert probe.card.view == "mean_last"
-    assert probe.measure([transcript("Yes, it was recalled.")])[0].p_lie is not None
+    assert probe.measure([labelled(48)[0].transcript])[0].p_lie is not None
 
 
 def test_features_set_a_response_off_against_its_prompt() -> None:
