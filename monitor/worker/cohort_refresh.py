@@ -79,7 +79,7 @@ class CohortRefresh:
     ) -> None:
         self._engine = engine
         self._options = options
-        self._curve = read_dose_response(options.dose_response_file)
+        self._curve = read_dose_response(options.dose_response_file, options.dose_metric)
         self._owner = owner
         self._clock = clock
         self._estimated: dict[str, tuple[int, int]] = {}

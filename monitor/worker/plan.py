@@ -11,6 +11,7 @@ from monitor.ingest.options import IngestOptions, KafkaOptions
 from monitor.ingest.records import DeadLetter, DeadLetterReason
 from monitor.ingest.source import Partition, Record
 from monitor.sample import Decision, decide
+from monitor.sample.epochs import Epochs
 from monitor.sample.options import SamplingOptions
 from monitor.score import Ticket
 
@@ -79,13 +80,15 @@ class Planner:
 
     Parameters
     ----------
+    epochs
+        The recorded sampling rates: those of the time at which a response was created decide on it.
     pseudonym_key, sampling_key
         Secrets of the two keyed hashes.
     """
 
     kafka: KafkaOptions
     ingest: IngestOptions
-    sampling: SamplingOptions
+    epochs: Epochs
     pseudonym_key: bytes
     sampling_key: bytes
     clock: Callable[[], float]
@@ -110,11 +113,13 @@ class Planner:
             return Item(record.offset, outcome, raw=record.value)
         if isinstance(outcome, Feedback):
             return Item(record.offset, outcome)
+        rates = self.epochs.at(outcome.created_at_s)
+        options = SamplingOptions(arrival_rate=rates.pi_arrival, feedback_rate=rates.pi_feedback)
         decision = decide(
             outcome.stratum.assistant,
             outcome.response_id,
             outcome.purpose,
-            options=self.sampling,
+            options=options,
             key=self.sampling_key,
         )
         return Item(record.offset, outcome, decision=decision)

@@ -15,9 +15,10 @@ from sqlalchemy.exc import OperationalError
 
 from evidence import Response, SampledBy
 from monitor.ingest.source import Partition, Poll, Source
+from monitor.sample.epochs import Epochs, Rates
 from monitor.score import Scorer, ScoringQueue, transcript_of
 from monitor.settings import Settings
-from monitor.store import intake, leases, offsets, sweeps
+from monitor.store import epochs, intake, leases, offsets, sweeps
 from monitor.store.engine import reading
 from monitor.store.offsets import Claim, FencedError
 from monitor.worker.commit import UnmeasuredError, commit_chunk
@@ -89,9 +90,8 @@ class Worker:
         self._name = name
         self._clock = clock
         self._stopwatch = stopwatch
-        self._planner = Planner(
-            settings.kafka, settings.ingest, settings.sampling, keys.pseudonym, keys.sampling, clock
-        )
+        self._keys = keys
+        self._epochs: Epochs | None = None
         self._queue = ScoringQueue(scorer, settings.scoring, metrics, clock, stopwatch)
         self._feedback_sample = FeedbackSample(
             engine,
@@ -199,11 +199,41 @@ class Worker:
         for partition, records in poll.records.items():
             held = self._held.get(partition)
             if held is not None and records:
-                chunk = self._planner.plan(partition, records)
+                chunk = self._planner().plan(partition, records)
                 self._submit(chunk.items)
                 held.chunks.append(chunk)
 
+    def _planner(self) -> Planner:
+        assert self._epochs is not None  # noqa: S101 -- begun with the first claim
+        settings, keys = self._settings, self._keys
+        return Planner(
+            settings.kafka,
+            settings.ingest,
+            self._epochs,
+            keys.pseudonym,
+            keys.sampling,
+            self._clock,
+        )
+
+    def _begin_epoch(self) -> Epochs:
+        """Record the configured rates, if they are new, before the first response is decided on."""
+        sampling = self._settings.sampling
+        with self._engine.begin() as connection:
+            begun = epochs.begin_epoch(
+                connection,
+                pi_arrival=sampling.arrival_rate,
+                pi_feedback=sampling.feedback_rate,
+                now_s=self._clock(),
+            )
+            stored = epochs.read_epochs(connection)
+        if begun:
+            newest = stored[-1]
+            log.info("sampling: %g on arrival, %g rated", newest.pi_arrival, newest.pi_feedback)
+        return _epochs(stored)
+
     def _claim(self, partition: Partition) -> None:
+        if self._epochs is None:
+            self._epochs = self._begin_epoch()
         with self._engine.begin() as connection:
             claim = offsets.claim(
                 connection,
@@ -294,6 +324,7 @@ class Worker:
         horizon_s = now_s - ingest.feedback_horizon_s
         with self._engine.begin() as connection:
             matched = sweeps.match_late(connection)
+            stored = epochs.read_epochs(connection)
             sampled = sweeps.take_feedback_sample(connection, matched)
             orphans = sweeps.orphan(connection, before_s=horizon_s)
             sweeps.drop_bodies(
@@ -301,6 +332,9 @@ class Worker:
                 skipped_before_s=horizon_s,
                 dead_letters_before_s=now_s - ingest.dead_letter_retention_s,
             )
+        if self._epochs is not None:
+            # Another worker may have begun an epoch: all follow the same.
+            self._epochs = _epochs(stored)
         for state, n in (("matched", len(matched)), ("orphan", orphans)):
             if n:
                 self._metrics.feedback(state, n)
@@ -325,3 +359,7 @@ class Worker:
                 evaluator_version=self._evaluator_version,
             )
         self._next_beat_s = now_s + _BEAT_S
+
+
+def _epochs(stored: Sequence[epochs.StoredRates]) -> Epochs:
+    return Epochs(Rates(e.from_s, e.pi_arrival, e.pi_feedback) for e in stored)

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import select
+from sqlalchemy import insert, select
 
 from evidence import pseudonym
 from monitor.detect.options import DetectionOptions
@@ -19,6 +20,7 @@ from monitor.store.schema import (
     dead_letters,
     feedback,
     outbox,
+    rate_epochs,
     responses,
     verdicts,
     worker_heartbeats,
@@ -168,3 +170,59 @@ def test_a_failing_scorer_yields_errors_and_the_worker_goes_on(house: House, kit
     with reading(house.engine) as connection:
         (beat,) = connection.execute(select(worker_heartbeats)).all()
     assert (beat.expected, beat.actual) == (6, 0)
+
+
+def test_rates_change_at_recorded_epochs_and_a_replay_decides_the_same(
+    house: House, kit: Any, another_house: Any
+) -> None:
+    def created(at_s: float) -> str:
+        return datetime.fromtimestamp(at_s, UTC).isoformat()
+
+    house.set(sampling=SamplingOptions(arrival_rate=0.8, feedback_rate=0.9))
+    first = house.worker("w1")
+    records = [
+        (i, kit.response(i, created_at=created(house.now_s - 10.0 + i / 10))) for i in range(80)
+    ]
+    for i, record in records:
+        house.broker.produce(kit.RESPONSES, record, f"c{i}")
+    house.settle(first)
+    house.now_s += 1000.0
+    house.set(sampling=SamplingOptions(arrival_rate=0.2, feedback_rate=0.9))
+    later = [(i, kit.response(i, created_at=created(house.now_s + 50.0))) for i in range(100, 180)]
+    second = house.worker("w2")
+    second.step()
+    first.step()
+    for i, record in later:
+        house.broker.produce(kit.RESPONSES, record, f"c{i}")
+    house.settle(first, second)
+    with reading(house.engine) as connection:
+        found = dict(
+            connection.execute(select(responses.c.response_id, responses.c.pi_arrival)).all()
+        )
+        stored = connection.execute(select(rate_epochs).order_by(rate_epochs.c.id)).all()
+    assert [(row.stratum, row.pi_arrival) for row in stored] == [("*", 0.8), ("*", 0.2)]
+    assert stored[0].from_s == 0.0
+    assert {found[f"r{i}"] for i, _ in records} == {0.8}
+    assert {found[f"r{i}"] for i, _ in later} == {0.2}
+    # Another store that knows the epochs decides on the old records as they were decided on then.
+    replay = another_house("replay")
+    replay.now_s = house.now_s
+    replay.set(sampling=house.settings.sampling)
+    with replay.engine.begin() as connection:
+        for row in stored:
+            connection.execute(
+                insert(rate_epochs).values(
+                    stratum=row.stratum,
+                    pi_arrival=row.pi_arrival,
+                    pi_feedback=row.pi_feedback,
+                    from_s=row.from_s,
+                )
+            )
+    for i, record in records:
+        replay.broker.produce(kit.RESPONSES, record, f"c{i}")
+    replay.settle(replay.worker())
+    with reading(replay.engine) as connection:
+        again = dict(
+            connection.execute(select(responses.c.response_id, responses.c.pi_arrival)).all()
+        )
+    assert again == {name: pi for name, pi in found.items() if pi == 0.8}
