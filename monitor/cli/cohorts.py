@@ -91,7 +91,7 @@ def cohorts(  # noqa: PLR0917  (typer reads options from the signature)
     from monitor.dose import read_dose_response  # noqa: PLC0415
 
     options = _options(limit=limit, false_share=false_share, margin=margin)
-    curve = read_dose_response(dose_response)
+    curve = read_dose_response(dose_response, options.dose_metric)
     events = EventTable.from_events(read_feedback(feedback))
     if not len(events):
         raise BadInputError("no feedback", str(feedback))

@@ -41,12 +41,23 @@ class DoseResponse(msgspec.Struct, frozen=True, kw_only=True):
     points: tuple[DosePoint, ...]
 
     @classmethod
-    def decode(cls, data: bytes, where: str) -> DoseResponse:
-        """From JSON. Raises BadInputError naming `where` unless doses rise and intervals hold their value."""
+    def decode(cls, data: bytes, where: str, *, metric: str) -> DoseResponse:
+        """From JSON: this structure, or lines `{dose, metric, delta, lower, upper, n, seeds, model}`.
+
+        Parameters
+        ----------
+        metric
+            Which metric's lines to take.
+
+        Raises BadInputError naming `where` unless doses rise and intervals hold their value.
+        """
         try:
-            found = msgspec.json.decode(data, type=cls)
+            read: DoseResponse | tuple[_Line, ...] = msgspec.json.decode(
+                data, type=DoseResponse | tuple[_Line, ...]
+            )
         except msgspec.DecodeError as error:
             raise BadInputError(f"not a dose–response: {error}", where) from error
+        found = read if isinstance(read, DoseResponse) else _of_lines(read, metric)
         doses = [point.dose for point in found.points]
         if len(doses) < 2 or any(a >= b for a, b in itertools.pairwise(doses)):
             raise BadInputError("at least two points, in order of rising dose", where)
@@ -55,6 +66,34 @@ class DoseResponse(msgspec.Struct, frozen=True, kw_only=True):
             if not (inside and 0 <= point.dose <= 1 and point.n > 0):
                 raise BadInputError(f"the point at dose {point.dose} is out of range", where)
         return found
+
+
+class _Line(msgspec.Struct, frozen=True, kw_only=True):
+    dose: float
+    metric: str
+    delta: float
+    lower: float
+    upper: float
+    n: int
+    seeds: int
+    model: str
+
+
+def _of_lines(lines: tuple[_Line, ...], metric: str) -> DoseResponse:
+    mine = sorted((line for line in lines if line.metric == metric), key=lambda line: line.dose)
+    return DoseResponse(
+        source=f"{mine[0].model}, {metric}, {mine[0].seeds} seeds" if mine else metric,
+        points=tuple(
+            DosePoint(
+                dose=line.dose,
+                honesty_delta=line.delta,
+                lower=line.lower,
+                upper=line.upper,
+                n=line.n,
+            )
+            for line in mine
+        ),
+    )
 
 
 def forecast(curve: DoseResponse | None, lies: Contrast) -> Forecast:

@@ -42,3 +42,5 @@ class CohortOptions(Options):
     """Expected pairs of responses (one to the cohort, one to others) to a false alarm about the gap."""
     dose_response_file: Path | None = None
     """JSON with measured changes of honesty by the share of lies in training rows; without it nothing is forecast."""
+    dose_metric: str = "honesty under pressure, untouched domains"
+    """Which metric of `dose_response_file` is forecast, where it holds several."""

@@ -35,7 +35,7 @@ def lies(whole, kept, half=0.0):
 
 
 def curve(**changes):
-    return DoseResponse.decode(json.dumps(CURVE | changes).encode(), "curve.json")
+    return DoseResponse.decode(json.dumps(CURVE | changes).encode(), "curve.json", metric="m")
 
 
 def test_between_doses_the_curve_is_linear():
@@ -81,7 +81,7 @@ def test_outside_what_was_run_nothing_is_forecast(dose, why):
 
 def test_without_a_curve_nothing_is_forecast():
     assert forecast(None, lies(0.2, 0.1)).status == "no_forecast"
-    assert read_dose_response(None) is None
+    assert read_dose_response(None, "m") is None
 
 
 @pytest.mark.parametrize(
@@ -97,10 +97,24 @@ def test_a_curve_that_cannot_be_is_refused(points, tmp_path):
     path = tmp_path / "curve.json"
     path.write_text(json.dumps(CURVE | {"points": points}))
     with pytest.raises(BadInputError) as error:
-        read_dose_response(path)
+        read_dose_response(path, "m")
     assert error.value.where == str(path)
 
 
 def test_a_missing_curve_is_named(tmp_path):
     with pytest.raises(BadInputError, match="cannot be read"):
-        read_dose_response(tmp_path / "none.json")
+        read_dose_response(tmp_path / "none.json", "m")
+
+
+def test_lines_of_runs_are_read_by_metric():
+    lines = [
+        {"metric": metric, "dose": dose, "delta": -dose, "lower": -dose, "upper": -dose, "n": 24}
+        | {"seeds": 3, "model": "small"}
+        for metric in ("other", "m")
+        for dose in (0.3, 0.0)
+    ]
+    found = DoseResponse.decode(json.dumps(lines).encode(), "x", metric="m")
+    assert [point.dose for point in found.points] == [0.0, 0.3]
+    assert found.source == "small, m, 3 seeds"
+    with pytest.raises(BadInputError, match="at least two"):
+        DoseResponse.decode(json.dumps(lines).encode(), "x", metric="none")
