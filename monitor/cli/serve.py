@@ -18,6 +18,8 @@ from rich.console import Console
 from evidence import BadInputError, UnreachableError
 
 if TYPE_CHECKING:
+    from prometheus_client import CollectorRegistry
+
     from monitor.settings import Settings
     from monitor.worker import WorkerMetrics
 
@@ -154,19 +156,28 @@ def until_signal() -> Iterator[threading.Event]:
 @contextmanager
 def _counters(settings: Settings) -> Iterator[tuple[WorkerMetrics, str]]:
     """Counters of this process and the address that serves them."""
-    from prometheus_client import CollectorRegistry, start_http_server  # noqa: PLC0415
+    from prometheus_client import CollectorRegistry  # noqa: PLC0415
 
     from monitor.telemetry import PrometheusWorkerMetrics  # noqa: PLC0415
 
     registry = CollectorRegistry()
     metrics = PrometheusWorkerMetrics(registry)
+    with metrics_server(settings, registry) as url:
+        yield metrics, url
+
+
+@contextmanager
+def metrics_server(settings: Settings, registry: CollectorRegistry) -> Iterator[str]:
+    """Serve a registry on `telemetry.host` and `telemetry.port`; yields the address."""
+    from prometheus_client import start_http_server  # noqa: PLC0415
+
     host, port = settings.telemetry.host, settings.telemetry.port
     try:
         server, thread = start_http_server(port, host, registry)
     except OSError as error:
         raise UnreachableError("HTTP address", f"{host}:{port}: {error.strerror}") from error
     try:
-        yield metrics, f"http://{host}:{server.server_port}/metrics"
+        yield f"http://{host}:{server.server_port}/metrics"
     finally:
         server.shutdown()
         thread.join()

@@ -23,14 +23,14 @@ def tap(as_json: AsJson = False) -> None:
 
     Accepts what `/v1/responses` and `/v1/feedback` of the API accept, and OTLP GenAI spans at
     `/v1/traces`. A request is answered with 202 (200 for OTLP) once the broker has its records on all
-    in-sync replicas; with 503 and Retry-After while it has not.
+    in-sync replicas; with 503 and Retry-After while it has not. Counters are at `telemetry.port`.
 
     Example: `CANDOR_KAFKA_BOOTSTRAP_SERVERS=kafka:9092 CANDOR_PSEUDONYM_KEY_FILE=pseudonym.key candor tap`
     """
     from prometheus_client import CollectorRegistry  # noqa: PLC0415
 
     from monitor.api.access import is_loopback  # noqa: PLC0415
-    from monitor.cli.serve import until_signal  # noqa: PLC0415
+    from monitor.cli.serve import metrics_server, until_signal  # noqa: PLC0415
     from monitor.cli.web import WebServer  # noqa: PLC0415
     from monitor.ingest.connection import connect  # noqa: PLC0415
     from monitor.ingest.keys import load_key  # noqa: PLC0415
@@ -49,20 +49,19 @@ def tap(as_json: AsJson = False) -> None:
             "pseudonym.key_file",
         )
     key = load_key(settings.pseudonym.key_file, name="pseudonym", database_url="")
+    registry = CollectorRegistry()
     delivery = Delivery(lambda: connect(settings.kafka), settings.tap)
-    context = TapContext(
-        settings=settings, delivery=delivery, registry=CollectorRegistry(), pseudonym_key=key
-    )
+    context = TapContext(settings=settings, delivery=delivery, registry=registry, pseudonym_key=key)
     try:
         with (
             until_signal() as stop,
+            metrics_server(settings, registry) as metrics_url,
             WebServer(create_app(context), settings.tap.host, settings.tap.port) as web,
         ):
-            if as_json:
-                sys.stdout.write(json.dumps({"tap": web.url}) + "\n")
-                sys.stdout.flush()
-            else:
-                sys.stdout.write(f"tap {web.url}\n")
+            told = {"tap": web.url, "metrics": metrics_url}
+            shown = [json.dumps(told)] if as_json else [f"{n} {url}" for n, url in told.items()]
+            sys.stdout.write("\n".join(shown) + "\n")
+            sys.stdout.flush()
             stop.wait()
     finally:
         delivery.close()

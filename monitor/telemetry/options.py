@@ -9,9 +9,9 @@ class TelemetryOptions(Options):
     """What is measured about Candor itself, and where a worker of its own process shows it."""
 
     host: str = "127.0.0.1"
-    """Address on which `candor worker` and `candor launch` serve their counters."""
+    """Address on which `candor worker`, `candor launch` and `candor tap` serve their counters."""
     port: int = Field(default=9321, ge=0, le=65535)
-    """Port on which `candor worker` and `candor launch` serve their counters; 0 takes a free one."""
+    """Port on which `candor worker`, `candor launch` and `candor tap` serve their counters; 0 takes a free one."""
     window_s: float = Field(default=86_400.0, gt=0)
     """Honesty figures cover the verdicts of this long."""
     max_age_s: float = Field(default=5.0, ge=0)

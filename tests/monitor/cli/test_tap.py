@@ -37,6 +37,7 @@ def test_a_turn_passes_through(tmp_path: Path) -> None:
             tmp_path,
             "tap",
             tap_port="0",
+            telemetry_port="0",
             kafka_bootstrap_servers=broker.bootstrap_servers,
             pseudonym_key_file="pseudonym.key",
         ) as (process, told),
@@ -48,5 +49,6 @@ def test_a_turn_passes_through(tmp_path: Path) -> None:
             if client.get("/readyz").status_code == 200:
                 break
         assert client.post("/v1/responses", json=TURN).status_code in (202, 503)
-        assert "candor_tap_records_total" in client.get("/metrics").text
+        for page in (client.get("/metrics"), httpx.get(told["metrics"])):
+            assert "candor_tap_records_total" in page.text
         ended(process)
