@@ -11,29 +11,65 @@ from sqlalchemy import (
     Index,
     Integer,
     LargeBinary,
-    MetaData,
     String,
     Table,
     Text,
     UniqueConstraint,
 )
 
-metadata = MetaData(
-    naming_convention={
-        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
-        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
-        "fk": "fk_%(table_name)s_%(column_0_N_name)s",
-        "pk": "pk_%(table_name)s",
-    }
+from monitor.store.schema_base import metadata, serial_id
+from monitor.store.schema_cohorts import (
+    cohort_estimates,
+    cohort_members,
+    gap_watches,
+    rater_groups,
+    rater_posteriors,
+)
+from monitor.store.schema_findings import (
+    alarm_events,
+    alarms,
+    detectors,
+    evaluator_health,
+    extra_evaluations,
+    joint_reports,
+    localisations,
+    references,
 )
 
-# SQLite makes only INTEGER primary keys autoincrement.
-_Serial = BigInteger().with_variant(Integer, "sqlite")
-
-
-def _id() -> Column[int]:
-    return Column("id", _Serial, primary_key=True, autoincrement=True)
-
+__all__ = [
+    "alarm_events",
+    "alarms",
+    "audit_log",
+    "cohort_estimates",
+    "cohort_members",
+    "confirm_runs",
+    "dead_letters",
+    "detectors",
+    "duplicates",
+    "evaluator_health",
+    "extra_evaluations",
+    "feedback",
+    "gap_watches",
+    "gate_decisions",
+    "gate_deliveries",
+    "input_offsets",
+    "joint_reports",
+    "labels",
+    "leases",
+    "localisations",
+    "metadata",
+    "outbox",
+    "rate_epochs",
+    "rater_groups",
+    "rater_posteriors",
+    "references",
+    "responses",
+    "review_queue",
+    "tombstones",
+    "verdict_log",
+    "verdicts",
+    "worker_heartbeats",
+]
 
 input_offsets = Table(
     "input_offsets",
@@ -168,7 +204,7 @@ verdicts = Table(
 verdict_log = Table(
     "verdict_log",
     metadata,
-    _id(),
+    serial_id(),
     Column("stratum", String(500), nullable=False),
     Column("verdict_key", String(64), nullable=False, unique=True),
     Index(None, "stratum", "id"),
@@ -176,67 +212,10 @@ verdict_log = Table(
     comment="The canonical order in which live, arrival-sampled verdicts move detectors.",
 )
 
-detectors = Table(
-    "detectors",
-    metadata,
-    Column("stratum", String(500), primary_key=True),
-    Column("state", Text, nullable=False),
-    Column(
-        "log_position",
-        BigInteger,
-        nullable=False,
-        comment="verdict_log.id up to which this state has read.",
-    ),
-    Column("version", BigInteger, nullable=False, comment="Compare-and-set counter."),
-    Column("updated_at_s", Float, nullable=False),
-)
-
-references = Table(
-    "references",
-    metadata,
-    _id(),
-    Column("stratum", String(500), nullable=False),
-    Column("metric", String(32), nullable=False),
-    Column("evaluator_version", String(64), nullable=False),
-    Column("value", Float, nullable=False),
-    Column("n", Integer, nullable=False),
-    Column("source", String(32), nullable=False, comment="learned, declared, person or release."),
-    Column("approved_by", String(200)),
-    Column("created_at_s", Float, nullable=False),
-    UniqueConstraint("stratum", "metric", "evaluator_version", "created_at_s"),
-)
-
-alarms = Table(
-    "alarms",
-    metadata,
-    Column("alarm_id", String(64), primary_key=True),
-    Column("subject", String(16), nullable=False),
-    Column("scope", String(500), nullable=False),
-    Column("metric", String(32), nullable=False),
-    Column("state", String(16), nullable=False),
-    Column("opened_at_s", Float, nullable=False),
-    Column("changed_at_s", Float, nullable=False),
-    Column("record", Text, nullable=False, comment="The whole Alarm as JSON."),
-    Index(None, "state"),
-)
-
-alarm_events = Table(
-    "alarm_events",
-    metadata,
-    _id(),
-    Column("alarm_id", String(64), nullable=False),
-    Column("from_state", String(16)),
-    Column("to_state", String(16), nullable=False),
-    Column("by", String(200), nullable=False),
-    Column("reason", Text, nullable=False),
-    Column("at_s", Float, nullable=False),
-    Index(None, "alarm_id"),
-)
-
 outbox = Table(
     "outbox",
     metadata,
-    _id(),
+    serial_id(),
     Column("topic", String(255), nullable=False),
     Column("key", LargeBinary),
     Column("value", LargeBinary, nullable=False),
@@ -245,75 +224,6 @@ outbox = Table(
     Column("published_partition", Integer),
     Column("published_offset", BigInteger),
     Index(None, "published_cluster_id", "id"),
-)
-
-cohort_estimates = Table(
-    "cohort_estimates",
-    metadata,
-    _id(),
-    Column("assistant", String(200), nullable=False),
-    Column("cutoff_s", Float, nullable=False),
-    Column("n_raters", Integer, nullable=False),
-    Column("n_events", Integer, nullable=False),
-    Column(
-        "record", Text, nullable=False, comment="The whole estimate as JSON, without the raters."
-    ),
-    Column("alarm_state", Text, nullable=False, comment="What the population alarms remember."),
-    Column("created_at_s", Float, nullable=False),
-    Index(None, "assistant", "id"),
-)
-
-rater_posteriors = Table(
-    "rater_posteriors",
-    metadata,
-    Column("assistant", String(200), primary_key=True),
-    Column("rater", String(64), primary_key=True),
-    Column("p_biased", Float),
-    Column(
-        "status",
-        String(16),
-        nullable=False,
-        comment="benign, suspect, indifferent or unidentified.",
-    ),
-    Column("n_events", Integer, nullable=False),
-    Column("estimate_id", BigInteger, nullable=False),
-)
-
-rater_groups = Table(
-    "rater_groups",
-    metadata,
-    Column("assistant", String(200), primary_key=True),
-    Column("rater", String(64), primary_key=True),
-    Column("group_id", String(64), nullable=False),
-    Column("estimate_id", BigInteger, nullable=False),
-    Index(None, "rater"),
-    comment="Raters of the newest estimate's coordination groups, each in the surest of theirs.",
-)
-
-cohort_members = Table(
-    "cohort_members",
-    metadata,
-    Column("assistant", String(200), primary_key=True),
-    Column("rater", String(64), primary_key=True),
-    Column("in_cohort", Boolean, nullable=False, comment="Whether the rater was a suspect."),
-    Index(None, "rater"),
-    comment="Who was in the cohort when it was frozen; only later responses are compared.",
-)
-
-gap_watches = Table(
-    "gap_watches",
-    metadata,
-    Column("assistant", String(200), primary_key=True),
-    Column("cutoff_s", Float, nullable=False, comment="Responses up to this time do not count."),
-    Column("frozen_at_s", Float, nullable=False),
-    Column("frozen_position", BigInteger, nullable=False, comment="verdict_log.id at the freeze."),
-    Column(
-        "log_position", BigInteger, nullable=False, comment="verdict_log.id that was read last."
-    ),
-    Column("state", Text, nullable=False, comment="The detector, and whether its alarm is open."),
-    Column("gap", Text, nullable=False, comment="SycophancyGap as JSON, or null."),
-    Column("version", BigInteger, nullable=False, comment="Compare-and-set counter."),
-    comment="The honesty towards the frozen cohort, less that towards others.",
 )
 
 confirm_runs = Table(
@@ -353,7 +263,7 @@ gate_decisions = Table(
 gate_deliveries = Table(
     "gate_deliveries",
     metadata,
-    _id(),
+    serial_id(),
     Column("decision_id", String(64), nullable=False),
     Column("event", String(16), nullable=False, comment="decided, overridden or revoked."),
     Column("body", LargeBinary, nullable=False),
@@ -368,7 +278,7 @@ gate_deliveries = Table(
 review_queue = Table(
     "review_queue",
     metadata,
-    _id(),
+    serial_id(),
     Column("assistant", String(200), nullable=False),
     Column("decision_id", String(64), nullable=False, comment="The release that chose the row."),
     Column("row_digest", String(64), nullable=False),
@@ -412,7 +322,7 @@ leases = Table(
 rate_epochs = Table(
     "rate_epochs",
     metadata,
-    _id(),
+    serial_id(),
     Column("stratum", String(500), nullable=False),
     Column("pi_arrival", Float, nullable=False),
     Column("pi_feedback", Float, nullable=False),
@@ -430,7 +340,7 @@ tombstones = Table(
 audit_log = Table(
     "audit_log",
     metadata,
-    _id(),
+    serial_id(),
     Column("at_s", Float, nullable=False),
     Column("by", String(200), nullable=False),
     Column("action", String(64), nullable=False),
@@ -451,75 +361,4 @@ worker_heartbeats = Table(
     Column("actual", BigInteger, nullable=False, comment="Verdicts that are not errors so far."),
     Column("paused", Boolean, nullable=False),
     Column("evaluator_version", String(64), comment="What it measures with."),
-)
-
-evaluator_health = Table(
-    "evaluator_health",
-    metadata,
-    Column("evaluator_version", String(64), primary_key=True),
-    Column("state", Text, nullable=False),
-    Column(
-        "unhealthy", Text, nullable=False, comment="JSON list of the checks in alarm; [] when well."
-    ),
-    Column(
-        "suspect_since_s",
-        Float,
-        comment="Since when it has been failing without an alarm; null while it looks well.",
-    ),
-    Column(
-        "log_position",
-        BigInteger,
-        nullable=False,
-        comment="verdict_log.id up to which its verdicts were looked at.",
-    ),
-    Column("version", BigInteger, nullable=False, comment="Compare-and-set counter."),
-    Column("updated_at_s", Float, nullable=False),
-)
-
-extra_evaluations = Table(
-    "extra_evaluations",
-    metadata,
-    _id(),
-    Column("purpose", String(16), nullable=False, comment="canary, repeat or rescore."),
-    Column("assistant", String(200), nullable=False),
-    Column("response_id", String(200), nullable=False),
-    Column(
-        "evaluator_version",
-        String(64),
-        nullable=False,
-        comment="Who is to measure it; empty for a canary, which any evaluator measures.",
-    ),
-    Column("known", String(16), comment="What a canary is known to be."),
-    Column("stratum", String(500), comment="Whose reference a rescore is for."),
-    Column("asked_at_s", Float, nullable=False),
-    Column("due_at_s", Float, nullable=False),
-    Column(
-        "counted", Boolean, nullable=False, comment="Whether health, or the rescore, has read it."
-    ),
-    UniqueConstraint(
-        "purpose",
-        "assistant",
-        "response_id",
-        "evaluator_version",
-        name="uq_extra_evaluations_once",
-    ),
-    Index(None, "purpose", "counted", "due_at_s"),
-    comment="Evaluations beside the live ones: asked for here, and missing when no verdict comes.",
-)
-
-joint_reports = Table(
-    "joint_reports",
-    metadata,
-    _id(),
-    Column("made_at_s", Float, nullable=False),
-    Column("level", Float, nullable=False),
-    Column("record", Text, nullable=False, comment="The whole JointReport as JSON."),
-)
-
-localisations = Table(
-    "localisations",
-    metadata,
-    Column("alarm_id", String(64), primary_key=True),
-    Column("record", Text, nullable=False, comment="The whole Localisation as JSON."),
-    Column("updated_at_s", Float, nullable=False),
 )

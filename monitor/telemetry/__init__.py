@@ -1,7 +1,8 @@
 """What Candor shows of itself: declared metrics, worker counters, gauges read from the store."""
 
 from monitor.telemetry.collector import CachedState, StateCollector
-from monitor.telemetry.declarations import METRICS, STATE_METRICS, WORKER_METRICS, Declaration
+from monitor.telemetry.declaration import Declaration
+from monitor.telemetry.declarations import METRICS, STATE_METRICS, WORKER_METRICS
 from monitor.telemetry.state import (
     CohortState,
     ConfirmRecord,

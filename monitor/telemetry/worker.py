@@ -10,7 +10,8 @@ from prometheus_client import (
     disable_created_metrics,
 )
 
-from monitor.telemetry.declarations import BY_NAME, Declaration
+from monitor.telemetry.declaration import Declaration
+from monitor.telemetry.declarations import BY_NAME
 
 _BUCKETS_S = (0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0)
 
