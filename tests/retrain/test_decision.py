@@ -49,6 +49,7 @@ def _share(
     size: int,
     shift: float,
     spread: float = 0.0,
+    *,
     runs: int = RUNS,
 ) -> float:
     rng = np.random.default_rng(7)
@@ -63,8 +64,9 @@ def test_worse_by_the_margin_is_released_in_at_most_five_percent(
     clusters: int, size: int, spread: float
 ) -> None:
     margin = supported_margin(clusters * size, clusters, OPTIONS)
-    # Five times 200 decisions, so that luck with one seed neither passes nor fails it.
-    assert _share(Finding.NOT_WORSE, clusters, size, -margin, spread, 5 * RUNS) <= 0.05
+    # The tightest design five times 200 decisions, so that luck neither passes nor fails it.
+    runs = 5 * RUNS if size == 1 else RUNS
+    assert _share(Finding.NOT_WORSE, clusters, size, -margin, spread, runs=runs) <= 0.05
 
 
 @pytest.mark.parametrize(

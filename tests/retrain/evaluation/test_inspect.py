@@ -65,6 +65,7 @@ def test_the_same_items_run_through_inspect(tmp_path: Path, kind: str, value: fl
     assert log.eval.dataset.name == "candor-items"
 
 
+@pytest.mark.slow
 def test_a_local_model_runs_by_the_hf_provider(
     tmp_path: Path, tiny_model: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
