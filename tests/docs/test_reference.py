@@ -17,6 +17,7 @@ from monitor.cohorts.alarm import METRICS as POPULATION_METRICS
 from monitor.detect import METRICS as STRATUM_METRICS
 from monitor.settings import Settings
 from monitor.telemetry import METRICS
+from monitor.worker.gap_watch import METRIC as GAP_METRIC
 
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
@@ -52,7 +53,8 @@ def test_every_setting_is_explained() -> None:
 
 def test_every_alarm_is_explained() -> None:
     text = (DOCS / "alarms.md").read_text()
-    for subject, metrics in (("stratum", STRATUM_METRICS), ("population", POPULATION_METRICS)):
+    of_population = (*POPULATION_METRICS, GAP_METRIC)
+    for subject, metrics in (("stratum", STRATUM_METRICS), ("population", of_population)):
         rows = [row for row in text.splitlines() if row.startswith(f"| `{subject}` |")]
         assert [row.split("|")[3].strip(" `") for row in rows] == list(metrics)
 
