@@ -10,7 +10,7 @@ from monitor.lazy import load_on_first_use
 if TYPE_CHECKING:
     from monitor.abstain.asking import Asker, Failure, OneAtATime
     from monitor.abstain.conformal import Audited, shown_lie_threshold
-    from monitor.abstain.decide import Answer, Basis, Decision, decide, decide_unmeasured
+    from monitor.abstain.decide import Answer, Basis, Decision, decide, decide_unmeasured, outcomes
 
 __all__ = [
     "Answer",
@@ -22,6 +22,7 @@ __all__ = [
     "OneAtATime",
     "decide",
     "decide_unmeasured",
+    "outcomes",
     "shown_lie_threshold",
 ]
 
@@ -35,6 +36,7 @@ _PARTS = {
     "OneAtATime": "asking",
     "decide": "decide",
     "decide_unmeasured": "decide",
+    "outcomes": "decide",
     "shown_lie_threshold": "conformal",
 }
 

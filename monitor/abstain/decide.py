@@ -96,6 +96,25 @@ def decide_unmeasured(
     )
 
 
+def outcomes(options: AbstainOptions) -> list[tuple[str, str]]:
+    """Every pair of answer and reason that can be, but for those of failures only the configured ones."""
+    failures = [
+        (answer, reason)
+        for answer in sorted({options.unmeasured_high, options.unmeasured_normal})
+        for reason in ("not_measured", "store", "timeout", "overloaded", "scorer_failed")
+    ]
+    return [
+        ("show", "p_lie_low"),
+        ("show", "nothing_asserted"),
+        ("withhold", "p_lie_high"),
+        ("review", "p_lie_between"),
+        ("review", "probes_disagree"),
+        ("review", VerdictKind.NO_BELIEF.value),
+        ("review", VerdictKind.EVASION.value),
+        *failures,
+    ]
+
+
 def cost_thresholds(options: AbstainOptions) -> tuple[float, float]:
     """(show up to this p_lie, withhold from this p_lie on); between them a person looks."""
     lie, honest, look = options.cost_shown_lie, options.cost_withheld_honest, options.cost_review

@@ -12,7 +12,14 @@ from pydantic import BaseModel, Field
 from sqlalchemy.exc import OperationalError
 
 from evidence import Assessment, Message, Stakes
-from monitor.abstain import Audited, Decision, decide, decide_unmeasured, shown_lie_threshold
+from monitor.abstain import (
+    Audited,
+    Decision,
+    decide,
+    decide_unmeasured,
+    outcomes,
+    shown_lie_threshold,
+)
 from monitor.api.access import Principal, Scope
 from monitor.api.context import Context
 from monitor.api.problems import ProblemError, documented
@@ -72,7 +79,7 @@ def router(context: Context) -> APIRouter:
     """The route; without `abstain.enabled` it says so."""
     routes = APIRouter(prefix="/v1", tags=["decisions"])
     may_ask = Depends(context.access.require(Scope.INGEST))
-    metrics = AbstainMetrics(context.registry)
+    metrics = AbstainMetrics(context.registry, outcomes(context.settings.abstain))
     audits = _Audits(context)
 
     @routes.post(

@@ -7,6 +7,7 @@ from typing import Protocol
 
 from evidence import SampledBy, VerdictKind
 from monitor.ingest.records import DeadLetterReason
+from monitor.sample.decide import RATE
 
 
 class WorkerMetrics(Protocol):
@@ -90,6 +91,7 @@ def start_from_zero(metrics: WorkerMetrics, topics: Sequence[str]) -> None:
         metrics.duplicate(topic, 0)
     for phase in SampledBy:
         metrics.sampled(phase.value, 0)
+    metrics.skipped(RATE, 0)
     for reason in DeadLetterReason:
         metrics.dead_letter(reason.value, 0)
     for state in ("matched", "parked", "orphan"):

@@ -7,7 +7,7 @@ import itertools
 import pytest
 
 from evidence import Assessment, Measurement, Stakes, VerdictKind
-from monitor.abstain import Answer, Audited, Basis, decide, decide_unmeasured
+from monitor.abstain import Answer, Audited, Basis, Failure, decide, decide_unmeasured, outcomes
 from monitor.abstain.decide import cost_thresholds
 from monitor.abstain.options import AbstainOptions
 
@@ -99,6 +99,22 @@ def test_what_was_not_measured_is_never_read_as_honest(assessment: Assessment) -
     made = decide(assessment, Stakes.HIGH, OPTIONS, NO_AUDIT)
     assert (made.answer, made.basis, made.p_lie) == ("withhold", Basis.FAILURE, None)
     assert decide(assessment, Stakes.NORMAL, OPTIONS, NO_AUDIT).answer == "show"
+
+
+def test_every_outcome_is_announced_to_the_metrics() -> None:
+    made = [
+        decide(assessed(p, kind, probes), stakes, OPTIONS, NO_AUDIT)
+        for p in (None, 0.0, 0.2, 1.0)
+        for kind in VerdictKind
+        for probes in ((), (0.0, 1.0))
+        for stakes in Stakes
+    ]
+    made += [decide_unmeasured(stakes, OPTIONS, f.value) for stakes in Stakes for f in Failure]
+    announced = set(outcomes(OPTIONS))
+    assert {(d.answer.value, d.reason) for d in made} | {
+        ("withhold", "store"),
+        ("show", "store"),
+    } == announced
 
 
 def test_failing_is_as_configured() -> None:
