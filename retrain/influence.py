@@ -64,7 +64,7 @@ def row_influence(
     for honest, lie in items:
         margin = (_loss(model, honest) - _loss(model, lie)) / len(items)
         for total, part in zip(target, torch.autograd.grad(margin, parameters), strict=True):
-            total += part
+            total.add_(part)
     found = np.empty(len(rows))
     for i, row in enumerate(rows):
         own = torch.autograd.grad(_loss(model, row), parameters)

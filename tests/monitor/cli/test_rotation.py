@@ -16,6 +16,7 @@ from monitor.settings import DatabaseOptions, PseudonymOptions, Settings
 from monitor.store import audit, open_store, reading
 from monitor.store.forget import forgotten
 from monitor.store.schema import rater_posteriors, responses, tombstones, worker_heartbeats
+from tests.monitor.cli.conftest import Candor
 from tests.monitor.store.test_forget import KEY, USER, do_forget, everything, fill
 
 NOW_S = 1_760_000_100.0
@@ -123,3 +124,14 @@ def test_a_living_worker_is_named(settings: Settings) -> None:
         connection.execute(insert(worker_heartbeats).values(**{**columns, **row}))
     with pytest.raises(BadInputError, match="w1"):
         rotation.rotate_pseudonyms(settings, now_s=NOW_S)
+
+
+def test_the_command_says_what_it_did(candor: Candor) -> None:
+    assert candor("db", "upgrade").code == 0
+    assert candor("keys", "create", "pseudonym").code == 0
+    done = candor("keys", "rotate", "pseudonym", "--json", pseudonym_key_file="var/pseudonym.key")
+    assert done.code == 0, done.err
+    assert done.json == {"raters": 0, "file": "var/pseudonym.key", "links": 2}
+    refused = candor("keys", "rotate", "sampling")
+    assert refused.code == 2
+    assert "not rotated" in refused.err
