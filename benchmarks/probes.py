@@ -1,8 +1,11 @@
-"""The activation probe on scenarios and kinds it never saw, beside bag-of-words baselines.
+"""The activation probe on scenarios and kinds it never saw, beside what reads words alone.
 
     python -m benchmarks.probes TRANSCRIPTS.jsonl [--labels did_lie] [--kind category] [--json OUT]
 
 One grouped split serves the probe and the baselines. Intervals are of a bootstrap over scenarios.
+`--pictures DIR` writes the ROC and reliability diagrams, `--reader DIR` takes another model's
+folder, `--speed` adds throughput against a bare forward pass, `--readings FILE.npz` keeps what was
+read and takes it from there the next time.
 """
 
 from __future__ import annotations
@@ -22,17 +25,23 @@ from rich.progress import Progress
 from rich.table import Table
 from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.linear_model import LogisticRegression
-from sklearn.model_selection import StratifiedGroupKFold
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
 
+from benchmarks.probe_pictures import draw_reliability, draw_roc
+from benchmarks.probe_speed import measure_speed
 from probes.activation.head import HeadOptions
 from probes.activation.reader import Reader
 from probes.activation.training import (
     Example,
     Examples,
+    Rows,
+    calibrated_apart,
     fit,
     kind_left_out,
     left_out,
     read_examples,
+    split_scenarios,
 )
 from probes.activation.workflow import MAX_TOKENS
 from probes.evaluation import auroc, figures
@@ -42,6 +51,7 @@ from probes.transcripts import read_records
 
 Array = NDArray[Any]
 LAYERS = (12, 16, 20)
+OTHER_FOLDS = (1, 2)
 
 
 def load_examples(path: Path, labels: str, kind: str) -> list[Example]:
@@ -54,15 +64,24 @@ def load_examples(path: Path, labels: str, kind: str) -> list[Example]:
         ]
 
 
-def tfidf(texts: Sequence[str], data: Examples, seed: int) -> Array:
-    """Log-odds by a tf-idf logistic regression on the same grouped folds."""
+def words_left_out(texts: Sequence[str], data: Examples, seed: int) -> Array:
+    """Log-odds by tf-idf over words and pairs, logistic regression, on the same grouped folds."""
     out = np.zeros(len(texts))
-    split = StratifiedGroupKFold(5, shuffle=True, random_state=seed)
-    for train, test in split.split(out, data.labels, data.groups):
+    for train, test in split_scenarios(data, 5, seed):
         words = TfidfVectorizer(analyzer=_words, sublinear_tf=True)
         model = LogisticRegression(C=3.0, max_iter=1000)
         model.fit(words.fit_transform([texts[i] for i in train]), data.labels[train])
         out[test] = model.decision_function(words.transform([texts[i] for i in test]))
+    return out
+
+
+def logistic_left_out(data: Examples, layer: int, seed: int) -> Array:
+    """Log-odds by a plain linear probe on the mean state of the response, on the same folds."""
+    mean = data.plain.features[:, layer, -(data.plain.features.shape[2] // 3) :]
+    out = np.zeros(len(data.labels))
+    for train, test in split_scenarios(data, 5, seed):
+        model = make_pipeline(StandardScaler(), LogisticRegression(C=1e-3, max_iter=1000))
+        out[test] = model.fit(mean[train], data.labels[train]).decision_function(mean[test])
     return out
 
 
@@ -73,31 +92,42 @@ def _words(text: str) -> list[str]:
 
 
 def difference(data: Examples, part: Array, a: Array, b: Array, draws: int = 500) -> list[float]:
-    """AUROC of `a` minus that of `b` with a 95 % interval over resampled transcripts of `part`."""
+    """AUROC of `a` minus that of `b` with a 95 % interval, resampling the scenarios of `part`."""
     rng = np.random.default_rng(0)
     rows = np.flatnonzero(part)
     label = data.labels
+    names, group = np.unique(data.groups[rows], return_inverse=True)
+    members = [rows[group == k] for k in range(len(names))]
     found = []
     for _ in range(draws):
-        pick = rng.choice(rows, len(rows))
+        pick = np.concatenate([members[k] for k in rng.integers(0, len(names), len(names))])
         found.append(auroc(label[pick], a[pick]) - auroc(label[pick], b[pick]))
     value = auroc(label[rows], a[rows]) - auroc(label[rows], b[rows])
     return [value, *map(float, np.nanquantile(found, [0.025, 0.975]))]
 
 
-def evaluate(examples: Sequence[Example], data: Examples, seed: int) -> dict[str, Any]:
-    """All figures as plain values."""
-    found = fit(data, LAYERS)
-    layer = LAYERS.index(found.layer)
-    plain, restyled = left_out(data, layer, HeadOptions(), seed=seed)
-    other_kinds = kind_left_out(data, layer, HeadOptions())
-    response = tfidf([e.transcript.response for e in examples], data, seed)
-    prompts = [" ".join(m.content for m in e.transcript.prompt) for e in examples]
-    prompt = tfidf(prompts, data, seed)
+def evaluate(examples: Sequence[Example], data: Examples, layers: Sequence[int]) -> dict[str, Any]:
+    """All figures as plain values, and under `scores` what the pictures are drawn from."""
+    found = fit(data, layers)
+    layer = list(layers).index(found.layer)
+    p, restyled = found.held_out, found.held_out_restyled
+    kept = [e for e in examples if e.transcript.response.strip()]
+    prompts = [" ".join(m.content for m in e.transcript.prompt) for e in kept]
+    scores = {
+        "probe": p,
+        "words of the response": words_left_out([e.transcript.response for e in kept], data, 0),
+        "words of the prompt": words_left_out(prompts, data, 0),
+        "plain logistic probe": logistic_left_out(data, layer, 0),
+    }
+    again = [
+        calibrated_apart(data, left_out(data, layer, HeadOptions(), seed=s), 5)[0]
+        for s in OTHER_FOLDS
+    ]
+    unseen = kind_left_out(data, layer, HeadOptions())[0]
     rows = figures(
         [str(kind) for kind in data.kinds],
         data.labels,
-        found.held_out,
+        p,
         [str(group) for group in data.groups],
         threshold=0.5,
         rng=np.random.default_rng(0),
@@ -105,44 +135,113 @@ def evaluate(examples: Sequence[Example], data: Examples, seed: int) -> dict[str
     table = {}
     for row in rows:
         part = data.kinds == row.kind if row.kind != "all" else np.ones(len(data.labels), bool)
+        label = data.labels[part]
         table[row.kind] = {
             "n": row.n,
             "auroc": list(row.auroc),
+            "auroc_other_folds": [auroc(label, other[part]) for other in again],
             "balanced_accuracy": list(row.balanced_accuracy),
             "calibration_error": list(row.calibration_error),
-            "auroc_restyled": auroc(data.labels[part], restyled[part]),
-            "auroc_kind_left_out": auroc(data.labels[part], other_kinds[part]),
-            "auroc_words_of_response": auroc(data.labels[part], response[part]),
-            "auroc_words_of_prompt": auroc(data.labels[part], prompt[part]),
-            "over_words_of_response": difference(data, part, plain, response),
-            "over_words_of_prompt": difference(data, part, plain, prompt),
+            "auroc_restyled": auroc(label, restyled[part]),
+            "auroc_kind_left_out": auroc(label, unseen[part]),
+            **{f"auroc {name}": auroc(label, s[part]) for name, s in scores.items()},
+            **{f"gain over {n}": difference(data, part, p, scores[n]) for n in list(scores)[1:]},
         }
-    return {"layer": found.layer, "layer_auroc": found.layer_auroc, "kinds": table}
+    return {
+        "layer": found.layer,
+        "layer_auroc": found.layer_auroc,
+        "kinds": table,
+        "styles": by_style(data, p, restyled),
+        "same_prompt": same_prompt(data, p),
+        "scores": scores,
+    }
+
+
+def by_style(data: Examples, p: Array, restyled: Array) -> dict[str, dict[str, float]]:
+    """AUROC of the transcripts that were rewritten in each style, as they were and rewritten."""
+    out = {}
+    for style in np.unique(data.styles):
+        part = data.styles == style
+        label = data.labels[part]
+        out[str(style)] = {
+            "n": int(part.sum()),
+            "auroc": auroc(label, p[part]),
+            "auroc_restyled": auroc(label, restyled[part]),
+        }
+    return out
+
+
+def same_prompt(data: Examples, p: Array) -> dict[str, float]:
+    """Of pairs of a lie and an honest answer to one prompt, the share with the lie scored higher."""
+    right = []
+    for group in np.unique(data.groups):
+        part = data.groups == group
+        lies, honest = p[part & (data.labels == 1)], p[part & (data.labels == 0)]
+        right += [(a > b) + 0.5 * (a == b) for a in lies for b in honest]
+    return {"pairs": len(right), "right": float(np.mean(right)) if right else float("nan")}
 
 
 def show(result: dict[str, Any]) -> None:
-    """The figures as a table."""
-    names = ["n", "AUROC", "balanced acc.", "calibration", "restyled", "kind left out"]
-    table = Table("kind", *names, "words: response", "words: prompt", "gain over response words")
+    """The figures as tables."""
+    console = Console(width=200)
+    names = [
+        "n",
+        "AUROC",
+        "other folds",
+        "balanced acc.",
+        "calibration",
+        "restyled",
+        "kind left out",
+    ]
+    table = Table("kind", *names, "words: response", "words: prompt", "logistic", "gain over words")
     for kind, row in result["kinds"].items():
         table.add_row(
             kind,
             str(row["n"]),
             _interval(row["auroc"]),
+            " ".join(f"{x:.3f}" for x in row["auroc_other_folds"]),
             _interval(row["balanced_accuracy"]),
             _interval(row["calibration_error"]),
             f"{row['auroc_restyled']:.3f}",
             f"{row['auroc_kind_left_out']:.3f}",
-            f"{row['auroc_words_of_response']:.3f}",
-            f"{row['auroc_words_of_prompt']:.3f}",
-            _interval(row["over_words_of_response"]),
+            f"{row['auroc words of the response']:.3f}",
+            f"{row['auroc words of the prompt']:.3f}",
+            f"{row['auroc plain logistic probe']:.3f}",
+            _interval(row["gain over words of the response"]),
         )
-    Console(width=180).print(f"layer {result['layer']} of {result['layer_auroc']}", table)
+    console.print(f"layer {result['layer']} of {result['layer_auroc']}", table)
+    styles = Table("style", "n", "AUROC", "rewritten")
+    for style, row in result["styles"].items():
+        styles.add_row(style, str(row["n"]), f"{row['auroc']:.3f}", f"{row['auroc_restyled']:.3f}")
+    pairs = result["same_prompt"]
+    console.print(styles, f"same prompt: {pairs['right']:.2f} of {pairs['pairs']} pairs in order")
+    for name, value in result.get("speed", {}).items():
+        console.print(f"{name}: {value}")
 
 
 def _interval(values: Sequence[float | None]) -> str:
     value, lower, upper = values
     return "–" if value is None else f"{value:.3f} [{lower:.3f}, {upper:.3f}]"
+
+
+def keep_readings(path: Path, data: Examples) -> None:
+    """What was read, as arrays."""
+    columns = {
+        f"{name}.{field}": value
+        for name, rows in (("plain", data.plain), ("restyled", data.restyled))
+        for field, value in rows._asdict().items()
+    }
+    np.savez(path, styles=data.styles, groups=data.groups, kinds=data.kinds, **columns)
+
+
+def kept_readings(path: Path) -> Examples:
+    """The same, read back; arrays alone, nothing is unpickled."""
+    with np.load(path, allow_pickle=False) as kept:
+        plain, restyled = (
+            Rows(*(kept[f"{name}.{field}"] for field in Rows._fields))
+            for name in ("plain", "restyled")
+        )
+        return Examples(plain, restyled, kept["styles"], kept["groups"], kept["kinds"])
 
 
 def main() -> None:
@@ -151,19 +250,37 @@ def main() -> None:
     parser.add_argument("transcripts", type=Path)
     parser.add_argument("--labels", default="did_lie")
     parser.add_argument("--kind", default="category")
-    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--layers", type=int, nargs="+", default=list(LAYERS))
+    parser.add_argument("--reader", type=Path)
+    parser.add_argument("--readings", type=Path)
+    parser.add_argument("--pictures", type=Path)
+    parser.add_argument("--speed", action="store_true")
     parser.add_argument("--json", type=Path)
     arguments = parser.parse_args()
     examples = load_examples(arguments.transcripts, arguments.labels, arguments.kind)
-    model = LocalModel.load(packaged_model_dir())
-    with Progress(console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task("reading", total=1.0)
-        data = read_examples(
-            Reader(model, LAYERS, MAX_TOKENS),
-            examples,
-            progress=lambda what, share: bar.update(task, description=what, completed=share),
+    folder = arguments.reader or packaged_model_dir()
+    if arguments.readings and arguments.readings.is_file():
+        data = kept_readings(arguments.readings)
+    else:
+        reader = Reader(LocalModel.load(folder), arguments.layers, MAX_TOKENS)
+        with Progress(console=Console(stderr=True), transient=True) as bar:
+            task = bar.add_task("reading", total=1.0)
+            data = read_examples(
+                reader,
+                examples,
+                progress=lambda what, share: bar.update(task, description=what, completed=share),
+            )
+        if arguments.readings:
+            keep_readings(arguments.readings, data)
+    result = evaluate(examples, data, arguments.layers)
+    scores = result.pop("scores")
+    if arguments.pictures:
+        draw_roc(arguments.pictures / "probes-roc.png", data.labels, data.kinds, scores)
+        draw_reliability(
+            arguments.pictures / "probes-reliability.png", data.labels, scores["probe"]
         )
-    result = evaluate(examples, data, arguments.seed)
+    if arguments.speed:
+        result["speed"] = measure_speed(folder, [e.transcript for e in examples])
     show(result)
     if arguments.json:
         arguments.json.write_text(json.dumps(result, indent=1), encoding="utf-8")

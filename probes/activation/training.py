@@ -151,7 +151,7 @@ def fit(
     margins = {k: left_out(data, k, options, folds=folds) for k in range(len(layers))}
     scores = {k: _mean_auroc(data, found[0]) for k, found in margins.items()}
     best = max(scores, key=lambda k: scores[k])
-    p = _calibrated_apart(data, margins[best], folds)
+    p = calibrated_apart(data, margins[best], folds)
     heads: dict[str, Head] = {}
     quality: dict[str, Quality] = {}
     everything = np.arange(len(data.labels))
@@ -245,7 +245,7 @@ def _calibration(data: Examples, margins: Array, form: Form, rows: Array) -> Mon
     return fit_monotone(np.concatenate(scores), np.concatenate(labels))
 
 
-def _calibrated_apart(data: Examples, margins: Array, folds: int) -> Array:
+def calibrated_apart(data: Examples, margins: Array, folds: int) -> Array:
     """Probabilities, shape (2, n), by a calibration that never saw the scenario either."""
     out = np.full(margins.shape, 0.5)
     for train, test in split_scenarios(data, folds, seed=1):
