@@ -45,6 +45,8 @@ ROOT = Path(__file__).parents[2]
 STAND_INS = Path(__file__).with_name("stand_ins.py")
 CANDOR = Path(sys.executable).with_name("candor")
 STRATUM = "support/other/normal"
+# What this traffic cannot bring forth: no judge's server runs, no cohort of biased raters is frozen.
+NOT_HERE = ("vllm:", "candor_sycophancy_gap")
 
 
 class Deployment:
@@ -75,7 +77,8 @@ class Deployment:
             "CANDOR_API_PORT": str(free_port()),
         }
         self.processes: list[subprocess.Popen[str]] = []
-        self.targets: list[str] = []
+        self.launch_port = free_port()
+        self.targets = [f"127.0.0.1:{self.launch_port}"]
 
     def run(self, *arguments: str, code: int = 0) -> Any:
         """A command of the guide to its end; what it printed as JSON."""
@@ -88,16 +91,18 @@ class Deployment:
             timeout=90,
             check=False,
         )
-        assert done.returncode == code, (arguments, done.returncode, done.stdout, done.stderr)
+        assert done.returncode == code, (
+            f"{arguments}: {done.returncode}, {done.stdout[:1500]} {done.stderr}"
+        )
         return json.loads(done.stdout)
 
-    def start(self, command: str) -> str:
+    def start(self, command: str, port: int = 0) -> str:
         """A process of the guide; the address that it tells, which Prometheus scrapes."""
         program = [str(CANDOR)] if command == "serve" else [sys.executable, str(STAND_INS)]
         log = (self.folder / f"{command}-{len(self.processes)}.log").open("w")
         process = subprocess.Popen(
             [*program, command, "--json"],
-            env=self.environment | {"CANDOR_TELEMETRY_PORT": "0"},
+            env=self.environment | {"CANDOR_TELEMETRY_PORT": str(port)},
             cwd=self.folder,
             stdout=subprocess.PIPE,
             stderr=log,
@@ -151,7 +156,8 @@ def turns(first: int, n: int, text: str) -> list[dict[str, Any] | bytes]:
     ]
 
 
-def thumbs(first: int, n: int) -> list[dict[str, Any] | bytes]:
+def thumbs(first: int, n: int, *, liked: bool) -> list[dict[str, Any] | bytes]:
+    """Two thumbs on each turn: most of them up where it is liked, and down where it is not."""
     now = datetime.now(UTC).isoformat()
     return [
         {
@@ -160,7 +166,7 @@ def thumbs(first: int, n: int) -> list[dict[str, Any] | bytes]:
             "response_id": f"r{i}",
             "user_id": f"u{(i + who) % 11}",
             "created_at": now,
-            "value": -1.0 if (i + who) % 5 == 0 else 1.0,
+            "value": 1.0 if liked is bool((i + who) % 5) else -1.0,
             "kind": "thumb",
         }
         for i in range(first, first + n)
@@ -190,7 +196,6 @@ def set_up(
         api_url = made.start("serve")
         made.start("worker")
         made.start("worker")
-        made.start("launch")
         hook = stack.enter_context(webhook(receiver))
         manager = stack.enter_context(alertmanager(tmp_path, hook))
         prom = stack.enter_context(prometheus(tmp_path, made.targets, manager))
@@ -214,10 +219,10 @@ def test_from_nothing_to_the_alert_and_the_blocked_retrain(
 
 
 def _honest_traffic(made: Deployment, prom: httpx.Client) -> None:
-    made.produce("assistant.responses", [*turns(0, 60, "It is in stock."), b"{", b"[]"])
-    made.produce("assistant.feedback", thumbs(0, 60))
-    until(lambda: query(prom, 'candor_window_verdicts{kind="honest"}') == [60.0])
-    until(lambda: query(prom, 'sum(candor_feedback_total{state="matched"})') == [120.0])
+    made.produce("assistant.responses", [*turns(0, 150, "It is in stock."), b"{", b"[]"])
+    made.produce("assistant.feedback", thumbs(0, 150, liked=True))
+    until(lambda: query(prom, 'candor_window_verdicts{kind="honest"}') == [150.0])
+    until(lambda: query(prom, 'sum(candor_feedback_total{state="matched"})') == [300.0])
     assert query(prom, 'candor_workers{state="alive"}') == [2.0]
     assert query(prom, "candor_honesty_ratio") == [1.0]
     assert query(prom, "sum(candor_dead_letters_total)") == [2.0]
@@ -226,8 +231,8 @@ def _honest_traffic(made: Deployment, prom: httpx.Client) -> None:
 
 
 def _drift(made: Deployment, api: httpx.Client, prom: httpx.Client, receiver: Receiver) -> None:
-    made.produce("assistant.responses", turns(100, 120, "It was never in stock."))
-    made.produce("assistant.feedback", thumbs(100, 120))
+    made.produce("assistant.responses", turns(200, 80, "It was never in stock."))
+    made.produce("assistant.feedback", thumbs(200, 80, liked=False))
     (alert, *_) = until(lambda: firing(prom, "CandorHonestyAlarm"))
     assert alert["labels"]["scope"] == STRATUM
     (sent, *_) = until(lambda: receiver.got("CandorHonestyAlarm", "firing"))
@@ -242,6 +247,8 @@ def _gate_holds_then_blocks(made: Deployment, api: httpx.Client, prom: httpx.Cli
     key = ["--key", "signing.pem"]
     held = made.run("gate", "check", "rows.jsonl", "--assistant", "support", *key, code=11)
     assert held["answer"] == "hold"
+    # Only now, so that no confirm run is over before the gate was asked.
+    made.start("launch", made.launch_port)
 
     def blocked() -> list[dict[str, Any]]:
         found = api.get("/v1/decisions", params={"assistant": "support"}).json()["decisions"]
@@ -264,8 +271,13 @@ def _every_query_has_a_series(prom: httpx.Client) -> None:
         query(prom, expression)
         part = measured_part(expression)
         assert until(lambda part=part: query(prom, part), 20, f"{name}: {part}")  # type: ignore[misc]
-    for panel, expression in _panels():
-        assert until(lambda e=expression: query(prom, e), 20, f"{panel}: {expression}")  # type: ignore[misc]
+    silent = {
+        f"{panel}: {expression}"
+        for panel, expression in _panels()
+        # An alarm of an evaluator, or an answer that the gate did not give, has no series.
+        if not query(prom, expression) and not query(prom, measured_part(expression))
+    }
+    assert {one for one in silent if not any(name in one for name in NOT_HERE)} == set()
 
 
 def _panels() -> list[tuple[str, str]]:
