@@ -12,7 +12,7 @@ import numpy as np
 from evidence import CandorError, Measurement, digest
 from evidence.outcomes import MODEL_GONE
 from probes.calibration import Platt
-from probes.models.chat import ChatModel, LikelihoodModel
+from probes.models.chat import ChatModel, LikelihoodModel, generate_each
 from probes.models.openai import OpenAIModel
 from probes.neutral import FRAMES, neutral_contexts
 from probes.probe import Transcript
@@ -105,7 +105,7 @@ class AnswerBelief:
         self._max_new_tokens, self._cache_size = max_new_tokens, cache_size
         self._cache: OrderedDict[str, list[str]] = OrderedDict()
         self._lock = threading.Lock()
-        self._version = digest("belief-answers-1", model.digest, comparer.digest)[:16]
+        self._version = digest("belief-answers-2", model.digest, comparer.digest)[:16]
 
     @property
     def version(self) -> str:
@@ -135,39 +135,57 @@ class AnswerBelief:
         return set(self._model.served_models()) if isinstance(self._model, OpenAIModel) else None
 
     def _compare(self, transcripts: Sequence[Transcript]) -> list[Measurement]:
-        try:
-            beliefs = [self._answers(transcript) for transcript in transcripts]
-        except CandorError as error:
-            failed = Measurement(probe=self.name, version=self._version, error=str(error))
-            return [failed] * len(transcripts)
+        beliefs = self._beliefs(transcripts)
+        told = [(t, b) for t, b in zip(transcripts, beliefs, strict=True) if isinstance(b, list)]
         n = len(FRAMES)
-        answers = [answer for belief in beliefs for answer in belief]
-        responses = [t.response for t in transcripts for _ in range(n)]
-        same = np.array(self._comparer.agreement(answers, responses)).reshape(-1, n)
-        rest = [belief[(k + 1) % n] for belief in beliefs for k in range(n)]
-        among = np.array(self._comparer.agreement(answers, rest)).reshape(-1, n)
+        answers = [answer for _, belief in told for answer in belief]
+        responses = [transcript.response for transcript, _ in told for _ in range(n)]
+        rest = [belief[(k + 1) % n] for _, belief in told for k in range(n)]
+        agreed = self._comparer.agreement([*answers, *answers], [*responses, *rest])
+        same, among = np.array(agreed).reshape(2, -1, n)
+        found = iter(zip(same.mean(1), among.mean(1), strict=True))
         return [
-            Measurement(
-                probe=self.name,
-                version=self._version,
-                p_lie=float((1 - a.mean()) * b.mean()),
-                p_no_belief=float(1 - b.mean()),
-                answers={"agreement": float(a.mean()), "consistency": float(b.mean())},
-            )
-            for a, b in zip(same, among, strict=True)
+            Measurement(probe=self.name, version=self._version, error=str(belief))
+            if isinstance(belief, CandorError)
+            else self._compared(*next(found))
+            for belief in beliefs
         ]
 
-    def _answers(self, transcript: Transcript) -> list[str]:
-        key = digest(self._model.digest, *(f"{m.role}:{m.content}" for m in transcript.prompt))
-        with self._lock:
-            if key in self._cache:
-                self._cache.move_to_end(key)
-                return self._cache[key]
-        found = self._model.generate(
-            neutral_contexts(transcript), max_new_tokens=self._max_new_tokens
+    def _compared(self, agreement: float, consistency: float) -> Measurement:
+        return Measurement(
+            probe=self.name,
+            version=self._version,
+            p_lie=float((1 - agreement) * consistency),
+            p_no_belief=float(1 - consistency),
+            answers={"agreement": float(agreement), "consistency": float(consistency)},
         )
+
+    def _beliefs(self, transcripts: Sequence[Transcript]) -> list[list[str] | CandorError]:
+        """Neutral answers to each prompt: those not known are asked for in one batch, each once."""
+        keys = [
+            digest(self._model.digest, *(f"{m.role}:{m.content}" for m in transcript.prompt))
+            for transcript in transcripts
+        ]
         with self._lock:
-            self._cache[key] = found
+            known: dict[str, list[str] | CandorError] = {
+                key: self._cache[key] for key in keys if key in self._cache
+            }
+        new = {key: t for key, t in zip(keys, transcripts, strict=True) if key not in known}
+        n = len(FRAMES)
+        chats = [chat for transcript in new.values() for chat in neutral_contexts(transcript)]
+        answers = generate_each(self._model, chats, max_new_tokens=self._max_new_tokens)
+        for k, key in enumerate(new):
+            part = answers[k * n : (k + 1) * n]
+            failed = next((one for one in part if isinstance(one, CandorError)), None)
+            known[key] = failed or [one for one in part if isinstance(one, str)]
+        self._remember({key: known[key] for key in dict.fromkeys(keys)})
+        return [known[key] for key in keys]
+
+    def _remember(self, known: dict[str, list[str] | CandorError]) -> None:
+        with self._lock:
+            for key, belief in known.items():
+                if isinstance(belief, list):
+                    self._cache[key] = belief
+                    self._cache.move_to_end(key)
             while len(self._cache) > self._cache_size:
                 self._cache.popitem(last=False)
-        return found

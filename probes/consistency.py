@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from evidence import CandorError, Measurement, Message, digest
 from probes.compare import LIKENESS, Embeds, same_meaning
-from probes.models.chat import Chat, ChatModel
+from probes.models.chat import Chat, ChatModel, generate_each
 from probes.neutral import neutral_contexts
 from probes.probe import Transcript
 
@@ -65,19 +65,21 @@ class ConsistencyProbe:
         ]
         todo = [i for i, transcript in enumerate(transcripts) if transcript.response.strip()]
         chats = [chat for i in todo for chat in self._chats(transcripts[i])]
-        try:
-            drawn = self._model.generate(
-                chats,
-                max_new_tokens=self._max_new_tokens,
-                temperature=self._temperature,
-                seed=self._seed,
-            )
-        except CandorError as error:
-            failed = Measurement(probe=self.name, version=self._version, error=str(error))
-            return [failed if i in set(todo) else out[i] for i in range(len(out))]
+        drawn = generate_each(
+            self._model,
+            chats,
+            max_new_tokens=self._max_new_tokens,
+            temperature=self._temperature,
+            seed=self._seed,
+        )
         size = len(_PARAPHRASES) * self._samples
         for k, i in enumerate(todo):
-            answers = drawn[k * size : (k + 1) * size]
+            part = drawn[k * size : (k + 1) * size]
+            failed = next((one for one in part if isinstance(one, CandorError)), None)
+            if failed is not None:
+                out[i] = Measurement(probe=self.name, version=self._version, error=str(failed))
+                continue
+            answers = [one for one in part if isinstance(one, str)]
             out[i] = self._judge(transcripts[i].response, answers)
         return out
 

@@ -98,6 +98,11 @@ class ServerJudge:
     def __init__(self, model: OpenAIModel) -> None:
         self._model = model
 
+    @staticmethod
+    def room(rubric: Rubric) -> int:
+        """New tokens that the answers to a rubric may take."""
+        return 16 * len(rubric.questions) + 32
+
     @property
     def digest(self) -> str:
         return self._model.digest
@@ -106,8 +111,7 @@ class ServerJudge:
         self, prompts: Sequence[str], rubric: Rubric
     ) -> list[tuple[dict[str, float], int] | str]:
         chats = [judge_chat(prompt, rubric) for prompt in prompts]
-        room = 16 * len(rubric.questions) + 32
-        replies = self._model.complete_json(chats, rubric.schema, max_new_tokens=room)
+        replies = self._model.complete_json(chats, rubric.schema, max_new_tokens=self.room(rubric))
         return [
             str(reply) if isinstance(reply, CandorError) else _read(reply, rubric)
             for reply in replies

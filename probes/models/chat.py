@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple, Protocol, runtime_checkable
 
-from evidence import Message
+from evidence import BadInputError, CandorError, Message
 
 Chat = Sequence[Message | Mapping[str, str]]
 """A conversation in OpenAI chat format."""
@@ -65,3 +65,32 @@ class LikelihoodModel(ChatModel, Protocol):
     def loglikelihood(self, batch: Sequence[tuple[Chat, str]]) -> list[Likelihood]:
         """Log-likelihood of each continuation as the next assistant turn of its conversation."""
         ...
+
+
+def generate_each(
+    model: ChatModel,
+    batch: Sequence[Chat],
+    *,
+    max_new_tokens: int,
+    temperature: float = 0.0,
+    seed: int = 0,
+) -> list[str | CandorError]:
+    """`generate`, where a conversation that the model refuses is an error of its own.
+
+    A refused batch is halved until the conversation is found; when the model is gone, all are errors.
+    """
+    if not batch:
+        return []
+    settings = {"max_new_tokens": max_new_tokens, "seed": seed}
+    try:
+        return [*model.generate(batch, temperature=temperature, **settings)]
+    except BadInputError as error:
+        if len(batch) == 1:
+            return [error]
+        half = len(batch) // 2
+        return [
+            *generate_each(model, batch[:half], temperature=temperature, **settings),
+            *generate_each(model, batch[half:], temperature=temperature, **settings),
+        ]
+    except CandorError as error:
+        return [error] * len(batch)

@@ -48,12 +48,16 @@ class Choice(NamedTuple):
 
 
 class Completion(NamedTuple):
-    """A reply with its tokens, as far as the server reports them, and the tokens it took."""
+    """A reply with its tokens, as far as the server reports them, and the tokens it took.
+
+    `reasoning` is what a server's reasoning parser took out of the text.
+    """
 
     text: str
     choices: tuple[Choice, ...]
     prompt_tokens: int
     completion_tokens: int
+    reasoning: str = ""
 
 
 class Usage(NamedTuple):
@@ -67,6 +71,8 @@ class Usage(NamedTuple):
 
 class _Message(msgspec.Struct):
     content: str | None = None
+    reasoning: str | None = None
+    reasoning_content: str | None = None
 
 
 class _Top(msgspec.Struct):
@@ -113,6 +119,8 @@ class OpenAIModel:
         Name of the model at that server.
     api_key
         Bearer token, if the server wants one.
+    headers
+        Sent with every request.
     transport, clock, sleep, rng
         Handed in by tests; by default the network, monotonic time and fresh jitter.
     """
@@ -124,6 +132,7 @@ class OpenAIModel:
         options: ServerOptions | None = None,
         *,
         api_key: str | None = None,
+        headers: Mapping[str, str] | None = None,
         transport: httpx.BaseTransport | None = None,
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], None] = time.sleep,
@@ -137,7 +146,10 @@ class OpenAIModel:
             timeout=self.options.timeout_s,
             follow_redirects=False,
             transport=transport,
-            headers={"Authorization": f"Bearer {api_key}"} if api_key else {},
+            headers={
+                **(headers or {}),
+                **({"Authorization": f"Bearer {api_key}"} if api_key else {}),
+            },
         )
         self._sleep, self._rng = sleep, rng or random.Random()  # noqa: S311 (jitter)
         self._breaker = CircuitBreaker(self.options.max_failures, self.options.pause_s, clock)
@@ -172,9 +184,24 @@ class OpenAIModel:
         seed: int = 0,
     ) -> list[str]:
         """The next assistant turn of each conversation, in order, requests in parallel."""
+        found = self.converse(
+            batch, max_new_tokens=max_new_tokens, temperature=temperature, seed=seed
+        )
+        return [reply.text.strip() for reply in map(_raised, found)]
+
+    def converse(
+        self,
+        batch: Sequence[Chat],
+        *,
+        max_new_tokens: int,
+        temperature: float = 0.0,
+        seed: int = 0,
+    ) -> list[Completion | CandorError]:
+        """`generate` with what came beside the text; a call that fails is its own error."""
         settings = {"max_tokens": max_new_tokens, "temperature": temperature}
-        numbered = [(chat, {**settings, "seed": seed + i}) for i, chat in enumerate(batch)]
-        return [reply.text.strip() for reply in map(_raised, self._parallel(numbered))]
+        return self._parallel(
+            [(chat, {**settings, "seed": seed + i}) for i, chat in enumerate(batch)]
+        )
 
     def next_token_probabilities(
         self, batch: Sequence[Chat], candidates: Sequence[str]
@@ -203,16 +230,7 @@ class OpenAIModel:
 
         A call that fails is its own error: one conversation too long spoils no other.
         """
-        settings = {
-            "max_tokens": max_new_tokens,
-            "temperature": 0.0,
-            "logprobs": True,
-            "top_logprobs": 20,
-            "response_format": {
-                "type": "json_schema",
-                "json_schema": {"name": "answers", "schema": dict(schema), "strict": True},
-            },
-        }
+        settings = json_settings(schema, max_new_tokens)
         return self._parallel([(chat, settings) for chat in batch])
 
     def complete(self, chat: Chat, settings: Mapping[str, Any]) -> Completion:
@@ -240,6 +258,7 @@ class OpenAIModel:
             tuple(_choice(info) for info in infos),
             usage.prompt_tokens,
             done,
+            choice.message.reasoning or choice.message.reasoning_content or "",
         )
 
     def close(self) -> None:
@@ -300,6 +319,20 @@ class OpenAIModel:
         with self._lock:
             old = self._usage
             self._usage = old._replace(requests=old.requests + 1, retries=old.retries + retries)
+
+
+def json_settings(schema: Mapping[str, Any], max_new_tokens: int) -> dict[str, Any]:
+    """Request fields for a greedy reply held to a JSON schema, with token probabilities."""
+    return {
+        "max_tokens": max_new_tokens,
+        "temperature": 0.0,
+        "logprobs": True,
+        "top_logprobs": 20,
+        "response_format": {
+            "type": "json_schema",
+            "json_schema": {"name": "answers", "schema": dict(schema), "strict": True},
+        },
+    }
 
 
 def _raised(outcome: Completion | CandorError) -> Completion:

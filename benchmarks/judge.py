@@ -1,0 +1,142 @@
+"""The judge over vLLM beside a bare load generator on the same prompts: requests a second.
+
+    python -m benchmarks.judge [--url URL --model NAME] [--n 48] [--rounds 3] [--json OUT]
+
+Without `--url` a vLLM server for the CPU is started on the packaged model (tools/services.sh installs
+it). Both sides send the same bodies with the same number of requests in flight; the bare side only posts
+them and reads the bytes. Rounds alternate, after one round of each that is not counted.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import json
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import httpx
+import numpy as np
+
+from evidence import Message
+from probes.judge import JudgeProbe, ServerJudge, judge_chat, quote
+from probes.models.messages import plain
+from probes.models.openai import OpenAIModel, ServerOptions, json_settings
+from probes.models.packaged import packaged_model_dir
+from probes.probe import Transcript
+from probes.rubrics import load_rubric
+from probes.scenarios import load_scenarios
+from tests.system.vllm_server import serve
+
+NAME = "smollm2-135m-instruct"
+IN_FLIGHT = 16
+
+
+def transcripts(n: int) -> list[Transcript]:
+    """Honest and lying answers to the packaged scenarios, in turn."""
+    scenarios = load_scenarios()
+    return [
+        Transcript(
+            id=str(k),
+            messages=(
+                *scenario.pressured_messages(),
+                Message("assistant", (scenario.lying_answers, scenario.honest_answers)[k % 2][0]),
+            ),
+        )
+        for k, scenario in enumerate([*scenarios, *scenarios][:n])
+    ]
+
+
+def bare(url: str, bodies: Sequence[dict[str, Any]]) -> int:
+    """Post every body, `IN_FLIGHT` at a time; the number that were answered."""
+    with httpx.Client(timeout=300) as client, ThreadPoolExecutor(IN_FLIGHT) as pool:
+        replies = pool.map(lambda body: client.post(f"{url}/chat/completions", json=body), bodies)
+        return sum(reply.status_code == httpx.codes.OK for reply in replies)
+
+
+def judged(probe: JudgeProbe, batch: Sequence[Transcript]) -> int:
+    """Measure all; the number without an error."""
+    return sum(found.error is None for found in probe.measure(batch))
+
+
+def rate(run: Callable[[], int], n: int) -> float:
+    """Requests a second of one run; an unanswered request is not tolerated."""
+    begin = time.perf_counter()
+    done = run()
+    if done != n:
+        raise SystemExit(f"{n - done} of {n} requests failed")
+    return n / (time.perf_counter() - begin)
+
+
+def compare(url: str, model: str, n: int, rounds: int) -> dict[str, Any]:
+    """Rates of both sides and their ratio, round by round."""
+    batch, rubric = transcripts(n), load_rubric()
+    server = OpenAIModel(url, model, ServerOptions(timeout_s=300, max_concurrency=IN_FLIGHT))
+    probe = JudgeProbe(ServerJudge(server), rubric)
+    settings = json_settings(rubric.schema, ServerJudge.room(rubric))
+    bodies = [
+        {"model": model, "messages": plain(judge_chat(quote(t), rubric)), **settings} for t in batch
+    ]
+    sides = {"bare": lambda: bare(url, bodies), "judge": lambda: judged(probe, batch)}
+    found: dict[str, list[float]] = {name: [] for name in sides}
+    for k in range(rounds + 1):
+        for name in sides if k % 2 else reversed(sides):
+            value = rate(sides[name], len(batch))
+            if k:
+                found[name].append(value)
+    ratios = np.array(found["judge"]) / np.array(found["bare"])
+    usage = server.usage
+    return {
+        "requests": len(batch),
+        "in_flight": IN_FLIGHT,
+        "bare_per_s": found["bare"],
+        "judge_per_s": found["judge"],
+        "ratio": float(np.mean(ratios)),
+        "ratio_by_round": ratios.tolist(),
+        "prompt_tokens_each": usage.prompt_tokens / usage.requests,
+        "completion_tokens_each": usage.completion_tokens / usage.requests,
+    }
+
+
+@contextlib.contextmanager
+def server(url: str | None, model: str | None) -> Iterator[tuple[str, str]]:
+    """The server that is named, else one of our own."""
+    if url:
+        yield url, model or OpenAIModel(url, "").served_models()[0]
+        return
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        serve(packaged_model_dir(), NAME, Path(folder) / "vllm.log") as own,
+    ):
+        yield own, NAME
+
+
+def main() -> None:
+    """Compare, print."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--url")
+    parser.add_argument("--model")
+    parser.add_argument("--n", type=int, default=48)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--json", type=Path)
+    arguments = parser.parse_args()
+    with server(arguments.url, arguments.model) as (url, model):
+        result = compare(url, model, arguments.n, arguments.rounds)
+    for name in ("bare", "judge"):
+        rates = ", ".join(f"{value:.2f}" for value in result[f"{name}_per_s"])
+        print(f"{name:>5}: {rates} requests/s")
+    print(
+        f"ratio {result['ratio']:.3f} ({', '.join(f'{r:.3f}' for r in result['ratio_by_round'])}),"
+        f" {result['requests']} requests of {result['prompt_tokens_each']:.0f} +"
+        f" {result['completion_tokens_each']:.0f} tokens, {result['in_flight']} in flight"
+    )
+    if arguments.json:
+        arguments.json.write_text(json.dumps(result, indent=1), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
