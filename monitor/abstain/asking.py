@@ -8,9 +8,9 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from concurrent.futures import TimeoutError as FutureTimeoutError
 from enum import StrEnum
+from typing import Protocol
 
 from evidence import Assessment
-from monitor.score.scorer import Scorer
 from probes.probe import Transcript
 
 log = logging.getLogger(__name__)
@@ -24,6 +24,15 @@ class Failure(StrEnum):
     SCORER = "scorer_failed"
 
 
+class Panel(Protocol):
+    """What measures a batch, and the version of what it measures with."""
+
+    @property
+    def version(self) -> str: ...
+
+    def score(self, transcripts: Sequence[Transcript]) -> list[Assessment]: ...
+
+
 class OneAtATime:
     """A scorer for a worker and an asker together: models in process must not be called by two at once.
 
@@ -31,7 +40,7 @@ class OneAtATime:
     `candor worker` processes of their own.
     """
 
-    def __init__(self, scorer: Scorer) -> None:
+    def __init__(self, scorer: Panel) -> None:
         self._scorer = scorer
         self._lock = threading.Lock()
 
