@@ -23,7 +23,7 @@ from probes.probe import Transcript
 
 Array = NDArray[Any]
 
-_CHUNK = 64
+_CHUNK = 32
 _ENOUGH = 10
 Form = Literal["short", "long"]
 FORMS: tuple[Form, ...] = ("short", "long")
