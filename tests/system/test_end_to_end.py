@@ -5,6 +5,7 @@ The commands are those of docs/guide.md. Only the models are stood in for (`stan
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import re
@@ -190,8 +191,7 @@ def set_up(
         made.run("keys", "create", "pseudonym")
         made.run("keys", "create", "sampling")
         made.run("keys", "create", "signing")
-        scopes = [part for scope in ("read", "review", "gate") for part in ("--scope", scope)]
-        token = made.run("keys", "create", "api", "--name", "ana", *scopes)["key"]
+        token = made.run("keys", "create", "api", "--name", "ana", "--scope", "admin")["key"]
         assert made.run("db", "upgrade")["before"] is None
         api_url = made.start("serve")
         made.start("worker")
@@ -214,8 +214,22 @@ def test_from_nothing_to_the_alert_and_the_blocked_retrain(
     run = _gate_holds_then_blocks(made, api, prom)
     _every_query_has_a_series(prom)
     _closing_resolves(api, prom, receiver)
+    _rehearsal(made, api, prom)
     assert made.run("audit", "verify")["ok"]
     assert run
+
+
+def test_the_guide_has_no_command_that_is_not_run_here() -> None:
+    guide = (ROOT / "docs" / "guide.md").read_text()
+    shown = guide[guide.index("## 3.") : guide.index("## 5.")]
+    commands = {
+        tuple(itertools.takewhile(re.compile(r"[a-z]+").fullmatch, line.split()[1:]))
+        for line in shown.splitlines()
+        if line.startswith("candor ")
+    }
+    here = Path(__file__).read_text()
+    assert len(commands) > 8
+    assert {c for c in commands if ", ".join(f'"{word}"' for word in c) not in here} == set()
 
 
 def _honest_traffic(made: Deployment, prom: httpx.Client) -> None:
@@ -312,3 +326,24 @@ def _closing_resolves(api: httpx.Client, prom: httpx.Client, receiver: Receiver)
                 assert api.post(f"{url}/{step}", json=reason).status_code == 200
     until(lambda: not firing(prom, "CandorHonestyAlarm"))
     until(lambda: receiver.got("CandorHonestyAlarm", "resolved"))
+
+
+def _rehearsal(made: Deployment, api: httpx.Client, prom: httpx.Client) -> None:
+    """Labelled synthetic traffic over the API, as the guide sends it."""
+    made.run("simulate", "traffic", "--out", "rehearsal", "--raters", "40")
+    before = query(prom, "sum(candor_records_seen_total)")[0]
+    sent = 0
+    for name in ("responses", "feedback"):
+        body = (made.folder / "rehearsal" / f"{name}.jsonl").read_bytes()
+        lines = body.splitlines(keepends=True)
+        for first in range(0, len(lines), 500):
+            part = lines[first : first + 500]
+            answer = api.post(
+                f"/v1/{name}",
+                content=b"".join(part),
+                headers={"content-type": "application/x-ndjson"},
+            )
+            assert answer.status_code == 202, answer.text
+            sent += len(part)
+    assert sent > 100
+    until(lambda: query(prom, "sum(candor_records_seen_total)")[0] >= before + sent)
