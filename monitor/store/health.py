@@ -48,7 +48,8 @@ class Asked(msgspec.Struct, frozen=True, kw_only=True):
 
 class Ended(msgspec.Struct, frozen=True, kw_only=True):
     """An asked evaluation that has its verdict, or is overdue: then `evaluator_version` is who was asked,
-    and everything of the verdict is None. `live_p_lie` is that of the response's live verdict.
+    and everything of the verdict is None. `live_p_lie` is that of the response's live verdict. `void`
+    is one that could not be measured, because the text is no longer kept.
     """
 
     id: int
@@ -60,6 +61,7 @@ class Ended(msgspec.Struct, frozen=True, kw_only=True):
     p_evasion: float | None
     outcomes: str | None
     live_p_lie: float | None
+    void: bool = False
 
 
 class Pending(msgspec.Struct, frozen=True):
@@ -215,9 +217,11 @@ def ended(connection: Connection, purposes: Sequence[Purpose], *, now_s: float) 
             verdicts.c.p_evasion,
             verdicts.c.outcomes,
             live.c.p_lie.label("live_p_lie"),
+            responses.c.body.is_not(None).label("kept"),
         )
         .select_from(
-            extra_evaluations.outerjoin(verdicts, _answers()).outerjoin(
+            extra_evaluations.outerjoin(verdicts, _answers())
+            .outerjoin(
                 live,
                 and_(
                     live.c.assistant == table.assistant,
@@ -225,6 +229,7 @@ def ended(connection: Connection, purposes: Sequence[Purpose], *, now_s: float) 
                     live.c.live_slot.is_not(None),
                 ),
             )
+            .outerjoin(responses, _about())
         )
         .where(
             table.purpose.in_([purpose.value for purpose in purposes]),
@@ -244,6 +249,7 @@ def ended(connection: Connection, purposes: Sequence[Purpose], *, now_s: float) 
             p_evasion=row.p_evasion,
             outcomes=row.outcomes,
             live_p_lie=row.live_p_lie,
+            void=row.kind is None and row.purpose != Purpose.CANARY.value and not row.kept,
         )
         for row in connection.execute(query)
     ]
@@ -266,15 +272,7 @@ def pending(
     table = extra_evaluations.c
     query = (
         select(table.purpose, responses.c.body)
-        .select_from(
-            extra_evaluations.join(
-                responses,
-                and_(
-                    responses.c.assistant == table.assistant,
-                    responses.c.response_id == table.response_id,
-                ),
-            ).outerjoin(verdicts, _answers())
-        )
+        .select_from(extra_evaluations.join(responses, _about()).outerjoin(verdicts, _answers()))
         .where(
             table.evaluator_version == evaluator_version,
             table.purpose.in_([Purpose.REPEAT.value, Purpose.RESCORE.value]),
@@ -288,6 +286,14 @@ def pending(
     return [
         Pending(Purpose(row.purpose), unpack_body(row.body)) for row in connection.execute(query)
     ]
+
+
+def _about() -> ColumnElement[bool]:
+    """The response that an asked evaluation is about."""
+    table = extra_evaluations.c
+    return and_(
+        responses.c.assistant == table.assistant, responses.c.response_id == table.response_id
+    )
 
 
 def _answers() -> ColumnElement[bool]:

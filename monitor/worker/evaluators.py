@@ -163,6 +163,8 @@ def tick_of(counts: Mapping[str, int], extra: Iterable[Ended], *, at_s: float) -
     canaries, repeats = [], []
     weighted = [*counts.items()]
     for item in extra:
+        if item.void:
+            continue
         # An overdue evaluation has no verdict: nothing is known of its probes.
         weighted.append((item.outcomes or f"{WHOLE}={Outcome.UNANSWERED}", 1))
         if item.purpose is Purpose.CANARY and item.known and item.kind:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sqlalchemy import Engine, select
+from sqlalchemy import Engine, select, update
 
 from evidence import (
     Assessment,
@@ -20,7 +20,7 @@ from monitor.store import verdicts as store_verdicts
 from monitor.store.health import Asked, StoredHealth
 from monitor.store.intake import NewResponse, Position
 from monitor.store.references import MovedReference
-from monitor.store.schema import audit_log
+from monitor.store.schema import audit_log, responses
 
 STRATUM = Stratum("a")
 
@@ -143,6 +143,11 @@ def test_asked_evaluations_end_with_a_verdict_or_when_they_are_due(engine: Engin
         late = health.ended(connection, both, now_s=15.0)
         assert [item.kind for item in late] == [None, None, "honest", None]
         assert [item.known for item in late] == ["lie", None, None, None]
+        assert not any(item.void for item in late)
+    with engine.begin() as connection:
+        connection.execute(update(responses).values(body=None))
+        late = health.ended(connection, both, now_s=15.0)
+        assert [item.void for item in late] == [False, True, False, True]
     with engine.begin() as connection:
         health.mark_counted(connection, [item.id for item in late])
         assert health.ended(connection, both, now_s=15.0) == []

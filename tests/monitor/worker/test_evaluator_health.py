@@ -2,25 +2,28 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from sqlalchemy import func, select
+from sqlalchemy import func, select, update
 
 from evidence import CANARY_ASSISTANT, Alarm, AlarmState, GateAnswer
 from monitor.api.closing import release
 from monitor.detect.options import DetectionOptions, HealthOptions
-from monitor.detect.records import decode_state
-from monitor.detect.stratum import status
+from monitor.detect.records import decode_state, encode_state
+from monitor.detect.stratum import advance, freeze, new_state, status, thaw
 from monitor.store import alarms as store_alarms
 from monitor.store import detectors, health, reading
 from monitor.store.rows import gate_context
 from monitor.store.schema import audit_log, extra_evaluations, responses, verdict_log, verdicts
 from monitor.store.status import kind_counts, last_response_s
+from monitor.store.verdicts import read_log
 from monitor.worker import Publisher
 from monitor.worker.canaries import CanarySender
 from monitor.worker.evaluators import EvaluatorWatch
+from monitor.worker.logged import logged
 from retrain.gate import Policy, decide
 from retrain.rows import ChatMessage, Provenance, Row
 from tests.monitor.worker.judge_double import JudgeServer, judge_panel, judge_server
@@ -241,6 +244,35 @@ def test_after_closing_the_detectors_go_on_and_find_lies(house: House, service: 
         acts = connection.execute(select(audit_log.c.action).order_by(audit_log.c.id)).scalars()
         wanted = [a for a in acts if a.startswith(("detector", "evaluator"))]
     assert wanted == ["detector.freeze", "evaluator.release", "detector.thaw"]
+    assert replayed(house) == stored_state(house)
+
+
+def stored_state(house: House) -> str:
+    with reading(house.engine) as connection:
+        return detectors.read_detector(connection, STRATUM).state
+
+
+def replayed(house: House) -> str:
+    """The verdict log read again, with the audited acts at their log positions."""
+    options = house.settings.detection
+    with reading(house.engine) as connection:
+        entries = [logged(entry) for entry in read_log(connection, STRATUM, after=0)]
+        acts = connection.execute(
+            select(audit_log.c.action, audit_log.c.details)
+            .where(audit_log.c.action.in_(["detector.freeze", "detector.thaw"]))
+            .order_by(audit_log.c.id)
+        ).all()
+    state = new_state(STRATUM, options=options)
+    for action, text in acts:
+        act = json.loads(text)
+        upto = [entry for entry in entries if entry.log_position <= act["log_position"]]
+        state, _ = advance(state, upto, options=options)
+        version = act["evaluator_version"]
+        if action == "detector.freeze":
+            state = freeze(state, version, act["reason"])
+        else:
+            state = thaw(state, version, after=act["believed_after"])
+    return encode_state(advance(state, entries, options=options)[0])
 
 
 def test_a_short_failure_is_read_in_the_end(house: House, service: Service) -> None:
@@ -294,3 +326,20 @@ def test_a_new_evaluator_measures_the_old_window_before_it_counts(
         acts = connection.execute(select(audit_log.c.action)).scalars().all()
     assert rescored == 60
     assert acts.count("reference.rescored") >= 2
+
+
+def test_without_the_old_texts_a_new_evaluator_learns_its_own_reference(
+    house: House, kit: Any, judge: JudgeServer
+) -> None:
+    learning = DetectionOptions(reference_window=40, tolerance=0.05)
+    service = Service(house, kit, judge, detection=learning)
+    service.tick(10)
+    with house.engine.begin() as connection:
+        connection.execute(update(responses).values(body=None))
+    service.measure_with("judge-2")
+    service.tick(3)
+    assert service.detector()["lie"]["phase"] == "learning"
+    service.tick(8)
+    assert service.detector()["lie"]["phase"] == "watching"
+    assert service.detector()["lie"]["reference_source"] == "learned"
+    assert service.alarms() == []
