@@ -3,9 +3,8 @@
     python -m benchmarks.probes TRANSCRIPTS.jsonl [--labels did_lie] [--kind category] [--json OUT]
 
 One grouped split serves the probe and the baselines. Intervals are of a bootstrap over scenarios.
-`--pictures DIR` writes the ROC and reliability diagrams, `--reader DIR` takes another model's
-folder, `--speed` adds throughput against a bare forward pass, `--readings FILE.npz` keeps what was
-read and takes it from there the next time.
+`--pictures DIR` is where the ROC and reliability diagrams go, `--reader DIR` takes another model's
+folder, `--readings FILE.npz` keeps what was read and takes it from there the next time.
 """
 
 from __future__ import annotations
@@ -253,8 +252,7 @@ def main() -> None:
     parser.add_argument("--layers", type=int, nargs="+", default=list(LAYERS))
     parser.add_argument("--reader", type=Path)
     parser.add_argument("--readings", type=Path)
-    parser.add_argument("--pictures", type=Path)
-    parser.add_argument("--speed", action="store_true")
+    parser.add_argument("--pictures", type=Path, default=Path("docs"))
     parser.add_argument("--json", type=Path)
     arguments = parser.parse_args()
     examples = load_examples(arguments.transcripts, arguments.labels, arguments.kind)

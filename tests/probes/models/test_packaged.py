@@ -8,6 +8,7 @@ import pytest
 
 from evidence import BadInputError, Message
 from probes import PanelOptions, Transcript, open_panel
+from probes.activation.artefact import DEFAULT, load_card
 from probes.models.local import LocalModel
 from probes.models.packaged import RECORD, packaged_file, packaged_model_dir, verify
 
@@ -61,4 +62,5 @@ def test_the_shipped_panel_fits_the_packaged_reader_and_batches_alike() -> None:
             assert abs(alone.p_lie - one.p_lie) < 0.01
     assert (together[1].p_lie or 0) > (together[0].p_lie or 1)
     assert together[3].p_lie is None
+    assert (load_card(DEFAULT).noise_floor or 1) < 0.01
     assert together[3].error
