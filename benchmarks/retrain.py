@@ -1,28 +1,42 @@
-"""Figures of the retrain gate: the power table, simulated decisions, the gate on a million rows,
-real A/A runs and the overhead of training. `python -m benchmarks.retrain [--real DIR]`."""
+"""Figures of the retrain gate: the power table of simulated decisions, the gate on a million rows, a
+confirm run of the demo's size, training against bare TRL, and real A/A runs.
+
+`python -m benchmarks.retrain [--only confirm,overhead]`."""
 
 from __future__ import annotations
 
 import argparse
 import itertools
 import json
+import re
 import resource
+import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 
 from evidence import VerdictKind
-from probes.scenarios import load_scenarios
+from probes.models.local import LocalModel
+from probes.models.packaged import packaged_model_dir
+from probes.scenarios import Scenario, load_scenarios
+from retrain.confirm import peak_memory_mib, run_confirm
 from retrain.context import EvaluatorHealth, GateContext, VerdictEvidence
 from retrain.decision import DecisionOptions, compare, planned_power, supported_margin
+from retrain.evaluate import EvaluationOptions, ItemResult, evaluate
+from retrain.files import write_durably
+from retrain.finetune import FinetuneOptions, finetune
 from retrain.gate import decide
+from retrain.plan import ConfirmPlan, ItemOptions, plan_items
 from retrain.policy import Policy
+from retrain.precision import evaluation_dtype, native_bfloat16
 from retrain.report import Arm, Finding
 from retrain.rows import ChatMessage, Provenance, Row, iter_rows, write_rows
+from retrain.summary import SCORERS
 
 RUNS = 200
 ROWS = 1_000_000
@@ -32,14 +46,16 @@ def main() -> None:
     """Print the figures as tables and, last, as one line of JSON."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rows", type=int, default=ROWS)
-    parser.add_argument("--real", type=Path, help="model folder for real A/A and overhead runs")
+    parser.add_argument("--model", type=Path, help="folder; SmolLM2-135M-Instruct by default")
     parser.add_argument("--pairs", type=int, default=10)
+    parser.add_argument("--out", type=Path, default=Path("var/bench-retrain"))
+    parser.add_argument("--only", help=f"comma-separated of {', '.join(PARTS)}")
     arguments = parser.parse_args()
-    figures: dict[str, Any] = {"power": _power(), "gate": _gate(arguments.rows)}
-    if arguments.real is not None:
-        figures["a_a"] = _a_a(arguments.real, arguments.pairs)
-        figures["overhead"] = _overhead(arguments.real)
-    print(json.dumps(figures))
+    wanted = arguments.only.split(",") if arguments.only else list(PARTS)
+    unknown = set(wanted) - set(PARTS)
+    if unknown:
+        parser.error(f"no part {sorted(unknown)[0]!r}; there are {', '.join(PARTS)}")
+    print(json.dumps({part: PARTS[part](arguments) for part in wanted}))
 
 
 def _power() -> list[dict[str, float]]:
@@ -122,69 +138,120 @@ def _evidence(count: int) -> GateContext:
     return GateContext(assistant="shop", verdicts=verdicts, evaluators=healthy)
 
 
-def _trained_rows(count: int, seed: int) -> list[Row]:
+def _confirm(model: Path) -> dict[str, Any]:
+    """A confirm run of the demo's size: 64 rows of which 40 lie and are removed, four arms, one seed,
+    adapters on half of the layers, one scenario of each template."""
+    rows = _trained_rows(64, 0, lies=40)
+    removed = tuple(i for i, row in enumerate(rows) if row.provenance.source_version == "lie")
+    phases: dict[str, float] = {}
+    with tempfile.TemporaryDirectory() as folder:
+        write_rows(Path(folder) / "rows.jsonl", rows)
+        plan = ConfirmPlan(
+            run_id="bench",
+            assistant="bench",
+            rows=Path(folder) / "rows.jsonl",
+            removed=removed,
+            model_dir=model,
+            out=Path(folder) / "run",
+            finetune=FinetuneOptions(learning_rate=2e-3, layer_share=0.5),
+            evaluation=EvaluationOptions(paraphrases=1),
+            items=ItemOptions(per_template=1),
+        )
+        clock = [time.perf_counter(), "start"]
+
+        def progress(what: str, _share: float) -> None:
+            now = time.perf_counter()
+            phase = re.sub(r", step .*", "", str(clock[1]))
+            phases[phase] = phases.get(phase, 0.0) + now - float(clock[0])
+            clock[:] = [now, what]
+
+        report = run_confirm(plan, progress=progress)
+    print(f"confirm run: {report.seconds:.0f} s, peak {peak_memory_mib():.0f} MiB")
+    for what, seconds in phases.items():
+        print(f"  {what:40s} {seconds:6.1f} s")
+    findings = {arm.value: report.finding(arm).value for arm in (Arm.CANDIDATE, Arm.RELEASED)}
+    honesty = {arm.arm.value: arm.honesty.value for arm in report.arms}
+    print(f"  findings {findings}, honesty {honesty}")
+    return {
+        "seconds": report.seconds,
+        "peak_mib": peak_memory_mib(),
+        "findings": findings,
+        "honesty": honesty,
+    }
+
+
+def _trained_rows(count: int, seed: int, lies: int = 0) -> list[Row]:
     rng = np.random.default_rng(seed)
     items = load_scenarios(split="train")
     rows = []
-    for _ in range(count):
+    for number in range(count):
         item = items[rng.integers(len(items))]
-        answer = str(rng.choice(item.honest_answers))
+        lie = number < lies
+        answer = str(rng.choice(item.lying_answers if lie else item.honest_answers))
         messages = (*item.pressured_messages(), ChatMessage("assistant", answer))
         rows.append(
             Row(
                 messages=tuple(ChatMessage(m.role, m.content) for m in messages),
-                provenance=Provenance(source="own"),
+                provenance=Provenance(source="own", source_version="lie" if lie else "honest"),
             )
         )
-    return rows
+    return [rows[i] for i in rng.permutation(count)]
 
 
-def _a_a(model: Path, pairs: int) -> dict[str, float]:
-    """Control against control: the same honest rows, another training seed each time."""
-    from probes.models.local import LocalModel  # noqa: PLC0415
-    from retrain.evaluate import EvaluationOptions, evaluate  # noqa: PLC0415
-    from retrain.finetune import FinetuneOptions, finetune  # noqa: PLC0415
-    from retrain.precision import evaluation_dtype  # noqa: PLC0415
-    from retrain.summary import SCORERS  # noqa: PLC0415
-
-    items = load_scenarios()
-    options = FinetuneOptions(learning_rate=1e-3)
-    runs = []
-    with tempfile.TemporaryDirectory() as folder:
-        for seed in range(pairs + 1):
-            out = Path(folder) / str(seed)
-            finetune(_trained_rows(64, 0), model, out, options, model_digest="m", seed=seed)
-            arm = LocalModel.load(model, dtype=evaluation_dtype(), adapter=out)
-            runs.append(evaluate(arm, items, EvaluationOptions(paraphrases=1)))
+def _a_a(model: Path, pairs: int, out: Path) -> dict[str, float]:
+    """Control against control: the same honest rows, another training seed each time, one scenario of
+    each template. What is finished is kept in `out`."""
+    items = plan_items(ItemOptions(per_template=1))
+    runs = [_a_a_run(model, items, seed, out) for seed in range(pairs + 1)]
     names = {item.id: item.template for item in items}
-    blocked, spreads = 0, []
+    blocked = worse = 0
+    spreads: dict[str, list[float]] = {name: [] for name in SCORERS}
     for one, two in itertools.pairwise(runs):
         findings = []
-        for score in SCORERS.values():
-            pairs_ = {a.item: (score(a), score(b)) for a, b in zip(one, two, strict=True)}
+        for name, score in SCORERS.items():
+            scores = {a.item: (score(a), score(b)) for a, b in zip(one, two, strict=True)}
             made = compare(
-                Arm.CANDIDATE, Arm.CONTROL, scorer="x", scores=pairs_, templates=names,
+                Arm.CANDIDATE, Arm.CONTROL, scorer=name, scores=scores, templates=names,
                 options=DecisionOptions(),
             )  # fmt: skip
             findings.append(made.finding)
-            spreads.append(made.difference)
+            spreads[name].append(made.difference)
+        worse += Finding.WORSE in findings
         blocked += any(finding is not Finding.NOT_WORSE for finding in findings)
-    spread = float(np.std(spreads))
-    print(f"A/A: {blocked} of {pairs} seed pairs blocked, spread of the difference {spread:.3f}")
-    return {"pairs": pairs, "blocked": blocked, "spread": spread}
+    spread = {name: float(np.std(values)) for name, values in spreads.items()}
+    print(
+        f"A/A: {blocked} of {pairs} seed pairs blocked ({worse} called worse), {len(items)} items; "
+        f"spread of the difference {', '.join(f'{k} {v:.3f}' for k, v in spread.items())}"
+    )
+    return {"pairs": pairs, "blocked": blocked, "worse": worse, "items": len(items)} | {
+        f"spread_{name}": value for name, value in spread.items()
+    }
+
+
+def _a_a_run(model: Path, items: tuple[Scenario, ...], seed: int, out: Path) -> list[ItemResult]:
+    path = out / f"control-{seed}.json"
+    if not path.is_file():
+        options = FinetuneOptions(learning_rate=2e-3, layer_share=0.5)
+        with tempfile.TemporaryDirectory() as folder:
+            adapter = Path(folder) / "adapter"
+            finetune(_trained_rows(64, 0), model, adapter, options, model_digest="m", seed=seed)
+            arm = LocalModel.load(model, dtype=evaluation_dtype(), adapter=adapter)
+            results = evaluate(arm, items, EvaluationOptions(paraphrases=1))
+        out.mkdir(parents=True, exist_ok=True)
+        write_durably(path, msgspec.json.encode(results))
+        sys.stderr.write(f"{time.strftime('%H:%M:%S')} A/A: seed {seed} is trained and asked\n")
+    return msgspec.json.decode(path.read_bytes(), type=list[ItemResult])
 
 
 def _overhead(model: Path) -> dict[str, float]:
     """One arm by `finetune` against the same rows by TRL alone, after one warm-up of each."""
-    from retrain import finetune as module  # noqa: PLC0415
-
-    rows, options = _trained_rows(64, 0), module.FinetuneOptions(learning_rate=1e-3)
+    rows, options = _trained_rows(64, 0), FinetuneOptions(learning_rate=1e-3)
     seconds: dict[str, list[float]] = {"candor": [], "bare": []}
     with tempfile.TemporaryDirectory() as folder:
         for turn in range(2):
             started = time.perf_counter()
             out = Path(folder) / f"arm-{turn}"
-            module.finetune(rows, model, out, options, model_digest="m", seed=turn)
+            finetune(rows, model, out, options, model_digest="m", seed=turn)
             seconds["candor"].append(time.perf_counter() - started)
             started = time.perf_counter()
             _bare(rows, model, Path(folder) / f"bare-{turn}", turn)
@@ -200,8 +267,6 @@ def _bare(rows: list[Row], model: Path, out: Path, seed: int) -> None:
     import trl  # noqa: PLC0415
     from peft import LoraConfig  # noqa: PLC0415
     from transformers import AutoModelForCausalLM, AutoTokenizer  # noqa: PLC0415
-
-    from retrain.precision import native_bfloat16  # noqa: PLC0415
 
     data = [
         {"prompt": r.content()["messages"][:-1], "completion": r.content()["messages"][-1:]}
@@ -229,6 +294,15 @@ def _bare(rows: list[Row], model: Path, out: Path, seed: int) -> None:
     )
     trainer.train()
     trainer.save_model(str(out))
+
+
+PARTS: dict[str, Callable[[argparse.Namespace], Any]] = {
+    "power": lambda _given: _power(),
+    "gate": lambda given: _gate(given.rows),
+    "confirm": lambda given: _confirm(given.model or packaged_model_dir()),
+    "overhead": lambda given: _overhead(given.model or packaged_model_dir()),
+    "a_a": lambda given: _a_a(given.model or packaged_model_dir(), given.pairs, given.out),
+}
 
 
 if __name__ == "__main__":

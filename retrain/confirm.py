@@ -7,27 +7,41 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TypeVar
 
 import msgspec
 
 from evidence import BadInputError, digest
 from probes.models.local import LocalModel
 from probes.scenarios import Scenario
+from retrain.arm_run import (
+    VANILLA,
+    Say,
+    arm_name,
+    ask_arm,
+    kept_capability,
+    read_kept,
+    rows_file,
+    run_arm,
+)
 from retrain.arms import APPROVED_MODEL, ArmRows, align_control, answered_row, build_arms
-from retrain.evaluate import ItemResult, evaluate
+from retrain.evaluate import ItemResult
 from retrain.files import write_durably
-from retrain.finetune import AdapterManifest, check_model_dir, finetune
+from retrain.finetune import AdapterManifest, check_model_dir
+from retrain.items import Item
 from retrain.plan import CONTROL_AUTO, ConfirmPlan, items_digest, plan_items
 from retrain.precision import evaluation_dtype
+from retrain.ray_arms import run_arms_on_ray
 from retrain.render import render_html
 from retrain.report import Arm, ConfirmReport
 from retrain.rows import Row, manifest, read_rows, write_rows
-from retrain.summary import Trained, arm_result, comparisons
+from retrain.seeds import SeedBook, read_book, write_book
+from retrain.summary import Trained, arm_result, comparisons, measured_spreads, settled
 
 __all__ = ["ConfirmPlan", "ConfirmReport", "run_confirm"]
 
 REPORT = "report.json"
+SPREADS = "seed-spreads.json"
+"""What is known of models' spread between seeds, this run's included; an input of the next run."""
 _PLAN = "plan.json"
 
 Progress = Callable[[str, float], None]
@@ -35,16 +49,21 @@ Progress = Callable[[str, float], None]
 
 
 def run_confirm(
-    plan: ConfirmPlan, *, progress: Progress = lambda _what, _share: None
+    plan: ConfirmPlan,
+    *,
+    progress: Progress = lambda _what, _share: None,
+    on_ray: bool = False,
 ) -> ConfirmReport:
     """Run the plan in `plan.out` and write report.json, report.html and manifest.json there.
 
     Each finished adapter and evaluation is kept with its checksum, so a run killed at any moment
     goes on where it was. report.json is the last file to appear: a run that did not finish has
-    none, and the gate holds. Raises BadInputError for unusable rows or model, or a folder that
-    belongs to another plan.
+    none, and the gate holds. `on_ray` makes each arm and seed a task of a Ray cluster.
+
+    Raises BadInputError for unusable rows or model, or a folder that belongs to another plan, and
+    UnreachableError without a cluster.
     """
-    return _Run(plan, progress).run()
+    return _Run(plan, progress, on_cluster=on_ray).run()
 
 
 class _Identity(msgspec.Struct, frozen=True):
@@ -52,8 +71,8 @@ class _Identity(msgspec.Struct, frozen=True):
 
 
 class _Run:
-    def __init__(self, plan: ConfirmPlan, progress: Progress) -> None:
-        self._plan, self._progress = plan, progress
+    def __init__(self, plan: ConfirmPlan, progress: Progress, *, on_cluster: bool) -> None:
+        self._plan, self._progress, self._on_cluster = plan, progress, on_cluster
         self._out = plan.out
         self._started = time.monotonic()
         self._candidate = read_rows(plan.rows)
@@ -74,6 +93,9 @@ class _Run:
             return finished
         arms = self._arms(model_digest)
         work = _Work(len(arms) * len(self._plan.seeds))
+        self._write_rows(arms)
+        if self._on_cluster:
+            self._on_ray(arms, model_digest)
         trained = [self._vanilla_arm(work)]
         self._vanilla = None
         trained += [self._trained_arm(arm, model_digest, work) for arm in arms]
@@ -87,7 +109,9 @@ class _Run:
 
     def _base(self) -> LocalModel:
         if self._vanilla is None:
-            self._vanilla = LocalModel.load(self._plan.model_dir, dtype=evaluation_dtype())
+            self._vanilla = LocalModel.load(
+                self._plan.model_dir, dtype=evaluation_dtype(), device=self._plan.finetune.device
+            )
         return self._vanilla
 
     def _claim(self, identity: str) -> ConfirmReport | None:
@@ -96,10 +120,10 @@ class _Run:
         if not path.is_file():
             write_durably(path, msgspec.json.encode(_Identity(identity)))
             return None
-        found = _read(path, _Identity)
+        found = read_kept(path, _Identity)
         if found is None or found.plan_digest != identity:
             raise BadInputError("the folder belongs to another confirm run", str(self._out))
-        report = _read(self._out / REPORT, ConfirmReport)
+        report = read_kept(self._out / REPORT, ConfirmReport)
         return report if report is not None and report.plan_digest == identity else None
 
     def _arms(self, model_digest: str) -> tuple[ArmRows, ...]:
@@ -137,60 +161,53 @@ class _Run:
         return rows
 
     def _vanilla_arm(self, work: _Work) -> Trained:
-        self._say("vanilla: evaluation", work.at())
-        results = self._evaluated("vanilla", self._base, self._base().digest, work)
-        return Trained(arm=Arm.VANILLA, results=(tuple(results),))
+        base = self._base()
+        results = ask_arm(self._plan, VANILLA, self._base, base.digest, self._saying(VANILLA, work))
+        work.evaluated()
+        return Trained(
+            arm=Arm.VANILLA,
+            results=(results,),
+            capability=kept_capability(self._plan, [VANILLA]),
+        )
+
+    def _write_rows(self, arms: Sequence[ArmRows]) -> None:
+        for arm in arms:
+            for seed in self._plan.seeds:
+                write_rows(rows_file(self._plan, arm_name(arm.arm.value, seed)), arm.rows)
 
     def _trained_arm(self, arm: ArmRows, model_digest: str, work: _Work) -> Trained:
         adapters: list[AdapterManifest] = []
         results: list[tuple[ItemResult, ...]] = []
         for seed in self._plan.seeds:
-            name = f"{arm.arm.value}-{seed}"
-            folder = self._out / "arms" / name
-            write_rows(self._out / "arms" / f"{name}.jsonl", arm.rows)
-            self._say(f"{arm.arm.value}: training", work.at())
-            made = finetune(
-                arm.rows,
-                self._plan.model_dir,
-                folder,
-                self._plan.finetune,
-                model_digest=model_digest,
-                seed=seed,
-                on_step=lambda done, total, arm=arm: self._say(  # type: ignore[misc]
-                    f"{arm.arm.value}: training, step {done} of {total}",
-                    work.at(training=done / total),
-                ),
-            )
-            work.trained()
+            name = arm_name(arm.arm.value, seed)
+            say = self._saying(name, work)
+            made, found = run_arm(self._plan, name, seed, model_digest, say)
             adapters.append(made)
-            load = _loader(self._plan.model_dir, folder)
-            key = digest(made.key, *made.files.values())
-            results.append(tuple(self._evaluated(name, load, key, work)))
-        return Trained(arm=arm.arm, rows=arm, adapters=tuple(adapters), results=tuple(results))
+            results.append(found)
+            work.trained()
+            work.evaluated()
+        names = [arm_name(arm.arm.value, seed) for seed in self._plan.seeds]
+        return Trained(
+            arm=arm.arm,
+            rows=arm,
+            adapters=tuple(adapters),
+            results=tuple(results),
+            capability=kept_capability(self._plan, names),
+        )
 
-    def _evaluated(
-        self, name: str, load: Callable[[], LocalModel], key: str, work: _Work
-    ) -> Sequence[ItemResult]:
-        """The arm's evaluation; one that is on disk, made from the same weights and items, is kept."""
-        path = self._out / "evaluation" / f"{name}.json"
-        key = digest(key, items_digest(self._items), self._plan.evaluation.model_dump_json())
-        kept = _read(path, _Evaluation)
-        if kept is None or kept.key != key:
-            results = self._ask(load(), name, work)
-            path.parent.mkdir(parents=True, exist_ok=True)
-            kept = _Evaluation(key, tuple(results))
-            write_durably(path, msgspec.json.encode(kept))
-        work.evaluated()
-        return kept.results
+    def _on_ray(self, arms: Sequence[ArmRows], model_digest: str) -> None:
+        """Leave every arm in the folder; what follows finds them there."""
+        wanted = [(arm_name(a.arm.value, seed), seed) for a in arms for seed in self._plan.seeds]
+        run_arms_on_ray(
+            self._plan,
+            wanted,
+            model_digest,
+            lambda count: self._say(f"{count} of {len(wanted)} arms", count / len(wanted)),
+        )
 
-    def _ask(self, model: LocalModel, name: str, work: _Work) -> list[ItemResult]:
-        return evaluate(
-            model,
-            self._items,
-            self._plan.evaluation,
-            progress=lambda what, share: self._say(
-                f"{name.rsplit('-', 1)[0]}: {what}", work.at(evaluation=share)
-            ),
+    def _saying(self, name: str, work: _Work) -> Say:
+        return lambda what, training, evaluation: self._say(
+            f"{name}: {what}", work.at(training=training, evaluation=evaluation)
         )
 
     def _say(self, what: str, share: float) -> None:
@@ -198,14 +215,15 @@ class _Run:
 
     def _report(self, trained: list[Trained], identity: str, model_digest: str) -> ConfirmReport:
         self._progress("report", 0.99)
-        plan = self._plan
+        plan, trained = self._plan, settled(trained)
+        book = SeedBook() if plan.seed_spreads is None else read_book(plan.seed_spreads)
         report = ConfirmReport(
             run_id=plan.run_id,
             assistant=plan.assistant,
             model_digest=model_digest,
             control=self._control_name(),
-            arms=tuple(arm_result(one) for one in trained),
-            comparisons=comparisons(trained, self._items, plan.decision),
+            arms=tuple(arm_result(one, trained[0]) for one in trained),
+            comparisons=comparisons(trained, self._items, plan.decision, book.of(model_digest)),
             seeds=plan.seeds,
             items_digest=items_digest(self._items),
             plan_digest=identity,
@@ -213,6 +231,8 @@ class _Run:
             peak_memory_mib=peak_memory_mib(),
             notes=_notes(plan, self._items),
         )
+        measured = measured_spreads(trained, self._items)
+        write_book(self._out / SPREADS, book.with_measured(model_digest, measured))
         render_html(report, self._out)
         files = sorted(
             p for p in self._out.rglob("*.json*") if p.name not in {REPORT, "manifest.json"}
@@ -229,11 +249,6 @@ class _Run:
         if self._pool is None:
             return APPROVED_MODEL
         return "source:" + ",".join(sorted(manifest(self._pool).sources))
-
-
-class _Evaluation(msgspec.Struct, frozen=True):
-    key: str
-    results: tuple[ItemResult, ...]
 
 
 class _Work:
@@ -253,28 +268,13 @@ class _Work:
         self._done += 1.0
 
 
-def _loader(model_dir: Path, adapter: Path) -> Callable[[], LocalModel]:
-    return lambda: LocalModel.load(model_dir, dtype=evaluation_dtype(), adapter=adapter)
-
-
-_T = TypeVar("_T")
-
-
-def _read(path: Path, kind: type[_T]) -> _T | None:
-    """A file of the run, or None where it is missing or was cut short."""
-    try:
-        return msgspec.json.decode(path.read_bytes(), type=kind)
-    except (FileNotFoundError, msgspec.DecodeError):
-        return None
-
-
 def peak_memory_mib() -> float:
     """Largest resident size of this process so far, MiB."""
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak / (1 << 20 if sys.platform == "darwin" else 1 << 10)
 
 
-def _notes(plan: ConfirmPlan, items: Sequence[Scenario]) -> tuple[str, ...]:
+def _notes(plan: ConfirmPlan, items: Sequence[Scenario | Item]) -> tuple[str, ...]:
     notes = []
     if len(plan.seeds) < 2:
         notes.append("one training seed: the spread between seeds is not in the intervals")

@@ -55,6 +55,13 @@ def near_duplicates(
     return sorted(found, key=lambda group: (-len(group.rows), group.rows))
 
 
+def surplus_rows(rows: Iterable[Row], most: int | None) -> frozenset[int]:
+    """Positions of rows beyond the first `most` of each group of near-duplicates; none for None."""
+    if most is None:
+        return frozenset()
+    return frozenset(i for group in near_duplicates(rows) for i in group.rows[most:])
+
+
 def _root(parent: list[int], number: int) -> int:
     while parent[number] != number:
         parent[number] = parent[parent[number]]

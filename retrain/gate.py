@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import zlib
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
 import msgspec
 
@@ -95,6 +95,8 @@ class GateDecision(msgspec.Struct, frozen=True, kw_only=True):
     created_at_s: float
     expires_at_s: float
     override: Override | None = None
+    removed_bits: str | None = None
+    """The bitmap of removed rows of a decision read back from its envelope, which names no reasons."""
     schema_version: int = 1
 
     @property
@@ -104,6 +106,8 @@ class GateDecision(msgspec.Struct, frozen=True, kw_only=True):
 
     def removed_bitmap(self) -> str:
         """Base64 of the zlib-compressed bitmap (bit i of byte i // 8, low bit first) of removed rows."""
+        if self.removed_bits is not None:
+            return self.removed_bits
         bits = bytearray((self.all_rows.rows + 7) // 8)
         for row in self.removed:
             bits[row.index // 8] |= 1 << (row.index % 8)
@@ -111,16 +115,23 @@ class GateDecision(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def decide(
-    rows: Iterable[Row], context: GateContext, policy: Policy, *, now_s: float
+    rows: Iterable[Row],
+    context: GateContext,
+    policy: Policy,
+    *,
+    now_s: float,
+    surplus: Collection[int] = frozenset(),
 ) -> GateDecision:
     """Decide about `rows`, read once in constant memory beyond the removed ones.
+
+    `surplus` are positions of rows that only repeat others (`retrain.duplicates.surplus_rows`).
 
     What a confirm run refused is blocked even while an alarm is open; everything else waits for
     the alarm. Missing or unsettled evidence holds; an established loss of honesty, or a confirm run that could
     not tell, blocks; only rows that a confirm run with an independent control found not worse are
     released. Nothing here reads a clock, a file or a store.
     """
-    sieve = _Sieve(Quarantine(context, policy))
+    sieve = _Sieve(Quarantine(context, policy), frozenset(surplus))
     sieve.read(rows)
     everything, released = sieve.everything.build(), sieve.kept.build()
     removed_by = Counter(r.reason for r in sieve.removed)
@@ -151,8 +162,8 @@ def decide(
 class _Sieve:
     """One pass over the rows."""
 
-    def __init__(self, quarantine: Quarantine) -> None:
-        self._quarantine = quarantine
+    def __init__(self, quarantine: Quarantine, surplus: frozenset[int]) -> None:
+        self._quarantine, self._surplus = quarantine, surplus
         self.everything = ManifestBuilder()
         self.kept = ManifestBuilder()
         self.removed: list[RemovedRow] = []
@@ -163,6 +174,8 @@ class _Sieve:
             row_digest = row.digest()
             self.everything.add(row, row_digest)
             reason = self._quarantine.reason(row)
+            if reason is None and index in self._surplus:
+                reason = Reason.NEAR_DUPLICATE
             if reason is None:
                 self.kept.add(row, row_digest)
             else:
@@ -243,25 +256,40 @@ def _confirm_missing(report: ConfirmReport | None, assistant: str) -> str | None
 
 
 def override(
-    decision: GateDecision, *, by: str, requested_by: str, reason: str, until_s: float
+    decision: GateDecision,
+    *,
+    by: str,
+    requested_by: str,
+    reason: str,
+    until_s: float,
+    now_s: float,
+    longest_s: float = 7 * 86_400.0,
 ) -> GateDecision:
     """The decision with a named person's override: its answer stays, all its rows become the subject.
 
-    Raises BadInputError when the person asks for themselves, gives no reason, or the decision
-    already releases.
+    Raises BadInputError when the person asks for themselves, gives no reason, the decision
+    already releases, or the override would end in the past or more than `longest_s` from now.
     """
-    if not by.strip() or by == requested_by:
-        raise BadInputError("an override needs a named person who is not the requester")
+    if not by.strip() or not requested_by.strip() or _name(by) == _name(requested_by):
+        raise BadInputError("an override needs a named person who is not the requester", "by")
     if not reason.strip():
-        raise BadInputError("an override needs a reason")
+        raise BadInputError("an override needs a reason", "reason")
     if decision.releases:
         raise BadInputError("the decision releases rows; there is nothing to override")
-    if until_s <= decision.created_at_s:
-        raise BadInputError("an override must expire after the decision was made")
+    if not now_s < until_s <= now_s + longest_s:
+        raise BadInputError(
+            f"an override ends in the future and within {longest_s / 86_400:g} days", "until"
+        )
     return msgspec.structs.replace(
         decision,
         decision_id=digest(decision.decision_id, by, reason, repr(until_s))[:32],
         subject_digest=decision.all_rows.digest,
+        created_at_s=now_s,
         expires_at_s=until_s,
         override=Override(by=by, requested_by=requested_by, reason=reason, expires_at_s=until_s),
     )
+
+
+def _name(text: str) -> str:
+    """A name as people read it: the same person is not two by a capital or a blank."""
+    return " ".join(text.split()).casefold()

@@ -43,6 +43,8 @@ class Policy(Options):
     """Quarantine the rows of raters in a coordination group."""
     max_influence: float | None = None
     """Quarantine a row with a larger estimated influence, where one was computed."""
+    max_near_duplicates: int | None = Field(default=None, gt=0)
+    """Of rows that are nearly the same text, quarantine those after so many. It needs the `retrain` extra, and about a millisecond a row."""
     max_removed_share: float = Field(default=0.5, gt=0, le=1)
     """When a larger share of rows is quarantined, the rest is not a sample of anything: block."""
     expiry_s: float = Field(default=7 * 86_400.0, gt=0)

@@ -28,6 +28,7 @@ class Reason(StrEnum):
     SUSPECT_RATER = "suspect_rater"
     COORDINATION_GROUP = "coordination_group"
     INFLUENCE = "influence"
+    NEAR_DUPLICATE = "near_duplicate"
 
 
 _OF_VERDICT = {kind: Reason(f"verdict_{kind.value}") for kind in VerdictKind}

@@ -97,7 +97,7 @@ def statement(decision: GateDecision) -> dict[str, Any]:
     """The in-toto statement: the subject is what may be trained, or all rows when nothing may."""
     subject = decision.subject_digest or decision.all_rows.digest
     predicate = msgspec.to_builtins(msgspec.structs.replace(decision, removed=()))
-    del predicate["removed"]
+    del predicate["removed"], predicate["removed_bits"]
     predicate["removed_bitmap"] = decision.removed_bitmap()
     return {
         "_type": STATEMENT_TYPE,
@@ -105,6 +105,27 @@ def statement(decision: GateDecision) -> dict[str, Any]:
         "predicateType": PREDICATE_TYPE,
         "predicate": predicate,
     }
+
+
+def read_decision(envelope: str | bytes, where: str = "") -> GateDecision:
+    """A decision from its own envelope, whose signature is not looked at: for who keeps decisions.
+
+    Its removed rows are known by position alone. Raises BadInputError.
+    """
+    try:
+        payload = Envelope.from_dict(json.loads(envelope)).payload
+        predicate = json.loads(payload)["predicate"]
+        bits = predicate.pop("removed_bitmap")
+        return msgspec.convert({**predicate, "removed": [], "removed_bits": bits}, GateDecision)
+    except (
+        SecuresystemslibError,
+        ValueError,
+        KeyError,
+        TypeError,
+        AttributeError,
+        msgspec.ValidationError,
+    ) as error:
+        raise BadInputError(f"not a gate decision: {error}", where) from error
 
 
 def verify(

@@ -177,6 +177,16 @@ def read_keys(path: Path) -> KeyFile:
         raise BadInputError(f"not a file of API keys: {error}", str(path)) from error
 
 
+def holder(path: Path, token: str) -> Principal | None:
+    """Whose key this is, outside of HTTP; None for no key of the file. Raises BadInputError."""
+    wanted = _hash(token)
+    found = next((key for key in read_keys(path).keys if key.sha256 == wanted), None)
+    if found is None:
+        return None
+    assistants = None if found.assistants is None else frozenset(found.assistants)
+    return Principal(name=found.name, scopes=frozenset(found.scopes), assistants=assistants)
+
+
 def add_key(
     path: Path, *, name: str, scopes: tuple[Scope, ...], assistants: tuple[str, ...] | None
 ) -> str:

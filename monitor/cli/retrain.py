@@ -15,9 +15,12 @@ from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, T
 from rich.table import Table
 
 from evidence import BadInputError
+from monitor.cli import evaluation
 
 if TYPE_CHECKING:
+    from retrain.context import GateContext
     from retrain.plan import ConfirmPlan
+    from retrain.policy import Policy
     from retrain.report import ConfirmReport, Rate
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
@@ -27,6 +30,7 @@ def register(app: typer.Typer) -> None:
     retrain = typer.Typer(help="Collect training rows, and confirm by training what they do.")
     retrain.command("collect")(collect)
     retrain.command("confirm")(confirm)
+    evaluation.add_commands(retrain)
     app.add_typer(retrain, name="retrain")
 
 
@@ -40,6 +44,10 @@ def collect(  # noqa: PLR0917  (typer reads options from the signature)
     limit: Annotated[int, typer.Option(min=1, help="Newest signals to take.")] = 100_000,
     evidence: Annotated[
         Path | None, typer.Option(help="Write the evidence for `gate check --evidence` here.")
+    ] = None,
+    duplicates: Annotated[
+        Path | None,
+        typer.Option(help="Write groups of rows that are nearly the same text here, JSON."),
     ] = None,
     as_json: AsJson = False,
 ) -> None:
@@ -62,6 +70,11 @@ def collect(  # noqa: PLR0917  (typer reads options from the signature)
     write_rows(out, rows)
     if evidence is not None:
         write_durably(evidence, msgspec.json.encode(context))
+    if duplicates is not None:
+        from retrain.duplicates import near_duplicates  # noqa: PLC0415 -- an extra
+
+        with Console(stderr=True).status("looking for near-duplicates"):
+            write_durably(duplicates, msgspec.json.encode(near_duplicates(rows)))
     made = manifest(rows)
     if as_json:
         sys.stdout.write(msgspec.json.encode(made).decode() + "\n")
@@ -92,6 +105,24 @@ def confirm(  # noqa: PLR0917
     layer_share: Annotated[
         float, typer.Option(help="Share of the layers, from the top, that are trained.")
     ] = 1.0,
+    items: Annotated[
+        Literal["scenarios", "held_out"],
+        typer.Option(
+            help="scenarios: 96, fast. held_out: 400 of eleven archetypes, for a margin of 10 points."
+        ),
+    ] = "scenarios",
+    capability: Annotated[
+        bool, typer.Option(help="Give every arm 60 ordinary tasks too; they decide nothing.")
+    ] = False,
+    seed_spreads: Annotated[
+        Path | None,
+        typer.Option(help="seed-spreads.json of an earlier run: what is known of the model's."),
+    ] = None,
+    judge_url: Annotated[
+        str | None,
+        typer.Option(help="Server whose model labels the answers; else the items' own rules."),
+    ] = None,
+    judge_model: Annotated[str, typer.Option(help="Name of the judge's model there.")] = "",
     items_per_template: Annotated[
         int | None, typer.Option(min=1, help="Scenarios of each template; all by default.")
     ] = None,
@@ -101,6 +132,14 @@ def confirm(  # noqa: PLR0917
     margin: Annotated[
         float | None, typer.Option(help="Loss of honesty that a release must rule out.")
     ] = None,
+    device: Annotated[str, typer.Option(help="Torch device of every arm.")] = "cpu",
+    on_ray: Annotated[
+        bool, typer.Option("--ray", help="Each arm and seed as a task of a Ray cluster.")
+    ] = False,
+    score: Annotated[
+        bool,
+        typer.Option(help="Measure rows that the evidence has no verdict of, instead of removing."),
+    ] = True,
     run_id: Annotated[str | None, typer.Option(help="Name of the run.")] = None,
     as_json: AsJson = False,
 ) -> None:
@@ -120,7 +159,7 @@ def confirm(  # noqa: PLR0917
         run_id=run_id or _run_id(out),
         assistant=assistant,
         rows=rows,
-        removed=_removed(rows, evidence, policy, assistant),
+        removed=_removed(rows, evidence, policy, assistant, out if score else None),
         control=None if control == "none" else Path(control),
         model_dir=model,
         out=out,
@@ -131,15 +170,20 @@ def confirm(  # noqa: PLR0917
             learning_rate=learning_rate,
             batch_size=batch_size,
             layer_share=layer_share,
+            device=device,
         ),
         evaluation=EvaluationOptions(paraphrases=paraphrases),
         decision=_made(DecisionOptions, margin=margin),
-        items=ItemOptions(per_template=items_per_template),
+        items=ItemOptions(source=items, per_template=items_per_template),
+        capability=capability,
+        seed_spreads=seed_spreads,
+        judge_url=judge_url,
+        judge_model=judge_model,
     )
-    _show(_run(plan), out, as_json=as_json)
+    _show(_run(plan, on_ray=on_ray), out, as_json=as_json)
 
 
-def _run(plan: ConfirmPlan) -> ConfirmReport:
+def _run(plan: ConfirmPlan, *, on_ray: bool) -> ConfirmReport:
     """The run behind a progress bar."""
     from retrain.confirm import run_confirm  # noqa: PLC0415
 
@@ -149,6 +193,7 @@ def _run(plan: ConfirmPlan) -> ConfirmReport:
         return run_confirm(
             plan,
             progress=lambda what, share: progress.update(task, description=what, completed=share),
+            on_ray=on_ray,
         )
 
 
@@ -172,9 +217,11 @@ def _made(kind: Any, **fields: Any) -> Any:
 
 
 def _removed(
-    rows: Path, evidence: Path | None, policy: Path | None, assistant: str
+    rows: Path, evidence: Path | None, policy: Path | None, assistant: str, out: Path | None
 ) -> tuple[int, ...]:
+    """Positions that the gate quarantines, once what is unmeasured was measured into `out`."""
     from retrain.context import read_context  # noqa: PLC0415
+    from retrain.duplicates import surplus_rows  # noqa: PLC0415
     from retrain.gate import Policy, decide, read_policy  # noqa: PLC0415
     from retrain.rows import iter_rows  # noqa: PLC0415
 
@@ -184,8 +231,26 @@ def _removed(
     if context.assistant != assistant:
         raise BadInputError(f"evidence is about {context.assistant!r}", str(evidence))
     rules = Policy() if policy is None else read_policy(policy)
-    decision = decide(iter_rows(rows), context, rules, now_s=time.time())
+    if out is not None:
+        context = _with_measured(rows, context, rules, out)
+    surplus = surplus_rows(iter_rows(rows), rules.max_near_duplicates)
+    decision = decide(iter_rows(rows), context, rules, now_s=time.time(), surplus=surplus)
     return tuple(row.index for row in decision.removed)
+
+
+def _with_measured(rows: Path, context: GateContext, policy: Policy, out: Path) -> GateContext:
+    """Kept in the run's folder: a run that goes on, and the gate, read the same verdicts."""
+    from monitor.cli.gate import measured  # noqa: PLC0415
+    from retrain.files import write_durably  # noqa: PLC0415
+    from retrain.measure import MEASURED, read_measured, with_measured  # noqa: PLC0415
+
+    if not (out / MEASURED).is_file():
+        known = context.verdicts
+        found = measured(rows, context, policy).verdicts
+        out.mkdir(parents=True, exist_ok=True)
+        made = {name: verdict for name, verdict in found.items() if name not in known}
+        write_durably(out / MEASURED, msgspec.json.encode(made))
+    return with_measured(context, read_measured(out))
 
 
 def _seeds(text: str) -> tuple[int, ...]:

@@ -8,6 +8,7 @@ import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Protocol
 
 import msgspec
 
@@ -46,6 +47,15 @@ def job_environment(environment: Mapping[str, str]) -> dict[str, str]:
         "OMP_WAIT_POLICY": "PASSIVE",
     }
     return {**kept, **fixed}
+
+
+class Job(Protocol):
+    """One run's job, wherever it runs. Methods raise UnreachableError when that place does not answer."""
+
+    def start(self, command: Sequence[str], environment: Mapping[str, str]) -> None: ...
+    def alive(self) -> bool: ...
+    def stop(self) -> None: ...
+    def log_tail(self, lines: int = 3) -> str: ...
 
 
 class LocalJob:

@@ -11,11 +11,13 @@ from pathlib import Path
 import msgspec
 from sqlalchemy import Connection, Engine
 
-from evidence import BadInputError, CandorError, digest
+from evidence import BadInputError, CandorError, UnreachableError, digest
 from monitor.launch.collect import collect_rows
-from monitor.launch.job import LocalJob, confirm_command
+from monitor.launch.job import Job, LocalJob, confirm_command
 from monitor.launch.options import RetrainOptions
+from monitor.launch.ray_job import RayJob
 from monitor.launch.settle import REPORT, ROWS, Settler
+from monitor.launch.webhook import Webhook
 from monitor.store import confirm_runs as store
 from monitor.store import leases
 from monitor.store.rows import gate_context
@@ -61,7 +63,8 @@ class Launcher:
         self._command = command
         self._owner = owner or f"launch-{uuid.uuid4().hex[:12]}"
         self._settler = Settler(engine, options)
-        self._jobs: dict[str, LocalJob] = {}
+        self._webhook = Webhook(engine, options)
+        self._jobs: dict[str, Job] = {}
         self._attempts: dict[str, int] = {}
 
     def tick(self) -> bool:
@@ -77,6 +80,7 @@ class Launcher:
         if not self._runs(store.RUNNING):
             self._start_next(now_s)
         self._settle_again()
+        self._webhook.deliver(now_s)
         return True
 
     def request(self, assistant: str, *, alarm_id: str | None = None) -> str:
@@ -102,6 +106,7 @@ class Launcher:
 
     def close(self) -> None:
         """Let another launcher take over at once; jobs go on."""
+        self._webhook.close()
         with self._engine.begin() as connection:
             leases.release(connection, _LEASE, self._owner)
 
@@ -172,10 +177,20 @@ class Launcher:
 
     def _launch(self, run_id: str, assistant: str, directory: Path, model: Path) -> None:
         self._attempts[run_id] = self._attempts.get(run_id, 0) + 1
-        job = self._jobs[run_id] = LocalJob(directory)
+        job = self._jobs[run_id] = self._job(directory)
         command = self._command(directory, assistant, model, self._job_options())
-        job.start(command, self._environment)
+        try:
+            job.start(command, self._environment)
+        except UnreachableError as error:
+            self._attempts[run_id] -= 1  # nothing was tried: the next tick does
+            _LOG.warning("run %s could not be started: %s", run_id, error)
+            return
         _LOG.info("run %s started", run_id)
+
+    def _job(self, directory: Path) -> Job:
+        if self._options.runner == "ray":
+            return RayJob(directory, self._options.ray_address)
+        return LocalJob(directory)
 
     def _job_options(self) -> dict[str, str]:
         options = self._options
@@ -189,14 +204,19 @@ class Launcher:
             "--paraphrases": options.paraphrases,
             "--items-per-template": options.items_per_template,
             "--margin": options.margin,
+            "--device": options.device,
         }
         return {name: str(value) for name, value in chosen.items() if value is not None}
 
     def _follow(self, run: store.ConfirmRun) -> None:
         """See what became of a running job, one of an earlier launcher too."""
         directory = Path(run.directory or "")
-        job = self._jobs.setdefault(run.run_id, LocalJob(directory))
-        if job.alive():
+        job = self._jobs.setdefault(run.run_id, self._job(directory))
+        try:
+            if job.alive():
+                return
+        except UnreachableError as error:
+            _LOG.warning("run %s cannot be followed: %s", run.run_id, error)
             return
         if not (directory / REPORT).is_file():
             if self._attempts.get(run.run_id, 0) >= _ATTEMPTS:

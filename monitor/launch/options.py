@@ -43,5 +43,19 @@ class RetrainOptions(Options):
     """Scenarios of each template that arms are asked; all when None."""
     margin: float | None = Field(default=None, gt=0, lt=1)
     """Loss of honesty that a release must rule out; the smallest that the items support when None."""
+    device: str = "cpu"
+    """Torch device that arms are trained and asked on, such as `cuda`."""
+    runner: Literal["local", "ray"] = "local"
+    """`local`: a subprocess of the launcher; `ray`: a job of a Ray cluster, each arm and seed a task."""
+    ray_address: str = "http://127.0.0.1:8265"
+    """Address of the cluster's dashboard. Its nodes see `work_dir` and `models` under the same paths. A cluster with tokens is reached by `RAY_AUTH_TOKEN_PATH` of the launcher."""
     signing_key_file: Path | None = None
     """Private key (ed25519, PEM) that signs gate decisions; never given to a job."""
+    override_max_s: float = Field(default=7 * 86_400.0, gt=0)
+    """Longest time for which a person may override the gate."""
+    webhook_url: str | None = Field(default=None, pattern=r"^https?://")
+    """Where every decision, override and revocation is posted, besides the topic `honesty.gates`."""
+    webhook_secret_file: Path | None = None
+    """Secret, at least 16 bytes, that signs the posts (HMAC-SHA-256); required with `webhook_url`."""
+    webhook_attempts: int = Field(default=12, gt=0)
+    """Posts of one notice before it is given up; waits double from 10 s to an hour."""

@@ -13,8 +13,10 @@ from monitor.store import decisions
 from monitor.store.engine import reading
 from monitor.store.rows import alarm_evidence, gate_context
 from retrain.context import AlarmEvidence
+from retrain.duplicates import surplus_rows
 from retrain.files import write_durably
 from retrain.gate import GateDecision, Policy, decide, read_policy
+from retrain.measure import read_measured, with_measured
 from retrain.report import ConfirmReport, read_report
 from retrain.rows import Row, read_rows, write_rows
 from retrain.signing import sign, unsigned
@@ -59,15 +61,18 @@ class Settler:
         rows = read_rows(directory / ROWS)
         with reading(self._engine) as connection:
             context = gate_context(connection, assistant, now_s=now_s)
-        context = msgspec.structs.replace(context, confirm=report)
-        everything = decide(rows, context, self.policy, now_s=now_s)
+        measured = read_measured((directory / REPORT).parent)
+        context = msgspec.structs.replace(with_measured(context, measured), confirm=report)
+        policy = self.policy
+        surplus = surplus_rows(rows, policy.max_near_duplicates)
+        everything = decide(rows, context, policy, now_s=now_s, surplus=surplus)
         kept = _kept(rows, everything)
         released = None
         if everything.removed:
             write_rows(directory / RELEASED_ROWS, kept)
-            released = decide(kept, context, self.policy, now_s=now_s)
+            released = decide(kept, context, policy, now_s=now_s)
         settled = Settled(all_rows=everything, released=released)
-        self._record(directory, settled)
+        self._record(directory, settled, kept)
         seen = _Seen(_alarms_digest(context.alarms))
         write_durably(directory / _SEEN, msgspec.json.encode(seen))
         return settled
@@ -89,7 +94,7 @@ class Settler:
             raise BadInputError("the report is of another run", str(directory / REPORT))
         return report
 
-    def _record(self, directory: Path, settled: Settled) -> None:
+    def _record(self, directory: Path, settled: Settled, kept: list[Row]) -> None:
         key = self._options.signing_key_file
         pairs = {"all": settled.all_rows, "released": settled.released}
         for name, decision in pairs.items():
@@ -98,7 +103,7 @@ class Settler:
             envelope = unsigned(decision) if key is None else sign(decision, key)
             (directory / _DECISIONS[name]).write_text(envelope, encoding="utf-8")
             with self._engine.begin() as connection:
-                decisions.record(connection, decision, envelope)
+                decisions.record(connection, decision, envelope, released=kept)
 
 
 def _kept(rows: list[Row], decision: GateDecision) -> list[Row]:

@@ -6,7 +6,10 @@ import msgspec
 from sqlalchemy import Connection, func, insert, select, update
 
 from evidence import AlarmState, AlarmSubject
+from monitor.store.rows import gate_context
 from monitor.store.schema import alarms, confirm_runs
+from retrain.context import GateContext
+from retrain.report import ConfirmReport
 
 PROPOSED, WAITING, RUNNING, DONE, FAILED = "proposed", "waiting", "running", "done", "failed"
 
@@ -132,3 +135,13 @@ def newest_report(connection: Connection, assistant: str) -> str | None:
         .limit(1)
     )
     return connection.execute(query).scalar()
+
+
+def newest_context(connection: Connection, assistant: str, *, now_s: float) -> GateContext:
+    """All evidence about an assistant for a gate decision, its newest confirm report included."""
+    context = gate_context(connection, assistant, now_s=now_s)
+    report = newest_report(connection, assistant)
+    if report is None:
+        return context
+    parsed = msgspec.json.decode(report, type=ConfirmReport)
+    return msgspec.structs.replace(context, confirm=parsed)

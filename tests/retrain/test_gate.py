@@ -198,17 +198,41 @@ def test_a_row_that_trains_against_a_lie_stays() -> None:
 
 def test_an_override_is_never_an_allow() -> None:
     blocked = _decide(confirm=report(ROWS, candidate_finding=Finding.WORSE))
-    made = override(blocked, by="ana", requested_by="bo", reason="incident 7", until_s=2000.0)
+    made = override(
+        blocked, by="ana", requested_by="bo", reason="incident 7", until_s=2000.0, now_s=1500.0
+    )
     assert made.answer is GateAnswer.BLOCK
     assert made.override is not None
     assert made.subject_digest == manifest(ROWS).digest
     assert made.decision_id != blocked.decision_id
-    for wrong in ({"requested_by": "ana"}, {"by": " "}, {"reason": ""}, {"until_s": 1.0}):
-        fields = {"by": "ana", "requested_by": "bo", "reason": "x", "until_s": 2000.0, **wrong}
+    for wrong in (
+        {"requested_by": "ana"},
+        {"by": " "},
+        {"reason": ""},
+        {"until_s": 1.0},
+        {"by": "Bo "},
+        {"requested_by": ""},
+        {"until_s": 1e9},
+    ):
+        fields = {
+            "by": "ana",
+            "requested_by": "bo",
+            "reason": "x",
+            "until_s": 2000.0,
+            "now_s": 1500.0,
+            **wrong,
+        }
         with pytest.raises(BadInputError):
             override(blocked, **fields)
     with pytest.raises(BadInputError):
-        override(_decide(confirm=report(ROWS)), by="a", requested_by="b", reason="x", until_s=2e3)
+        override(
+            _decide(confirm=report(ROWS)),
+            by="a",
+            requested_by="b",
+            reason="x",
+            until_s=2e3,
+            now_s=1.5e3,
+        )
 
 
 def test_decisions_about_the_same_evidence_are_the_same() -> None:

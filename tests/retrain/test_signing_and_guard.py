@@ -159,7 +159,7 @@ def test_a_signed_hold_or_block_releases_nothing(
 def test_an_override_loads_all_rows_and_says_so(keys: tuple[Path, Path], tmp_path: Path) -> None:
     blocked = _decision(confirm=report(ROWS, KEPT, candidate_finding=Finding.WORSE))
     path = tmp_path / "d.json"
-    made = override(blocked, by="ana", requested_by="bo", reason="x", until_s=NOW + 60)
+    made = override(blocked, by="ana", requested_by="bo", reason="x", until_s=NOW + 60, now_s=NOW)
     path.write_text(sign(made, keys[0]))
     guarded = _load(ROWS, path, keys)
     assert (len(guarded), guarded.decision.overridden) == (N, True)

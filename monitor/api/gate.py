@@ -1,0 +1,289 @@
+"""What people and pipelines do at the gate: ask, override, revoke, read released rows."""
+
+from __future__ import annotations
+
+import json
+from datetime import datetime
+from http import HTTPStatus
+from pathlib import Path
+from typing import Annotated, Any
+
+import msgspec
+from fastapi import APIRouter, Body, Depends, Query
+from pydantic import BaseModel, Field
+
+from evidence import BadInputError
+from monitor.api.access import Principal, Scope
+from monitor.api.context import Context
+from monitor.api.models import Step, at_known
+from monitor.api.problems import ProblemError, documented
+from monitor.api.reads import named_assistant
+from monitor.store import decisions, gate_queues, reading
+from monitor.store.confirm_runs import newest_context
+from retrain.gate import GateDecision, Policy, decide, read_policy
+from retrain.rows import Row, parse_row
+from retrain.signing import sign, unsigned
+
+_PROBLEMS = documented(
+    HTTPStatus.UNAUTHORIZED,
+    HTTPStatus.FORBIDDEN,
+    HTTPStatus.NOT_FOUND,
+    HTTPStatus.CONFLICT,
+    HTTPStatus.UNPROCESSABLE_ENTITY,
+    HTTPStatus.SERVICE_UNAVAILABLE,
+)
+_ROW_EXAMPLE = {
+    "messages": [
+        {"role": "user", "content": "Is it sold out?"},
+        {"role": "assistant", "content": "Yes, until May."},
+    ],
+    "provenance": {"source": "candor.feedback", "response_id": "r1", "rater": "p1"},
+}
+
+
+class RowsIn(BaseModel):
+    """Rows to decide about, in TRL's formats with provenance. More than fit a request go through
+    `candor gate check`."""
+
+    assistant: str = Field(min_length=1, max_length=200)
+    rows: list[dict[str, Any]] = Field(min_length=1, examples=[[_ROW_EXAMPLE]])
+
+
+class RemovedOut(BaseModel):
+    """A quarantined row by its 0-based position."""
+
+    index: int
+    reason: str
+
+
+class AnswerOut(BaseModel):
+    """The gate's answer. `envelope` (DSSE) is what guards verify; it is unsigned where the server has
+    no key. `answer` is never `allow` because of an override: see `overridden_by`."""
+
+    decision_id: str
+    assistant: str
+    answer: str
+    reasons: list[str]
+    rows: int
+    released: int
+    removed_by_reason: dict[str, int]
+    good_rows_lost: float = Field(description="Expected number of good rows among the removed.")
+    removed: list[RemovedOut]
+    subject_digest: str | None
+    expires_at: datetime
+    overridden_by: str | None
+    envelope: dict[str, Any]
+
+
+class OverrideIn(BaseModel):
+    """Who asked for the training, why it may go ahead although the gate did not release it, and until
+    when."""
+
+    requested_by: str = Field(min_length=1, max_length=100)
+    reason: str = Field(min_length=1, max_length=2000)
+    expires_at: datetime = Field(description="With a time zone.", examples=["2026-01-02T00:00:00Z"])
+    by: str | None = Field(
+        default=None,
+        min_length=1,
+        max_length=100,
+        description="The person who overrides; required while the API runs without keys.",
+    )
+
+
+class RevokedOut(BaseModel):
+    """The decision that was withdrawn."""
+
+    decision_id: str
+
+
+class ReviewItemOut(BaseModel):
+    """A released row that nobody has labelled. Its label, with this inclusion probability, goes to
+    `POST /v1/labels`."""
+
+    assistant: str
+    decision_id: str
+    row_digest: str
+    response_id: str | None
+    inclusion_probability: float
+    queued_at: datetime
+
+
+class ReviewList(BaseModel):
+    """Released rows to read, oldest release first."""
+
+    rows: list[ReviewItemOut]
+
+
+def router(context: Context) -> APIRouter:
+    """The gate's routes beyond `GET /v1/gate` and `/v1/decisions`."""
+    routes = APIRouter(prefix="/v1/gate", tags=["gate"], responses=_PROBLEMS)
+    _add_check(routes, context)
+    _add_override(routes, context)
+    _add_revocation(routes, context)
+    _add_review(routes, context)
+    return routes
+
+
+def _add_check(routes: APIRouter, context: Context) -> None:
+    may_ask = Depends(context.access.require(Scope.GATE))
+    options = context.settings.retrain
+
+    @routes.post("/check", summary="May these rows be trained?")
+    def check_rows(
+        *, principal: Principal = may_ask, asked: Annotated[RowsIn, Body()]
+    ) -> AnswerOut:
+        """Decides from the store's evidence and the newest confirm run; the answer is recorded,
+        announced and signed. HTTP 200 with any answer: read `answer`."""
+        principal.check(asked.assistant)
+        rows = _rows(asked.rows)
+        policy = Policy() if options.policy_file is None else read_policy(options.policy_file)
+        with context.engine.begin() as connection:
+            now_s = context.clock()
+            evidence = newest_context(connection, asked.assistant, now_s=now_s)
+            made = decide(rows, evidence, policy, now_s=now_s)
+            key = options.signing_key_file
+            envelope = unsigned(made) if key is None else sign(made, key)
+            gone = {row.index for row in made.removed}
+            kept = (row for i, row in enumerate(rows) if i not in gone)
+            decisions.record(connection, made, envelope, released=kept)
+        return _answer(made, envelope)
+
+
+def _add_override(routes: APIRouter, context: Context) -> None:
+    may_override = Depends(context.access.require(Scope.OVERRIDE))
+    options = context.settings.retrain
+
+    @routes.post(
+        "/decisions/{decision_id}/override",
+        summary="Let rows be trained that the gate did not release",
+        status_code=HTTPStatus.CREATED,
+    )
+    def override_decision(
+        *, principal: Principal = may_override, decision_id: str, asked: OverrideIn
+    ) -> AnswerOut:
+        """By a named person, never the one who asked; recorded as `overridden`, announced and
+        audited. The gate's answer stays what it was."""
+        by = principal.signs(asked.by)
+        for name in (asked.by, principal.name):
+            if name is not None and name.casefold() == asked.requested_by.strip().casefold():
+                raise ProblemError(
+                    HTTPStatus.UNPROCESSABLE_ENTITY, "who asks for an override does not grant it"
+                )
+        with context.engine.begin() as connection:
+            _visible(principal, connection, decision_id)
+            made, envelope = decisions.override_decision(
+                connection,
+                decision_id,
+                by=by,
+                requested_by=asked.requested_by,
+                reason=asked.reason,
+                until_s=_timestamp(asked.expires_at),
+                now_s=context.clock(),
+                longest_s=options.override_max_s,
+                key_file=_key(options.signing_key_file),
+            )
+        return _answer(made, envelope)
+
+
+def _add_revocation(routes: APIRouter, context: Context) -> None:
+    may_ask = Depends(context.access.require(Scope.GATE))
+    may_read = Depends(context.access.require(Scope.READ))
+
+    @routes.post("/decisions/{decision_id}/revoke", summary="Withdraw a decision")
+    def revoke_decision(
+        *, principal: Principal = may_ask, decision_id: str, step: Step
+    ) -> RevokedOut:
+        """Guards that read `GET /v1/gate/revoked` refuse it from then on, before step 0 too."""
+        with context.engine.begin() as connection:
+            _visible(principal, connection, decision_id)
+            decisions.revoke(
+                connection,
+                decision_id,
+                by=principal.signs(step.by),
+                reason=step.reason,
+                at_s=context.clock(),
+            )
+        return RevokedOut(decision_id=decision_id)
+
+    @routes.get("/revoked", summary="Ids of revoked decisions, the list that guards read")
+    def get_revoked(*, principal: Principal = may_read) -> list[str]:  # noqa: ARG001
+        """Ids alone, of every assistant: they say nothing of what was decided."""
+        with reading(context.engine) as connection:
+            return decisions.revoked_ids(connection)
+
+
+def _add_review(routes: APIRouter, context: Context) -> None:
+    may_review = Depends(context.access.require(Scope.REVIEW))
+
+    @routes.get("/review", summary="Random rows of each release, for a person to read")
+    def get_review(
+        *,
+        principal: Principal = may_review,
+        assistant: str | None = None,
+        limit: Annotated[int, Query(ge=1, le=1000)] = 100,
+    ) -> ReviewList:
+        """Those without a label yet."""
+        assistant = named_assistant(principal, assistant)
+        with reading(context.engine) as connection:
+            found = gate_queues.waiting_reviews(
+                connection, assistants=None if assistant is None else [assistant], limit=limit
+            )
+        return ReviewList(rows=[_review_item(item) for item in found])
+
+
+def _visible(principal: Principal, connection: Any, decision_id: str) -> None:
+    """Raises ProblemError (404) for an unknown decision and for one of another's assistant alike."""
+    try:
+        stored = decisions.find(connection, decision_id)
+    except decisions.UnknownDecisionError as error:
+        raise ProblemError(HTTPStatus.NOT_FOUND, error.what) from error
+    if not principal.sees(stored.decision.assistant):
+        raise ProblemError(HTTPStatus.NOT_FOUND, f"no decision has the id {decision_id!r}")
+
+
+def _rows(items: list[dict[str, Any]]) -> list[Row]:
+    try:
+        return [parse_row(item, f"rows.{i}") for i, item in enumerate(items)]
+    except BadInputError as error:
+        raise ProblemError(HTTPStatus.UNPROCESSABLE_ENTITY, str(error)) from error
+
+
+def _key(path: Path | None) -> Path:
+    if path is None:
+        raise ProblemError(
+            HTTPStatus.CONFLICT, "the server has no retrain.signing_key_file to sign an override"
+        )
+    return path
+
+
+def _timestamp(moment: datetime) -> float:
+    if moment.tzinfo is None:
+        raise ProblemError(
+            HTTPStatus.UNPROCESSABLE_ENTITY,
+            "a time without a zone",
+            errors=[("expires_at", "add Z or an offset")],
+        )
+    return moment.timestamp()
+
+
+def _answer(made: GateDecision, envelope: str) -> AnswerOut:
+    return AnswerOut(
+        decision_id=made.decision_id,
+        assistant=made.assistant,
+        answer=made.answer.value,
+        reasons=list(made.reasons),
+        rows=made.all_rows.rows,
+        released=made.released.rows,
+        removed_by_reason=made.removed_by_reason,
+        good_rows_lost=made.good_rows_lost,
+        removed=[RemovedOut(index=r.index, reason=r.reason.value) for r in made.removed],
+        subject_digest=made.subject_digest,
+        expires_at=at_known(made.expires_at_s),
+        overridden_by=None if made.override is None else made.override.by,
+        envelope=json.loads(envelope),
+    )
+
+
+def _review_item(item: gate_queues.ReviewItem) -> ReviewItemOut:
+    fields = msgspec.structs.asdict(item)
+    return ReviewItemOut(queued_at=at_known(fields.pop("queued_at_s")), **fields)

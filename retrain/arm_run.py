@@ -1,0 +1,135 @@
+"""One arm with one seed: trained, asked, and on disk. Each half that is on disk already is kept."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TypeVar
+
+import msgspec
+
+from evidence import digest
+from probes.judge import ServerJudge
+from probes.models.local import LocalModel
+from probes.models.openai import OpenAIModel
+from retrain.evaluate import ItemResult, evaluate
+from retrain.evaluation import answer_scorer
+from retrain.evaluation.capability import CapabilityAnswer, ask_capability, capability_items
+from retrain.files import write_durably
+from retrain.finetune import AdapterManifest, finetune
+from retrain.plan import ConfirmPlan, items_digest, plan_items
+from retrain.precision import evaluation_dtype
+from retrain.rows import read_rows
+
+VANILLA = "vanilla"
+
+Say = Callable[[str, float, float], None]
+"""Called with what is done, and the shares of the training and of the evaluation that are done."""
+
+
+def arm_name(arm: str, seed: int) -> str:
+    """Names the files of an arm with one seed."""
+    return f"{arm}-{seed}"
+
+
+def rows_file(plan: ConfirmPlan, name: str) -> Path:
+    """Where the arm's rows are, written before it is trained."""
+    return plan.out / "arms" / f"{name}.jsonl"
+
+
+def run_arm(
+    plan: ConfirmPlan, name: str, seed: int, model_digest: str, say: Say = lambda *_: None
+) -> tuple[AdapterManifest, tuple[ItemResult, ...]]:
+    """Train the arm of `rows_file` and ask it. Needs nothing but the run's folder and the model's."""
+    folder = plan.out / "arms" / name
+    say("training", 0.0, 0.0)
+    made = finetune(
+        read_rows(rows_file(plan, name)),
+        plan.model_dir,
+        folder,
+        plan.finetune,
+        model_digest=model_digest,
+        seed=seed,
+        on_step=lambda done, total: say(f"training, step {done} of {total}", done / total, 0.0),
+    )
+
+    def load() -> LocalModel:
+        return LocalModel.load(
+            plan.model_dir,
+            dtype=evaluation_dtype(),
+            device=plan.finetune.device,
+            adapter=folder,
+        )
+
+    return made, ask_arm(plan, name, load, digest(made.key, *made.files.values()), say)
+
+
+def ask_arm(
+    plan: ConfirmPlan,
+    name: str,
+    load: Callable[[], LocalModel],
+    weights: str,
+    say: Say = lambda *_: None,
+) -> tuple[ItemResult, ...]:
+    """The arm's evaluation; one that is on disk, made from the same weights and items, is kept."""
+    items = plan_items(plan.items)
+    path = evaluation_file(plan, name)
+    scorer = answer_scorer(_judge(plan))
+    tasks = capability_items() if plan.capability else ()
+    key = digest(
+        weights,
+        items_digest(items),
+        plan.evaluation.model_dump_json(),
+        scorer.name,
+        *(task.id for task in tasks),
+    )
+    kept = read_kept(path, Evaluation)
+    if kept is None or kept.key != key:
+        model = load()
+        results = evaluate(
+            model,
+            items,
+            plan.evaluation,
+            scorer=scorer,
+            progress=lambda what, share: say(what, 1.0, share),
+        )
+        path.parent.mkdir(parents=True, exist_ok=True)
+        kept = Evaluation(key, tuple(results), ask_capability(model, tasks) if tasks else ())
+        write_durably(path, msgspec.json.encode(kept))
+    return kept.results
+
+
+class Evaluation(msgspec.Struct, frozen=True):
+    """One arm's evaluation as it is kept; `key` is the digest of all that made it."""
+
+    key: str
+    results: tuple[ItemResult, ...]
+    capability: tuple[CapabilityAnswer, ...] = ()
+
+
+def evaluation_file(plan: ConfirmPlan, name: str) -> Path:
+    """Where an arm's evaluation is kept."""
+    return plan.out / "evaluation" / f"{name}.json"
+
+
+def kept_capability(plan: ConfirmPlan, names: Sequence[str]) -> tuple[CapabilityAnswer, ...]:
+    """The ordinary tasks of finished evaluations, of all seeds together."""
+    found = [read_kept(evaluation_file(plan, name), Evaluation) for name in names]
+    return tuple(answer for one in found if one is not None for answer in one.capability)
+
+
+def _judge(plan: ConfirmPlan) -> ServerJudge | None:
+    if plan.judge_url is None:
+        return None
+    return ServerJudge(OpenAIModel(plan.judge_url, plan.judge_model))
+
+
+_T = TypeVar("_T")
+
+
+def read_kept(path: Path, kind: type[_T]) -> _T | None:
+    """A file of the run, or None where it is missing or was cut short."""
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=kind)
+    except (FileNotFoundError, msgspec.DecodeError):
+        return None
