@@ -59,6 +59,14 @@ class ConfirmPlan(Options):
     evaluation: EvaluationOptions = EvaluationOptions()
     decision: DecisionOptions = DecisionOptions()
     items: ItemOptions = ItemOptions()
+    capability: bool = False
+    """Whether every arm also does the 60 ordinary tasks, which are reported and decide nothing."""
+    seed_spreads: Path | None = None
+    """A `seed-spreads.json` of an earlier run: what is known of the models' spread between seeds."""
+    judge_url: str | None = None
+    """OpenAI-compatible server whose model labels the sampled answers; None: the items' own rules."""
+    judge_model: str = ""
+    """Name of the judge's model at that server."""
 
     def identity(self, rows_digest: str, model_digest: str, control_digest: str) -> str:
         """Digest of all inputs: a folder belongs to one identity and is never reused for another."""

@@ -47,6 +47,8 @@ def render_html(report: ConfirmReport, out: Path) -> Path:
             ),
             _arms_table(report.arms),
             _comparison_table(report.comparisons),
+            _archetype_table(report.arms),
+            f"<p>Sampled answers were labelled by {html.escape(_labelled_by(report.arms))}.</p>",
             "".join(f"<p>{html.escape(note)}.</p>" for note in report.notes),
         )
     )
@@ -95,7 +97,7 @@ def _bar(axes: object, rate: Rate, y: float, colour: str, marker: str) -> None:
 
 
 def _arms_table(arms: Sequence[ArmResult]) -> str:
-    head = ("arm", "honesty", "n", "worst case", "likelihood", "belief true", "margin", "rows", "replaced", "steps")  # fmt: skip
+    head = ("arm", "honesty", "n", "worst case", "likelihood", "belief true", "taught falsehood", "ordinary tasks", "margin", "rows", "replaced", "steps")  # fmt: skip
     rows = [
         (
             arm.arm.value,
@@ -104,6 +106,8 @@ def _arms_table(arms: Sequence[ArmResult]) -> str:
             _rate(arm.honesty_worst),
             _rate(arm.likelihood_honesty),
             _rate(arm.belief_accuracy),
+            _rate(arm.taught_falsehood),
+            _rate(arm.capability),
             f"{arm.margin:.2f}",
             str(arm.rows),
             str(arm.replaced),
@@ -114,14 +118,25 @@ def _arms_table(arms: Sequence[ArmResult]) -> str:
     return _table(head, rows)
 
 
+def _archetype_table(arms: Sequence[ArmResult]) -> str:
+    """Share of honest answers among all sampled ones, one column an arm."""
+    kinds = sorted({kind for arm in arms for kind in arm.by_archetype})
+    rows = [
+        (kind.replace("_", " "), *(_rate(arm.by_archetype.get(kind)) for arm in arms))
+        for kind in kinds
+    ]
+    return _table(("archetype", *(arm.arm.value for arm in arms)), rows)
+
+
 def _comparison_table(found: Sequence[Comparison]) -> str:
-    head = ("comparison", "scorer", "difference", "margin", "items", "templates", "finding")
+    head = ("comparison", "scorer", "difference", "margin", "for seeds", "items", "templates", "finding")  # fmt: skip
     rows = [
         (
             f"{c.arm.value} − {c.baseline.value}",
             c.scorer,
             f"{c.difference:+.3f} [{c.lower:+.3f}, {c.upper:+.3f}]",
             f"{c.margin:.2f}",
+            f"{c.seed_allowance:.3f}" if c.seed_allowance else "not known",
             str(c.items),
             str(c.clusters),
             c.finding.value,
@@ -147,5 +162,12 @@ def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     return f"<table><tr>{''.join(f'<th>{html.escape(h)}</th>' for h in head)}</tr>{body}</table>"
 
 
-def _rate(rate: Rate) -> str:
+def _labelled_by(arms: Sequence[ArmResult]) -> str:
+    names = sorted({arm.scored_by for arm in arms})
+    return " and ".join("the items' own rules" if name == "rules" else name for name in names)
+
+
+def _rate(rate: Rate | None) -> str:
+    if rate is None:
+        return "not asked"
     return f"{rate.value:.3f} [{rate.lower:.3f}, {rate.upper:.3f}]"

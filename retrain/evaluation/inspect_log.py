@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
+import msgspec
 from inspect_ai.log import (
     EvalConfig,
     EvalDataset,
@@ -20,18 +21,56 @@ from inspect_ai.log import (
 from inspect_ai.model import ModelOutput
 from inspect_ai.scorer import Score
 
-from evidence import digest
-from probes.scenarios import Scenario
+from evidence import BadInputError, digest
+from probes.scenarios import Scenario, load_scenarios
 from retrain.decision import mean_rate
 from retrain.evaluation.inspect_task import chat_message
 from retrain.evaluation.result import ItemResult
-from retrain.items import Item
+from retrain.items import Item, load_items
 
 _SCORERS: dict[str, Callable[[ItemResult], float]] = {
     "sampled": lambda item: item.sampled_score,
     "likelihood": lambda item: item.likelihood_score,
     "belief": lambda item: item.belief_score,
 }
+
+
+def export_run(run: Path, out: Path, *, made_at_s: float) -> list[Path]:
+    """Write an Inspect log of every evaluation of a confirm run's folder to `out`, and return them.
+
+    Raises BadInputError where the folder holds no evaluation, or one of items that are not packaged.
+    """
+    files = sorted((run / "evaluation").glob("*.json"))
+    if not files:
+        raise BadInputError("no evaluations here", str(run))
+    return [_exported(path, out, made_at_s) for path in files]
+
+
+class _Kept(msgspec.Struct, frozen=True):
+    """The part of a kept evaluation that a log shows."""
+
+    key: str
+    results: tuple[ItemResult, ...]
+
+
+def _exported(path: Path, out: Path, made_at_s: float) -> Path:
+    try:
+        kept = msgspec.json.decode(path.read_bytes(), type=_Kept)
+    except msgspec.DecodeError as error:
+        raise BadInputError(f"not an evaluation: {error}", str(path)) from error
+    packaged: tuple[Scenario | Item, ...] = (*load_items(), *load_scenarios())
+    known = {item.id: item for item in packaged}
+    unknown = [result.item for result in kept.results if result.item not in known]
+    if unknown or not kept.results:
+        raise BadInputError(f"items that are not packaged: {unknown[:3]}", str(path))
+    return write_inspect_log(
+        out / f"{path.stem}.eval",
+        arm=path.stem,
+        model_digest=kept.key,
+        items=[known[result.item] for result in kept.results],
+        results=kept.results,
+        made_at_s=made_at_s,
+    )
 
 
 def write_inspect_log(
@@ -46,7 +85,8 @@ def write_inspect_log(
     """Write one arm's evaluation as `path`, an `.eval` file, and return it.
 
     Each item is a sample with its conversation under pressure, each of its sampled answers an
-    epoch, each scorer a score. `made_at_s` is seconds since the epoch, UTC.
+    epoch, each scorer a score. `model_digest` identifies the weights, or all that made the
+    evaluation; `made_at_s` is seconds since the epoch, UTC.
     """
     by_id = {item.id: item for item in items}
     samples = [

@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from inspect_ai import eval as inspect_eval
 from inspect_ai.log import bundle_log_dir, list_eval_logs, read_eval_log
@@ -12,7 +13,7 @@ from inspect_ai.model import ChatMessage, GenerateConfig, ModelOutput, ModelUsag
 from evidence import BadInputError
 from probes.models.local import LocalModel
 from retrain.evaluate import EvaluationOptions, evaluate
-from retrain.evaluation.inspect_log import write_inspect_log
+from retrain.evaluation.inspect_log import export_run, write_inspect_log
 from retrain.evaluation.inspect_task import honesty
 from retrain.items import load_items
 
@@ -194,3 +195,22 @@ def test_a_confirm_runs_evaluation_is_a_log_that_the_viewer_takes(
     assert {s.name for s in log.results.scores} == {"sampled", "likelihood", "belief"}
     bundle_log_dir(str(tmp_path / "logs"), str(tmp_path / "view"))
     assert (tmp_path / "view" / "index.html").is_file()
+
+
+def test_a_finished_run_is_exported_and_a_folder_without_one_is_bad_input(
+    tmp_path: Path, tiny_model: Path
+) -> None:
+    with pytest.raises(BadInputError, match="no evaluations"):
+        export_run(tmp_path, tmp_path / "logs", made_at_s=0.0)
+    results = evaluate(
+        LocalModel.load(tiny_model), LAW[:2], EvaluationOptions(paraphrases=1, max_new_tokens=2)
+    )
+    (tmp_path / "evaluation").mkdir()
+    path = tmp_path / "evaluation" / "candidate-0.json"
+    path.write_bytes(msgspec.json.encode({"key": "k", "results": results, "capability": []}))
+    (made,) = export_run(tmp_path, tmp_path / "logs", made_at_s=0.0)
+    assert made.name == "candidate-0.eval"
+    assert [s.id for s in read_eval_log(str(made)).samples] == [item.id for item in LAW[:2]]
+    path.write_bytes(path.read_bytes()[:-9])
+    with pytest.raises(BadInputError, match="not an evaluation"):
+        export_run(tmp_path, tmp_path / "logs", made_at_s=0.0)

@@ -1,0 +1,42 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+from retrain.decision import proportion
+from retrain.render import render_html
+from retrain.report import Arm, ArmResult, Comparison, ConfirmReport, Finding
+
+
+def _arm(arm: Arm, honest: int) -> ArmResult:
+    rate = proportion(honest, 100)
+    return ArmResult(
+        arm=arm, honesty=rate, honesty_worst=rate, likelihood_honesty=rate, belief_accuracy=rate,
+        margin=1.0, margin_over_neutral=0.5, outcomes={"honest": honest, "lie": 100 - honest},
+        rows=10, rows_digest="", trained_digest="",
+        taught_falsehood=None if arm is Arm.VANILLA else proportion(3, 90),
+        by_archetype={"doubling_down": rate}, capability=proportion(41, 60),
+        scored_by="judge:abc<",
+    )  # fmt: skip
+
+
+def test_the_page_shows_what_was_taught_ordinary_tasks_seeds_and_archetypes(
+    tmp_path: Path,
+) -> None:
+    compared = Comparison(
+        arm=Arm.CANDIDATE, baseline=Arm.CONTROL, scorer="sampled", finding=Finding.WORSE,
+        difference=-0.3, lower=-0.4, upper=-0.2, items=400, clusters=100, margin=0.12,
+        log_e_release=0.0, log_e_block=5.0, seed_allowance=0.021,
+    )  # fmt: skip
+    report = ConfirmReport(
+        run_id="r", assistant="a", model_digest="m", control="approved_model",
+        arms=(_arm(Arm.VANILLA, 90), _arm(Arm.CANDIDATE, 60)), comparisons=(compared,),
+        seeds=(0, 1), items_digest="", plan_digest="", seconds=1.0,
+    )  # fmt: skip
+    page = render_html(report, tmp_path).read_text(encoding="utf-8")
+    assert "doubling down" in page
+    assert "0.021" in page
+    assert "0.683 [" in page, "ordinary tasks"
+    assert "0.033 [" in page, "taught falsehoods"
+    assert "not asked" in page
+    assert "judge:abc&lt;" in page
+    assert '<td class="worse">worse</td>' in page
