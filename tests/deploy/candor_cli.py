@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
@@ -15,9 +16,15 @@ ROOT = Path(__file__).parents[2]
 DEPLOY = ROOT / "deploy"
 
 
+@functools.cache
+def commands() -> Any:
+    """The command tree, built once."""
+    return typer.main.get_command(build())
+
+
 def check_command(words: Sequence[str]) -> None:
     """Fail unless `candor WORDS…` names a command and only options that it has."""
-    command: Any = typer.main.get_command(build())
+    command = commands()
     rest = list(words)
     while hasattr(command, "commands"):
         assert rest, f"candor {' '.join(words)}: a command is missing"

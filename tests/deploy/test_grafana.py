@@ -16,6 +16,7 @@ from tests.deploy.queries import dashboards, panel_queries
 
 RULES = yaml.safe_load((DEPLOY / "prometheus/rules.yml").read_text())["groups"]
 RECORDED = {rule["record"] for group in RULES for rule in group["rules"] if "record" in rule}
+GENERATED = generated()
 QUERIES = dict(panel_queries())
 BY_NAME = {metric.name: metric for metric in METRICS}
 
@@ -25,15 +26,15 @@ def metric(name: str) -> Any:
     return BY_NAME.get(name) or BY_NAME[re.sub("_(bucket|sum|count)$", "", name)]
 
 
-@pytest.mark.parametrize("path", sorted(generated()), ids=str)
+@pytest.mark.parametrize("path", sorted(GENERATED), ids=str)
 def test_generated_files_are_current(path: Any) -> None:
-    assert (DEPLOY / path).read_text() == generated()[path], "run python -m deploy.grafana.build"
+    assert (DEPLOY / path).read_text() == GENERATED[path], "run python -m deploy.grafana.build"
 
 
 def test_nothing_else_lies_among_the_generated_files() -> None:
     for folder in ("grafana/dashboards", "helm/candor/files/dashboards"):
         found = {p.relative_to(DEPLOY) for p in (DEPLOY / folder).iterdir()}
-        assert found == {p for p in generated() if str(p.parent) == folder}
+        assert found == {p for p in GENERATED if str(p.parent) == folder}
 
 
 def test_there_is_a_board_for_each_question() -> None:
