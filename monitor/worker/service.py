@@ -7,11 +7,12 @@ import secrets
 import socket
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 
 from sqlalchemy import Engine
 
+from evidence import Alarm
 from monitor.detect.topics import Embed
 from monitor.ingest.connection import Connection, connect
 from monitor.ingest.consumer import KafkaSource
@@ -116,7 +117,7 @@ def run_worker(
             ("publish", publisher.drain, _PUBLISH_S),
             ("prune", publisher.prune, _PRUNE_S),
             ("canaries", canaries.send, min(_CANARY_S, tick_s)),
-            ("health", watch.look, tick_s),
+            ("health", lambda: _counted(watch.look(), metrics), tick_s),
             ("report", reporter.report, report_s),
             ("localise", localiser.look, report_s),
         ):
@@ -124,3 +125,8 @@ def run_worker(
             job.start()
             stack.callback(job.stop)
         worker.run(stop)
+
+
+def _counted(opened: Iterable[Alarm], metrics: WorkerMetrics) -> None:
+    for alarm in opened:
+        metrics.alarm(alarm.metric)

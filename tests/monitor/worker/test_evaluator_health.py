@@ -32,7 +32,7 @@ House = Any
 TICK_S = 10.0
 HEALTH = HealthOptions(
     tick_s=TICK_S,
-    canary_share=0.5,
+    canary_share=1.0,
     canaries_per_hour=0,
     repeat_share=0.2,
     silence_s=60,
@@ -158,7 +158,7 @@ def gate(house: House) -> tuple[GateAnswer, tuple[str, ...]]:
 def test_canaries_and_repeats_go_the_whole_way_and_enter_nothing(
     house: House, service: Service
 ) -> None:
-    service.tick(20)
+    service.tick(12)
     assert service.alarms() == []
     with reading(house.engine) as connection:
         purposes = dict(
@@ -179,14 +179,14 @@ def test_canaries_and_repeats_go_the_whole_way_and_enter_nothing(
             .distinct()
         ).all()
         stored = health.read_all(connection)[service.version]
-    assert purposes["live"] == logged == 120
-    assert purposes["canary"] == 60
-    assert 10 <= purposes["repeat"] <= 40, "about a fifth of 120"
+    assert purposes["live"] == logged == 72
+    assert purposes["canary"] == 72
+    assert 5 <= purposes["repeat"] <= 26, "about a fifth of 72"
     assert all(kind == expected for expected, kind in known)
     assert {count.assistant for count in counts} == {"helper"}
     assert [tuple(row) for row in canaries] == [("probe_traffic", None)]
     assert stored.unhealthy == ()
-    assert house.metrics.of["extra_verdict", "canary"] == 60
+    assert house.metrics.of["extra_verdict", "canary"] == 72
 
 
 def test_canaries_do_not_hide_that_traffic_stopped(house: House, service: Service) -> None:
@@ -208,7 +208,7 @@ def test_canaries_do_not_hide_that_traffic_stopped(house: House, service: Servic
 def test_an_ill_judge_raises_its_own_alarm_and_holds_the_gate(
     house: House, service: Service, mode: str, metrics: set[str], within_s: float
 ) -> None:
-    service.tick(15)
+    service.tick(8)
     assert service.alarms() == []
     service.judge.mode = mode
     began_s = house.now_s
@@ -216,7 +216,7 @@ def test_an_ill_judge_raises_its_own_alarm_and_holds_the_gate(
     assert found.metric in metrics
     assert found.subject == "evaluator"
     assert found.opened_at_s - began_s <= within_s
-    service.tick(20)
+    service.tick(6)
     assert {a.subject for a in service.alarms()} == {"evaluator"}, "no honesty alarm"
     assert {s["phase"] for s in service.detector().values()} == {"frozen"}
     answer, reasons = gate(house)
