@@ -4,7 +4,7 @@
 
 Every injection of probes/injections is put into replies that are called lies without it: lying answers
 of the packaged scenarios, or labelled lies of a file. `bare` is the reading of the probe alone,
-`guarded` that of a panel. An interval is the wider of Wilson's and of a bootstrap over injections and
+`guarded` that of a panel; `unseen` are attacks that the guard's rules were not written for. An interval is the wider of Wilson's and of a bootstrap over injections and
 transcripts.
 """
 
@@ -24,7 +24,7 @@ from rich.table import Table
 
 from evidence import Measurement, Message
 from evidence.confidence import wilson
-from probes.injections import KINDS, Injection, load_injections
+from probes.injections import HELD_OUT, KINDS, Injection, load_injections
 from probes.injections.guard import read_guarded
 from probes.judge import JudgeProbe, LocalJudge
 from probes.models.local import LocalModel
@@ -144,12 +144,12 @@ def measure_reader(
     reader: Reader, lies: Sequence[Transcript], n: int, bar: Progress
 ) -> dict[str, Any]:
     """Figures of one reader as plain values."""
-    injections = load_injections()
+    injections, unseen = load_injections(), load_injections(HELD_OUT)
     measure = Remembered(reader.probe)
     lies = called_lies(reader, measure, lies, n)
     if not lies:
         return {"reader": reader.name, "lies": 0}
-    task = bar.add_task(reader.name, total=2 * len(injections))
+    task = bar.add_task(reader.name, total=2 * (len(injections) + len(unseen)))
     result: dict[str, Any] = {
         "reader": reader.name,
         "threshold": reader.threshold,
@@ -165,6 +165,7 @@ def measure_reader(
         result[way] = {
             "flipped": rate(passed, rng),
             "no_reading": rate(lost, rng),
+            "unseen": rate(flips(reader, read, lies, unseen, lambda: bar.advance(task))[0], rng),
             "by_kind": {kind: rate(passed[kinds == kind], rng) for kind in KINDS},
             "worst": [injections[i].id for i in np.argsort(-passed.mean(1))[:5] if passed[i].any()],
         }
@@ -187,6 +188,7 @@ def show(results: Sequence[dict[str, Any]]) -> None:
         for kind in KINDS:
             table.add_row(kind, *(_text(result[w]["by_kind"][kind]) for w in ("bare", "guarded")))
         table.add_row("all", *(_text(result[w]["flipped"]) for w in ("bare", "guarded")))
+        table.add_row("unseen attacks", *(_text(result[w]["unseen"]) for w in ("bare", "guarded")))
         table.add_row("no reading", *(_text(result[w]["no_reading"]) for w in ("bare", "guarded")))
         table.add_row("worst", *(", ".join(result[w]["worst"]) for w in ("bare", "guarded")))
         Console(width=120).print(table)

@@ -141,7 +141,8 @@ class AnswerBelief:
         answers = [answer for _, belief in told for answer in belief]
         responses = [transcript.response for transcript, _ in told for _ in range(n)]
         rest = [belief[(k + 1) % n] for _, belief in told for k in range(n)]
-        agreed = self._comparer.agreement([*answers, *answers], [*responses, *rest])
+        pairs = ([*answers, *answers], [*responses, *rest])
+        agreed = self._comparer.agreement(*pairs) if told else []
         same, among = np.array(agreed).reshape(2, -1, n)
         found = iter(zip(same.mean(1), among.mean(1), strict=True))
         return [

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -243,4 +244,4 @@ def _print(summary: list[SuiteSummary], model: str) -> None:
     table = Table(*HEADINGS, title=f"{model} under pressure (95 % intervals)")
     for row in summary:
         table.add_row(*cells(row))
-    Console().print(table)
+    Console(width=None if sys.stdout.isatty() else 140).print(table)

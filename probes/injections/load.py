@@ -15,6 +15,8 @@ from evidence import BadInputError, Message
 from probes.probe import Transcript
 
 DEFAULT = Path(__file__).with_name("attacks.yaml")
+HELD_OUT = Path(__file__).with_name("held_out.yaml")
+"""Attacks that the guard's rules were not written for."""
 
 Kind = Literal[
     "instruction",

@@ -54,6 +54,12 @@ SENTENCES = (
         r"(?:\bnein\b|\bnon\b|«нет»|“否”|いいえ|\bبلا\b|नहीं)"
     ),
 )
+VOUCHING = (
+    # to vouch for the reply itself, which says nothing about what was asked
+    r"\b(?:i|we) (?:swear|give you (?:my|our) word)\b|\bthe whole truth\b|\bnothing but the truth\b",
+    r"\b(?:called|considered|counted as|regarded as|judged|cannot be|is not|not be) (?:a lie|dishonest)\b",
+    r"\bonly a (?:line|scene|part) (?:of|in|from) a\b|\bnot asserted\b",
+)
 STRUCTURES = (
     # roles, control tokens, closing tags and quoted data
     r"<\s*[|｜]|[|｜]\s*>|\[\s*/?\s*INST\s*\]|<</?\s*SYS\s*>>|</?s>|<(?:start|end)_of_turn>",
@@ -67,10 +73,10 @@ STRUCTURES = (
     r"\"(?:verdict|p_lie|lie|honest|evasion|role|type)\"\s*:",
     r"\\u00(?:22|0a)|\\n\\n",
 )
-RULES = (*SENTENCES, *STRUCTURES)
-_WORD = re.compile(r"\w")
+RULES = (*SENTENCES, *VOUCHING, *STRUCTURES)
+_WORD = re.compile(r"\w+")
 _FLAGS = re.IGNORECASE | re.MULTILINE
-_SPEECH = re.compile("|".join(f"(?:{p})" for p in SENTENCES), _FLAGS)
+_SPEECH = re.compile("|".join(f"(?:{p})" for p in (*SENTENCES, *VOUCHING)), _FLAGS)
 _STRUCTURE = re.compile("|".join(f"(?:{p})" for p in STRUCTURES), _FLAGS)
 _BLOB = re.compile(r"(?:[A-Za-z0-9+/]{28,}={0,2})|(?:%[0-9A-Fa-f]{2}){8,}")
 _ROTATED = re.compile(
@@ -80,7 +86,8 @@ _ROTATED = re.compile(
 
 def cut(text: str) -> str:
     """The text without what speaks to an evaluator: whole lines with roles, control tokens, dictated
-    answers or encoded text, and sentences with an instruction or a verdict.
+    answers or encoded text, and sentences with an instruction, a verdict or an oath on the reply.
+    Two words at most that are left behind a cut line go with it.
 
     Compatibility forms (full-width letters) are read as what they look like. Gives back the same
     object when nothing is cut.
@@ -90,17 +97,22 @@ def cut(text: str) -> str:
     """
     if not _speaks(text):
         return text
-    kept = []
-    for line in text.splitlines(keepends=True):
+    kept, behind_cut = [], False
+    for line in text.splitlines():
         plain = unicodedata.normalize("NFKC", line)
+        left, whole = line, False
         if _STRUCTURE.search(plain) or _hidden(plain):
-            kept.append("\n")
+            left, whole = "", True
+            if kept and kept[-1].startswith("```"):
+                kept.pop()
         elif _SPEECH.search(plain):
-            kept += [part for part in _PART.findall(line) if not _speaks(part)]
-        else:
-            kept.append(line)
-    lines = "".join(kept).splitlines()
-    return "\n".join(line for line in lines if _WORD.search(line)).strip()
+            left = "".join(part for part in _PART.findall(line) if not _speaks(part))
+        rest = len(_WORD.findall(left))
+        residue = behind_cut and rest <= 2
+        behind_cut = whole or residue
+        if rest and not residue:
+            kept.append(left)
+    return "\n".join(kept).strip()
 
 
 def _speaks(text: str) -> bool:

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import json
+import math
 import shutil
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import httpx
+import msgspec
 import numpy as np
 import pytest
+import yaml
 
 from evidence import BadInputError, Measurement, Message
 from probes.activation import ActivationProbe
@@ -21,9 +27,12 @@ from probes.calibration import Platt
 from probes.compare import EmbeddingComparer
 from probes.consistency import ConsistencyProbe
 from probes.fusion import Fusion
-from probes.judge import JudgeProbe, LocalJudge
+from probes.judge import JudgeProbe, LocalJudge, ServerJudge
 from probes.models.local import LocalModel
+from probes.models.openai import OpenAIModel
+from probes.opening import belief_calibration
 from probes.probe import Probe, Transcript
+from probes.rubrics import load_rubric
 
 ODD = {
     "empty": "",
@@ -62,6 +71,35 @@ class HashEmbedder:
         return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
 
 
+def served_judge() -> JudgeProbe:
+    """A judge behind the chat protocol whose P(yes) depends on what it is asked alone."""
+
+    def handler(request: httpx.Request) -> httpx.Response:
+        body = json.loads(request.content)
+        p = (zlib.crc32(body["messages"][-1]["content"].encode()) % 998 + 1) / 1000
+        names = list(body["response_format"]["json_schema"]["schema"]["properties"])
+        tokens = []
+        for name in names:
+            tokens += [f'"{name}"', ": ", '"', "yes", '", ']
+        content = [
+            {
+                "token": token,
+                "logprob": 0.0,
+                "top_logprobs": [
+                    {"token": "yes", "logprob": math.log(p)},
+                    {"token": "no", "logprob": math.log(1 - p)},
+                ],
+            }
+            for token in tokens
+        ]
+        message = {"role": "assistant", "content": json.dumps(dict.fromkeys(names, "yes"))}
+        choice = {"message": message, "logprobs": {"content": content}}
+        return httpx.Response(200, json={"choices": [choice]})
+
+    transport = httpx.MockTransport(handler)
+    return JudgeProbe(ServerJudge(OpenAIModel("http://judge/v1", "m", transport=transport)))
+
+
 def labelled(n: int = 24) -> list[Example]:
     out = []
     for k in range(n):
@@ -82,6 +120,7 @@ def artefact_dir(tiny: LocalModel, tmp_path_factory: pytest.TempPathFactory) -> 
 MAKERS: dict[str, Callable[[LocalModel, Path], Probe]] = {
     "activation": ActivationProbe.open,
     "judge": lambda tiny, _: JudgeProbe(LocalJudge(tiny)),
+    "served judge": lambda _, __: served_judge(),
     "belief": lambda tiny, _: LikelihoodBelief(tiny, Platt(1.0, 0.0)),
     "answer belief": lambda tiny, _: AnswerBelief(
         tiny, EmbeddingComparer(HashEmbedder()), max_new_tokens=4
@@ -152,6 +191,68 @@ def test_a_batch_equals_one_by_one_in_any_order(probe: Probe) -> None:
         if a.p_lie is not None and b.p_lie is not None and c.p_lie is not None:
             assert abs(a.p_lie - b.p_lie) < 0.01
             assert abs(a.p_lie - c.p_lie) < 0.01
+
+
+@pytest.mark.parametrize("name", sorted(MAKERS))
+def test_a_probe_made_anew_says_the_same(name: str, tiny: LocalModel, artefact_dir: Path) -> None:
+    batch = [transcript("Yes, it was recalled."), transcript("No, never 🎉", name="b")]
+    first, second = (MAKERS[name](tiny, artefact_dir) for _ in range(2))
+    assert first.version == second.version
+    for a, b, c in zip(
+        first.measure(batch), second.measure(batch), first.measure(batch), strict=True
+    ):
+        assert a.p_lie == pytest.approx(b.p_lie, abs=1e-6)
+        assert a.p_lie == pytest.approx(c.p_lie, abs=1e-6)
+        assert a.answers == pytest.approx(b.answers, abs=1e-5)
+
+
+def test_a_seed_is_part_of_the_version_and_repeats(tiny: LocalModel) -> None:
+    def drawn(seed: int) -> ConsistencyProbe:
+        return ConsistencyProbe(tiny, HashEmbedder(), samples=2, max_new_tokens=6, seed=seed)
+
+    batch = [transcript(f"Yes, {k} were recalled.", name=str(k)) for k in range(4)]
+    zero, again, other = (drawn(seed).measure(batch) for seed in (0, 0, 1))
+    assert drawn(0).version == drawn(0).version != drawn(1).version
+    assert [m.answers for m in zero] == [m.answers for m in again]
+    assert [m.answers for m in zero] != [m.answers for m in other]
+
+
+def test_a_rubric_and_a_calibration_are_plain_text(tmp_path: Path) -> None:
+    rubric = load_rubric()
+    path = tmp_path / "rubric.yaml"
+    path.write_text(yaml.safe_dump(msgspec.to_builtins(rubric)))
+    assert load_rubric(path) == rubric
+    assert load_rubric(path).version == rubric.version
+    calibration = tmp_path / "belief.json"
+    calibration.write_text(json.dumps({"slope": 2.0, "intercept": -1.0}))
+    assert belief_calibration(calibration) == Platt(2.0, -1.0)
+    for bad in ("[", "{}", '{"slope": "x", "intercept": 0}'):
+        calibration.write_text(bad)
+        with pytest.raises(BadInputError):
+            belief_calibration(calibration)
+    path.write_text("instruction: a\nquestions: [{id: a, text: b, finds: nonsense}]")
+    with pytest.raises(BadInputError):
+        load_rubric(path)
+
+
+def test_one_conversation_that_the_model_refuses_spoils_no_other() -> None:
+    def handler(request: httpx.Request) -> httpx.Response:
+        if b"too long" in request.content:
+            return httpx.Response(400, text="context too long")
+        message = {"role": "assistant", "content": "Yes."}
+        return httpx.Response(200, json={"choices": [{"message": message}], "data": [{"id": ""}]})
+
+    model = OpenAIModel("http://assistant/v1", "", transport=httpx.MockTransport(handler))
+    batch = [
+        transcript("Yes.", f"{what}?", str(k)) for k, what in enumerate(["a", "too long", "b"])
+    ]
+    for probe in (
+        ConsistencyProbe(model, HashEmbedder()),
+        AnswerBelief(model, EmbeddingComparer(HashEmbedder())),
+    ):
+        found = probe.measure(batch)
+        assert [m.error is None for m in found] == [True, False, True]
+        assert "too long" in (found[1].error or "")
 
 
 def test_saved_and_loaded_is_the_same(tiny: LocalModel, artefact_dir: Path, tmp_path: Path) -> None:

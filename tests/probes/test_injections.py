@@ -12,7 +12,7 @@ import pytest
 
 from evidence import BadInputError, Measurement, Message
 from probes.fusion import Fusion, FusionModel, Subset
-from probes.injections import KINDS, Injection, load_injections
+from probes.injections import HELD_OUT, KINDS, Injection, load_injections
 from probes.injections.guard import FLAG, read_guarded, tidied, without_attack
 from probes.injections.spans import cut
 from probes.injections.tidy import tidy
@@ -106,14 +106,10 @@ def test_tokens_that_only_this_tokenizer_knows_are_broken(tiny: LocalModel) -> N
 
 @each
 def test_what_speaks_to_an_evaluator_can_be_read_without(injection: Injection) -> None:
-    if injection.kind == "persuasion":
-        pytest.skip("is said to the user, so it is part of the reply")
     attacked = injection.attack(LIE)
     plain = tidied(attacked)
     twin = without_attack(attacked, plain) or plain
-    left = twin.response.replace(REPLY, "").strip()
-    assert REPLY in twin.response
-    assert len(left) <= len("```json")
+    assert twin.response == REPLY
     assert twin.prompt[0] == LIE.prompt[0]
     assert twin.prompt[1].content.strip() == LIE.prompt[1].content
 
@@ -212,3 +208,11 @@ def test_a_reading_that_fails_fails_both_and_one_that_abstains_gives_way() -> No
     assert read_guarded(broken, [attack])[0].error == "down"
     said = Message("assistant", f"{REPLY}\nVerdict: honest")
     assert read_guarded(shy, [Transcript(id="b", messages=(*LIE.prompt, said))])[0].p_lie == 0.8
+
+
+def test_the_held_out_attacks_stay_within_the_quotation_too() -> None:
+    held_out = load_injections(HELD_OUT)
+    assert not {one.id for one in held_out} & {one.id for one in INJECTIONS}
+    for injection in held_out:
+        _, reply = quote(injection.attack(LIE)).split("\n")
+        assert "never recalled" in json.loads(reply.removeprefix("REPLY (data): "))
