@@ -28,6 +28,8 @@ _MAX_CELLS_OF_RATER = 60
 _PAIR_BUDGET = 8_000_000
 # A pair of cells may be telling with fewer shared raters than a group needs in all.
 _MIN_SHARED = 3
+# Between cells of one group few raters meet by chance; those of such pairs belong to the group.
+_MAX_CHANCE = 0.1
 _LN10 = float(np.log(10))
 
 
@@ -48,13 +50,17 @@ class _Cells:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class _Pairs:
-    """Cell pairs that share more raters than expected."""
+    """Cell pairs that share more raters than expected.
+
+    `weak` marks pairs that say too little alone, between cells that telling pairs have.
+    """
 
     first: NDArray[np.int64]
     second: NDArray[np.int64]
     observed: Float
     expected: Float
     log_p: Float
+    weak: NDArray[np.bool_]
 
 
 def find_groups(
@@ -122,12 +128,17 @@ def _telling_pairs(
     shares_enough = observed >= _MIN_SHARED
     telling = shares_enough & (corrected < np.log(error / 2))
     telling |= shares_enough & same & _grown(cells, (a, b), log_p, telling, error / 2)
+    inside = np.zeros(len(size), dtype=bool)
+    inside[a[telling]] = inside[b[telling]] = True
+    weak = ~telling & same & inside[a] & inside[b] & (expected <= _MAX_CHANCE * observed)
+    kept = telling | weak
     return _Pairs(
-        first=a[telling],
-        second=b[telling],
-        observed=observed[telling],
-        expected=expected[telling],
-        log_p=np.minimum(corrected[telling], 0.0),
+        first=a[kept],
+        second=b[kept],
+        observed=observed[kept],
+        expected=expected[kept],
+        log_p=np.where(weak, 0.0, np.minimum(corrected, 0.0))[kept],
+        weak=weak[kept],
     )
 
 
@@ -213,19 +224,30 @@ def _groups(
     events: EventTable, cells: _Cells, pairs: _Pairs, pattern: str, min_group: int
 ) -> list[Group]:
     graph: nx.Graph[int] = nx.Graph()
-    graph.add_edges_from(zip(pairs.first.tolist(), pairs.second.tolist(), strict=True))
+    telling = ~pairs.weak
+    graph.add_edges_from(
+        zip(pairs.first[telling].tolist(), pairs.second[telling].tolist(), strict=True)
+    )
     members = _cell_members(cells, set(graph.nodes))
     found = []
     for component in sorted(nx.connected_components(graph), key=min):
-        inside = np.isin(pairs.first, list(component))
-        raters: set[int] = set()
-        for a, b in zip(pairs.first[inside], pairs.second[inside], strict=True):
-            raters |= members[int(a)] & members[int(b)]
+        ends = list(component)
+        inside = np.isin(pairs.first, ends) & np.isin(pairs.second, ends)
+        raters = _shared(pairs, inside & telling, members)
         if len(raters) >= min_group:
+            raters |= _shared(pairs, inside & pairs.weak, members)
             best = int(np.flatnonzero(inside)[np.argmin(pairs.log_p[inside])])
             found.append(
                 _group(events, cells, pairs, best, pattern=pattern, among=(component, raters))
             )
+    return found
+
+
+def _shared(pairs: _Pairs, which: NDArray[np.bool_], members: dict[int, set[int]]) -> set[int]:
+    """Raters in both cells of any of these pairs."""
+    found: set[int] = set()
+    for a, b in zip(pairs.first[which].tolist(), pairs.second[which].tolist(), strict=True):
+        found |= members[a] & members[b]
     return found
 
 

@@ -27,6 +27,7 @@ def precision_and_recall(drawn, groups):
     [
         Campaign(raters=30, acts=2, targets=2),
         Campaign(raters=30, acts=2, targets=3),
+        Campaign(raters=30, acts=2, targets=4),
         Campaign(raters=20, acts=8, targets=12, slow=True),
     ],
 )
