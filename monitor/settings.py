@@ -86,7 +86,7 @@ class ApiOptions(Options):
     """File with hashed API keys (`candor keys create api`); required unless `open_on_loopback`."""
     open_on_loopback: bool = False
     """Answer without keys, on the loopback interface alone: everyone on this machine may do everything. For trying out."""
-    requests_per_minute: int = Field(default=600, gt=0)
+    requests_per_minute: int = Field(default=6_000, gt=0)
     """Requests that one key may make in a minute; more are refused with 429."""
 
 

@@ -100,7 +100,7 @@ class Access:
         Of each key, and of each address that shows no valid one.
     """
 
-    def __init__(self, keys_file: Path | None, *, requests_per_minute: int = 600) -> None:
+    def __init__(self, keys_file: Path | None, *, requests_per_minute: int = 6_000) -> None:
         self._path = keys_file
         self._rate = RateLimit(requests_per_minute)
         self._lock = threading.Lock()
