@@ -87,14 +87,15 @@ class RayJob:
     def _ask(self, request: Callable[[Any], Any]) -> Any:
         """Raises UnreachableError when the cluster does not answer."""
         try:
-            if self._client is None:
-                from ray.job_submission import JobSubmissionClient  # noqa: PLC0415 -- an extra
-
-                self._client = JobSubmissionClient(self._address)
-            return request(self._client)
+            from ray.exceptions import RayError  # noqa: PLC0415 -- an extra
+            from ray.job_submission import JobSubmissionClient  # noqa: PLC0415
         except ModuleNotFoundError as error:
             raise BadInputError("retrain.runner = ray needs the extra `ray`") from error
-        except (ConnectionError, RuntimeError, OSError) as error:
+        try:
+            if self._client is None:
+                self._client = JobSubmissionClient(self._address)
+            return request(self._client)
+        except (ConnectionError, RuntimeError, OSError, RayError) as error:
             self._client = None
             reason = str(error).strip().partition("\n")[0]
             raise UnreachableError("Ray", reason) from error

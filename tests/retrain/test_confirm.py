@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import multiprocessing
+import random
 import time
 from pathlib import Path
 from typing import Any
@@ -147,6 +148,9 @@ def test_kill_9_loses_no_finished_arm_and_never_allows(tmp_path: Path, tiny_mode
     server.set_forkserver_preload(["retrain.confirm", "datasets", "trl", "peft"])
     report = plan.out / "report.json"
     done: dict[Path, int] = {}
+    moments = random.Random(
+        3
+    )  # after each marker the blow falls anywhere in the next third of a second
     markers = (
         "control.jsonl",
         "arms/control-0/adapter-manifest.json",
@@ -158,6 +162,7 @@ def test_kill_9_loses_no_finished_arm_and_never_allows(tmp_path: Path, tiny_mode
         deadline = time.monotonic() + 120
         while not (plan.out / marker).is_file() and time.monotonic() < deadline:
             time.sleep(0.01)
+        time.sleep(moments.uniform(0.0, 0.3))
         process.kill()
         process.join()
         assert (plan.out / marker).is_file()

@@ -55,7 +55,9 @@ def upgrade() -> None:
         sa.UniqueConstraint("decision_id", "row_digest", name="uq_review_queue_once"),
         comment="Released rows that a person is to read.",
     )
-    op.create_index("ix_review_queue_assistant", "review_queue", ["assistant", "queued_at_s"])
+    op.create_index(
+        "ix_review_queue_assistant_queued_at_s", "review_queue", ["assistant", "queued_at_s"]
+    )
 
 
 def downgrade() -> None:
