@@ -206,8 +206,9 @@ class _Run:
         )
 
     def _saying(self, name: str, work: _Work) -> Say:
+        trains = 0.0 if name == VANILLA else 1.0
         return lambda what, training, evaluation: self._say(
-            f"{name}: {what}", work.at(training=training, evaluation=evaluation)
+            f"{name}: {what}", work.at(training=trains * training, evaluation=evaluation)
         )
 
     def _say(self, what: str, share: float) -> None:
