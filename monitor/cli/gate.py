@@ -149,15 +149,17 @@ def override(  # noqa: PLR0917
     ] = None,
     by: Annotated[
         str | None,
-        typer.Option(help="Who overrides; with API keys it is the name of CANDOR_API_KEY's key."),
+        typer.Option(help="Who overrides; with API keys in use the key's name is recorded too."),
+    ] = None,
+    api_key_file: Annotated[
+        Path | None, typer.Option(help="File with your API key, where such keys are in use.")
     ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Let all rows of a decision be trained although the gate did not release them.
 
-    A named person's act, never the requester's. Where API keys are in use the person's key, with the
-    scope `override`, is read from CANDOR_API_KEY. It is recorded as overridden, never as allow,
-    announced and audited; guards accept it until it ends or is revoked, and show it as overridden.
+    A named person's act, never the requester's. Where API keys are in use the person's key needs the
+    scope `override`. It is recorded as overridden, never as allow, announced and audited; guards accept it until it ends or is revoked, and show it as overridden.
 
     Example: `candor gate override 3f0a… --by ana --requested-by bo --hours 4 --reason "incident 7" --out d.json`
     """
@@ -168,7 +170,7 @@ def override(  # noqa: PLR0917
     from retrain.files import write_durably  # noqa: PLC0415
 
     settings = load_settings()
-    person = person_with_scope(settings.api.keys_file, "override", by)
+    person = person_with_scope(settings.api.keys_file, "override", by, api_key_file)
     signing = key or settings.retrain.signing_key_file
     if signing is None:
         raise BadInputError("an override is signed: name the private key", "--key")
