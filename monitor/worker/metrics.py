@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Protocol
 
-from evidence import SampledBy, VerdictKind
+from evidence import Purpose, SampledBy, VerdictKind
 from monitor.ingest.records import DeadLetterReason
 from monitor.sample.decide import RATE
 
@@ -98,3 +98,5 @@ def start_from_zero(metrics: WorkerMetrics, topics: Sequence[str]) -> None:
         metrics.feedback(state, 0)
     for kind in VerdictKind:
         metrics.verdict(kind.value, 0)
+        for purpose in (Purpose.CANARY, Purpose.REPEAT, Purpose.RESCORE):
+            metrics.extra_verdict(purpose.value, kind.value, 0)
