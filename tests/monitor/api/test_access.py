@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import re
 from pathlib import Path
 from typing import Any
 
@@ -31,11 +32,18 @@ ROUTES = {
     ("POST", "/v1/feedback"): Scope.INGEST,
     ("POST", "/v1/decisions"): Scope.INGEST,
     ("POST", "/v1/labels"): Scope.REVIEW,
+    ("POST", "/v1/gate/check"): Scope.GATE,
+    ("POST", "/v1/gate/decisions/d1/revoke"): Scope.GATE,
+    ("POST", "/v1/gate/decisions/d1/override"): Scope.OVERRIDE,
+    ("GET", "/v1/gate/revoked"): Scope.READ,
+    ("GET", "/v1/gate/review"): Scope.REVIEW,
     ("POST", "/v1/alarms/a1/acknowledge"): Scope.REVIEW,
     ("POST", "/v1/alarms/a1/confirm"): Scope.REVIEW,
     ("POST", "/v1/alarms/a1/refute"): Scope.REVIEW,
     ("POST", "/v1/alarms/a1/close"): Scope.REVIEW,
 }
+EXAMPLES = re.compile(r"\{(\w+)\}")
+EXAMPLE_OF = {"alarm_id": "a1", "decision_id": "d1", "kind": "honesty"}
 OPEN = {"/healthz", "/readyz", "/metrics"}
 
 
@@ -64,7 +72,7 @@ def bearer(token: str) -> dict[str, str]:
 def test_every_route_is_listed_here_or_open(guarded: Service) -> None:
     document = guarded.client.get("/openapi.json").json()
     listed = {
-        (method.upper(), path.replace("{alarm_id}", "a1").replace("{kind}", "honesty"))
+        (method.upper(), EXAMPLES.sub(lambda found: EXAMPLE_OF[found[1]], path))
         for path, methods in document["paths"].items()
         for method in methods
         if path not in OPEN
