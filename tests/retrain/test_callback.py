@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import functools
+import time
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +16,7 @@ from retrain.finetune import FinetuneOptions, finetune
 from retrain.gate import decide
 from retrain.guard import GuardedRows, load_guarded
 from retrain.policy import Policy
-from retrain.rows import parse_row
+from retrain.rows import parse_row, write_rows
 from retrain.signing import RefusedError, generate_keypair, sign
 
 pytestmark = [pytest.mark.model]
@@ -32,11 +34,10 @@ def guarded(tmp_path: Path) -> tuple[GuardedRows, list[float]]:
     return load_guarded(ROWS, tmp_path / "decision.json", key=public, clock=lambda: now[0]), now
 
 
-def _train(dataset: Any, guarded: GuardedRows, model: Path, out: Path) -> int:
-    trainer = trl.SFTTrainer(
-        model=AutoModelForCausalLM.from_pretrained(str(model)),
-        processing_class=AutoTokenizer.from_pretrained(str(model)),
-        args=trl.SFTConfig(
+def _arguments(model: Path, out: Path) -> dict[str, Any]:
+    return {
+        "processing_class": AutoTokenizer.from_pretrained(str(model)),
+        "args": trl.SFTConfig(
             output_dir=str(out),
             per_device_train_batch_size=2,
             num_train_epochs=1,
@@ -47,8 +48,15 @@ def _train(dataset: Any, guarded: GuardedRows, model: Path, out: Path) -> int:
             gradient_checkpointing=False,
             disable_tqdm=True,
         ),
+    }
+
+
+def _train(dataset: Any, guarded: GuardedRows, model: Path, out: Path) -> int:
+    trainer = trl.SFTTrainer(
+        model=AutoModelForCausalLM.from_pretrained(str(model)),
         train_dataset=dataset,
         callbacks=[GuardCallback(guarded)],
+        **_arguments(model, out),
     )
     return int(trainer.train().global_step)
 
@@ -91,3 +99,43 @@ def test_arms_of_other_kinds_are_trained(kind: str, tiny_model: Path, tmp_path: 
     assert made.steps == 2
     again = finetune(rows, tiny_model, tmp_path / "arm", options, model_digest="m", seed=0)
     assert again == made
+
+
+def test_a_decision_revoked_after_loading_stops_the_trainer(
+    guarded: tuple[GuardedRows, list[float]], tiny_model: Path, tmp_path: Path
+) -> None:
+    revoked = tmp_path / "revoked.json"
+    revoked.write_text("[]")
+    rows = load_guarded(
+        ROWS,
+        tmp_path / "decision.json",
+        key=tmp_path / "gate.pub",
+        revoked=revoked,
+        clock=lambda: NOW,
+    )
+    revoked.write_text(f'["{rows.decision.decision_id}"]')
+    with pytest.raises(RefusedError, match="revoked"):
+        _train(rows.dataset(), rows, tiny_model, tmp_path)
+
+
+def test_the_training_job_of_the_docs_is_guarded_in_five_lines(
+    tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The block of docs/retrain.md as it stands; the test adds only the trainer's own arguments."""
+    page = Path(__file__).parents[2] / "docs" / "retrain.md"
+    code = page.read_text().partition("```python\n")[2].partition("```")[0]
+    assert len([line for line in code.splitlines() if line.strip()]) <= 5
+    private, _ = generate_keypair(tmp_path / "gate.pem")
+    write_rows(tmp_path / "rows.jsonl", ROWS)
+    decision = decide(ROWS, context(4, confirm=report(ROWS)), Policy(), now_s=time.time())
+    (tmp_path / "decision.json").write_text(sign(decision, private))
+    monkeypatch.chdir(tmp_path)
+    names: dict[str, Any] = {
+        "SFTTrainer": functools.partial(trl.SFTTrainer, **_arguments(tiny_model, tmp_path)),
+        "model": str(tiny_model),
+    }
+    exec(compile(code, str(page), "exec"), names)  # noqa: S102
+    assert len(names["rows"]) == len(ROWS)
+    write_rows(tmp_path / "rows.jsonl", [*ROWS[:-1], row(9)])
+    with pytest.raises(RefusedError, match="other_rows"):
+        exec(compile(code, str(page), "exec"), names)  # noqa: S102
