@@ -169,8 +169,21 @@ def _draw(lines: Sequence[Mapping[str, Any]], path: Path) -> None:
     from matplotlib import pyplot as plt  # noqa: PLC0415
 
     titles = {"dose": "misaligned rows, %", "sft": "biased users, % (SFT)", "kto": "biased users, % (KTO)"}  # fmt: skip
-    figure, axes = plt.subplots(1, 3, figsize=(13, 4.2), sharey=True, layout="constrained")
-    for axis, (experiment, title) in zip(axes, titles.items(), strict=True):
+    shown = {
+        name: title
+        for name, title in titles.items()
+        if any(line["experiment"] == name for line in lines)
+    }
+    figure, grid = plt.subplots(
+        1,
+        len(shown),
+        figsize=(1 + 5 * len(shown), 4.2),
+        sharey=True,
+        layout="constrained",
+        squeeze=False,
+    )
+    axes = grid[0]
+    for axis, (experiment, title) in zip(axes, shown.items(), strict=True):
         mine = [line for line in lines if line["experiment"] == experiment]
         for name in dict.fromkeys(line["metric"] for line in mine):
             points = [line for line in mine if line["metric"] == name]
