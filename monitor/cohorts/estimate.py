@@ -18,6 +18,7 @@ from monitor.cohorts.options import CohortOptions
 from monitor.cohorts.plane import Float
 from monitor.cohorts.results import (
     CohortEstimate,
+    Group,
     Influence,
     PredictiveCheck,
     RaterPosterior,
@@ -90,9 +91,14 @@ def estimate_and_carry(
     rated = events if measured.all() else events.select(measured)
     if np.isnan(rated.p_lie).any():
         rated = dataclasses.replace(rated, p_lie=np.where(np.isnan(rated.p_lie), 0.5, rated.p_lie))
+    # What takes much memory comes before the raters' posteriors, which do too.
+    groups = find_groups(
+        events, min_group=options.min_group, burst_s=options.burst_s, error=options.group_error
+    )
     if not len(rated):
-        return _assemble(events, rated, _NOTHING, (), (), options), None
+        return _assemble(events, rated, _NOTHING, (), (), groups, options), None
     fitted = fit_rounds(rated, truth, options)
+    topics = _topics(rated, truth, fitted.judge, min_raters=options.min_group)
     raters = _raters(rated, fitted, options)
     found = classify(
         fitted.counts[raters.codes],
@@ -107,7 +113,8 @@ def estimate_and_carry(
         rated,
         _population(rated, fitted, raters, found, suspects, options, curve),
         _posteriors(events, raters, found, suspects),
-        _topics(rated, truth, fitted.judge, min_raters=options.min_group),
+        topics,
+        groups,
         options,
     )
     return estimated, lambda: Standing(rated, options=options, fitted=fitted)
@@ -145,15 +152,14 @@ def _assemble(  # noqa: PLR0917
     finding: _Finding,
     raters: tuple[RaterPosterior, ...],
     topics: tuple[TopicCheck, ...],
+    groups: tuple[Group, ...],
     options: CohortOptions,
 ) -> CohortEstimate:
     return CohortEstimate(
         biased_fraction=finding.fraction,
         biased_weight=finding.weight,
         raters=raters,
-        groups=find_groups(
-            events, min_group=options.min_group, burst_s=options.burst_s, error=options.group_error
-        ),
+        groups=groups,
         influence=finding.influence,
         fit=finding.fit,
         topics=topics,
@@ -280,12 +286,16 @@ def _topics(
     rated: EventTable, truth: Float, judge: Judge, *, min_raters: int
 ) -> tuple[TopicCheck, ...]:
     """What is said by topic, where enough raters stand behind it not to point at anybody."""
-    size = np.bincount(rated.topic, minlength=len(rated.topics))
-    _, first = np.unique(rated.response, return_index=True)
-    audited = ~np.isnan(truth[rated.response[first]])
-    labelled = np.bincount(rated.topic[first][audited], minlength=len(rated.topics))
-    pairs = np.unique(rated.topic.astype(np.int64) * len(rated.raters) + rated.rater)
-    raters = np.bincount(pairs // len(rated.raters), minlength=len(rated.topics))
+    n_topics, n_raters = len(rated.topics), len(rated.raters)
+    size = np.bincount(rated.topic, minlength=n_topics)
+    labelled = np.zeros(n_topics, dtype=np.int64)
+    if not np.isnan(truth).all():
+        _, first = np.unique(rated.response, return_index=True)
+        audited = ~np.isnan(truth[rated.response[first]])
+        labelled = np.bincount(rated.topic[first][audited], minlength=n_topics)
+    seen = np.zeros((n_topics, n_raters), dtype=bool)
+    seen[rated.topic, rated.rater] = True
+    raters = seen.sum(axis=1)
     return tuple(
         TopicCheck(
             topic=name,
