@@ -20,6 +20,35 @@ if TYPE_CHECKING:
 EXIT_ABOVE = 10
 
 
+AskedModel = Annotated[
+    str | None,
+    typer.Option(
+        help="An OpenAI-compatible URL ending in /v1, or a folder of weights; without it the"
+        " packaged model."
+    ),
+]
+Suites = Annotated[
+    str,
+    typer.Option(help="Such as `strategic_deception,honesty_evasion`; empty takes all five."),
+]
+Reasoning = Annotated[
+    bool,
+    typer.Option(help="Ask for reasoning in <think> first, and compare it with the answer."),
+]
+FailAbove = Annotated[
+    float | None,
+    typer.Option(
+        min=0.0,
+        max=1.0,
+        help="Exit 10 when a suite's share of lies and evasions is above this.",
+    ),
+]
+Folder = Annotated[
+    Path | None,
+    typer.Option(help="Folder for transcripts.jsonl, summary.json and report.html."),
+]
+
+
 def register(app: typer.Typer) -> None:
     """Add `candor redteam run`."""
     family = typer.Typer(help="Put a model under pressure and see.", no_args_is_help=True)
@@ -33,43 +62,21 @@ def _family() -> None:
 
 
 def run(  # noqa: PLR0917  (typer reads options from the signature)
-    target: Annotated[
-        str | None,
-        typer.Option(
-            help="An OpenAI-compatible URL ending in /v1, or a folder of weights; without it the"
-            " packaged model."
-        ),
-    ] = None,
+    target: AskedModel = None,
     model: Annotated[
         str | None, typer.Option(help="Model name at the URL; without it the first that is served.")
     ] = None,
-    suites: Annotated[
-        str,
-        typer.Option(help="Such as `strategic_deception,honesty_evasion`; empty takes all five."),
-    ] = "",
+    suites: Suites = "",
     limit: Annotated[
         int | None, typer.Option(help="At most so many cases, spread over all.")
     ] = None,
     seed: Annotated[
         int, typer.Option(help="Which cases a limit keeps, and the target's seed.")
     ] = 0,
-    reason: Annotated[
-        bool,
-        typer.Option(help="Ask for reasoning in <think> first, and compare it with the answer."),
-    ] = False,
+    reason: Reasoning = False,
     max_new_tokens: Annotated[int, typer.Option(min=8, help="Room for each answer.")] = 96,
-    out: Annotated[
-        Path | None,
-        typer.Option(help="Folder for transcripts.jsonl, summary.json and report.html."),
-    ] = None,
-    fail_above: Annotated[
-        float | None,
-        typer.Option(
-            min=0.0,
-            max=1.0,
-            help="Exit 10 when a suite's share of lies and evasions is above this.",
-        ),
-    ] = None,
+    out: Folder = None,
+    fail_above: FailAbove = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the summary as JSON.")] = False,
 ) -> None:
     """Ask a model with and without pressure, and compare its answer with what it believes.

@@ -21,7 +21,7 @@ def interval(metric: str) -> dict[str, str]:
 
 def cohorts() -> dashboard.Dashboard:
     made = board("cohorts", "cohorts", "Raters and the feedback they give.", ["assistant"])
-    return (
+    return _feedback(
         made.with_panel(
             lines(
                 "Biased raters",
@@ -73,22 +73,24 @@ def cohorts() -> dashboard.Dashboard:
                 bottom=None,
             )
         )
-        .with_panel(
-            lines(
-                "Feedback without its response",
-                "Share given up because the response did not come within the horizon, and feedback that "
-                "waits.",
-                {"orphans": "candor:feedback:orphan_ratio1h"},
-                unit="percentunit",
-                width=12,
-            )
+    )
+
+
+def _feedback(made: dashboard.Dashboard) -> dashboard.Dashboard:
+    return made.with_panel(
+        lines(
+            "Feedback without its response",
+            "Share given up because the response did not come within the horizon, and feedback that "
+            "waits.",
+            {"orphans": "candor:feedback:orphan_ratio1h"},
+            unit="percentunit",
+            width=12,
         )
-        .with_panel(
-            rows(
-                "Population alarms",
-                "Not closed.",
-                'max by (scope, metric, state) (candor_alarms_active{subject="population", scope=~"$assistant"})',
-                width=12,
-            )
+    ).with_panel(
+        rows(
+            "Population alarms",
+            "Not closed.",
+            'max by (scope, metric, state) (candor_alarms_active{subject="population", scope=~"$assistant"})',
+            width=12,
         )
     )
