@@ -122,7 +122,7 @@ def test_without_control_nothing_is_released(tmp_path: Path, tiny_model: Path) -
     assert (decision.answer, decision.reasons) == (GateAnswer.HOLD, ("no_control",))
 
 
-def test_a_control_file_is_used_and_named(tmp_path: Path, tiny_model: Path) -> None:
+def test_a_control_file_is_used_and_named_with_two_seeds(tmp_path: Path, tiny_model: Path) -> None:
     trusted = [
         Row(messages=(*r.messages[:-1], ChatMessage("assistant", "Yes.")), provenance=Provenance(source="curated"))
         for r in _rows()
@@ -130,9 +130,14 @@ def test_a_control_file_is_used_and_named(tmp_path: Path, tiny_model: Path) -> N
     ]  # fmt: skip
     write_rows(tmp_path / "control.jsonl", trusted)
     report = run_confirm(
-        _plan(tmp_path, tiny_model, control=tmp_path / "control.jsonl", removed=())
+        _plan(tmp_path, tiny_model, control=tmp_path / "control.jsonl", removed=(), seeds=(0, 1))
     )
     assert report.control == "source:curated"
+    assert report.seeds == (0, 1)
+    adapters = {path.name for path in (tmp_path / "run" / "arms").iterdir() if path.is_dir()}
+    assert adapters == {f"{arm}-{seed}" for arm in ("control", "candidate") for seed in (0, 1)}
+    assert {a.steps for a in report.arms if a.rows} == {6}, "three steps with each seed"
+    assert not any("one training seed" in note for note in report.notes)
     assert [a.arm for a in report.arms] == [Arm.VANILLA, Arm.CONTROL, Arm.CANDIDATE]
 
 
