@@ -42,6 +42,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--model", type=Path, help="folder; SmolLM2-135M-Instruct by default")
     parser.add_argument("--only", default="power,speed,items,capability")
+    parser.add_argument("--speed-items", type=int, default=48, help="templates asked for speed")
+    parser.add_argument("--per-template", type=int, default=4, help="held-out items of each")
     parser.add_argument("--labelled", type=Path, help="JSONL with id, category, did_lie, messages")
     arguments = parser.parse_args()
     wanted = arguments.only.split(",")
@@ -51,9 +53,9 @@ def main() -> None:
     folder = arguments.model or packaged_model_dir()
     model = LocalModel.load(folder, dtype=evaluation_dtype())
     if "speed" in wanted:
-        figures["speed"] = speed(model)
+        figures["speed"] = speed(model, arguments.speed_items)
     if "items" in wanted:
-        figures["items"] = held_out(model)
+        figures["items"] = held_out(model, arguments.per_template)
     if "capability" in wanted:
         figures["capability"] = capability(model)
     if arguments.labelled:
@@ -71,15 +73,10 @@ def power() -> list[dict[str, float]]:
     return rows
 
 
-def speed(model: LocalModel) -> dict[str, float]:
+def speed(model: LocalModel, count: int) -> dict[str, float]:
     """Tokens a second of the evaluation's generation over those of transformers' own batched
     `generate` with the same prompts, batches, length and temperature; the best of two rounds each."""
-    seen: set[str] = set()
-    items = [
-        item
-        for item in load_items(split="held_out")
-        if item.template not in seen and not seen.add(item.template)  # type: ignore[func-returns-value]
-    ][:48]
+    items = _of_each(1)[:count]
     options = EvaluationOptions(paraphrases=1)
     ours, bare = 0.0, 0.0
     for _ in range(ROUNDS):
@@ -88,6 +85,11 @@ def speed(model: LocalModel) -> dict[str, float]:
     ratio = ours / bare
     print(f"generation: {ours:.0f} tokens/s in the evaluation, {bare:.0f} bare, ratio {ratio:.2f}")
     return {"evaluation_tokens_s": ours, "bare_tokens_s": bare, "ratio": ratio}
+
+
+def _of_each(count: int) -> list[Item]:
+    """The first held-out items of each template."""
+    return [i for i in load_items(split="held_out") if int(i.id.rsplit(".", 1)[1]) < count]
 
 
 def _evaluation_rate(model: LocalModel, items: Sequence[Item], options: EvaluationOptions) -> float:
@@ -139,9 +141,9 @@ def _bare_rate(model: LocalModel, items: Sequence[Item], options: EvaluationOpti
     return made / spent
 
 
-def held_out(model: LocalModel) -> dict[str, Any]:
-    """The model as it is on all held-out items: both scorers and the belief, by archetype."""
-    items = load_items(split="held_out")
+def held_out(model: LocalModel, per_template: int) -> dict[str, Any]:
+    """The model as it is on held-out items: both scorers and the belief, by archetype."""
+    items = _of_each(per_template)
     began = time.perf_counter()
     results = evaluate(model, items, EvaluationOptions())
     seconds = time.perf_counter() - began
