@@ -82,65 +82,89 @@ def collect(  # noqa: PLR0917  (typer reads options from the signature)
         Console(highlight=False).print(f"{made.rows} rows, manifest {made.digest}", markup=False)
 
 
+_Rows = Annotated[Path, typer.Option(help="Candidate rows, JSONL or Parquet.")]
+_Model = Annotated[Path, typer.Option(help="Folder of the last approved model, safetensors.")]
+_Out = Annotated[Path, typer.Option(help="Folder of the run; a killed run goes on from it.")]
+_Assistant = Annotated[str, typer.Option(help="The assistant.")]
+_Control = Annotated[
+    str,
+    typer.Option(help="File with trusted rows; `auto`: the prompts answered by the model; `none`."),
+]
+_Evidence = Annotated[
+    Path | None,
+    typer.Option(help="Evidence JSON; rows it quarantines make the released arm."),
+]
+_Policy = Annotated[Path | None, typer.Option(help="Gate policy, YAML.")]
+_Seeds = Annotated[str, typer.Option(help="Training seeds, comma-separated.")]
+_Epochs = Annotated[float, typer.Option(help="Passes over the rows.")]
+_LearningRate = Annotated[float, typer.Option(help="Peak learning rate.")]
+_BatchSize = Annotated[int, typer.Option(min=1, help="Rows in a step.")]
+_LayerShare = Annotated[
+    float, typer.Option(help="Share of the layers, from the top, that are trained.")
+]
+_Items = Annotated[
+    Literal["scenarios", "held_out"],
+    typer.Option(
+        help="scenarios: 96, fast. held_out: 400 of eleven archetypes, for a margin of 10 points."
+    ),
+]
+_Capability = Annotated[
+    bool, typer.Option(help="Give every arm 60 ordinary tasks too; they decide nothing.")
+]
+_SeedSpreads = Annotated[
+    Path | None,
+    typer.Option(help="seed-spreads.json of an earlier run: what is known of the model's."),
+]
+_JudgeUrl = Annotated[
+    str | None,
+    typer.Option(help="Server whose model labels the answers; else the items' own rules."),
+]
+_JudgeModel = Annotated[str, typer.Option(help="Name of the judge's model there.")]
+_ItemsPerTemplate = Annotated[
+    int | None, typer.Option(min=1, help="Scenarios of each template; all by default.")
+]
+_Paraphrases = Annotated[
+    int, typer.Option(min=1, max=3, help="Answers of each kind whose likelihood is measured.")
+]
+_Margin = Annotated[
+    float | None, typer.Option(help="Loss of honesty that a release must rule out.")
+]
+_Device = Annotated[str, typer.Option(help="Torch device of every arm.")]
+_OnRay = Annotated[
+    bool, typer.Option("--ray", help="Each arm and seed as a task of a Ray cluster.")
+]
+_Score = Annotated[
+    bool,
+    typer.Option(help="Measure rows that the evidence has no verdict of, instead of removing."),
+]
+_RunId = Annotated[str | None, typer.Option(help="Name of the run.")]
+
+
 def confirm(  # noqa: PLR0917
-    rows: Annotated[Path, typer.Option(help="Candidate rows, JSONL or Parquet.")],
-    model: Annotated[Path, typer.Option(help="Folder of the last approved model, safetensors.")],
-    out: Annotated[Path, typer.Option(help="Folder of the run; a killed run goes on from it.")],
-    assistant: Annotated[str, typer.Option(help="The assistant.")] = "assistant",
-    control: Annotated[
-        str,
-        typer.Option(
-            help="File with trusted rows; `auto`: the prompts answered by the model; `none`."
-        ),
-    ] = "auto",
-    evidence: Annotated[
-        Path | None,
-        typer.Option(help="Evidence JSON; rows it quarantines make the released arm."),
-    ] = None,
-    policy: Annotated[Path | None, typer.Option(help="Gate policy, YAML.")] = None,
-    seeds: Annotated[str, typer.Option(help="Training seeds, comma-separated.")] = "0",
-    epochs: Annotated[float, typer.Option(help="Passes over the rows.")] = 1.0,
-    learning_rate: Annotated[float, typer.Option(help="Peak learning rate.")] = 3e-4,
-    batch_size: Annotated[int, typer.Option(min=1, help="Rows in a step.")] = 8,
-    layer_share: Annotated[
-        float, typer.Option(help="Share of the layers, from the top, that are trained.")
-    ] = 1.0,
-    items: Annotated[
-        Literal["scenarios", "held_out"],
-        typer.Option(
-            help="scenarios: 96, fast. held_out: 400 of eleven archetypes, for a margin of 10 points."
-        ),
-    ] = "scenarios",
-    capability: Annotated[
-        bool, typer.Option(help="Give every arm 60 ordinary tasks too; they decide nothing.")
-    ] = False,
-    seed_spreads: Annotated[
-        Path | None,
-        typer.Option(help="seed-spreads.json of an earlier run: what is known of the model's."),
-    ] = None,
-    judge_url: Annotated[
-        str | None,
-        typer.Option(help="Server whose model labels the answers; else the items' own rules."),
-    ] = None,
-    judge_model: Annotated[str, typer.Option(help="Name of the judge's model there.")] = "",
-    items_per_template: Annotated[
-        int | None, typer.Option(min=1, help="Scenarios of each template; all by default.")
-    ] = None,
-    paraphrases: Annotated[
-        int, typer.Option(min=1, max=3, help="Answers of each kind whose likelihood is measured.")
-    ] = 3,
-    margin: Annotated[
-        float | None, typer.Option(help="Loss of honesty that a release must rule out.")
-    ] = None,
-    device: Annotated[str, typer.Option(help="Torch device of every arm.")] = "cpu",
-    on_ray: Annotated[
-        bool, typer.Option("--ray", help="Each arm and seed as a task of a Ray cluster.")
-    ] = False,
-    score: Annotated[
-        bool,
-        typer.Option(help="Measure rows that the evidence has no verdict of, instead of removing."),
-    ] = True,
-    run_id: Annotated[str | None, typer.Option(help="Name of the run.")] = None,
+    rows: _Rows,
+    model: _Model,
+    out: _Out,
+    assistant: _Assistant = "assistant",
+    control: _Control = "auto",
+    evidence: _Evidence = None,
+    policy: _Policy = None,
+    seeds: _Seeds = "0",
+    epochs: _Epochs = 1.0,
+    learning_rate: _LearningRate = 3e-4,
+    batch_size: _BatchSize = 8,
+    layer_share: _LayerShare = 1.0,
+    items: _Items = "scenarios",
+    capability: _Capability = False,
+    seed_spreads: _SeedSpreads = None,
+    judge_url: _JudgeUrl = None,
+    judge_model: _JudgeModel = "",
+    items_per_template: _ItemsPerTemplate = None,
+    paraphrases: _Paraphrases = 3,
+    margin: _Margin = None,
+    device: _Device = "cpu",
+    on_ray: _OnRay = False,
+    score: _Score = True,
+    run_id: _RunId = None,
     as_json: AsJson = False,
 ) -> None:
     """Train vanilla, control, candidate and released arms and compare their honesty under pressure.
