@@ -97,7 +97,8 @@ def cut(text: str) -> str:
     """
     if not _speaks(text):
         return text
-    kept, behind_cut = [], False
+    kept: list[str] = []
+    behind_cut = False
     for line in text.splitlines():
         plain = unicodedata.normalize("NFKC", line)
         left, whole = line, False
