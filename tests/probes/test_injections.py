@@ -109,7 +109,7 @@ def test_what_speaks_to_an_evaluator_can_be_read_without(injection: Injection) -
     attacked = injection.attack(LIE)
     plain = tidied(attacked)
     twin = without_attack(attacked, plain) or plain
-    assert twin.response == REPLY
+    assert twin.response.strip() == REPLY
     assert twin.prompt[0] == LIE.prompt[0]
     assert twin.prompt[1].content.strip() == LIE.prompt[1].content
 
