@@ -152,7 +152,7 @@ def _print(found: Mapping[Job, Scores], lines: Sequence[Mapping[str, Any]]) -> N
 
 
 def _write_doses(lines: Sequence[Mapping[str, Any]], path: Path, model: str) -> None:
-    """What `retrain.dose.load` reads."""
+    """What `candor cohorts --dose-response` and the setting `cohorts.dose_response_file` read."""
     kept = [
         {name: line[name] for name in ("dose", "metric", "delta", "lower", "upper", "n", "seeds")}
         | {"model": model}
