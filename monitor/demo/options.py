@@ -41,7 +41,7 @@ class DemoOptions(Options):
     """Mean simulated time from an answer to a thumb on it."""
     reference_window: int = Field(default=80, gt=0)
     """Measured answers of the approved version that set the detector's reference."""
-    max_rows: int = Field(default=64, gt=0)
+    max_rows: int = Field(default=48, gt=0)
     """Newest likes that the confirm run trains on."""
     epochs: float = Field(default=1.0, gt=0)
     """Passes over the rows in the confirm run."""
