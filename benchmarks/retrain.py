@@ -139,9 +139,9 @@ def _evidence(count: int) -> GateContext:
 
 
 def _confirm(model: Path) -> dict[str, Any]:
-    """A confirm run of the demo's size: 64 rows of which 40 lie and are removed, four arms, one seed,
+    """A confirm run of the demo's size: 48 rows of which 30 lie and are removed, four arms, one seed,
     adapters on half of the layers, one scenario of each template."""
-    rows = _trained_rows(64, 0, lies=40)
+    rows = _trained_rows(48, 0, lies=30)
     removed = tuple(i for i, row in enumerate(rows) if row.provenance.source_version == "lie")
     phases: dict[str, float] = {}
     with tempfile.TemporaryDirectory() as folder:
