@@ -31,7 +31,8 @@ def upgrade() -> None:
             comment="What it measures with.",
         ),
     )
-    _health()
+    _evaluator_health()
+    _extra_evaluations()
     op.create_table(
         "joint_reports",
         sa.Column("id", _SERIAL, autoincrement=True, nullable=False),
@@ -49,7 +50,7 @@ def upgrade() -> None:
     )
 
 
-def _health() -> None:
+def _evaluator_health() -> None:
     op.create_table(
         "evaluator_health",
         sa.Column("evaluator_version", sa.String(length=64), nullable=False),
@@ -76,6 +77,9 @@ def _health() -> None:
         sa.Column("updated_at_s", sa.Float(), nullable=False),
         sa.PrimaryKeyConstraint("evaluator_version", name=op.f("pk_evaluator_health")),
     )
+
+
+def _extra_evaluations() -> None:
     op.create_table(
         "extra_evaluations",
         sa.Column("id", _SERIAL, autoincrement=True, nullable=False),
