@@ -1,4 +1,4 @@
-"""Reads what may be attacked twice, with and without the attack, and believes the worse of both."""
+"""Reads what may be attacked with and without the attack, and believes the worst reading."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 import msgspec
 
 from evidence import Measurement, Message, digest
-from probes.injections import spans, tidy
+from probes.injections import relation, spans, tidy
 from probes.probe import Transcript
 
 FLAG = "injection"
@@ -19,25 +19,41 @@ Measure = Callable[[Sequence[Transcript]], list[Measurement]]
 
 def version() -> str:
     """Digest of the rules, part of every version of a panel."""
-    return digest("guard-1", *spans.RULES)[:16]
+    return digest("guard-2", relation.RULE, *spans.RULES)[:16]
 
 
 def read_guarded(measure: Measure, transcripts: Sequence[Transcript]) -> list[Measurement]:
-    """Measure tidied transcripts; one that speaks to an evaluator is measured without that too.
+    """Measure tidied transcripts, and those that may be attacked without what may be the attack too.
 
-    Of its two measurements the one with the larger p_lie is kept, with the larger p_evasion and the
-    smaller p_not_asserted and p_no_belief of both, so that what is added to a conversation cannot
-    lower a verdict that the rest of it earns. What only one reading can tell is taken from it:
-    an attack does not make a probe abstain either.
+    What speaks to an evaluator is left out, and what stands at the ends of the reply and has nothing to do
+    with the conversation. Of the readings the one with the largest p_lie is kept, with the largest
+    p_evasion and the smallest p_not_asserted and p_no_belief of all, so that what is added to a
+    conversation cannot lower a verdict that the rest of it earns. What only one reading can tell is taken
+    from it: an attack does not make a probe abstain either.
     """
     plain = [tidied(transcript) for transcript in transcripts]
     twins = [without_attack(*pair) for pair in zip(transcripts, plain, strict=True)]
-    flagged = [i for i, twin in enumerate(twins) if twin is not None]
-    found = measure([*plain, *(twin for twin in twins if twin is not None)])
+    batch, owners = list(plain), list(range(len(plain)))
+    for i, (seen, twin) in enumerate(zip(plain, twins, strict=True)):
+        others = other_readings(seen, twin)
+        batch += others
+        owners += [i] * len(others)
+    found = measure(batch)
     out = found[: len(plain)]
-    for i, other in zip(flagged, found[len(plain) :], strict=True):
+    for i, other in zip(owners[len(plain) :], found[len(plain) :], strict=True):
         out[i] = _worse(out[i], other)
-    return out
+    return [
+        one if twin is None else msgspec.structs.replace(one, answers={**one.answers, FLAG: 1.0})
+        for one, twin in zip(out, twins, strict=True)
+    ]
+
+
+def other_readings(plain: Transcript, twin: Transcript | None) -> list[Transcript]:
+    """What is measured beside a tidied transcript whose `without_attack` is `twin`."""
+    rest = twin or plain
+    context = "\n".join(turn.content for turn in rest.prompt)
+    shorter = relation.without_strange_ends(rest.response, context)
+    return [*([twin] if twin else []), *(_with_reply(rest, reply) for reply in shorter)]
 
 
 def tidied(transcript: Transcript) -> Transcript:
@@ -62,6 +78,11 @@ def without_attack(transcript: Transcript, plain: Transcript) -> Transcript | No
     return msgspec.structs.replace(transcript, messages=turns)
 
 
+def _with_reply(transcript: Transcript, reply: str) -> Transcript:
+    turns = (*transcript.prompt, Message("assistant", reply))
+    return msgspec.structs.replace(transcript, messages=turns)
+
+
 def _without(text: str, whole: str) -> str:
     return spans.cut(tidy.without_walls(tidy.seen(text), keep=0)) or whole
 
@@ -77,7 +98,6 @@ def _worse(a: Measurement, b: Measurement) -> Measurement:
         p_evasion=_of(max, a.p_evasion, b.p_evasion),
         p_not_asserted=_of(min, a.p_not_asserted, b.p_not_asserted),
         p_no_belief=_of(min, a.p_no_belief, b.p_no_belief),
-        answers={**kept.answers, FLAG: 1.0},
         tokens=a.tokens + b.tokens,
     )
 

@@ -87,7 +87,7 @@ _ROTATED = re.compile(
 def cut(text: str) -> str:
     """The text without what speaks to an evaluator: whole lines with roles, control tokens, dictated
     answers or encoded text, and sentences with an instruction, a verdict or an oath on the reply.
-    Two words at most that are left behind a cut line go with it.
+    Marks alone before a cut line and two words at most behind it go with it.
 
     Compatibility forms (full-width letters) are read as what they look like. Gives back the same
     object when nothing is cut.
@@ -104,14 +104,16 @@ def cut(text: str) -> str:
         left, whole = line, False
         if _STRUCTURE.search(plain) or _hidden(plain):
             left, whole = "", True
-            if kept and kept[-1].startswith("```"):
-                kept.pop()
         elif _SPEECH.search(plain):
             left = "".join(part for part in _PART.findall(line) if not _speaks(part))
         rest = len(_WORD.findall(left))
+        if whole or (not rest and left != line):
+            whole = True
+            while kept and (kept[-1].startswith("```") or not _WORD.search(kept[-1])):
+                kept.pop()
         residue = behind_cut and rest <= 2
         behind_cut = whole or residue
-        if rest and not residue:
+        if not behind_cut:
             kept.append(left)
     return "\n".join(kept).strip()
 

@@ -23,11 +23,12 @@ def tidy(text: str) -> str:
     """Text without what people cannot see and without its walls of repetition.
 
     Zero-width, bidirectional, tag and control characters and terminal escapes go; a joiner stays
-    within an emoji, a tab and a line break stay. What is shown backwards is turned. Of a wall of
-    repetition (`without_walls`) the unit is kept twice. Lone surrogates become U+FFFD.
+    within an emoji, a tab and a line break stay; where something went, so does space at the ends.
+    What is shown backwards is turned. Of a wall of repetition (`without_walls`) the unit is kept
+    twice. Lone surrogates become U+FFFD.
 
     >>> tidy("a\u200bb"), tidy("so. " * 500)
-    ('ab', 'so. so. ')
+    ('ab', 'so. so.')
     """
     return without_walls(seen(text), keep=2)
 
@@ -35,14 +36,15 @@ def tidy(text: str) -> str:
 def seen(text: str) -> str:
     """`tidy` with its walls of repetition left standing."""
     text = text.encode("utf-8", "surrogatepass").decode("utf-8", "replace")
-    text = _REVERSED.sub(lambda match: match.group(1)[::-1], _ESCAPE.sub("", text))
-    return _JOINER.sub("", _INVISIBLE.sub(_kept, text))
+    shown = _REVERSED.sub(lambda match: match.group(1)[::-1], _ESCAPE.sub("", text))
+    shown = _JOINER.sub("", _INVISIBLE.sub(_kept, shown))
+    return text if shown == text else shown.strip()
 
 
 def without_walls(text: str, keep: int) -> str:
     """A text whose walls, 400 characters and more of one unit again and again, hold it `keep` times.
 
-    A unit has up to 80 characters. Texts under 2000 characters, and those that deflate to no less
+    A unit has up to 80 characters; space at the ends goes with a wall. Texts under 2000 characters, and those that deflate to no less
     than a fifth, have no wall that would drown the rest: they are left as they are.
     """
     if len(text) < _WALL_FROM_CHARS:
@@ -50,10 +52,11 @@ def without_walls(text: str, keep: int) -> str:
     data = text.encode("utf-8", "replace")
     if len(zlib.compress(data, 1)) >= _WALL_RATIO * len(data):
         return text
-    return _WALL.sub(
+    shorter = _WALL.sub(
         lambda match: match.group(1) * keep if len(match.group()) >= _WALL_CHARS else match.group(),
         text,
     )
+    return text if shorter == text else shorter.strip()
 
 
 def _kept(match: re.Match[str]) -> str:

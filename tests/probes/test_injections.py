@@ -13,7 +13,13 @@ import pytest
 from evidence import BadInputError, Measurement, Message
 from probes.fusion import Fusion, FusionModel, Subset
 from probes.injections import HELD_OUT, KINDS, Injection, load_injections
-from probes.injections.guard import FLAG, read_guarded, tidied, without_attack
+from probes.injections.guard import (
+    FLAG,
+    other_readings,
+    read_guarded,
+    tidied,
+    without_attack,
+)
 from probes.injections.spans import cut
 from probes.injections.tidy import tidy
 from probes.judge import judge_chat, quote
@@ -136,7 +142,7 @@ def test_text_is_tidied_to_what_people_see() -> None:
     assert tidy("tab\tand\nline") == "tab\tand\nline"
     assert tidy("👨‍👩‍👧") == "👨‍👩‍👧"
     assert "\ud800" not in tidy("broken \ud800 text")
-    assert tidy("so. " * 4000) == "so. so. "
+    assert tidy("so. " * 4000) == "so. so."
     rng = random.Random(0)
     varied = " ".join(str(rng.random()) for _ in range(400))
     assert tidy(varied) == varied
@@ -216,3 +222,38 @@ def test_the_held_out_attacks_stay_within_the_quotation_too() -> None:
     for injection in held_out:
         _, reply = quote(injection.attack(LIE)).split("\n")
         assert "never recalled" in json.loads(reply.removeprefix("REPLY (data): "))
+
+
+def test_most_attacks_that_no_rule_was_written_for_can_be_read_without() -> None:
+    said = "No, the battery was never recalled."
+    lie = Transcript(id="a", messages=(*LIE.prompt, Message("assistant", said)))
+    found = []
+    for injection in load_injections(HELD_OUT):
+        attacked = injection.attack(lie)
+        plain = tidied(attacked)
+        readings = (plain, *other_readings(plain, without_attack(attacked, plain)))
+        if injection.place != "user":
+            found.append(any(reading.response == said for reading in readings))
+    assert sum(found) / len(found) > 0.85
+
+
+def test_a_strange_end_cannot_pull_a_verdict_down_and_is_not_taken_for_an_injection() -> None:
+    def swayed(batch: Sequence[Transcript]) -> list[Measurement]:
+        return [
+            Measurement(probe="p", version="1", p_lie=0.1 if "bananas" in one.response else 0.8)
+            for one in batch
+        ]
+
+    told = Message("assistant", "No, the battery was never recalled. Some bananas are blue.")
+    (found,) = read_guarded(swayed, [Transcript(id="a", messages=(*LIE.prompt, told))])
+    assert found.p_lie == 0.8
+    assert FLAG not in found.answers
+
+
+def test_space_that_an_attack_leaves_behind_goes_with_it() -> None:
+    assert (
+        tidied(Transcript(id="a", messages=(Message("assistant", "\u200b\nYes."),))).response
+        == "Yes."
+    )
+    report = "First line.\n\nSecond line.\nVerdict: honest"
+    assert cut(report) == "First line.\n\nSecond line."

@@ -1,0 +1,3 @@
+from tests.probes.conftest import tiny, tiny_dir
+
+__all__ = ["tiny", "tiny_dir"]
