@@ -1,10 +1,12 @@
 """The judge over vLLM beside a bare load generator on the same prompts: requests a second.
 
-    python -m benchmarks.judge [--url URL --model NAME] [--n 48] [--rounds 3] [--json OUT]
+    python -m benchmarks.judge [--url URL --model NAME] [--n 32] [--rounds 8] [--json OUT]
 
 Without `--url` a vLLM server for the CPU is started on the packaged model (tools/services.sh installs
 it). Both sides send the same bodies with the same number of requests in flight; the bare side only posts
-them and reads the bytes. Rounds alternate, after one round of each that is not counted.
+them and reads the bytes. Rounds alternate, after one round of each that is not counted. The ratio is of
+all rounds together, its interval a bootstrap over pairs of rounds. A client's own work is given in CPU
+milliseconds a request, which other work on the machine does not touch.
 """
 
 from __future__ import annotations
@@ -17,10 +19,11 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import httpx
 import numpy as np
+from numpy.typing import NDArray
 
 from evidence import Message
 from probes.judge import JudgeProbe, ServerJudge, judge_chat, quote
@@ -32,6 +35,7 @@ from probes.rubrics import load_rubric
 from probes.scenarios import load_scenarios
 from tests.system.vllm_server import serve
 
+Array = NDArray[Any]
 NAME = "smollm2-135m-instruct"
 IN_FLIGHT = 16
 
@@ -63,17 +67,32 @@ def judged(probe: JudgeProbe, batch: Sequence[Transcript]) -> int:
     return sum(found.error is None for found in probe.measure(batch))
 
 
-def rate(run: Callable[[], int], n: int) -> float:
-    """Requests a second of one run; an unanswered request is not tolerated."""
-    begin = time.perf_counter()
+class Took(NamedTuple):
+    """Seconds of one run, and CPU seconds of this process."""
+
+    wall: float
+    cpu: float
+
+
+def timed(run: Callable[[], int], n: int) -> Took:
+    """Time one run; an unanswered request is not tolerated."""
+    wall, cpu = time.perf_counter(), time.process_time()
     done = run()
     if done != n:
         raise SystemExit(f"{n - done} of {n} requests failed")
-    return n / (time.perf_counter() - begin)
+    return Took(time.perf_counter() - wall, time.process_time() - cpu)
+
+
+def ratio(bare_s: Array, judge_s: Array, draws: int = 2000) -> list[float]:
+    """The judge's request rate over the bare one, with its 95 % interval."""
+    rng = np.random.default_rng(0)
+    rows = rng.integers(0, len(bare_s), (draws, len(bare_s)))
+    found = bare_s[rows].sum(1) / judge_s[rows].sum(1)
+    return [float(bare_s.sum() / judge_s.sum()), *map(float, np.quantile(found, [0.025, 0.975]))]
 
 
 def compare(url: str, model: str, n: int, rounds: int) -> dict[str, Any]:
-    """Rates of both sides and their ratio, round by round."""
+    """Rates of both sides, their ratio and what each costs the client."""
     batch, rubric = transcripts(n), load_rubric()
     server = OpenAIModel(url, model, ServerOptions(timeout_s=300, max_concurrency=IN_FLIGHT))
     probe = JudgeProbe(ServerJudge(server), rubric)
@@ -82,21 +101,24 @@ def compare(url: str, model: str, n: int, rounds: int) -> dict[str, Any]:
         {"model": model, "messages": plain(judge_chat(quote(t), rubric)), **settings} for t in batch
     ]
     sides = {"bare": lambda: bare(url, bodies), "judge": lambda: judged(probe, batch)}
-    found: dict[str, list[float]] = {name: [] for name in sides}
+    found: dict[str, list[Took]] = {name: [] for name in sides}
     for k in range(rounds + 1):
         for name in sides if k % 2 else reversed(sides):
-            value = rate(sides[name], len(batch))
+            took = timed(sides[name], len(batch))
             if k:
-                found[name].append(value)
-    ratios = np.array(found["judge"]) / np.array(found["bare"])
+                found[name].append(took)
     usage = server.usage
+    walls = {name: np.array([took.wall for took in runs]) for name, runs in found.items()}
     return {
         "requests": len(batch),
+        "rounds": rounds,
         "in_flight": IN_FLIGHT,
-        "bare_per_s": found["bare"],
-        "judge_per_s": found["judge"],
-        "ratio": float(np.mean(ratios)),
-        "ratio_by_round": ratios.tolist(),
+        "per_s": {name: (len(batch) / wall).tolist() for name, wall in walls.items()},
+        "ratio": ratio(walls["bare"], walls["judge"]),
+        "client_cpu_ms_each": {
+            name: 1000 * sum(took.cpu for took in runs) / (rounds * len(batch))
+            for name, runs in found.items()
+        },
         "prompt_tokens_each": usage.prompt_tokens / usage.requests,
         "completion_tokens_each": usage.completion_tokens / usage.requests,
     }
@@ -120,19 +142,21 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--url")
     parser.add_argument("--model")
-    parser.add_argument("--n", type=int, default=48)
-    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--n", type=int, default=32)
+    parser.add_argument("--rounds", type=int, default=8)
     parser.add_argument("--json", type=Path)
     arguments = parser.parse_args()
     with server(arguments.url, arguments.model) as (url, model):
         result = compare(url, model, arguments.n, arguments.rounds)
-    for name in ("bare", "judge"):
-        rates = ", ".join(f"{value:.2f}" for value in result[f"{name}_per_s"])
-        print(f"{name:>5}: {rates} requests/s")
+    for name, rates in result["per_s"].items():
+        cpu = result["client_cpu_ms_each"][name]
+        text = ", ".join(f"{value:.2f}" for value in rates)
+        print(f"{name:>5}: {text} requests/s, {cpu:.2f} CPU ms of the client each")
     print(
-        f"ratio {result['ratio']:.3f} ({', '.join(f'{r:.3f}' for r in result['ratio_by_round'])}),"
-        f" {result['requests']} requests of {result['prompt_tokens_each']:.0f} +"
-        f" {result['completion_tokens_each']:.0f} tokens, {result['in_flight']} in flight"
+        "ratio {:.3f} [{:.3f}, {:.3f}]".format(*result["ratio"]),
+        f"over {result['rounds']} rounds of {result['requests']} requests of"
+        f" {result['prompt_tokens_each']:.0f} + {result['completion_tokens_each']:.0f} tokens,"
+        f" {result['in_flight']} in flight",
     )
     if arguments.json:
         arguments.json.write_text(json.dumps(result, indent=1), encoding="utf-8")

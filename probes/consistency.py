@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from evidence import CandorError, Measurement, Message, digest
-from probes.compare import LIKENESS, Embeds, same_meaning
+from probes.compare import LIKENESS, Embeds, likeness, same_meaning
 from probes.models.chat import Chat, ChatModel, generate_each
 from probes.neutral import neutral_contexts
 from probes.probe import Transcript
@@ -51,29 +51,34 @@ class ConsistencyProbe:
         self._samples, self._likeness = samples, likeness
         self._max_new_tokens, self._temperature, self._seed = max_new_tokens, temperature, seed
         options = repr((samples, likeness, max_new_tokens, temperature, seed))
-        self._version = digest("consistency-1", model.digest, embedder.digest, options)[:16]
+        self._version = digest("consistency-2", model.digest, embedder.digest, options)[:16]
 
     @property
     def version(self) -> str:
         return self._version
 
     def measure(self, transcripts: Sequence[Transcript]) -> list[Measurement]:
-        """Measure a batch in order; an empty response abstains, a failing model is an error."""
+        """Measure a batch in order; an empty response abstains, a failing model is an error.
+
+        Answers are drawn once for each prompt, so that a result does not depend on its batch.
+        """
         out = [
             Measurement(probe=self.name, version=self._version, abstained="empty response")
             for _ in transcripts
         ]
         todo = [i for i, transcript in enumerate(transcripts) if transcript.response.strip()]
-        chats = [chat for i in todo for chat in self._chats(transcripts[i])]
+        asked = {i: tuple(self._chats(transcripts[i])) for i in todo}
+        distinct = {chats: k for k, chats in enumerate(dict.fromkeys(asked.values()))}
         drawn = generate_each(
             self._model,
-            chats,
+            [chat for chats in distinct for chat in chats],
             max_new_tokens=self._max_new_tokens,
             temperature=self._temperature,
             seed=self._seed,
         )
         size = len(_PARAPHRASES) * self._samples
-        for k, i in enumerate(todo):
+        for i in todo:
+            k = distinct[asked[i]]
             part = drawn[k * size : (k + 1) * size]
             failed = next((one for one in part if isinstance(one, CandorError)), None)
             if failed is not None:
@@ -92,12 +97,11 @@ class ConsistencyProbe:
         return chats
 
     def _judge(self, response: str, answers: Sequence[str]) -> Measurement:
-        vectors = self._embedder.embed([response, *answers])
-        labels = clusters(vectors[1:], self._likeness)
+        found = likeness(self._embedder, [response, *answers])
+        labels = clusters(found[1:, 1:], self._likeness)
         entropy = normalised_entropy(labels)
         majority = Counter(labels).most_common(1)[0][0]
-        inside = np.array([label == majority for label in labels])
-        nearest = float((vectors[1:][inside] @ vectors[0]).max())
+        nearest = float(found[0, 1:][[label == majority for label in labels]].max())
         outside = 1.0 - float(same_meaning(nearest, self._likeness))
         return Measurement(
             probe=self.name,
@@ -108,15 +112,16 @@ class ConsistencyProbe:
         )
 
 
-def clusters(vectors: NDArray[np.float32], likeness: float) -> list[int]:
-    """Single-linkage clusters of unit vectors, numbered in order of first appearance.
+def clusters(found: NDArray[np.float32], least: float) -> list[int]:
+    """Single-linkage clusters of texts whose likeness, shape (n, n), is at least `least`, numbered
+    in order of first appearance.
 
-    >>> clusters(np.array([[1, 0], [0, 1], [1, 0]], np.float32), 0.9)
+    >>> clusters(np.array([[1, 0, 1], [0, 1, 0], [1, 0, 1]], np.float32), 0.9)
     [0, 1, 0]
     """
-    linked = vectors @ vectors.T >= likeness
-    labels = list(range(len(vectors)))
-    for i in range(len(vectors)):
+    linked = found >= least
+    labels = list(range(len(found)))
+    for i in range(len(found)):
         for j in range(i):
             if linked[i, j] and labels[i] != labels[j]:
                 old, new = labels[i], labels[j]

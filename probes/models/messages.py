@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
+from collections.abc import Sequence
 
-from evidence import Message
+from evidence import Message, digest
 from probes.models.chat import Chat
 
 _ROLES = {"system": "system", "developer": "system", "assistant": "assistant", "model": "assistant"}
@@ -45,4 +47,20 @@ def plain(chat: Chat) -> list[dict[str, str]]:
             out[-1]["content"] += "\n\n" + text
         else:
             out.append({"role": role, "content": text})
+    return out
+
+
+def seeds(batch: Sequence[Chat], seed: int) -> list[int]:
+    """A seed for each conversation by `seed`, its text and how often it came before in the batch.
+
+    >>> one, other = (Message("user", "Is it?"),), (Message("user", "Was it?"),)
+    >>> seeds([one, other, one], 0)[::2] == seeds([one, one], 0)
+    True
+    """
+    seen: Counter[str] = Counter()
+    out = []
+    for chat in batch:
+        text = digest(*(part for turn in plain(chat) for part in turn.values()))
+        out.append(int(digest(str(seed), str(seen[text]), text)[:7], 16))
+        seen[text] += 1
     return out

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import math
 import random
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, NamedTuple
+from typing import Annotated, Any, NamedTuple, TypeVar
 from urllib.parse import urlsplit
 
 import httpx
@@ -18,7 +19,7 @@ from evidence import BadInputError, CandorError, UnreachableError, digest
 from evidence.options import Options
 from probes.models.breaker import CircuitBreaker
 from probes.models.chat import Chat
-from probes.models.messages import plain
+from probes.models.messages import plain, seeds
 
 
 class ServerOptions(Options):
@@ -101,8 +102,19 @@ class _Usage(msgspec.Struct):
 
 
 class _Reply(msgspec.Struct):
-    choices: list[_Choice]
+    choices: Annotated[list[_Choice], msgspec.Meta(min_length=1)]
     usage: _Usage | None = None
+
+
+class _Served(msgspec.Struct):
+    id: str
+
+
+class _Models(msgspec.Struct):
+    data: list[_Served] = []
+
+
+_T = TypeVar("_T", _Reply, _Models)
 
 
 class OpenAIModel:
@@ -171,9 +183,8 @@ class OpenAIModel:
 
     def served_models(self) -> list[str]:
         """Names the server answers to now (`GET {url}/models`)."""
-        data = self._request("GET", "/models", None)
-        found = data.get("data") if isinstance(data, dict) else None
-        return [str(item.get("id")) for item in found or [] if isinstance(item, dict)]
+        found = _decoded(self._request("GET", "/models", None), _Models, self.url)
+        return [served.id for served in found.data]
 
     def generate(
         self,
@@ -197,10 +208,16 @@ class OpenAIModel:
         temperature: float = 0.0,
         seed: int = 0,
     ) -> list[Completion | CandorError]:
-        """`generate` with what came beside the text; a call that fails is its own error."""
+        """`generate` with what came beside the text; a call that fails is its own error.
+
+        A conversation's seed is keyed by `seed`, its text and how often it came before in the batch.
+        """
         settings = {"max_tokens": max_new_tokens, "temperature": temperature}
         return self._parallel(
-            [(chat, {**settings, "seed": seed + i}) for i, chat in enumerate(batch)]
+            [
+                (chat, {**settings, "seed": key})
+                for chat, key in zip(batch, seeds(batch, seed), strict=True)
+            ]
         )
 
     def next_token_probabilities(
@@ -236,14 +253,8 @@ class OpenAIModel:
     def complete(self, chat: Chat, settings: Mapping[str, Any]) -> Completion:
         """One call. Raises UnreachableError when the server fails, BadInputError when it refuses."""
         body = {"model": self.model, "messages": plain(chat), **settings}
-        data = self._request("POST", "/chat/completions", body)
-        try:
-            reply = msgspec.convert(data, _Reply)
-            choice = reply.choices[0]
-        except (msgspec.ValidationError, IndexError) as error:
-            raise UnreachableError(
-                self.url, f"its reply is not a chat completion: {error}"
-            ) from error
+        reply = _decoded(self._request("POST", "/chat/completions", body), _Reply, self.url)
+        choice = reply.choices[0]
         usage = reply.usage or _Usage()
         infos = (choice.logprobs.content if choice.logprobs else None) or []
         done = usage.completion_tokens or 0
@@ -278,8 +289,8 @@ class OpenAIModel:
         with ThreadPoolExecutor(min(self.options.max_concurrency, len(calls))) as pool:
             return list(pool.map(outcome, calls))
 
-    def _request(self, method: str, path: str, body: Mapping[str, Any] | None) -> Any:
-        """JSON of a reply, tried again with full jitter; the breaker counts calls, not tries."""
+    def _request(self, method: str, path: str, body: Mapping[str, Any] | None) -> bytes:
+        """The body of a reply, tried again with full jitter; the breaker counts calls, not tries."""
         if not self._breaker.allows():
             raise UnreachableError(self.url, "it kept failing, so it is left alone for a while")
         failure = ""
@@ -292,7 +303,7 @@ class OpenAIModel:
                 if reply.status_code == httpx.codes.OK:
                     self._breaker.succeeded()
                     self._count(attempt)
-                    return _json(reply, self.url)
+                    return reply.content
                 failure = f"HTTP {reply.status_code} {reply.text[:200]}".strip()
                 if not _passing(reply.status_code):
                     self._count(attempt)
@@ -369,8 +380,13 @@ def _retry_after(reply: httpx.Response) -> float:
     return float(value) if value.isdecimal() else 0.0
 
 
-def _json(reply: httpx.Response, url: str) -> Any:
+def _decoded(data: bytes, kind: type[_T], url: str) -> _T:
+    """A reply read as what it should be. Raises UnreachableError when it is something else."""
     try:
-        return reply.json()
-    except ValueError as error:
-        raise UnreachableError(url, "its reply is not JSON") from error
+        return msgspec.json.decode(data, type=kind)
+    except (msgspec.MsgspecError, UnicodeDecodeError):
+        pass  # some servers write -Infinity or half a surrogate pair, which Python's reader takes
+    try:
+        return msgspec.convert(json.loads(data), kind)
+    except (msgspec.ValidationError, ValueError) as error:
+        raise UnreachableError(url, f"its reply is not the JSON asked for: {error}") from error

@@ -195,7 +195,16 @@ def test_the_judge_reads_p_from_the_value_tokens() -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["", "honest", "[]", '{"contradicts_facts": "no"}', '"yes"', "null"]
+    "text",
+    [
+        "",
+        "honest",
+        "[]",
+        '{"contradicts_facts": "no"}',
+        '"yes"',
+        "null",
+        json.dumps(dict.fromkeys(IDS, "perhaps")),
+    ],
 )
 def test_a_broken_verdict_is_an_error_and_never_honest(text: str) -> None:
     probe = JudgeProbe(ServerJudge(model(lambda _: reply(text))))
