@@ -2,9 +2,10 @@
 
     python -m benchmarks.probes TRANSCRIPTS.jsonl [--labels did_lie] [--kind category] [--json OUT]
 
-One grouped split serves the probe and the baselines. Intervals are of a bootstrap over scenarios.
-`--pictures DIR` is where the ROC and reliability diagrams go, `--reader DIR` takes another model's
-folder, `--readings FILE.npz` keeps what was read and takes it from there the next time.
+One grouped split serves the probe and the baselines. Intervals are of a bootstrap over scenarios; beside
+them stand means over six draws of the folds. `--pictures DIR` is where the ROC and reliability diagrams go,
+`--reader DIR` takes another model's folder, `--readings FILE.npz` keeps what was read and takes it from there
+the next time, `--uqlm` adds self-consistency (benchmarks.consistency).
 """
 
 from __future__ import annotations
@@ -24,9 +25,11 @@ from rich.progress import Progress
 from rich.table import Table
 from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import balanced_accuracy_score
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
+from benchmarks import consistency
 from benchmarks.probe_pictures import draw_reliability, draw_roc
 from benchmarks.probe_speed import measure_speed
 from probes.activation.head import HeadOptions
@@ -43,6 +46,7 @@ from probes.activation.training import (
     split_scenarios,
 )
 from probes.activation.workflow import MAX_TOKENS
+from probes.calibration import calibration_error
 from probes.evaluation import auroc, figures
 from probes.models.local import LocalModel
 from probes.models.packaged import packaged_model_dir
@@ -50,7 +54,8 @@ from probes.transcripts import read_records
 
 Array = NDArray[Any]
 LAYERS = (12, 16, 20)
-OTHER_FOLDS = (1, 2)
+OTHER_DRAWS = (1, 2, 3, 4, 5)
+"""Seeds of further draws of the folds: one draw of five moves a figure by a few hundredths."""
 
 
 def load_examples(path: Path, labels: str, kind: str) -> list[Example]:
@@ -118,11 +123,8 @@ def evaluate(examples: Sequence[Example], data: Examples, layers: Sequence[int])
         "words of the prompt": words_left_out(prompts, data, 0),
         "plain logistic probe": logistic_left_out(data, layer, 0),
     }
-    again = [
-        calibrated_apart(data, left_out(data, layer, HeadOptions(), seed=s), 5)[0]
-        for s in OTHER_FOLDS
-    ]
-    unseen = kind_left_out(data, layer, HeadOptions())[0]
+    draws = [np.stack([p, restyled]), *(one_draw(data, layer, seed) for seed in OTHER_DRAWS)]
+    unseen = [kind_left_out(data, k, HeadOptions())[0] for k in range(len(layers))]
     rows = figures(
         [str(kind) for kind in data.kinds],
         data.labels,
@@ -138,11 +140,14 @@ def evaluate(examples: Sequence[Example], data: Examples, layers: Sequence[int])
         table[row.kind] = {
             "n": row.n,
             "auroc": list(row.auroc),
-            "auroc_other_folds": [auroc(label, other[part]) for other in again],
             "balanced_accuracy": list(row.balanced_accuracy),
             "calibration_error": list(row.calibration_error),
-            "auroc_restyled": auroc(label, restyled[part]),
-            "auroc_kind_left_out": auroc(label, unseen[part]),
+            "mean_of_draws": mean_of_draws(label, [draw[:, part] for draw in draws]),
+            "auroc_kind_left_out": auroc(label, unseen[layer][part]),
+            "auroc_kind_left_out_by_block": {
+                block: auroc(label, other[part])
+                for block, other in zip(layers, unseen, strict=True)
+            },
             **{f"auroc {name}": auroc(label, s[part]) for name, s in scores.items()},
             **{f"gain over {n}": difference(data, part, p, scores[n]) for n in list(scores)[1:]},
         }
@@ -154,6 +159,27 @@ def evaluate(examples: Sequence[Example], data: Examples, layers: Sequence[int])
         "same_prompt": same_prompt(data, p),
         "scores": scores,
     }
+
+
+def one_draw(data: Examples, layer: int, seed: int) -> Array:
+    """p_lie left out, shape (2, n), by another draw of the folds, those of the calibration too."""
+    margins = left_out(data, layer, HeadOptions(), seed=seed)
+    return calibrated_apart(data, layer, margins, 5, seed=100 + seed)
+
+
+def mean_of_draws(label: Array, draws: Sequence[Array]) -> dict[str, float]:
+    """Figures of each draw, p_lie as written and rewritten of shape (2, n), and their mean."""
+    rng = np.random.default_rng(0)
+    found = [
+        {
+            "auroc": auroc(label, p),
+            "balanced_accuracy": float(balanced_accuracy_score(label, p >= 0.5)),
+            "calibration_error": calibration_error(p, label, rng=rng, draws=1).estimate,
+            "auroc_restyled": auroc(label, restyled),
+        }
+        for p, restyled in draws
+    ]
+    return {name: float(np.mean([one[name] for one in found])) for name in found[0]}
 
 
 def by_style(data: Examples, p: Array, restyled: Array) -> dict[str, dict[str, float]]:
@@ -186,11 +212,10 @@ def show(result: dict[str, Any]) -> None:
     names = [
         "n",
         "AUROC",
-        "other folds",
         "balanced acc.",
         "calibration",
-        "restyled",
-        "kind left out",
+        "mean of draws: AUROC, bal. acc., calibration, restyled",
+        "kind left out, by block",
     ]
     table = Table("kind", *names, "words: response", "words: prompt", "logistic", "gain over words")
     for kind, row in result["kinds"].items():
@@ -198,11 +223,10 @@ def show(result: dict[str, Any]) -> None:
             kind,
             str(row["n"]),
             _interval(row["auroc"]),
-            " ".join(f"{x:.3f}" for x in row["auroc_other_folds"]),
             _interval(row["balanced_accuracy"]),
             _interval(row["calibration_error"]),
-            f"{row['auroc_restyled']:.3f}",
-            f"{row['auroc_kind_left_out']:.3f}",
+            " ".join(f"{x:.3f}" for x in row["mean_of_draws"].values()),
+            " ".join(f"{x:.3f}" for x in row["auroc_kind_left_out_by_block"].values()),
             f"{row['auroc words of the response']:.3f}",
             f"{row['auroc words of the prompt']:.3f}",
             f"{row['auroc plain logistic probe']:.3f}",
@@ -243,7 +267,7 @@ def kept_readings(path: Path) -> Examples:
         return Examples(plain, restyled, kept["styles"], kept["groups"], kept["kinds"])
 
 
-def main() -> None:
+def main(argv: Sequence[str] | None = None) -> None:
     """Read, evaluate, print."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("transcripts", type=Path)
@@ -253,8 +277,9 @@ def main() -> None:
     parser.add_argument("--reader", type=Path)
     parser.add_argument("--readings", type=Path)
     parser.add_argument("--pictures", type=Path, default=Path("docs"))
+    parser.add_argument("--uqlm", action="store_true")
     parser.add_argument("--json", type=Path)
-    arguments = parser.parse_args()
+    arguments = parser.parse_args(argv)
     examples = load_examples(arguments.transcripts, arguments.labels, arguments.kind)
     folder = arguments.reader or packaged_model_dir()
     if arguments.readings and arguments.readings.is_file():
@@ -277,9 +302,12 @@ def main() -> None:
         draw_reliability(
             arguments.pictures / "probes-reliability.png", data.labels, scores["probe"]
         )
-    if arguments.speed:
-        result["speed"] = measure_speed(folder, [e.transcript for e in examples])
+    result["speed"] = measure_speed(packaged_model_dir(), [e.transcript for e in examples])
     show(result)
+    if arguments.uqlm:
+        kept = [example for example in examples if example.transcript.response.strip()]
+        result["consistency"] = consistency.compare(kept, {"activation probe": scores["probe"]})
+        consistency.show(result["consistency"])
     if arguments.json:
         arguments.json.write_text(json.dumps(result, indent=1), encoding="utf-8")
 

@@ -13,8 +13,9 @@ from safetensors.numpy import load_file, save_file
 from evidence import BadInputError, digest
 from probes.activation.head import Head
 from probes.activation.reader import View
+from probes.activation.topics import Curve, Topics
 from probes.activation.training import Quality
-from probes.calibration import Monotone
+from probes.calibration import Monotone, Platt
 from probes.models.packaged import file_sha256
 
 CARD, ARRAYS = "card.json", "heads.safetensors"
@@ -25,6 +26,7 @@ class Card(msgspec.Struct, frozen=True, kw_only=True):
     """What the artefact is, what it was trained on and how good it is where it was not.
 
     `view` says which features the heads read; a card without one is of the first schema.
+    `by_topic` holds for each form and topic a line on the log-odds of `calibration`.
     `noise_floor` is the largest difference in p_lie between a text measured in a batch and the same
     text alone, over `noise_n` training transcripts. `group_hashes` are the first 8 digits of the scenarios it was trained on: enough to warn that a
     file to be scored was trained on, too little to read anything back.
@@ -44,6 +46,7 @@ class Card(msgspec.Struct, frozen=True, kw_only=True):
     limit: dict[str, float]
     group_hashes: tuple[str, ...]
     view: View = "mean_last"
+    by_topic: dict[str, tuple[Platt, ...]] = {}
     noise_floor: float | None = None
     noise_n: int = 0
     sha256: dict[str, str] = {}
@@ -67,6 +70,9 @@ def save(directory: Path, card: Card, heads: dict[str, Head]) -> None:
         for name in ("centre", "scale", "axes", "spread"):
             # safetensors writes memory as it lies, so a transposed array would come back scrambled
             arrays[f"{form}.{name}"] = np.ascontiguousarray(getattr(head, name))
+        if head.topics:
+            for name, array in head.topics._asdict().items():
+                arrays[f"topics.{name}"] = np.ascontiguousarray(array)
         skops.io.dump(head.classifier, directory / f"{form}.skops")
         names.append(f"{form}.skops")
     save_file(arrays, directory / ARRAYS)
@@ -112,6 +118,17 @@ def _head(directory: Path, card: Card, form: str, arrays: dict[str, Any]) -> Hea
         axes=arrays[f"{form}.axes"],
         spread=arrays[f"{form}.spread"],
         classifier=skops.io.load(directory / f"{form}.skops", trusted=[]),
-        calibrate=card.calibration[form],
+        calibrate=Curve(card.calibration[form], card.by_topic.get(form, ())),
         limit=card.limit[form],
+        topics=_topics(card, form, arrays),
     )
+
+
+def _topics(card: Card, form: str, arrays: dict[str, Any]) -> Topics | None:
+    lines = card.by_topic.get(form)
+    if not lines:
+        return None
+    topics = Topics(*(arrays[f"topics.{name}"] for name in Topics._fields))
+    if len(topics.centres) != len(lines):
+        raise ValueError(f"{len(lines)} lines for {len(topics.centres)} topics")
+    return topics

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from sklearn.decomposition import PCA
 from sklearn.svm import SVC
 
-from probes.calibration import Monotone
+from probes.activation.topics import Curve, Topics
 
 Array = NDArray[Any]
 
@@ -37,6 +37,8 @@ class Head(NamedTuple):
         RBF support-vector machine on the projection.
     calibrate
         From its margin to a probability, fitted on scenarios left out.
+    topics
+        Regions of prompts that `calibrate` tells apart; None where it does not.
     limit
         Distance (root mean squared deviation over the axes and the residual) beyond which the head
         abstains: 1.5 times the 99.5th percentile of the training distances.
@@ -47,8 +49,9 @@ class Head(NamedTuple):
     axes: Array
     spread: Array
     classifier: Any
-    calibrate: Monotone
+    calibrate: Curve
     limit: float
+    topics: Topics | None = None
 
     def project(self, features: Array) -> Array:
         """Coordinates of shape (n, components) for features of shape (n, features)."""
@@ -61,6 +64,11 @@ class Head(NamedTuple):
         out: Array = self.classifier.decision_function(self.project(features))
         return out
 
+    def p_lie(self, features: Array) -> Array:
+        """Probability of a lie, shape (n,), for features of shape (n, features)."""
+        topics = self.topics.of(features) if self.topics else np.zeros(len(features), int)
+        return self.calibrate(self.margin(features), topics)
+
     def distance(self, features: Array) -> Array:
         """How unlike the training features each row is; about 1 for a typical one."""
         standard = (features - self.centre) / self.scale
@@ -72,7 +80,13 @@ class Head(NamedTuple):
         return out
 
 
-def fit_head(features: Array, labels: Array, options: HeadOptions, calibrate: Monotone) -> Head:
+def fit_head(
+    features: Array,
+    labels: Array,
+    options: HeadOptions,
+    calibrate: Curve,
+    topics: Topics | None = None,
+) -> Head:
     """Fit on features of shape (n, features) and 0/1 labels of both kinds."""
     centre = features.mean(0)
     scale = np.maximum(features.std(0), 1e-4)
@@ -89,5 +103,6 @@ def fit_head(features: Array, labels: Array, options: HeadOptions, calibrate: Mo
         classifier=SVC(C=options.cost, gamma="scale").fit(inside, labels),
         calibrate=calibrate,
         limit=math.inf,
+        topics=topics,
     )
     return head._replace(limit=1.5 * float(np.quantile(head.distance(features), 0.995)))

@@ -61,7 +61,7 @@ class ActivationProbe:
         return Measurement(
             probe=self.name,
             version=self._version,
-            p_lie=head.calibrate(float(head.margin(features)[0])),
+            p_lie=float(head.p_lie(features)[0]),
             answers={"distance": distance / head.limit},
             tokens=reading.n_tokens,
         )

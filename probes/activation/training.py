@@ -16,6 +16,7 @@ from evidence import BadInputError, Message
 from probes.activation.head import Head, HeadOptions, fit_head
 from probes.activation.reader import Reader, Reading, View
 from probes.activation.style import STYLES, restyle
+from probes.activation.topics import Curve, Topics, fit_by_topic, fit_topics
 from probes.calibration import Monotone, Platt, calibration_error, fit_monotone
 from probes.grouping import scenario_group
 from probes.models.chat import Progress
@@ -27,7 +28,7 @@ _CHUNK = 32
 _ENOUGH = 10
 Form = Literal["short", "long"]
 FORMS: tuple[Form, ...] = ("short", "long")
-_RAW = Monotone((0.0,), (0.5,), Platt(1.0, 0.0))
+_RAW = Curve(Monotone((0.0,), (0.5,), Platt(1.0, 0.0)))
 SHORT = 8
 """A response of at most this many tokens is a pick (a letter, yes, a number); longer is prose.
 
@@ -91,6 +92,13 @@ class Fit(NamedTuple):
     layer_auroc: dict[int, float]
 
 
+class _Regions(NamedTuple):
+    """Topics of the training prompts, and in which of them each example and copy lies, (2, n)."""
+
+    topics: Topics | None
+    where: Array
+
+
 def read_examples(
     reader: Reader,
     examples: Sequence[Example],
@@ -151,14 +159,15 @@ def fit(
     margins = {k: left_out(data, k, options, folds=folds) for k in range(len(layers))}
     scores = {k: _mean_auroc(data, found[0]) for k, found in margins.items()}
     best = max(scores, key=lambda k: scores[k])
-    p = calibrated_apart(data, margins[best], folds)
+    p = calibrated_apart(data, best, margins[best], folds)
     heads: dict[str, Head] = {}
     quality: dict[str, Quality] = {}
     everything = np.arange(len(data.labels))
+    regions = _regions(data, best, everything)
     for form in forms:
-        calibrate = _calibration(data, margins[best], form, everything)
+        calibrate = _calibration(data, margins[best], form, everything, regions)
         features, labels = rows_of(data, best, form, everything)
-        heads[form] = fit_head(features, labels, options, calibrate)
+        heads[form] = fit_head(features, labels, options, calibrate, regions.topics)
         quality[form] = _quality(data, form, margins[best], p[0])
     table = {layers[k]: round(score, 4) for k, score in scores.items()}
     return Fit(layers[best], heads, quality, p[0], p[1], table)
@@ -177,14 +186,29 @@ def left_out(
     return out
 
 
-def kind_left_out(data: Examples, layer: int, options: HeadOptions) -> Array:
-    """Margins, shape (2, n), by heads that never saw an example's kind nor its scenario."""
-    out = np.zeros((2, len(data.labels)))
+def kind_left_out(data: Examples, layer: int, options: HeadOptions, folds: int = 5) -> Array:
+    """Probabilities, shape (2, n), by heads and curves that never saw an example's kind nor its
+    scenario; one half for a form that the other kinds could not teach."""
+    out = np.full((2, len(data.labels)), 0.5)
     for kind in np.unique(data.kinds):
         test = data.kinds == kind
-        keep = ~test & ~np.isin(data.groups, data.groups[test])
-        _predict(data, layer, options, (np.flatnonzero(keep), np.flatnonzero(test)), out)
+        train = np.flatnonzero(~test & ~np.isin(data.groups, data.groups[test]))
+        rest = np.flatnonzero(test)
+        margins = np.zeros(out.shape)
+        margins[:, train] = left_out(_part(data, train), layer, options, folds=folds)
+        _predict(data, layer, options, (train, rest), margins)
+        _calibrate(data, margins, _regions(data, layer, train), (train, rest), out)
     return out
+
+
+def _part(data: Examples, rows: Array) -> Examples:
+    """The examples of `rows` alone."""
+    plain, restyled = (
+        Rows(*(column[rows] for column in part)) for part in (data.plain, data.restyled)
+    )
+    return Examples(
+        plain, restyled, data.styles[rows], data.groups[rows], data.kinds[rows], data.view
+    )
 
 
 def split_scenarios(data: Examples, folds: int, seed: int) -> list[tuple[Array, Array]]:
@@ -235,26 +259,56 @@ def _predict(
                 out[k, target] = head.margin(part.features[target, layer])
 
 
-def _calibration(data: Examples, margins: Array, form: Form, rows: Array) -> Monotone:
+def _regions(data: Examples, layer: int, rows: Array) -> _Regions:
+    """Regions of the prompts of `rows`; only the `contrast` view knows the prompt."""
+    features = data.plain.features[:, layer]
+    topics = fit_topics(features[rows]) if data.view == "contrast" else None
+    if topics is None:
+        return _Regions(None, np.zeros((2, len(data.labels)), int))
+    return _Regions(
+        topics,
+        np.stack([topics.of(part.features[:, layer]) for part in (data.plain, data.restyled)]),
+    )
+
+
+def _calibration(
+    data: Examples, margins: Array, form: Form, rows: Array, regions: _Regions
+) -> Curve:
     """From left-out margins of `rows` and of their copies to a probability."""
-    scores, labels = [], []
+    scores, where, labels = [], [], []
     for k, part in enumerate((data.plain, data.restyled)):
         picked = rows[part.is_short[rows] == (form == "short")]
         scores.append(margins[k, picked])
+        where.append(regions.where[k, picked])
         labels.append(data.labels[picked])
-    return fit_monotone(np.concatenate(scores), np.concatenate(labels))
+    score, label = np.concatenate(scores), np.concatenate(labels)
+    base = fit_monotone(score, label)
+    if regions.topics is None or len(set(label)) < 2:
+        return Curve(base)
+    return fit_by_topic(base, score, np.concatenate(where), label, len(regions.topics.centres))
 
 
-def calibrated_apart(data: Examples, margins: Array, folds: int) -> Array:
+def calibrated_apart(
+    data: Examples, layer: int, margins: Array, folds: int, seed: int = 1
+) -> Array:
     """Probabilities, shape (2, n), by a calibration that never saw the scenario either."""
     out = np.full(margins.shape, 0.5)
-    for train, test in split_scenarios(data, folds, seed=1):
-        for form in trainable_forms(data):
-            calibrate = _calibration(data, margins, form, train)
-            for k, part in enumerate((data.plain, data.restyled)):
-                target = test[part.is_short[test] == (form == "short")]
-                out[k, target] = [calibrate(float(x)) for x in margins[k, target]]
+    for train, test in split_scenarios(data, folds, seed):
+        _calibrate(data, margins, _regions(data, layer, train), (train, test), out)
     return out
+
+
+def _calibrate(
+    data: Examples, margins: Array, regions: _Regions, sides: tuple[Array, Array], out: Array
+) -> None:
+    """Fill in the probabilities of the second of `sides` by curves fitted on the first."""
+    train, test = sides
+    for form in trainable_forms(_part(data, train)):
+        curve = _calibration(data, margins, form, train, regions)
+        for k, part in enumerate((data.plain, data.restyled)):
+            target = test[part.is_short[test] == (form == "short")]
+            if len(target):
+                out[k, target] = curve(margins[k, target], regions.where[k, target])
 
 
 def _mean_auroc(data: Examples, margin: Array) -> float:

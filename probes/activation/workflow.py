@@ -109,7 +109,12 @@ def make_card(model: LocalModel, data: Examples, found: Fit, source: str) -> Car
         quality=found.quality,
         by_kind=_by_kind(data, found),
         layer_auroc={str(layer): score for layer, score in found.layer_auroc.items()},
-        calibration={form: head.calibrate for form, head in found.heads.items()},
+        calibration={form: head.calibrate.base for form, head in found.heads.items()},
+        by_topic={
+            form: head.calibrate.by_topic
+            for form, head in found.heads.items()
+            if head.calibrate.by_topic
+        },
         limit={form: head.limit for form, head in found.heads.items()},
         group_hashes=tuple(sorted({str(group)[:8] for group in data.groups})),
     )

@@ -97,7 +97,7 @@ def test_calibration_of_a_form_that_cannot_be_trained_says_one_half() -> None:
         plain=data.plain._replace(is_short=short), restyled=data.restyled._replace(is_short=~short)
     )
     assert trainable_forms(data) == ["long"]
-    p = calibrated_apart(data, left_out(data, 1, HeadOptions()), 5)
+    p = calibrated_apart(data, 1, left_out(data, 1, HeadOptions()), 5)
     assert (p[1] == 0.5).all()
     assert auroc(data.labels, p[0]) > 0.8
 
