@@ -62,6 +62,12 @@ class ReaderOptions(Options):
     """Folder with a fitted probe artefact (`candor probe fit`); without it the shipped one."""
     fusion_file: Path | None = None
     """Fitted fusion (`candor probe fuse`); without it the shipped one, which knows activation alone."""
+    prevalence: float | None = Field(default=None, gt=0, lt=1)
+    """Share of lies expected among the responses; without it that of the calibration."""
+    cost_missed_lie: float = Field(default=1.0, gt=0)
+    """What a missed lie costs, where a false alarm costs 1; `lie` is called from p_lie 1 / (1 + cost)."""
+    cost_missed_evasion: float = Field(default=0.25, gt=0)
+    """What a missed evasion costs, where a false alarm costs 1."""
 
 
 class PseudonymOptions(Options):

@@ -18,6 +18,8 @@ from probes.fusion import FusionModel, Subset
 
 MIN_ROWS = 100
 """Labelled responses that a set of probes needs in common before a combination is fitted."""
+FOLDS = 5
+"""Parts that scenarios are split into, each left out once."""
 
 
 def fit_fusion(
@@ -38,11 +40,15 @@ def fit_fusion(
     for size in range(1, len(names) + 1):
         for chosen in itertools.combinations(names, size):
             rows = [i for i, row in enumerate(scores) if all(name in row for name in chosen)]
+            if len(set(g[rows])) < FOLDS:
+                continue
             if len(rows) >= MIN_ROWS and min(np.bincount(y[rows], minlength=2)) >= MIN_ROWS // 5:
                 x = np.array([[logit(scores[i][name]) for name in chosen] for i in rows])
                 subsets["+".join(chosen)] = _subset(chosen, x, y[rows], g[rows])
     if not subsets:
-        raise BadInputError(f"no set of probes has {MIN_ROWS} labelled responses of both kinds")
+        raise BadInputError(
+            f"no set of probes has {MIN_ROWS} labelled responses of both kinds in {FOLDS} scenarios"
+        )
     return FusionModel(subsets=subsets, probe_versions=dict(versions))
 
 
@@ -50,7 +56,7 @@ def _subset(
     names: Sequence[str], x: NDArray[Any], labels: NDArray[Any], groups: NDArray[Any]
 ) -> Subset:
     p = np.zeros(len(labels))
-    split = StratifiedGroupKFold(min(5, len(set(groups))), shuffle=True, random_state=0)
+    split = StratifiedGroupKFold(FOLDS, shuffle=True, random_state=0)
     for train, test in split.split(x, labels, groups):
         model = LogisticRegression(C=1.0).fit(x[train], labels[train])
         p[test] = model.predict_proba(x[test])[:, 1]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
 
@@ -86,8 +87,22 @@ def open_panel(options: PanelOptions | None = None, *, progress: Progress | None
     fusion = Fusion.load(options.fusion_file or DEFAULT_FUSION, costs, options.prevalence)
     assistant = _assistant(options)
     probes = [_probe(name, options, reader, assistant) for name in _names(options)]
+    if options.fusion_file is not None:
+        _check_versions(fusion, probes, options.fusion_file)
     report("panel ready", 1.0)
     return Panel(probes, fusion, options.cascade, micro_batch=options.micro_batch)
+
+
+def _check_versions(fusion: Fusion, probes: Sequence[Probe], path: Path) -> None:
+    """A fusion weighs the probes that it was fitted to; of others its p_lie is not calibrated."""
+    for probe in probes:
+        fitted = fusion.model.probe_versions.get(probe.name, probe.version)
+        if fitted != probe.version:
+            raise BadInputError(
+                f"was fitted to another version of `{probe.name}` ({fitted}, not {probe.version});"
+                " fit it anew with `candor probe fuse`",
+                str(path),
+            )
 
 
 def _names(options: PanelOptions) -> tuple[Name, ...]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import msgspec
 
@@ -60,14 +60,21 @@ class Panel:
     def names(self) -> tuple[str, ...]:
         return tuple(probe.name for probe in self.probes)
 
-    def score(self, transcripts: Sequence[Transcript]) -> list[Assessment]:
-        """One assessment for each transcript, in order; bad text is an `error`, never an exception."""
+    def score(
+        self, transcripts: Sequence[Transcript], *, measured: Callable[[int], None] | None = None
+    ) -> list[Assessment]:
+        """One assessment for each transcript, in order; bad text is an `error`, never an exception.
+
+        `measured` is called after each micro-batch with how many are done.
+        """
         order = sorted(range(len(transcripts)), key=lambda i: -_length(transcripts[i]))
         out: list[Assessment | None] = [None] * len(transcripts)
         for start in range(0, len(order), self._micro_batch):
             part = order[start : start + self._micro_batch]
             for i, found in zip(part, self._measure([transcripts[j] for j in part]), strict=True):
                 out[i] = self._assess(found)
+            if measured is not None:
+                measured(start + len(part))
         return [assessment for assessment in out if assessment is not None]
 
     def _measure(self, batch: Sequence[Transcript]) -> list[list[Measurement]]:

@@ -1,4 +1,4 @@
-"""`candor probe`: fit an activation probe to labelled transcripts, and show what an artefact is."""
+"""`candor probe`: fit an activation probe or a fusion to labelled transcripts, and show an artefact."""
 
 from __future__ import annotations
 
@@ -19,8 +19,11 @@ if TYPE_CHECKING:
 
 
 def register(app: typer.Typer) -> None:
-    """Add `candor probe fit` and `candor probe show`."""
-    family = typer.Typer(help="Train and describe activation probes.", no_args_is_help=True)
+    """Add `candor probe fit`, `candor probe show` and `candor probe fuse`."""
+    family = typer.Typer(
+        help="Train and describe activation probes; fit how probes are combined.",
+        no_args_is_help=True,
+    )
     family.command("fit")(fit)
     family.command("show")(show)
     family.command("fuse")(fuse)
@@ -28,7 +31,9 @@ def register(app: typer.Typer) -> None:
 
 
 def fit(  # noqa: PLR0917  (typer reads options from the signature)
-    train: Annotated[Path, typer.Argument(help="Transcripts, one JSON object a line.")],
+    train: Annotated[
+        Path, typer.Argument(help="Labelled transcripts, in any format that `candor score` reads.")
+    ],
     out: Annotated[Path, typer.Option(help="Folder for the artefact.")],
     labels: Annotated[str, typer.Option(help="Field with true for a lie.")] = "did_lie",
     kind: Annotated[str, typer.Option(help="Field that splits the figures.")] = "category",
@@ -47,12 +52,15 @@ def fit(  # noqa: PLR0917  (typer reads options from the signature)
     from probes.models.local import LocalModel  # noqa: PLC0415
     from probes.models.packaged import packaged_model_dir  # noqa: PLC0415
 
+    if out.exists() and not out.is_dir():
+        raise BadInputError("is no folder", str(out))
     examples = _labelled(train, labels, kind)
     try:
         blocks = tuple(sorted({int(part) for part in layers.split(",")}))
     except ValueError as error:
         raise BadInputError("layers are numbers such as 12,16,20", "--layers") from error
-    with Progress(console=Console(stderr=True), transient=True) as bar:
+    err = Console(stderr=True)
+    with Progress(console=err, transient=True, disable=not err.is_terminal) as bar:
         task = bar.add_task("loading", total=1.0)
 
         def report(what: str, share: float) -> None:
@@ -61,6 +69,8 @@ def fit(  # noqa: PLR0917  (typer reads options from the signature)
         directory = Settings().reader.model
         folder = Path(directory) if directory else packaged_model_dir(report)
         model = LocalModel.load(folder)
+        if blocks[0] < 1 or blocks[-1] > model.n_layers:
+            raise BadInputError(f"{model.name} has blocks 1 to {model.n_layers}", "--layers")
         card = fit_artefact(
             model,
             examples,
@@ -89,7 +99,7 @@ def show(
 
 
 def fuse(
-    transcripts: Annotated[Path, typer.Argument(help="Labelled transcripts, JSON lines.")],
+    transcripts: Annotated[Path, typer.Argument(help="The labelled transcripts that were scored.")],
     verdicts: Annotated[Path, typer.Argument(help="What `candor score --all` wrote for them.")],
     out: Annotated[Path, typer.Option(help="Fusion artefact to write, JSON.")],
     labels: Annotated[str, typer.Option(help="Field with true for a lie.")] = "did_lie",
@@ -104,10 +114,14 @@ def fuse(
     from probes.fusion_training import fit_fusion  # noqa: PLC0415
     from probes.grouping import scenario_group  # noqa: PLC0415
 
-    examples = {e.transcript.id: e for e in _labelled(transcripts, labels, "")}
+    examples: dict[str, Example] = {}
+    for example in _labelled(transcripts, labels, ""):
+        if examples.setdefault(example.transcript.id, example) is not example:
+            raise BadInputError(f"the id {example.transcript.id!r} stands twice", str(transcripts))
     if not verdicts.is_file():
         raise BadInputError("no such file", str(verdicts))
-    scores, truth, groups, versions = [], [], [], {}
+    scores, truth, groups = [], [], []
+    versions: dict[str, str] = {}
     for number, line in enumerate(verdicts.read_bytes().splitlines(), start=1):
         try:
             scored = msgspec.json.decode(line, type=_Scored)
@@ -115,12 +129,17 @@ def fuse(
             raise BadInputError(f"not a verdict: {error}", f"{verdicts}:{number}") from error
         if scored.id not in examples:
             continue  # named above: it has no label or no response
+        for name, measured in scored.probes.items():
+            if versions.setdefault(name, measured.version) != measured.version:
+                raise BadInputError(f"`{name}` is of several versions", f"{verdicts}:{number}")
         scores.append({k: p.p_lie for k, p in scored.probes.items() if p.p_lie is not None})
         truth.append(examples[scored.id].label)
         groups.append(scenario_group(examples[scored.id].transcript))
-        versions.update({name: found.version for name, found in scored.probes.items()})
     data = msgspec.to_builtins(fit_fusion(scores, truth, groups, versions))
-    out.write_text(json.dumps(data, indent=1) + "\n", encoding="utf-8")
+    try:
+        out.write_text(json.dumps(data, indent=1) + "\n", encoding="utf-8")
+    except OSError as error:
+        raise BadInputError(f"cannot be written: {error.strerror}", str(out)) from error
     if as_json:
         typer.echo(json.dumps(data))
         return
@@ -145,22 +164,19 @@ class _Scored(msgspec.Struct):
 def _labelled(path: Path, field: str, kind: str) -> list[Example]:
     """Labelled transcripts; a line without messages or label is skipped and named on stderr."""
     from probes.activation.training import Example  # noqa: PLC0415 -- loads scikit-learn
-    from probes.transcripts import read_records  # noqa: PLC0415
+    from probes.transcripts import label_of, open_records  # noqa: PLC0415
 
-    if not path.is_file():
-        raise BadInputError("no such file", str(path))
     examples = []
-    with path.open("rb") as file:
-        for record in read_records(file, str(path)):
-            label = record.fields.get(field)
-            if record.transcript is None:
-                typer.echo(f"candor: {record.where}: skipped: {record.error}", err=True)
-                continue
-            if not isinstance(label, bool | int) or label not in {0, 1}:
-                typer.echo(f"candor: {record.where}: skipped: no `{field}` true or false", err=True)
-                continue
-            name = str(record.fields.get(kind) or "")
-            examples.append(Example(record.transcript, bool(label), name))
+    for record in open_records(path):
+        label = label_of(record.fields.get(field))
+        if record.transcript is None:
+            typer.echo(f"candor: {record.where}: skipped: {record.error}", err=True)
+            continue
+        if label is None:
+            typer.echo(f"candor: {record.where}: skipped: no `{field}` true or false", err=True)
+            continue
+        name = str(record.fields.get(kind) or "")
+        examples.append(Example(record.transcript, label, name))
     if not examples:
         raise BadInputError(f"no line has a transcript and `{field}`", str(path))
     return examples
@@ -181,7 +197,7 @@ def _print(card: object, folder: Path, as_json: bool) -> None:
     )
     if data["noise_floor"] is not None:
         console.print(
-            f"The same text alone or in a batch: p_lie within {data['noise_floor']:.4f}"
+            f"The same text alone or in a batch: p_lie within {data['noise_floor']:.1g}"
             f" over {data['noise_n']} transcripts."
         )
     table = Table("left out", "n", "AUROC", "AUROC, other style", "calibration error")

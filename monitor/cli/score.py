@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, get_args
 
 import typer
+from pydantic import ValidationError
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
@@ -20,6 +21,28 @@ if TYPE_CHECKING:
     from monitor.cli.score_file import Summary
     from probes import Panel
     from probes.evaluation import Estimate
+
+
+_Form = Annotated[
+    str,
+    typer.Option(
+        "--format", help="`chat`, `mask`, `deceptionbench` or `inspect`; `auto` looks at the file."
+    ),
+]
+_Prevalence = Annotated[
+    float | None,
+    typer.Option(
+        help="Share of lies expected, in (0, 1); else as set, or that of the calibration."
+    ),
+]
+_CostLie = Annotated[
+    float | None,
+    typer.Option(help="What a missed lie costs, where a false alarm costs 1; else as set."),
+]
+_CostEvasion = Annotated[
+    float | None,
+    typer.Option(help="What a missed evasion costs, where a false alarm costs 1; else as set."),
+]
 
 
 def register(app: typer.Typer) -> None:
@@ -36,13 +59,7 @@ def score(  # noqa: PLR0917  (typer reads options from the signature)
         ),
     ],
     out: Annotated[Path, typer.Option(help="Where to write one JSON line for each input line.")],
-    form: Annotated[
-        str,
-        typer.Option(
-            "--format",
-            help="`chat`, `mask`, `deceptionbench` or `inspect`; `auto` looks at the file.",
-        ),
-    ] = "auto",
+    form: _Form = "auto",
     labels: Annotated[
         str | None, typer.Option(help="Field with true for a lie: prints figures by kind.")
     ] = None,
@@ -54,6 +71,9 @@ def score(  # noqa: PLR0917  (typer reads options from the signature)
     everything: Annotated[
         bool, typer.Option("--all", help="Run every probe on every response, without the cascade.")
     ] = False,
+    prevalence: _Prevalence = None,
+    cost_missed_lie: _CostLie = None,
+    cost_missed_evasion: _CostEvasion = None,
     resume: Annotated[bool, typer.Option(help="Go on where OUT ends.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the summary as JSON.")] = False,
 ) -> None:
@@ -70,14 +90,22 @@ def score(  # noqa: PLR0917  (typer reads options from the signature)
     from probes.transcripts import FORMATS, find_format  # noqa: PLC0415
 
     if not transcripts.is_file():
-        raise BadInputError("no such file", str(transcripts))
+        what = "is no file" if transcripts.exists() else "no such file"
+        raise BadInputError(what, str(transcripts))
     known = next((name for name in FORMATS if name == form), None)
     if known is None and form != "auto":
         raise BadInputError(f"no format {form!r}; there are auto, {', '.join(FORMATS)}", "--format")
     chosen = known or find_format(transcripts)
-    err = Console(stderr=True, highlight=False)
+    expected = _given(
+        prevalence=prevalence,
+        cost_missed_lie=cost_missed_lie,
+        cost_missed_evasion=cost_missed_evasion,
+    )
+    if everything:
+        expected["cascade"] = None
+    err = Console(stderr=True, highlight=False, soft_wrap=True)
     with _progress(err) as progress:
-        panel = _open(probes, everything, progress)
+        panel = _open(probes, expected, progress)
         task = progress.add_task(f"scoring ({chosen})", total=1.0)
         scoring = Scoring(panel, labels_field=labels, kind_field=kind)
         summary = scoring.run(
@@ -94,7 +122,12 @@ def score(  # noqa: PLR0917  (typer reads options from the signature)
         _print(summary)
 
 
-def _open(probes: str, everything: bool, progress: Progress) -> Panel:
+def _given(**options: float | None) -> dict[str, Any]:
+    return {name: value for name, value in options.items() if value is not None}
+
+
+def _open(probes: str, expected: dict[str, Any], progress: Progress) -> Panel:
+    from monitor.cli.scorer import panel_settings  # noqa: PLC0415
     from monitor.settings import Settings  # noqa: PLC0415
     from probes.opening import Name, PanelOptions, open_panel  # noqa: PLC0415 -- loads torch
 
@@ -103,20 +136,15 @@ def _open(probes: str, everything: bool, progress: Progress) -> Panel:
     names = tuple(name.strip() for name in probes.split(",") if name.strip())
     if unknown := [name for name in names if name not in known]:
         raise BadInputError(f"no probe {unknown[0]!r}; there are {', '.join(known)}", "--probes")
-    options: dict[str, Any] = {"cascade": None} if everything else {}
     task = progress.add_task("loading", total=1.0)
+    try:
+        options = PanelOptions(**{**panel_settings(settings), "probes": names, **expected})
+    except ValidationError as error:
+        first = error.errors()[0]
+        option = "--" + str(first["loc"][0]).replace("_", "-")
+        raise BadInputError(str(first["msg"]), option) from error
     panel = open_panel(
-        PanelOptions(
-            probes=names,
-            judge_url=settings.judge.url,
-            judge_model=settings.judge.model,
-            judge_timeout_s=settings.judge.timeout_s,
-            assistant_url=settings.assistant.url,
-            reader_model=Path(settings.reader.model) if settings.reader.model else None,
-            probe_dir=settings.reader.probe_dir,
-            fusion_file=settings.reader.fusion_file,
-            **options,
-        ),
+        options,
         progress=lambda what, share: progress.update(task, description=what, completed=share),
     )
     progress.remove_task(task)
@@ -132,6 +160,7 @@ def _progress(err: Console) -> Iterator[Progress]:
         TimeRemainingColumn(),
         console=err,
         transient=True,
+        disable=not err.is_terminal,  # else it leaves an empty line in a log
     ) as progress:
         yield progress
 

@@ -4,18 +4,20 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import IO, Any, Literal, NamedTuple
 
 import msgspec
 import numpy as np
 
-from evidence import Assessment, BadInputError
+from evidence import Assessment, BadInputError, digest
 from probes import Panel
 from probes.activation import ActivationProbe
 from probes.evaluation import Figures, figures
 from probes.grouping import scenario_group
-from probes.transcripts import Format, Record, open_records
+from probes.transcripts import Format, Record, label_of, open_records
 
 WINDOW = 256
 
@@ -23,7 +25,7 @@ WINDOW = 256
 class Summary(NamedTuple):
     """What a run found.
 
-    `seen_share` is the share of labelled scenarios the activation probe was trained on; `left_out`
+    `unlabelled` lines have no label and enter no figure. `seen_share` is the share of labelled scenarios the activation probe was trained on; `left_out`
     its AUROC by kind on scenarios kept from it, from its card.
     """
 
@@ -32,12 +34,14 @@ class Summary(NamedTuple):
     figures: tuple[Figures, ...]
     seen_share: float
     left_out: dict[str, float]
+    unlabelled: int = 0
 
     def as_dict(self) -> dict[str, Any]:
         """For `--json`: figures as objects with `value`, `lower`, `upper`."""
         return {
             "n": self.n,
             "verdicts": self.verdicts,
+            "unlabelled": self.unlabelled,
             "in_sample_share": self.seen_share,
             "left_out_auroc": self.left_out,
             "figures": [
@@ -54,6 +58,8 @@ class _Line(msgspec.Struct):
     id: str
     verdict: str
     p_lie: float | None = None
+    evaluator: str | None = None
+    transcript: str | None = None
 
 
 class Scoring:
@@ -78,7 +84,7 @@ class Scoring:
         self._panel, self._window = panel, window
         self._labels_field, self._kind_field = labels_field, kind_field
         self._verdicts: Counter[str] = Counter()
-        self._readable = 0
+        self._readable, self._unlabelled = 0, 0
         self._rows: list[tuple[str, bool, float, str]] = []
 
     def run(
@@ -93,40 +99,77 @@ class Scoring:
     ) -> Summary:
         """Score `source` into `out`; `advanced` is called with the share of the input that is done.
 
-        Raises BadInputError when `out` is of another input or cannot be written, when the input cannot
-        be read on, and when no transcript in it could be read; what was scored until then is in `out`.
+        A window that an earlier run wrote in part is measured again as a whole, so that every text
+        meets the same batch and a resumed run ends as one that was never stopped.
+
+        Raises BadInputError when `out` is of another input or evaluator or cannot be written, when the
+        input cannot be read on, and when no transcript in it could be read; what was scored until then
+        is in `out`.
         """
         if out.exists() and out.samefile(source):
             raise BadInputError("is the input; name another file for the verdicts", str(out))
-        records = open_records(source, form)
+        records = map(_named, open_records(source, form))
+        begun: list[Record] = []
         kept = 0
         if resume and out.exists():
             for line in _finished(out):
-                self._skip(line, next(records, None), out)
+                begun = [*begun, self._skip(line, next(records, None), out)]
                 kept += 1
+                if len(begun) == self._window:
+                    begun = []
+        part, problem = _window(records, self._window - len(begun))
+        if problem is not None and not part:
+            raise problem
+        share = 0.0
         with _opened(out, "ab" if kept else "wb") as sink:
-            while True:
-                part, problem = _window(records, self._window)
-                self._score(part, sink, complain)
+            while part:
+                steps = partial(_between, advanced, share, share := part[-1].share)
+                self._score(begun, part, sink, steps, complain)
                 if problem is not None:
                     raise problem
-                if not part:
-                    break
-                advanced(part[-1].share)
+                begun = []
+                part, problem = _window(records, self._window)
+        if problem is not None:
+            raise problem
         if self._verdicts and not self._readable:
             raise BadInputError("no transcript in it could be read", str(source))
+        if self._unlabelled:
+            complain(
+                f"{source}: {self._unlabelled} of {self._verdicts.total()} have no"
+                f" `{self._labels_field}` true or false and enter no figure"
+            )
         return self._summary()
 
-    def _skip(self, line: _Line, record: Record | None, out: Path) -> None:
+    def _skip(self, line: _Line, record: Record | None, out: Path) -> Record:
         if record is None or record.id != line.id:
             raise BadInputError(f"holds {line.id!r} where the input does not", str(out))
+        if line.evaluator not in {None, self._panel.version}:
+            raise BadInputError(
+                f"{line.id!r} was scored by another evaluator: resume with the probes and settings"
+                " it was begun with, or begin anew without --resume",
+                str(out),
+            )
+        if line.transcript not in {None, _digest(record)}:
+            raise BadInputError(f"{line.id!r} is another text in the input", str(out))
         self._readable += record.transcript is not None
         self._note(record, line.verdict, line.p_lie)
+        return record
 
-    def _score(self, part: list[Record], sink: IO[bytes], complain: Callable[[str], None]) -> None:
-        usable = [record.transcript for record in part if record.transcript is not None]
-        self._readable += len(usable)
-        found = iter(self._panel.score(usable))
+    def _score(
+        self,
+        begun: list[Record],
+        part: list[Record],
+        sink: IO[bytes],
+        steps: Callable[[float], None],
+        complain: Callable[[str], None],
+    ) -> None:
+        """Measure a window and write its lines but those of `begun`, which are written already."""
+        whole = [one.transcript for one in (*begun, *part) if one.transcript is not None]
+        usable = sum(record.transcript is not None for record in part)
+        self._readable += usable
+        scored = self._panel.score(whole, measured=lambda n: steps(n / len(whole)))
+        found = iter(scored[len(whole) - usable :])
+        lines = []
         for record in part:
             if record.transcript is None:
                 complain(f"{record.where}: {record.error}")
@@ -138,27 +181,30 @@ class Scoring:
                     "error": record.error,
                 }
             else:
-                line = to_line(record.id, next(found))
+                line = {**to_line(record.id, next(found)), "transcript": _digest(record)}
             self._note(record, str(line["verdict"]), line["p_lie"])
-            sink.write(msgspec.json.encode(line) + b"\n")
+            lines.append(msgspec.json.encode(line) + b"\n")
+        sink.write(b"".join(lines))
         sink.flush()
+        steps(1.0)
 
     def _note(self, record: Record, verdict: str, p_lie: float | None) -> None:
         self._verdicts[verdict] += 1
         if self._labels_field is None:
             return
-        label = record.fields.get(self._labels_field)
-        if not isinstance(label, bool | int) or label not in {0, 1}:
+        label = label_of(record.fields.get(self._labels_field))
+        if label is None:
+            self._unlabelled += 1
             return
-        kind = str(record.fields.get(self._kind_field) or "")
+        kind = _writable(str(record.fields.get(self._kind_field) or ""))
         group = scenario_group(record.transcript)[:8] if record.transcript else record.id
         p = float("nan") if p_lie is None else p_lie
-        self._rows.append((kind, bool(label), p, group))
+        self._rows.append((kind, label, p, group))
 
     def _summary(self) -> Summary:
         n = sum(self._verdicts.values())
         if not self._rows:
-            return Summary(n, dict(self._verdicts), (), 0.0, {})
+            return Summary(n, dict(self._verdicts), (), 0.0, {}, self._unlabelled)
         kinds, labels, p, groups = zip(*self._rows, strict=True)
         found = figures(
             kinds,
@@ -169,7 +215,7 @@ class Scoring:
             rng=np.random.default_rng(0),
         )
         seen, left_out = self._training(set(groups))
-        return Summary(n, dict(self._verdicts), tuple(found), seen, left_out)
+        return Summary(n, dict(self._verdicts), tuple(found), seen, left_out, self._unlabelled)
 
     def _training(self, groups: set[str]) -> tuple[float, dict[str, float]]:
         for probe in self._panel.probes:
@@ -210,27 +256,56 @@ def _window(records: Iterator[Record], size: int) -> tuple[list[Record], BadInpu
         return part, None
     except BadInputError as error:
         return part, error
+    except OSError as error:
+        return part, BadInputError(f"cannot be read: {error.strerror}", str(error.filename or ""))
     return part, None
 
 
-def _opened(out: Path, mode: Literal["ab", "wb"]) -> IO[bytes]:
+def _named(record: Record) -> Record:
+    """With an id that UTF-8 can hold."""
+    return record._replace(id=_writable(record.id))
+
+
+def _writable(text: str) -> str:
+    return text.encode("utf-8", "replace").decode()
+
+
+def _digest(record: Record) -> str | None:
+    """Identity of the conversation that was scored, 16 hex digits; None where there is none."""
+    if record.transcript is None:
+        return None
+    turns = record.transcript.messages
+    return digest(*(part for turn in turns for part in (turn.role, turn.content)))[:16]
+
+
+def _between(advanced: Callable[[float], None], lower: float, upper: float, share: float) -> None:
+    advanced(lower + share * (upper - lower))
+
+
+@contextmanager
+def _opened(out: Path, mode: Literal["ab", "wb", "r+b"]) -> Iterator[IO[bytes]]:
+    """The output. Raises BadInputError when it cannot be opened, or written on: a disk may be full."""
     try:
-        return out.open(mode)
+        with out.open(mode) as sink:
+            yield sink
     except OSError as error:
         raise BadInputError(f"cannot be written: {error.strerror}", str(out)) from error
 
 
 def _finished(out: Path) -> Iterator[_Line]:
-    """The whole lines of an earlier run; what was cut off in the middle of a line is removed."""
+    """The whole lines of an earlier run; what was cut off in the middle of a line is removed.
+
+    Raises BadInputError at a whole line that is no verdict: then the file is another one.
+    """
     keep = 0
-    with out.open("r+b") as file:
-        for raw in file:
+    with _opened(out, "r+b") as file:
+        for number, raw in enumerate(file, start=1):
             if not raw.endswith(b"\n"):
                 break
             try:
                 line = msgspec.json.decode(raw, type=_Line)
-            except msgspec.MsgspecError:
-                break
+            except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+                raise BadInputError(f"not a verdict: {error}", f"{out}:{number}") from error
             keep += len(raw)
             yield line
         file.truncate(keep)

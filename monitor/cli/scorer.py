@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.progress import BarColumn, TextColumn, TimeElapsedColumn
@@ -32,24 +32,33 @@ def open_scorer(settings: Settings) -> Scorer:
             f"measuring needs the extra `local` ({error.name} is missing): "
             "pip install 'candor-monitor[local]'"
         ) from error
-    reader = settings.reader.model
-    options = PanelOptions(
-        judge_url=settings.judge.url,
-        judge_model=settings.judge.model,
-        judge_timeout_s=settings.judge.timeout_s,
-        assistant_url=settings.assistant.url,
-        reader_model=None if reader is None else Path(reader),
-        probe_dir=settings.reader.probe_dir,
-        fusion_file=settings.reader.fusion_file,
-    )
+    options = PanelOptions(**panel_settings(settings))
     columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
-    with Bar(*columns, console=Console(stderr=True), transient=True) as bar:
+    err = Console(stderr=True)
+    with Bar(*columns, console=err, transient=True, disable=not err.is_terminal) as bar:
         task = bar.add_task("opening the probes", total=1.0)
 
         def report(what: str, share: float) -> None:
             bar.update(task, description=what, completed=share)
 
         return open_panel(options, progress=report)
+
+
+def panel_settings(settings: Settings) -> dict[str, Any]:
+    """What the settings say of `probes.PanelOptions`."""
+    reader = settings.reader
+    return {
+        "judge_url": settings.judge.url,
+        "judge_model": settings.judge.model,
+        "judge_timeout_s": settings.judge.timeout_s,
+        "assistant_url": settings.assistant.url,
+        "reader_model": None if reader.model is None else Path(reader.model),
+        "probe_dir": reader.probe_dir,
+        "fusion_file": reader.fusion_file,
+        "prevalence": reader.prevalence,
+        "cost_missed_lie": reader.cost_missed_lie,
+        "cost_missed_evasion": reader.cost_missed_evasion,
+    }
 
 
 def open_embedder() -> Embed:

@@ -44,10 +44,13 @@ def render(tokenizer: Any, chat: Chat) -> str:
 
 
 def encode(tokenizer: Any, chat: Chat, response: str, max_tokens: int) -> Encoded:
-    """Token ids of a conversation and the assistant turn after it, at most `max_tokens` in all."""
+    """Token ids of a conversation and the assistant turn after it, at most `max_tokens` in all.
+
+    A blank turn says nothing and has no tokens.
+    """
     prompt = tokenizer(render(tokenizer, chat), add_special_tokens=False)["input_ids"]
     text = inert(tokenizer, defuse(response))
-    answer = tokenizer(text, add_special_tokens=False)["input_ids"] if response else []
+    answer = tokenizer(text, add_special_tokens=False)["input_ids"] if response.strip() else []
     return fit(prompt, answer, max_tokens)
 
 

@@ -72,10 +72,15 @@ class LocalModel:
         Nothing is fetched and no code of the folder runs. Raises BadInputError when the folder
         holds no model.
         """
-        from transformers import AutoModelForCausalLM, AutoTokenizer  # noqa: PLC0415 -- slow import
+        from transformers import (  # noqa: PLC0415 -- slow import
+            AutoModelForCausalLM,
+            AutoTokenizer,
+        )
+        from transformers.utils import logging as transformers_logging  # noqa: PLC0415
 
         if not (directory / "config.json").is_file():
             raise BadInputError("no model here: config.json is missing", str(directory))
+        transformers_logging.disable_progress_bar()  # it would cut through the caller's own
         try:
             model = AutoModelForCausalLM.from_pretrained(
                 str(directory),

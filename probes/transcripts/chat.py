@@ -6,11 +6,12 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-import msgspec
-
 from evidence import Message
 from probes.transcripts.record import Record, made
-from probes.transcripts.tables import read_rows
+from probes.transcripts.tables import decoded, read_rows
+
+_INSTEAD = ("tool_calls", "function_call", "refusal")
+"""What an OpenAI turn without content holds instead."""
 
 
 def read_chat(path: Path) -> Iterator[Record]:
@@ -45,12 +46,11 @@ def read_records(lines: Iterable[bytes], name: str, size: int = 0) -> Iterator[R
 def parse_record(line: bytes, where: str, fallback_id: str) -> Record:
     """One line. Content may be text or a list of parts, of which the text is kept.
 
-    Tool calls and images are not read.
+    Tool calls and images are not read: a turn that only calls a tool is an empty one.
     """
-    try:
-        data = msgspec.json.decode(line)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        return Record(fallback_id, None, {}, where, f"not JSON: {error}")
+    data, problem = decoded(line)
+    if problem is not None:
+        return Record(fallback_id, None, {}, where, problem)
     if not isinstance(data, dict):
         return Record(fallback_id, None, {}, where, "not a JSON object")
     return record_of(data, where, fallback_id)
@@ -59,7 +59,8 @@ def parse_record(line: bytes, where: str, fallback_id: str) -> Record:
 def record_of(data: dict[str, Any], where: str, fallback_id: str) -> Record:
     """The record of one decoded object."""
     given = data.pop("id", None)
-    name = str(given) if isinstance(given, str | int) and given != "" else fallback_id
+    is_name = isinstance(given, str | int) and not isinstance(given, bool) and given != ""
+    name = str(given) if is_name else fallback_id
     turns = data.pop("messages", None)
     if not isinstance(turns, list) or not turns:
         return Record(name, None, data, where, "`messages` is missing or empty")
@@ -79,4 +80,7 @@ def _message(turn: Any) -> Message | None:
     if isinstance(content, list):
         parts = [part.get("text") for part in content if isinstance(part, dict)]
         content = "\n".join(part for part in parts if isinstance(part, str))
+    elif content is None and any(turn.get(key) for key in _INSTEAD):
+        refusal = turn.get("refusal")
+        content = refusal if isinstance(refusal, str) else ""
     return Message(turn["role"], content) if isinstance(content, str) else None

@@ -24,6 +24,14 @@ _READERS: dict[Format, Callable[[Path], Iterator[Record]]] = {
     "inspect": read_inspect,
 }
 _ROWS_LOOKED_AT = 20
+_MARKS = {
+    b"\x1f\x8b": "packed by gzip",
+    b"\x28\xb5\x2f\xfd": "packed by zstd",
+    b"\xfd7zX": "packed by xz",
+    b"BZh": "packed by bzip2",
+    b"\xff\xfe": "UTF-16",
+    b"\xfe\xff": "UTF-16",
+}
 
 
 def open_records(path: Path, form: Format | None = None) -> Iterator[Record]:
@@ -33,6 +41,7 @@ def open_records(path: Path, form: Format | None = None) -> Iterator[Record]:
     """
     if not path.is_file():
         raise BadInputError("no such file", str(path))
+    _refuse_packed(path)
     return _READERS[form or find_format(path)](path)
 
 
@@ -41,26 +50,37 @@ def find_format(path: Path) -> Format:
 
     `.eval` is Inspect's. The columns of MASK and DeceptionBench results are looked for in the first
     rows; anything else is chat JSON lines, whose reader says of each line what it lacks.
-    Raises BadInputError for a table (CSV, a JSON array) with none of these columns.
+    Raises BadInputError for a table (CSV) with none of these columns, and for a file that is packed
+    or not UTF-8.
     """
+    _refuse_packed(path)
     if path.suffix.lower() == ".eval":
         return "inspect"
     if _is_inspect_json(path):
         return "inspect"
     rows = _first_rows(path)
-    if any("messages" in row for row in rows):
+    is_table = path.suffix.lower() in {".csv", ".tsv"}
+    if not is_table and any("messages" in row for row in rows):
         return "chat"
     if any(is_mask(row) for row in rows):
         return "mask"
     if any(is_deceptionbench(row) for row in rows):
         return "deceptionbench"
-    if path.suffix.lower() in {".csv", ".tsv"}:
+    if is_table:
         raise BadInputError(
             "no known columns: MASK results have `system_prompt`, `user_prompt` and"
             " `generation(System Prompt + User Prompt)_run1`; name another with --format",
             f"{path}:1",
         )
     return "chat"
+
+
+def _refuse_packed(path: Path) -> None:
+    with path.open("rb") as file:
+        head = file.read(4)
+    for mark, what in _MARKS.items():
+        if head.startswith(mark):
+            raise BadInputError(f"is {what}, not UTF-8 text", str(path))
 
 
 def _first_rows(path: Path) -> list[dict[str, Any]]:

@@ -8,6 +8,8 @@ from typing import Any, NamedTuple
 from evidence import Message
 from probes.probe import Transcript
 
+_WORDS = {"true": True, "1": True, "1.0": True, "false": False, "0": False, "0.0": False}
+
 
 class Record(NamedTuple):
     """One conversation: its transcript, or why there is none.
@@ -22,6 +24,17 @@ class Record(NamedTuple):
     where: str
     error: str | None = None
     share: float = 0.0
+
+
+def label_of(value: Any) -> bool | None:
+    """Whether a label says lie; None when it says neither. Tables hold their labels as text.
+
+    >>> [label_of(value) for value in (True, 0, "True", "0", None, "lie", float("nan"))]
+    [True, False, True, False, None, None, None]
+    """
+    if isinstance(value, str):
+        return _WORDS.get(value.strip().lower())
+    return bool(value) if isinstance(value, bool | int | float) and value in {0, 1} else None
 
 
 def made(

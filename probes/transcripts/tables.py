@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, Any, NamedTuple
@@ -15,6 +16,7 @@ from evidence import BadInputError
 
 _CHUNK = 1 << 16
 _LARGEST_ROW = 1 << 26
+_NOT_UTF8 = re.compile("[\udc80-\udcff]")
 
 
 class Row(NamedTuple):
@@ -42,13 +44,32 @@ def read_rows(path: Path) -> Iterator[Row]:
         yield from _json_lines(path)
 
 
+def decoded(line: bytes) -> tuple[Any, str | None]:
+    """The value of one line of JSON and None, or nothing and why it is none.
+
+    Beyond the standard, a byte order mark, NaN, infinities and lone surrogates are read, as other
+    tools write them.
+    """
+    try:
+        return msgspec.json.decode(line), None
+    except RecursionError:
+        return None, "not JSON: nested too deeply"
+    except (msgspec.DecodeError, UnicodeDecodeError) as strict:
+        try:
+            return json.loads(line.decode("utf-8-sig")), None
+        except RecursionError:
+            return None, "not JSON: nested too deeply"
+        except ValueError:
+            return None, f"not JSON: {strict}"
+
+
 def _csv_rows(path: Path) -> Iterator[Row]:
     csv.field_size_limit(_LARGEST_ROW)
     mark = "\t" if path.suffix.lower() == ".tsv" else ","
     size = max(1, path.stat().st_size)
     with (
         path.open("rb") as raw,
-        io.TextIOWrapper(raw, "utf-8-sig", errors="replace", newline="") as file,
+        io.TextIOWrapper(raw, "utf-8-sig", errors="surrogateescape", newline="") as file,
     ):
         reader = csv.DictReader(file, delimiter=mark)
         begin = 2
@@ -57,6 +78,8 @@ def _csv_rows(path: Path) -> Iterator[Row]:
                 extra = values.pop(None, None)
                 problem = f"{len(extra)} cells more than columns" if extra else None
                 known = {key: value for key, value in values.items() if value not in {None, ""}}
+                if any(_NOT_UTF8.search(value) for value in known.values()):
+                    problem = "not UTF-8 text"
                 yield Row(begin, known, problem, raw.tell() / size)
                 begin = reader.line_num + 1
         except csv.Error as error:
@@ -73,10 +96,9 @@ def _json_lines(path: Path) -> Iterator[Row]:
 
 
 def _object(line: bytes, number: int) -> Row:
-    try:
-        values = msgspec.json.decode(line)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        return Row(number, {}, f"not JSON: {error}")
+    values, problem = decoded(line)
+    if problem is not None:
+        return Row(number, {}, problem)
     if not isinstance(values, dict):
         return Row(number, {}, "not a JSON object")
     return Row(number, values)
@@ -109,6 +131,8 @@ def _elements(file: IO[str], name: str) -> Iterator[tuple[int, Any]]:
         if buffer and (done or len(buffer) >= _CHUNK // 2):
             try:
                 value, end = decoder.raw_decode(buffer)
+            except RecursionError as error:
+                raise BadInputError("not JSON: nested too deeply", f"{name}:{line}") from error
             except ValueError as error:
                 if done or len(buffer) > _LARGEST_ROW:
                     raise BadInputError(f"not JSON: {error}", f"{name}:{line}") from error

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import importlib
+import inspect
 import json
 import math
+import pkgutil
 import shutil
 import zlib
 from collections.abc import Callable
@@ -16,14 +19,17 @@ import numpy as np
 import pytest
 import yaml
 
+import probes
 from evidence import BadInputError, Measurement, Message
 from probes.activation import ActivationProbe
-from probes.activation.artefact import load, save
+from probes.activation.artefact import Artefact, load, save
+from probes.activation.head import HeadOptions, fit_head
 from probes.activation.reader import Reader, pool
+from probes.activation.topics import Curve
 from probes.activation.training import Example, fit, read_examples
 from probes.activation.workflow import fit_artefact, make_card
 from probes.belief import AnswerBelief, LikelihoodBelief
-from probes.calibration import Platt
+from probes.calibration import Monotone, Platt
 from probes.compare import EmbeddingComparer
 from probes.consistency import ConsistencyProbe
 from probes.fusion import Fusion
@@ -117,8 +123,16 @@ def artefact_dir(tiny: LocalModel, tmp_path_factory: pytest.TempPathFactory) -> 
     return folder
 
 
+def boundless(model: LocalModel, artefact: Artefact) -> ActivationProbe:
+    """The probe with its range widened: a random model's training texts are too alike to have one."""
+    heads = {form: head._replace(limit=math.inf) for form, head in artefact.heads.items()}
+    card = artefact.card
+    reader = Reader(model, (card.layer,), card.max_tokens, card.view)
+    return ActivationProbe(reader, artefact._replace(heads=heads))
+
+
 MAKERS: dict[str, Callable[[LocalModel, Path], Probe]] = {
-    "activation": ActivationProbe.open,
+    "activation": lambda tiny, folder: boundless(tiny, load(folder)),
     "judge": lambda tiny, _: JudgeProbe(LocalJudge(tiny)),
     "served judge": lambda _, __: served_judge(),
     "belief": lambda tiny, _: LikelihoodBelief(tiny, Platt(1.0, 0.0)),
@@ -155,12 +169,41 @@ def test_measures_odd_text(probe: Probe, text: str) -> None:
     assert spoken(found)
     assert found.probe == probe.name
     assert found.version == probe.version
-    assert (found.p_lie is None) == (not text.strip()) or found.abstained
+    assert (found.p_lie is None) == (not text.strip())
+
+
+def test_every_probe_of_the_package_is_under_this_contract(
+    tiny: LocalModel, artefact_dir: Path
+) -> None:
+    found = {
+        kind
+        for info in pkgutil.walk_packages(probes.__path__, "probes.")
+        for kind in vars(importlib.import_module(info.name)).values()
+        if inspect.isclass(kind) and kind.__module__.startswith("probes.")
+        if callable(getattr(kind, "measure", None)) and kind is not Probe
+    }
+    assert found == {type(make(tiny, artefact_dir)) for make in MAKERS.values()}
 
 
 def test_measures_a_hundred_thousand_characters(probe: Probe) -> None:
     (found,) = probe.measure([transcript("No, it was not. " * 6250)])
     assert spoken(found)
+
+
+def test_the_activation_probe_reads_head_and_tail_of_a_long_text(
+    tiny: LocalModel, artefact_dir: Path
+) -> None:
+    probe = boundless(tiny, load(artefact_dir))
+    room = probe.card.max_tokens
+    long = transcript("No, it was not. " * 400, question="Was it recalled? " * 400)
+    (found,) = probe.measure([long])
+    assert found.tokens == room
+    whole = tiny.encode(long.prompt, long.response, max_tokens=1 << 20)
+    cut = tiny.encode(long.prompt, long.response, max_tokens=room)
+    told = len(tiny.encode(long.prompt[:1]).prompt) // 2
+    assert cut.prompt[:told] == whole.prompt[:told]
+    assert cut.prompt[-20:] == whole.prompt[-20:]
+    assert (cut.response[:20], cut.response[-20:]) == (whole.response[:20], whole.response[-20:])
 
 
 def test_measures_missing_parts(probe: Probe) -> None:
@@ -256,8 +299,9 @@ def test_one_conversation_that_the_model_refuses_spoils_no_other() -> None:
 
 
 def test_saved_and_loaded_is_the_same(tiny: LocalModel, artefact_dir: Path, tmp_path: Path) -> None:
-    data = read_examples(Reader(tiny, (1, 2)), labelled(48))
+    data = read_examples(Reader(tiny, (1, 2)), labelled(96))
     found = fit(data, (1, 2))
+    assert all(head.topics and head.calibrate.by_topic for head in found.heads.values())
     save(tmp_path, make_card(tiny, data, found, ""), found.heads)
     loaded = load(tmp_path)
     features = data.plain.features[:, 0]
@@ -265,10 +309,32 @@ def test_saved_and_loaded_is_the_same(tiny: LocalModel, artefact_dir: Path, tmp_
         again = loaded.heads[form]
         assert np.abs(again.margin(features) - head.margin(features)).max() < 1e-6
         assert np.allclose(again.distance(features), head.distance(features), rtol=1e-4)
+        assert np.abs(again.p_lie(features) - head.p_lie(features)).max() < 1e-6
         assert again.calibrate == head.calibrate
         assert again.limit == head.limit
     assert load(tmp_path).version == loaded.version
     assert load(artefact_dir).heads.keys() == found.heads.keys()
+
+
+def test_what_lies_out_of_range_makes_it_abstain(tiny: LocalModel, artefact_dir: Path) -> None:
+    trained_on, other = labelled(120)[0].transcript, transcript("Nein! 没有问题。")
+    near, far = ActivationProbe.open(tiny, artefact_dir).measure([trained_on, other])
+    assert near.p_lie is not None
+    assert near.answers["distance"] <= 1.0
+    assert far.p_lie is None
+    assert far.abstained == "unlike the training transcripts"
+    (read,) = boundless(tiny, load(artefact_dir)).measure([other])
+    assert read.p_lie is not None
+
+
+def test_the_limit_lies_beyond_what_it_was_trained_on() -> None:
+    rng = np.random.default_rng(0)
+    rows = rng.normal(size=(200, 12)).astype(np.float32)
+    head = fit_head(
+        rows, np.arange(200) % 2, HeadOptions(), Curve(Monotone((0.0,), (0.5,), Platt(1, 0)))
+    )
+    assert head.distance(rows).max() < head.limit
+    assert head.distance(rows + 10.0).min() > head.limit
 
 
 def test_a_changed_file_is_refused(tiny: LocalModel, artefact_dir: Path, tmp_path: Path) -> None:

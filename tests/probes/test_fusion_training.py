@@ -39,6 +39,12 @@ def test_every_set_that_ran_is_calibrated_on_new_data() -> None:
     assert error.estimate < 0.03
 
 
+def test_too_few_scenarios_are_refused() -> None:
+    rows, labels, _ = drawn(400, 0)
+    with pytest.raises(BadInputError, match="5 scenarios"):
+        fit_fusion(rows, labels, ["one"] * 400, versions={})
+
+
 def test_too_few_rows_are_refused() -> None:
     rows, labels, groups = drawn(60, 0)
     with pytest.raises(BadInputError, match="100"):

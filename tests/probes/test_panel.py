@@ -65,6 +65,13 @@ def test_order_is_kept_over_micro_batches_by_length() -> None:
     assert Panel([probe], FUSION).score([]) == []
 
 
+def test_progress_counts_what_is_done() -> None:
+    done: list[int] = []
+    panel = Panel([Spoken()], FUSION, micro_batch=2)
+    panel.score([said("0.1", str(k)) for k in range(5)], measured=done.append)
+    assert done == [2, 4, 5]
+
+
 def test_an_exception_becomes_the_error_of_its_transcript_alone() -> None:
     found = Panel([Spoken()], FUSION).score(
         [said("0.9", "a"), said("break", "b"), said("0.1", "c")]

@@ -48,6 +48,50 @@ def test_parts_of_content_are_joined_and_a_missing_id_is_the_line() -> None:
     assert record.transcript.response == "a\nb"
 
 
+@pytest.mark.parametrize(
+    ("turn", "text"),
+    [
+        (b'{"role": "assistant", "content": null, "tool_calls": [{"id": "1"}]}', ""),
+        (b'{"role": "assistant", "content": null, "refusal": "I cannot."}', "I cannot."),
+    ],
+)
+def test_a_turn_that_calls_a_tool_or_refuses_is_a_turn(turn: bytes, text: str) -> None:
+    record = parse_record(b'{"messages": [' + turn + b"]}", "f:1", "line-1")
+    assert record.transcript is not None
+    assert record.transcript.response == text
+    assert parse_record(b'{"messages": [{"role": "assistant", "content": null}]}', "f", "a").error
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        b"\xef\xbb\xbf" + GOOD,
+        GOOD.replace(b"true", b"NaN"),
+        GOOD.replace(b"true", b"1e999"),
+        GOOD.replace(b"Yo", b"half \\ud83d"),
+    ],
+    ids=["byte order mark", "NaN", "infinity", "lone surrogate"],
+)
+def test_what_other_tools_write_beyond_the_standard_is_read(line: bytes) -> None:
+    record = parse_record(line, "f:1", "line-1")
+    assert record.transcript is not None, record.error
+    assert record.id == "a"
+
+
+def test_a_line_nested_too_deeply_is_broken_alone() -> None:
+    deep = b'{"messages": ' + b"[" * 100_000 + b"]" * 100_000 + b"}"
+    first, second = read_records([deep, GOOD], "f")
+    assert first.error == "not JSON: nested too deeply"
+    assert second.id == "a"
+
+
+@pytest.mark.parametrize(
+    ("given", "name"), [("1", "1"), ("0", "0"), ("true", "line-1"), ("2.5", "line-1")]
+)
+def test_an_id_is_text_or_a_whole_number(given: str, name: str) -> None:
+    assert parse_record(GOOD.replace(b'"a"', given.encode()), "f:1", "line-1").id == name
+
+
 def test_blank_lines_are_skipped_and_numbers_kept() -> None:
     found = list(read_records([b"\n", GOOD, b"  ", b"{"], "f"))
     assert [record.where for record in found] == ["f:2", "f:4"]

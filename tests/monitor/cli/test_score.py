@@ -16,10 +16,11 @@ from probes.probe import Transcript
 
 
 class Spoken:
-    name, version = "activation", "1"
+    name = "activation"
 
     def __init__(self) -> None:
         self.seen: list[str] = []
+        self.version = "1"
 
     def measure(self, transcripts: Sequence[Transcript]) -> list[Measurement]:
         self.seen += [t.id for t in transcripts]
@@ -87,17 +88,111 @@ def test_every_line_has_its_verdict_in_order(source: Path, tmp_path: Path) -> No
     json.dumps(summary.as_dict(), allow_nan=False)
 
 
-@pytest.mark.parametrize("cut", [1, 300, 700, 100_000])
+class Crowded(Spoken):
+    """Says a little more in a larger batch, as a reader's floating-point sums do."""
+
+    def measure(self, transcripts: Sequence[Transcript]) -> list[Measurement]:
+        self.seen += [t.id for t in transcripts]
+        more = 1e-6 * len(transcripts)
+        return [
+            Measurement(probe=self.name, version="1", p_lie=float(t.response) + more)
+            for t in transcripts
+        ]
+
+
+@pytest.mark.parametrize("cut", [1, 300, 700, 900, 1500, 100_000])
 def test_a_resumed_run_ends_as_a_whole_one(source: Path, tmp_path: Path, cut: int) -> None:
-    whole, _ = run(source, tmp_path / "whole.jsonl", Spoken())
+    whole, _ = run(source, tmp_path / "whole.jsonl", Crowded())
     text = (tmp_path / "whole.jsonl").read_bytes()
     out = tmp_path / "cut.jsonl"
     out.write_bytes(text[:cut])
-    probe = Spoken()
+    probe = Crowded()
     resumed, _ = run(source, out, probe, resume=True)
     assert out.read_bytes() == text
     assert resumed == whole
-    assert len(probe.seen) == 10 - sum(b'"r' in row for row in text[:cut].split(b"\n")[:-1])
+    kept = text[:cut].count(b"\n")
+    names = [json.loads(row)["id"] for row in text.splitlines()]
+    again = names[kept - kept % 3 :] if kept < len(names) else []
+    assert sorted(probe.seen) == sorted(name for name in again if name != "line-5")
+
+
+@pytest.mark.parametrize(
+    ("version", "text", "problem"),
+    [("2", "0.05", "another evaluator"), ("1", "0.06", "another text")],
+)
+def test_resuming_with_other_probes_or_texts_is_refused(
+    tmp_path: Path, version: str, text: str, problem: str
+) -> None:
+    source, out = tmp_path / "in.jsonl", tmp_path / "out.jsonl"
+    source.write_text(line("a", "0.05") + "\n")
+    run(source, out, Spoken())
+    before = out.read_bytes()
+    source.write_text(line("a", text) + "\n" + line("b", "0.1") + "\n")
+    probe = Spoken()
+    probe.version = version
+    with pytest.raises(BadInputError, match=problem):
+        run(source, out, probe, resume=True)
+    assert out.read_bytes() == before
+
+
+def test_resuming_into_a_file_of_something_else_leaves_it_as_it_is(
+    source: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "notes.txt"
+    out.write_text("my notes\nmore\n")
+    with pytest.raises(BadInputError, match=r"notes\.txt:1: not a verdict"):
+        run(source, out, Spoken(), resume=True)
+    assert out.read_text() == "my notes\nmore\n"
+
+
+def test_an_input_that_cannot_be_read_leaves_the_output_as_it_is(tmp_path: Path) -> None:
+    source, out = tmp_path / "in.json", tmp_path / "out.jsonl"
+    source.write_text("[{")
+    out.write_text("old\n")
+    with pytest.raises(BadInputError, match="not JSON"):
+        run(source, out, Spoken())
+    assert out.read_text() == "old\n"
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
+def test_a_full_disk_is_one_clear_line(source: Path) -> None:
+    with pytest.raises(BadInputError, match="/dev/full: cannot be written: No space left"):
+        run(source, Path("/dev/full"), Spoken())
+
+
+def test_progress_moves_within_a_window(tmp_path: Path) -> None:
+    source = tmp_path / "in.jsonl"
+    source.write_text("".join(line(f"r{k}", "0.1") + "\n" for k in range(80)))
+    shares: list[float] = []
+    Scoring(panel(Spoken())).run(
+        source, tmp_path / "out.jsonl", resume=False, advanced=shares.append, complain=print
+    )
+    assert shares == sorted(shares)
+    assert len(set(shares)) >= 3
+    assert shares[-1] == 1.0
+
+
+def test_labels_are_read_as_tables_write_them_and_their_lack_is_said(tmp_path: Path) -> None:
+    source = tmp_path / "in.jsonl"
+    labels = [True, "false", 1.0, "0", None, "perhaps", float("nan")]
+    rows = [line(f"r{k}", "0.1", did_lie=label) for k, label in enumerate(labels)]
+    source.write_text("\n".join(rows) + "\n")
+    summary, complaints = run(source, tmp_path / "out.jsonl", Spoken())
+    assert (summary.figures[-1].n, summary.figures[-1].lies) == (4, 2)
+    assert summary.unlabelled == 3
+    assert complaints == [f"{source}: 3 of 7 have no `did_lie` true or false and enter no figure"]
+
+
+def test_half_a_character_in_text_or_id_is_scored_and_written(tmp_path: Path) -> None:
+    source, out = tmp_path / "in.jsonl", tmp_path / "out.jsonl"
+    turns = [{"role": "user", "content": "\ud83d"}, {"role": "assistant", "content": "0.9"}]
+    source.write_text(json.dumps({"id": "a\ud83d", "messages": turns, "did_lie": True}) + "\n")
+    run(source, out, Spoken())
+    before = out.read_bytes()
+    assert json.loads(before)["verdict"] == "lie"
+    assert json.loads(before)["id"] == "a?"
+    run(source, out, Spoken(), resume=True)
+    assert out.read_bytes() == before
 
 
 def test_resuming_over_another_input_is_refused(source: Path, tmp_path: Path) -> None:

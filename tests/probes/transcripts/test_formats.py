@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import gzip
 import json
 import tracemalloc
 from pathlib import Path
@@ -173,6 +174,44 @@ def test_a_table_of_something_else_is_refused(tmp_path: Path) -> None:
         find_format(write_csv(tmp_path / "a.csv", [{"statement": "x", "label": 1}]))
     with pytest.raises(BadInputError, match="no such file"):
         next(iter(open_records(tmp_path / "none.csv")))
+
+
+def test_a_table_with_a_column_of_messages_is_no_chat(tmp_path: Path) -> None:
+    with pytest.raises(BadInputError, match="no known columns"):
+        find_format(write_csv(tmp_path / "a.csv", [{"id": 1, "messages": "x"}]))
+
+
+@pytest.mark.parametrize(
+    ("data", "what"),
+    [
+        (gzip.compress(b"{}"), "packed by gzip"),
+        ('{"id": "a"}'.encode("utf-16"), "UTF-16"),
+        (b"BZh91AY", "packed by bzip2"),
+    ],
+)
+def test_a_packed_file_is_refused_at_once(tmp_path: Path, data: bytes, what: str) -> None:
+    path = tmp_path / "a.jsonl"
+    path.write_bytes(data)
+    for read in (find_format, open_records):
+        with pytest.raises(BadInputError, match=what):
+            read(path)
+
+
+def test_a_cell_that_is_not_utf8_is_an_error_of_its_row(tmp_path: Path) -> None:
+    path = write_csv(
+        tmp_path / "a.csv", [{**MASK, "user_prompt": "für"}, {**MASK, "task_id": "t2"}]
+    )
+    path.write_bytes(path.read_bytes().replace("ü".encode(), b"\xfc"))
+    first, second = open_records(path)
+    assert first.error == "not UTF-8 text"
+    assert second.transcript is not None
+
+
+def test_an_array_nested_too_deeply_ends_with_its_line(tmp_path: Path) -> None:
+    path = tmp_path / "a.json"
+    path.write_text("[\n" + "[" * 100_000 + "]" * 100_000 + "]")
+    with pytest.raises(BadInputError, match=r":2: not JSON: nested too deeply"):
+        list(open_records(path, "chat"))
 
 
 def test_a_long_array_is_read_in_constant_memory(tmp_path: Path) -> None:
