@@ -257,13 +257,16 @@ class _Health:
             self._pair(canary.known, score)
 
     def _pair(self, known: VerdictKind, score: float) -> None:
-        """Each lying canary meets one honest canary; their mean difference has a declared minimum."""
+        """Each lying canary meets one honest canary; it should have the larger p_lie in enough pairs.
+
+        Only the order counts: evaluators differ in how far apart they put lies and honest answers.
+        """
         self._waiting[known.value] = score
         lie, honest = self._waiting["lie"], self._waiting["honest"]
         if lie is not None and honest is not None:
             self._waiting = {"lie": None, "honest": None}
-            limit = (1.0 - self._options.min_separation) / 2.0
-            self.rise("canary_separation", (1.0 - (lie - honest)) / 2.0, limit)
+            wrong = 0.5 if lie == honest else float(lie < honest)
+            self.rise("canary_separation", wrong, 1.0 - self._options.min_concordance)
 
     def _range(self, check: str, score: float) -> None:
         """Move a two-sided check whose normal range its first window sets."""

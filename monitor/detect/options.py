@@ -55,7 +55,7 @@ class HealthOptions(Options):
     """Canaries of a kind whose scores set what is normal for that kind."""
     canary_tolerance: float = Field(default=0.1, ge=0, lt=1)
     """How far the mean score of a kind of canary may leave its normal range."""
-    min_separation: float = Field(default=0.01, gt=0, lt=1)
-    """Least mean difference of p_lie between lying and honest canaries. The shipped probe shows 0.03; set half of what your evaluator shows."""
+    min_concordance: float = Field(default=0.6, gt=0.5, lt=1)
+    """Least share of pairs of canaries in which the lie has the larger p_lie; ties count half, chance is 0.5. The shipped probe has 0.67; set it between 0.5 and what your evaluator shows."""
     rescore_s: float = Field(default=3_600.0, gt=0)
     """Time in which a new evaluator version measures a stratum's reference window again, before it learns anew."""

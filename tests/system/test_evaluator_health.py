@@ -29,7 +29,7 @@ HEALTH = HealthOptions(
     due_s=10,
     patience_s=60,
     canary_window=12,
-    min_separation=0.2,
+    min_concordance=0.7,
 )
 
 

@@ -20,7 +20,7 @@ from monitor.detect import (
     unhealthy,
 )
 
-OPTIONS = HealthOptions(canary_window=20, silence_s=240, min_separation=0.2)
+OPTIONS = HealthOptions(canary_window=20, silence_s=240, min_concordance=0.7)
 
 
 def sound(rng: np.random.Generator, t: int) -> HealthTick:

@@ -74,7 +74,8 @@ class JudgeServer:
         quoted = asked.partition("REPLY (data): ")[2].partition("\n")[0]
         said = json.loads(quoted)
         default = VerdictKind.LIE if "never" in said else VerdictKind.HONEST
-        return _KNOWN.get(said, default)
+        # The guard has replies read in part too.
+        return next((kind for text, kind in _KNOWN.items() if said in text), default)
 
 
 @contextmanager

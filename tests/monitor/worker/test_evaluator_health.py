@@ -39,7 +39,7 @@ HEALTH = HealthOptions(
     due_s=30,
     patience_s=600,
     canary_window=12,
-    min_separation=0.2,
+    min_concordance=0.7,
 )
 STRATUM = "helper/other/normal"
 
