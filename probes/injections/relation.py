@@ -8,7 +8,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 
 _PART = re.compile(r"(?s).*?(?:[.!?]+[\"'”’)\]]*(?=\s|$)|[。！？।؟]+|\n|$)")
-RULE = "relation-1"
+RULE = "relation-2"
 _WORD = re.compile(r"[^\W_]{5,}")
 _UNSPACED = re.compile("(?=([\u0e00-\u0e7f\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af]{2}))")
 _STEM_CHARS = 6
@@ -39,10 +39,14 @@ def without_strange_ends(reply: str, context: str) -> tuple[str, ...]:
 
 
 def _parts(text: str) -> list[str]:
-    """Sentences and lines; one without a letter or a digit goes with the one before it."""
+    """Sentences and lines; one without a letter or a digit goes with the one before it in its line."""
     out: list[str] = []
     for part in _PART.findall(text):
-        if out and not any(map(str.isalnum, part)):
+        if (
+            out
+            and not any(map(str.isalnum, part))
+            and not (part.strip() and out[-1].endswith("\n"))
+        ):
             out[-1] += part
         elif part:
             out.append(part)
