@@ -27,7 +27,7 @@ from rich.table import Table
 from evidence import Message
 from probes.belief import Comparer
 from probes.compare import EmbeddingComparer, Embeds, same_meaning
-from probes.evaluation import auroc, balanced_accuracy
+from probes.evaluation import auroc, balanced_accuracy, resample
 from probes.models.chat import Chat, ChatModel
 from probes.models.embedding import Embedder
 from probes.models.local import LocalModel
@@ -136,11 +136,8 @@ def measure(pairs: Sequence[Pair], agreement: Array, draws: int = 500) -> dict[s
         "fixed": lambda rows: balanced_accuracy(same[rows], fixed[rows]),
         "chosen": lambda rows: balanced_accuracy(same[rows], chosen[rows]),
     }
-    rng, members = np.random.default_rng(0), [np.flatnonzero(group == k) for k in np.unique(group)]
-    samples = [
-        np.concatenate([members[k] for k in rng.integers(0, len(members), len(members))])
-        for _ in range(draws)
-    ]
+    rng = np.random.default_rng(0)
+    samples = [resample(group, rng) for _ in range(draws)]
     everything = np.arange(len(pairs))
     return {
         name: [figure(everything), *np.quantile([figure(rows) for rows in samples], [0.025, 0.975])]

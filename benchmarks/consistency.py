@@ -26,17 +26,17 @@ from platformdirs import user_cache_path
 from rich.console import Console
 from rich.table import Table
 
+from benchmarks.labelled import load_examples
 from evidence import digest
 from probes.activation.training import SHORT, Example
 from probes.consistency import ConsistencyProbe
-from probes.evaluation import auroc
+from probes.evaluation import auroc, resample
 from probes.grouping import scenario_group
 from probes.models.chat import ChatModel
 from probes.models.embedding import Embedder
 from probes.models.local import LocalModel
 from probes.models.openai import OpenAIModel, ServerOptions
 from probes.models.packaged import packaged_file, packaged_model_dir
-from probes.transcripts import read_records
 
 Array = NDArray[Any]
 ROOT = Path(__file__).resolve().parent.parent
@@ -135,11 +135,7 @@ def intervals(
 ) -> dict[str, dict[str, list[float]]]:
     """By score, its AUROC and the gain of the last score over it, each with a 95 % interval."""
     rng = np.random.default_rng(0)
-    members = [np.flatnonzero(groups == group) for group in np.unique(groups)]
-    samples = [np.arange(len(labels))] + [
-        np.concatenate([members[k] for k in rng.integers(0, len(members), len(members))])
-        for _ in range(draws)
-    ]
+    samples = [np.arange(len(labels)), *(resample(groups, rng) for _ in range(draws))]
     found = {
         name: np.array([auroc(labels[rows], values[rows]) for rows in samples])
         for name, values in scores.items()
@@ -175,12 +171,7 @@ def main() -> None:
     parser.add_argument("--url")
     parser.add_argument("--json", type=Path)
     arguments = parser.parse_args()
-    with arguments.transcripts.open("rb") as file:
-        examples = [
-            Example(record.transcript, bool(record.fields[arguments.labels]))
-            for record in read_records(file, str(arguments.transcripts))
-            if record.transcript is not None and record.transcript.response.strip()
-        ]
+    examples = load_examples(arguments.transcripts, arguments.labels)
     asked = None
     if arguments.url:
         served = OpenAIModel(arguments.url, "").served_models()[0]

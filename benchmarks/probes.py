@@ -25,11 +25,11 @@ from rich.progress import Progress
 from rich.table import Table
 from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.linear_model import LogisticRegression
-from sklearn.metrics import balanced_accuracy_score
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from benchmarks import consistency
+from benchmarks.labelled import load_examples
 from benchmarks.probe_pictures import draw_reliability, draw_roc
 from benchmarks.probe_speed import measure_speed
 from probes.activation.head import HeadOptions
@@ -47,25 +47,14 @@ from probes.activation.training import (
 )
 from probes.activation.workflow import MAX_TOKENS
 from probes.calibration import calibration_error
-from probes.evaluation import auroc, figures
+from probes.evaluation import auroc, balanced_accuracy, figures, resample
 from probes.models.local import LocalModel
 from probes.models.packaged import packaged_model_dir
-from probes.transcripts import read_records
 
 Array = NDArray[Any]
 LAYERS = (12, 16, 20)
 OTHER_DRAWS = (1, 2, 3, 4, 5)
 """Seeds of further draws of the folds: one draw of five moves a figure by a few hundredths."""
-
-
-def load_examples(path: Path, labels: str, kind: str) -> list[Example]:
-    """Labelled transcripts with a response."""
-    with path.open("rb") as file:
-        return [
-            Example(r.transcript, bool(r.fields[labels]), str(r.fields.get(kind, "")))
-            for r in read_records(file, str(path))
-            if r.transcript is not None and r.transcript.response.strip()
-        ]
 
 
 def words_left_out(texts: Sequence[str], data: Examples, seed: int) -> Array:
@@ -100,11 +89,9 @@ def difference(data: Examples, part: Array, a: Array, b: Array, draws: int = 500
     rng = np.random.default_rng(0)
     rows = np.flatnonzero(part)
     label = data.labels
-    names, group = np.unique(data.groups[rows], return_inverse=True)
-    members = [rows[group == k] for k in range(len(names))]
     found = []
     for _ in range(draws):
-        pick = np.concatenate([members[k] for k in rng.integers(0, len(names), len(names))])
+        pick = rows[resample(data.groups[rows], rng)]
         found.append(auroc(label[pick], a[pick]) - auroc(label[pick], b[pick]))
     value = auroc(label[rows], a[rows]) - auroc(label[rows], b[rows])
     return [value, *map(float, np.nanquantile(found, [0.025, 0.975]))]
@@ -115,11 +102,10 @@ def evaluate(examples: Sequence[Example], data: Examples, layers: Sequence[int])
     found = fit(data, layers)
     layer = list(layers).index(found.layer)
     p, restyled = found.held_out, found.held_out_restyled
-    kept = [e for e in examples if e.transcript.response.strip()]
-    prompts = [" ".join(m.content for m in e.transcript.prompt) for e in kept]
+    prompts = [" ".join(m.content for m in e.transcript.prompt) for e in examples]
     scores = {
         "probe": p,
-        "words of the response": words_left_out([e.transcript.response for e in kept], data, 0),
+        "words of the response": words_left_out([e.transcript.response for e in examples], data, 0),
         "words of the prompt": words_left_out(prompts, data, 0),
         "plain logistic probe": logistic_left_out(data, layer, 0),
     }
@@ -173,7 +159,7 @@ def mean_of_draws(label: Array, draws: Sequence[Array]) -> dict[str, float]:
     found = [
         {
             "auroc": auroc(label, p),
-            "balanced_accuracy": float(balanced_accuracy_score(label, p >= 0.5)),
+            "balanced_accuracy": balanced_accuracy(label, p >= 0.5),
             "calibration_error": calibration_error(p, label, rng=rng, draws=1).estimate,
             "auroc_restyled": auroc(label, restyled),
         }
@@ -305,8 +291,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     result["speed"] = measure_speed(packaged_model_dir(), [e.transcript for e in examples])
     show(result)
     if arguments.uqlm:
-        kept = [example for example in examples if example.transcript.response.strip()]
-        result["consistency"] = consistency.compare(kept, {"activation probe": scores["probe"]})
+        others = {"activation probe": scores["probe"]}
+        result["consistency"] = consistency.compare(examples, others)
         consistency.show(result["consistency"])
     if arguments.json:
         arguments.json.write_text(json.dumps(result, indent=1), encoding="utf-8")

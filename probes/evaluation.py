@@ -98,7 +98,7 @@ def _of(
     if len(y):
         found = calibration_error(p, y, rng=rng, draws=draws)
         error = Estimate(found.estimate, found.lower, found.upper)
-    samples = [_resample(g, rng) for _ in range(draws)] if len(y) else []
+    samples = [resample(g, rng) for _ in range(draws)] if len(y) else []
     return Figures(
         kind=name,
         n=len(y),
@@ -113,8 +113,8 @@ def _of(
     )
 
 
-def _resample(groups: Array, rng: np.random.Generator) -> Array:
-    """Positions of groups drawn with replacement."""
+def resample(groups: Array, rng: np.random.Generator) -> Array:
+    """Positions of the rows of groups drawn with replacement, for `groups` of shape (n,)."""
     names, starts = np.unique(groups, return_index=True)
     order = np.argsort(groups, kind="stable")
     bounds = np.searchsorted(groups[order], names)

@@ -19,7 +19,7 @@ TOPICS = 8
 ROWS_PER_TOPIC = 40
 """Training prompts below which there is one topic less."""
 _COMPONENTS = 20
-_PENALTY = 0.1
+_INVERSE_PENALTY = 0.1
 _EDGE = 0.02
 
 
@@ -107,7 +107,7 @@ def fit_by_topic(base: Monotone, margins: Array, topics: Array, labels: Array, c
     z = _log_odds(np.array([base(float(margin)) for margin in margins]))
     where = np.eye(count)[topics]
     design = np.column_stack([z, where * z[:, None], where])
-    model = LogisticRegression(C=_PENALTY, max_iter=1000).fit(design, labels)
+    model = LogisticRegression(C=_INVERSE_PENALTY, max_iter=1000).fit(design, labels)
     weights, shared = model.coef_[0], float(model.intercept_[0])
     slopes: Sequence[float] = np.maximum(0.0, weights[0] + weights[1 : 1 + count]).tolist()
     offsets: Sequence[float] = (shared + weights[1 + count :]).tolist()

@@ -218,11 +218,12 @@ def split_scenarios(data: Examples, folds: int, seed: int) -> list[tuple[Array, 
     return list(split.split(data.labels, data.labels, data.groups))
 
 
-def trainable_forms(data: Examples) -> list[Form]:
-    """The forms with at least 4 examples of either label and 4 scenarios."""
+def trainable_forms(data: Examples, rows: Array | None = None) -> list[Form]:
+    """The forms with at least 4 examples of either label and 4 scenarios, among `rows` or all."""
     out: list[Form] = []
+    among = np.arange(len(data.labels)) if rows is None else rows
     for form in FORMS:
-        part = data.plain.is_short == (form == "short")
+        part = among[data.plain.is_short[among] == (form == "short")]
         counts = np.bincount(data.labels[part], minlength=2)
         if counts.min() >= 4 and len(set(data.groups[part])) >= 4:
             out.append(form)
@@ -303,7 +304,7 @@ def _calibrate(
 ) -> None:
     """Fill in the probabilities of the second of `sides` by curves fitted on the first."""
     train, test = sides
-    for form in trainable_forms(_part(data, train)):
+    for form in trainable_forms(data, train):
         curve = _calibration(data, margins, form, train, regions)
         for k, part in enumerate((data.plain, data.restyled)):
             target = test[part.is_short[test] == (form == "short")]

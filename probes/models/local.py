@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -17,6 +16,7 @@ from probes.models.chat import Chat, Likelihood
 from probes.models.decoding import Sampler, decode_batch
 from probes.models.encoding import Encoded, encode
 from probes.models.hidden import blocks, hidden_states
+from probes.models.messages import stream_keys
 from probes.models.packaged import file_sha256
 
 _SAMPLE = (Message("system", "Be kind."), Message("user", "Is it 12,5 or not?"))
@@ -137,7 +137,7 @@ class LocalModel:
         """
         room = max(16, self.max_tokens - max_new_tokens)
         rows = [self.encode(chat, max_tokens=room).prompt for chat in batch]
-        keys = _row_keys(rows, seed)
+        keys = stream_keys([repr(tuple(row)) for row in rows], seed)
         out = [""] * len(rows)
         limit = self.max_batch_tokens
         for group in buckets([len(row) + max_new_tokens for row in rows], limit):
@@ -250,16 +250,6 @@ class LocalModel:
 def positions(mask: torch.Tensor) -> torch.Tensor:
     """Position of each token counted from its row's first real token, shape as `mask`."""
     return (mask.cumsum(-1) - 1).clamp(min=0)
-
-
-def _row_keys(rows: Sequence[Sequence[int]], seed: int) -> list[int]:
-    seen: Counter[tuple[int, ...]] = Counter()
-    keys = []
-    for row in rows:
-        text = tuple(row)
-        keys.append(int(digest(str(seed), str(seen[text]), repr(text))[:15], 16))
-        seen[text] += 1
-    return keys
 
 
 def _identity(directory: Path, adapter: Path | None, dtype: str, tokenizer: Any) -> str:

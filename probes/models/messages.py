@@ -51,16 +51,24 @@ def plain(chat: Chat) -> list[dict[str, str]]:
 
 
 def seeds(batch: Sequence[Chat], seed: int) -> list[int]:
-    """A seed for each conversation by `seed`, its text and how often it came before in the batch.
+    """A seed of 28 bits for each conversation, as `stream_keys` of its turns.
 
     >>> one, other = (Message("user", "Is it?"),), (Message("user", "Was it?"),)
     >>> seeds([one, other, one], 0)[::2] == seeds([one, one], 0)
     True
     """
+    texts = [digest(*(part for turn in plain(chat) for part in turn.values())) for chat in batch]
+    return [key >> 32 for key in stream_keys(texts, seed)]
+
+
+def stream_keys(texts: Sequence[str], seed: int) -> list[int]:
+    """A key of 60 bits for each text by `seed`, the text and how often it came before in the batch.
+
+    So a text draws the same in any batch, and repeats of one text differ.
+    """
     seen: Counter[str] = Counter()
-    out = []
-    for chat in batch:
-        text = digest(*(part for turn in plain(chat) for part in turn.values()))
-        out.append(int(digest(str(seed), str(seen[text]), text)[:7], 16))
+    keys = []
+    for text in texts:
+        keys.append(int(digest(str(seed), str(seen[text]), text)[:15], 16))
         seen[text] += 1
-    return out
+    return keys
