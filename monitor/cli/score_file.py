@@ -113,7 +113,7 @@ class Scoring:
         kept = 0
         if resume and out.exists():
             for line in _finished(out):
-                begun = [*begun, self._skip(line, next(records, None), out)]
+                begun.append(self._skip(line, next(records, None), out))
                 kept += 1
                 if len(begun) == self._window:
                     begun = []
