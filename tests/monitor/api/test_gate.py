@@ -184,7 +184,7 @@ def test_a_hundred_random_rows_of_a_release_wait_for_a_person(
     client: TestClient, engine: Engine, keypair: tuple[Path, Path]
 ) -> None:
     rows = [row(i) for i in range(250)]
-    made = decide(rows, context(250, confirm=report(rows)), Policy(), now_s=NOW_S)
+    made = decide(rows, context(250, at_s=NOW_S, confirm=report(rows, at_s=NOW_S)), Policy(), now_s=NOW_S)
     assert made.answer.value == "allow"
     with engine.begin() as connection:
         assert decisions.record(connection, made, sign(made, keypair[0]), released=rows)
