@@ -188,7 +188,10 @@ class _Question(msgspec.Struct, frozen=True):
         if removed > most * everything or (unmeasured and removed == everything):
             # What was never measured may be fine: scoring it is what is missing.
             return GateAnswer.HOLD, (f"too_many_unmeasured:{unmeasured / everything:.3f}",)
-        if removed == everything:
+        return self._by_evidence()
+
+    def _by_evidence(self) -> tuple[GateAnswer, tuple[str, ...]]:
+        if self.released.rows == 0:
             return GateAnswer.BLOCK, ("no_rows_left",)
         answer, reason = self._by_confirm()
         waits = holds(self.context, self.policy, now_s=self.now_s)
