@@ -13,7 +13,7 @@ from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, NoSuchModuleError
 
 from evidence import BadInputError, UnreachableError
-from monitor.store.faults import clear_errors, shown
+from monitor.store.faults import clear_errors, refuse_bad_values, shown
 from monitor.store.schema import metadata
 
 HEAD_REVISION = "s1"
@@ -152,7 +152,7 @@ def _create(options: Database, *, create: bool) -> Engine:
     if backend != "postgresql":
         raise BadInputError(f"{backend} is not supported; use sqlite or postgresql", "database.url")
     try:
-        return create_engine(
+        engine = create_engine(
             parsed.set(drivername="postgresql+psycopg"),
             pool_pre_ping=True,
             connect_args=_connect_args(parsed, options),
@@ -162,6 +162,8 @@ def _create(options: Database, *, create: bool) -> Engine:
             "PostgreSQL needs the extra `postgres`: pip install 'candor-monitor[postgres]'",
             "database.url",
         ) from error
+    refuse_bad_values(engine)
+    return engine
 
 
 def _connect_args(url: URL, options: Database) -> dict[str, Any]:
@@ -220,6 +222,7 @@ def _create_sqlite(url: URL, options: Database, *, create: bool) -> Engine:
 
     event.listen(engine, "connect", set_pragmas)
     event.listen(engine, "begin", _begin)
+    refuse_bad_values(engine)
     return engine
 
 

@@ -6,7 +6,8 @@ import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from sqlalchemy import Engine
+from sqlalchemy import Engine, event
+from sqlalchemy.engine import ExceptionContext
 from sqlalchemy.exc import DataError, DBAPIError, OperationalError, StatementError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
@@ -55,12 +56,20 @@ def is_damaged(error: BaseException) -> bool:
     return isinstance(error, DBAPIError) and _sqlite_code(error) in _DAMAGED
 
 
-def is_bad_value(error: BaseException) -> bool:
-    """Whether the database refused a value: NUL in a text, a number out of range, a lone surrogate."""
-    if isinstance(error, DataError):
-        return True
-    cause = error.orig if isinstance(error, StatementError) else error
-    return isinstance(cause, UnicodeEncodeError | OverflowError)
+def refuse_bad_values(engine: Engine) -> None:
+    """Make the engine raise BadInputError where the database or its driver cannot hold a value.
+
+    Such as NUL or a lone surrogate in a text, or a number out of range: what somebody asked with.
+    """
+    event.listen(engine, "handle_error", _bad_value)
+
+
+def _bad_value(context: ExceptionContext) -> BadInputError | None:
+    error = context.original_exception
+    refused = isinstance(context.sqlalchemy_exception, DataError)
+    if refused or isinstance(error, UnicodeEncodeError | OverflowError):
+        return BadInputError("no column can hold such a value", "request")
+    return None
 
 
 def as_candor_error(error: BaseException, where: str) -> CandorError | None:
@@ -73,8 +82,6 @@ def as_candor_error(error: BaseException, where: str) -> CandorError | None:
     """
     if is_damaged(error):
         return BadInputError("the file is damaged, or not a SQLite database", where)
-    if is_bad_value(error):
-        return BadInputError("a value that no text or number column can hold", "request")
     if is_transient(error):
         return UnreachableError("database", f"{where}: {first_line(error)}")
     return None
