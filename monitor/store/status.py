@@ -40,13 +40,16 @@ class KindCount(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Heartbeat(msgspec.Struct, frozen=True, kw_only=True):
-    """What one worker last said of itself."""
+    """What one worker last said of itself; None is not known."""
 
     worker: str
     seen_at_s: float
     expected: int
     actual: int
     paused: bool
+    evaluator_version: str | None
+    calibrated: bool | None
+    lag_records: int | None
 
 
 class VerdictFilter(msgspec.Struct, frozen=True, kw_only=True):
@@ -204,18 +207,8 @@ def random_label_counts(connection: Connection) -> dict[str, int]:
 
 def heartbeats(connection: Connection) -> list[Heartbeat]:
     """What each worker last said."""
-    return [
-        Heartbeat(
-            worker=row.worker,
-            seen_at_s=row.seen_at_s,
-            expected=row.expected,
-            actual=row.actual,
-            paused=row.paused,
-        )
-        for row in connection.execute(
-            select(worker_heartbeats).order_by(worker_heartbeats.c.worker)
-        )
-    ]
+    query = select(worker_heartbeats).order_by(worker_heartbeats.c.worker)
+    return [Heartbeat(**row) for row in connection.execute(query).mappings()]
 
 
 def last_response_s(connection: Connection) -> float | None:
