@@ -107,9 +107,9 @@ class Fusion:
 
     def fits(self, versions: Mapping[str, str]) -> bool:
         """Whether it was fitted to a set of these probes, and to no other version of any of them."""
+        names = self._largest_fitted(dict.fromkeys(versions, 0.0))
         fitted = self.model.probe_versions
-        names = [name for name in versions if name in fitted]
-        return bool(names) and all(versions[name] == fitted[name] for name in names)
+        return bool(names) and all(fitted.get(n, versions[n]) == versions[n] for n in names)
 
     def p_lie(self, scores: Mapping[str, float]) -> tuple[float | None, tuple[str, ...]]:
         """Calibrated probability of a lie from p_lie by probe, and the probes it rests on.
