@@ -22,7 +22,8 @@ def launcher_job(settings: Settings, engine: Engine, metrics: WorkerMetrics) -> 
 
     Confirm runs that are under way go on when it ends: the next launcher finds them.
     """
-    launcher = Launcher(engine, settings.retrain, time.time)
+    silent_s = settings.telemetry.worker_silent_s
+    launcher = Launcher(engine, settings.retrain, time.time, silent_s=silent_s)
     job = Job("launch", launcher.tick, interval_s=_TICK_S, metrics=metrics)
     job.start()
     try:

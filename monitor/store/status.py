@@ -109,8 +109,10 @@ def list_verdicts(connection: Connection, wanted: VerdictFilter) -> list[Verdict
     return [msgspec.json.decode(record, type=Verdict) for record in rows]
 
 
-def detector_states(connection: Connection, *, limit: int = 2000) -> list[tuple[str, str]]:
-    """Stratum key and state text of each detector, newest first."""
+def detector_states(
+    connection: Connection, *, limit: int | None = 2000
+) -> list[tuple[str, str]]:
+    """Stratum key and state text of each detector, newest first; of all for None."""
     query = select(detectors.c.stratum, detectors.c.state)
     rows = connection.execute(query.order_by(detectors.c.updated_at_s.desc()).limit(limit))
     return [(row.stratum, row.state) for row in rows]
@@ -209,6 +211,16 @@ def heartbeats(connection: Connection) -> list[Heartbeat]:
     """What each worker last said."""
     query = select(worker_heartbeats).order_by(worker_heartbeats.c.worker)
     return [Heartbeat(**row) for row in connection.execute(query).mappings()]
+
+
+def is_known_assistant(connection: Connection, assistant: str) -> bool:
+    """Whether any response or decision of the assistant is stored."""
+    return any(
+        connection.execute(
+            select(table.c.assistant).where(table.c.assistant == assistant).limit(1)
+        ).scalar()
+        for table in (responses, gate_decisions)
+    )
 
 
 def last_response_s(connection: Connection) -> float | None:
