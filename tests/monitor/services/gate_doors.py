@@ -122,13 +122,14 @@ def settled(n: int = 6, **changed: Any) -> Question:
 class Doors:
     """The doors of one gate over one store, policy and key."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, url: str | None = None) -> None:
         self.folder = folder
-        self.url = f"sqlite:///{folder / 'candor.db'}"
+        self.url = url or f"sqlite:///{folder / 'candor.db'}"
         self.engine: Engine = open_store(self.url)
         # Many small transactions of a store that nobody keeps.
-        event.listen(self.engine, "connect", lambda c, _: c.execute("PRAGMA synchronous = OFF"))
-        self.engine.dispose()
+        if url is None:
+            event.listen(self.engine, "connect", lambda c, _: c.execute("PRAGMA synchronous = OFF"))
+            self.engine.dispose()
         self.private, self.public = generate_keypair(folder / "gate.pem")
         self.policy = folder / "policy.yaml"
         self.rows = folder / "asked.jsonl"
