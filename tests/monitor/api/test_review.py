@@ -84,7 +84,7 @@ def test_the_life_of_an_alarm(service: Service) -> None:
     [
         ((), "close"),
         (("acknowledge",), "close"),
-        (("acknowledge",), "acknowledge"),
+        (("confirm",), "acknowledge"),
         (("refute", "close"), "confirm"),
         (("refute", "close"), "close"),
     ],
@@ -120,7 +120,7 @@ def test_of_many_who_move_an_alarm_at_once_one_succeeds(service: Service) -> Non
     codes: list[int] = []
 
     def move(name: str) -> None:
-        codes.append(step(service, "acknowledge", by=name).status_code)
+        codes.append(step(service, "confirm", by=name).status_code)
 
     threads = [threading.Thread(target=move, args=(f"p{i}",)) for i in range(8)]
     for thread in threads:
