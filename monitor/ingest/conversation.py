@@ -38,7 +38,7 @@ _ASIDE = frozenset(
     {"role", "id", "name", "tool_call_id", "finish_reason", "annotations", "cache_control", "index"}
     | {"type", "status", "created_at", "timestamp", "metadata", "logprobs", "refusal"}
 )
-_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]{0,39}\Z")
+_NAME = re.compile(r"[a-z_]{1,40}\Z", re.IGNORECASE)
 
 
 class Conversation(msgspec.Struct, frozen=True):
