@@ -22,6 +22,7 @@ from monitor.http.problems import ProblemError
 from monitor.http.records import refuse_wrong
 from monitor.ingest import batch
 from monitor.ingest.decode import decode_feedback, decode_responses, decode_spans
+from monitor.ingest.otlp import PASSED_OVER
 from monitor.settings import Settings
 from monitor.tap.delivery import Delivery, Outgoing, QueueFullError
 from monitor.tap.traces import answer, media_type, read_export
@@ -70,6 +71,8 @@ class _Taps:
     def __init__(self, context: TapContext, metrics: TapMetrics) -> None:
         self._context = context
         self._metrics = metrics
+        # Prometheus sees no increase in a series that begins at 1.
+        metrics.passed_over(dict.fromkeys(PASSED_OVER, 0))
         self._kafka = context.settings.kafka
 
     async def responses(self, request: Request) -> dict[str, int]:
