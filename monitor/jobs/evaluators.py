@@ -81,7 +81,9 @@ class EvaluatorWatch(LeasedJob):
     def _looks(self, now_s: float) -> list[_Look]:
         with reading(self._engine) as connection:
             stored = health.read_all(connection)
-            alive = health.live_versions(connection, since_s=now_s - _ALIVE_S)
+            alive = health.live_versions(
+                connection, since_s=now_s - _ALIVE_S, until_s=now_s + _ALIVE_S
+            )
             upto = health.log_end(connection)
             extra = _by_version(
                 health.ended(connection, (Purpose.CANARY, Purpose.REPEAT), now_s=now_s), alive
