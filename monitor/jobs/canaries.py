@@ -11,6 +11,7 @@ from evidence import CANARY_ASSISTANT, Alarm, Purpose, Response, Stakes, Stratum
 from monitor.detect.options import HealthOptions
 from monitor.ingest.encode import encode_response
 from monitor.jobs.job import LeasedJob
+from monitor.ingest.marks import marked
 from monitor.score.canaries import Canary, load_canaries
 from monitor.store import health, outbox
 from monitor.store.engine import reading
@@ -26,7 +27,9 @@ class CanarySender(LeasedJob):
     Parameters
     ----------
     topic
-        The responses topic, on which canaries travel like any response, marked by their purpose.
+        The responses topic, on which canaries travel like any response.
+    key
+        The pseudonym key, with which they are marked: a purpose is believed with the mark alone.
     """
 
     name: ClassVar[str] = "canaries"
@@ -37,6 +40,7 @@ class CanarySender(LeasedJob):
         *,
         options: HealthOptions,
         topic: str,
+        key: bytes,
         owner: str,
         clock: Callable[[], float],
         canaries: Sequence[Canary] | None = None,
@@ -44,6 +48,7 @@ class CanarySender(LeasedJob):
         super().__init__(engine, owner=owner, clock=clock)
         self._options = options
         self._topic = topic
+        self._key = key
         self._canaries = load_canaries() if canaries is None else canaries
         self._seen: tuple[int, float] | None = None
         self._credit = 0.0
@@ -68,7 +73,10 @@ class CanarySender(LeasedJob):
         with self._lease.writing() as connection:
             sent = health.count_asked(connection, Purpose.CANARY)
             chosen = [self._canaries[(sent + i) % len(self._canaries)] for i in range(n)]
-            made = [_response(canary, sent + i, now_s) for i, canary in enumerate(chosen)]
+            made = [
+                marked(_response(canary, sent + i, now_s), self._key)
+                for i, canary in enumerate(chosen)
+            ]
             asked = [
                 Asked(
                     purpose=Purpose.CANARY,

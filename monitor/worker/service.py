@@ -207,7 +207,7 @@ def _run_once(
         )
         stack.callback(worker.close)
         for job, interval_s in _jobs(
-            settings, engine, scorer, sink, embed, owner=name, clock=clock
+            settings, engine, scorer, sink, embed, key=keys.pseudonym, owner=name, clock=clock
         ):
             runner = Runner(job, interval_s=interval_s, metrics=metrics)
             runner.start()
@@ -222,6 +222,7 @@ def _jobs(
     sink: KafkaSink,
     embed: Embed | None,
     *,
+    key: bytes,
     owner: str,
     clock: Callable[[], float],
 ) -> list[tuple[LeasedJob, float]]:
@@ -235,7 +236,9 @@ def _jobs(
         (Publisher(engine, sink, input_topics=topics, owner=owner, clock=clock), _PUBLISH_S),
         (Pruning(engine, input_topics=topics, owner=owner, clock=clock), _PRUNE_S),
         (
-            CanarySender(engine, options=health, topic=topics[0], owner=owner, clock=clock),
+            CanarySender(
+                engine, options=health, topic=topics[0], key=key, owner=owner, clock=clock
+            ),
             min(_CANARY_S, health.tick_s),
         ),
         (watch, health.tick_s),

@@ -28,7 +28,7 @@ from monitor.store.offsets import Claim, FencedError
 from monitor.worker.commit import UnmeasuredError, commit_chunk
 from monitor.worker.detection import advance_detectors
 from monitor.worker.feedback_sample import FeedbackSample
-from monitor.worker.plan import Chunk, Item, Planner
+from monitor.worker.plan import Chunk, Item, Planner, SteadyClock
 from monitor.worker.remeasure import Remeasure
 
 log = logging.getLogger(__name__)
@@ -98,6 +98,7 @@ class Worker:
         self._name = name
         self._clock = clock
         self._stopwatch = stopwatch
+        self._steady = SteadyClock(clock, stopwatch)
         self._keys = keys
         self._epochs: Epochs | None = None
         self._queue = ScoringQueue(scorer, settings.scoring, metrics, clock, stopwatch)
@@ -221,7 +222,7 @@ class Worker:
             self._epochs,
             keys.pseudonym,
             keys.sampling,
-            self._clock,
+            self._steady,
         )
 
     def _begin_epoch(self) -> Epochs:
