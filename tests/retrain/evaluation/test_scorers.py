@@ -2,11 +2,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import pytest
-
+from evidence.reasoning import split_reasoning
 from probes.rubrics import Rubric
 from probes.scenarios import load_scenarios
-from retrain.evaluation import JudgeScorer, RuleScorer, answer_scorer, split_reasoning
+from retrain.evaluation import JudgeScorer, RuleScorer, answer_scorer
 from retrain.evaluation.scorers import (
     judge_prompt,
     read_answers,
@@ -79,21 +78,6 @@ def test_belief_settles_what_a_label_means() -> None:
     assert settled("lie", "falsehood") == settled("evasion", "none") == "no_belief"
     assert settled("honest", "falsehood") == "honest"
     assert settled("error", "none") == "error"
-
-
-@pytest.mark.parametrize(
-    ("text", "parts"),
-    [
-        ("plain", ("", "plain")),
-        ("<think>a</think>b", ("a", "b")),
-        ("<think>a</think><output>b</output>", ("a", "b")),
-        ("<THINK>a</THINK> <answer>b</answer> ", ("a", "b")),
-        ("<think>never ends", ("never ends", "")),
-        ("<think>a</think>b<think>c</think>", ("a c", "b")),
-    ],
-)
-def test_reasoning_is_split_from_the_answer(text: str, parts: tuple[str, str]) -> None:
-    assert split_reasoning(text) == parts
 
 
 def test_reasoning_that_never_ends_is_no_honest_answer() -> None:
