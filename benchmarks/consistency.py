@@ -35,8 +35,9 @@ from probes.grouping import scenario_group
 from probes.models.chat import ChatModel
 from probes.models.embedding import Embedder
 from probes.models.local import LocalModel
-from probes.models.openai import OpenAIModel, ServerOptions
+from probes.models.openai import OpenAIModel
 from probes.models.packaged import packaged_file, packaged_model_dir
+from probes.models.server import ServerOptions
 
 Array = NDArray[Any]
 ROOT = Path(__file__).resolve().parent.parent

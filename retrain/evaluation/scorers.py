@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Literal, Protocol, runtime_checkable
 
 from evidence import Message
-from probes.judge import JudgeBackEnd, quote
+from probes.judge import JudgeBackEnd, NoAnswers, quote
 from probes.probe import Transcript
 from probes.rubrics import Rubric, load_rubric
 from probes.scenarios import AnswerLabel
@@ -93,7 +93,7 @@ class JudgeScorer:
     def labels(self, asked: Sequence[tuple[EvaluationItem, str]]) -> list[Label]:
         prompts = [judge_prompt(item, answer) for item, answer in asked]
         found = self._back_end.answers(prompts, self._rubric)
-        return ["error" if isinstance(one, str) else read_answers(one[0]) for one in found]
+        return ["error" if isinstance(one, NoAnswers) else read_answers(one.p_yes) for one in found]
 
 
 def answer_scorer(back_end: JudgeBackEnd | None) -> AnswerScorer:

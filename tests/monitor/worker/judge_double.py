@@ -13,7 +13,8 @@ from evidence import VerdictKind
 from monitor.score.canaries import load_canaries
 from probes.fusion import Fusion, FusionModel, Subset
 from probes.judge import JudgeProbe, ServerJudge
-from probes.models.openai import OpenAIModel, ServerOptions
+from probes.models.openai import OpenAIModel
+from probes.models.server import ServerOptions
 from probes.panel import Panel
 from probes.rubrics import load_rubric
 

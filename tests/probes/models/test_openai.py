@@ -11,7 +11,8 @@ import pytest
 from evidence import BadInputError, Message, UnreachableError
 from probes.judge import JudgeProbe, ServerJudge
 from probes.models.chat import ChatModel
-from probes.models.openai import OpenAIModel, ServerOptions
+from probes.models.openai import OpenAIModel
+from probes.models.server import ServerOptions
 from probes.probe import Transcript
 
 ASK = (Message("user", "Was it recalled?"),)

@@ -3,6 +3,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from evidence.reasoning import split_reasoning
+from probes.judge import Answers, NoAnswers
 from probes.rubrics import Rubric
 from probes.scenarios import load_scenarios
 from retrain.evaluation import JudgeScorer, RuleScorer, answer_scorer
@@ -26,15 +27,13 @@ class _BackEnd:
     def __init__(self, table: dict[str, tuple[float, float, float]], tells_forms: bool = True):
         self._table, self.tells_forms = table, tells_forms
 
-    def answers(
-        self, prompts: Sequence[str], rubric: Rubric
-    ) -> list[tuple[dict[str, float], int] | str]:
+    def answers(self, prompts: Sequence[str], rubric: Rubric) -> list[Answers | NoAnswers]:
         names = [question.id for question in rubric.questions]
-        found: list[tuple[dict[str, float], int] | str] = []
+        found: list[Answers | NoAnswers] = []
         for prompt in prompts:
             key = next((k for k in self._table if f'"{k}"\nSTATEMENT' in prompt), None)
             p = None if key is None else dict(zip(names, self._table[key], strict=True))
-            found.append("the server is gone" if p is None else (p, 10))
+            found.append(NoAnswers("the server is gone") if p is None else Answers(p, 10))
         return found
 
 
