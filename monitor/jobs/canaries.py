@@ -23,6 +23,9 @@ _MODEL = "canary"
 class CanarySender:
     """Call `send` again and again; it sends as many as the traffic since and the clock ask for.
 
+    All canaries have their turn, one after the other. Where the round begins differs from process to
+    process, so that those that live short do not send the same few.
+
     Parameters
     ----------
     topic
@@ -49,6 +52,7 @@ class CanarySender:
         self._canaries = load_canaries() if canaries is None else canaries
         self._seen: tuple[int, float] | None = None
         self._credit = 0.0
+        self._next = int(digest("canaries", owner, repr(clock()))[:15], 16)
 
     def send(self) -> int:
         """Send what is due; returns how many. The first call only notes where it stands."""
@@ -72,9 +76,11 @@ class CanarySender:
             )
             if fence is None:
                 return 0
-            sent = health.count_asked(connection, Purpose.CANARY)
-            chosen = [self._canaries[(sent + i) % len(self._canaries)] for i in range(n)]
-            made = [_response(canary, sent + i, now_s) for i, canary in enumerate(chosen)]
+            turns = range(self._next, self._next + n)
+            chosen = [self._canaries[turn % len(self._canaries)] for turn in turns]
+            made = [
+                _response(canary, turn, now_s) for canary, turn in zip(chosen, turns, strict=True)
+            ]
             asked = [
                 Asked(
                     purpose=Purpose.CANARY,
@@ -87,6 +93,7 @@ class CanarySender:
             health.ask(connection, asked, now_s=now_s, due_s=self._options.due_s)
             records = [(r.conversation_id.encode(), encode_response(r)) for r in made]
             outbox.add(connection, self._topic, records, now_s=now_s)
+        self._next += n
         return n
 
 
