@@ -113,7 +113,7 @@ def run_worker(
         localiser = Localiser(engine, embed=embed, owner=name, clock=time.time)
         tick_s, report_s = settings.health.tick_s, settings.detection.report_s
         for work_name, work, interval_s in (
-            ("cohorts", refresh.refresh, settings.cohorts.refresh_s),
+            ("cohorts", lambda: _counted(refresh.refresh(), metrics), settings.cohorts.refresh_s),
             ("publish", publisher.drain, _PUBLISH_S),
             ("prune", publisher.prune, _PRUNE_S),
             ("canaries", canaries.send, min(_CANARY_S, tick_s)),

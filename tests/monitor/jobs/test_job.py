@@ -12,7 +12,7 @@ import pytest
 from kafka import KafkaConsumer, KafkaProducer
 from sqlalchemy import func, select
 
-from evidence import UnreachableError
+from evidence import Alarm, AlarmSubject, UnreachableError
 from monitor.cohorts.options import CohortOptions
 from monitor.detect.options import HealthOptions
 from monitor.jobs.cohort_refresh import CohortRefresh
@@ -189,4 +189,37 @@ def test_a_response_becomes_a_verdict_over_the_embedded_broker(
     assert len(set(keys)) == n
     assert count(select(func.count()).select_from(responses)) == n
     assert (tmp_path / "own" / "pseudonym.key").exists()
+    engine.dispose()
+
+
+def test_alarms_about_raters_are_counted_as_opened(
+    tmp_path: Path, house: House, kit: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = Settings(
+        database=DatabaseOptions(url=f"sqlite:///{tmp_path}/own/candor.db"),
+        cohorts=CohortOptions(refresh_s=0.05),
+    )
+    raised = Alarm(
+        alarm_id="a",
+        subject=AlarmSubject.POPULATION,
+        scope="shop",
+        metric="biased_raters",
+        claim="",
+        opened_at_s=0.0,
+        log_position=0,
+        n=1,
+        log_evidence=9.0,
+        log_threshold=1.0,
+    )
+    engine = open_store(settings.database.url)
+    stop = threading.Event()
+
+    def opened(_refresh: CohortRefresh) -> list[Alarm]:
+        stop.set()
+        return [raised]
+
+    monkeypatch.setattr(CohortRefresh, "refresh", opened)
+    with broker(settings) as connection:
+        run_worker(settings, engine, kit.HashScorer(), connection, metrics=house.metrics, stop=stop)
+    assert house.metrics.of["alarm", "biased_raters"] >= 1
     engine.dispose()
