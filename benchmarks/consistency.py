@@ -28,7 +28,8 @@ from rich.table import Table
 
 from benchmarks.labelled import load_examples
 from evidence import digest
-from probes.activation.training import SHORT, Example
+from probes.activation.forms import SHORT
+from probes.activation.training import Example
 from probes.consistency import ConsistencyProbe
 from probes.evaluation import auroc, resample
 from probes.grouping import scenario_group

@@ -9,6 +9,7 @@ import msgspec
 from sqlalchemy import Engine
 
 from evidence import Purpose, SampledBy
+from evidence.identity import shortened
 from monitor.score import ScoringQueue, Ticket, make_verdict, transcript_of
 from monitor.store import health, leases
 from monitor.store.engine import reading
@@ -105,7 +106,7 @@ class Remeasure:
         return kinds
 
     def _lead(self, now_s: float) -> bool:
-        name = f"remeasure-{self._version}"[:64]
+        name = shortened(f"remeasure-{self._version}", 64)
         with self._engine.begin() as connection:
             fence = leases.acquire(connection, name, self._owner, now_s=now_s, duration_s=_LEASE_S)
         return fence is not None

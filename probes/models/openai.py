@@ -138,26 +138,6 @@ class OpenAIModel:
             ]
         )
 
-    def next_token_probabilities(
-        self, batch: Sequence[Chat], candidates: Sequence[str]
-    ) -> list[dict[str, float]]:
-        """Probability that the next assistant turn starts with each candidate.
-
-        Read from the server's 20 likeliest tokens: a candidate gets the sum of those it begins
-        with, and 0 when none is among them.
-        """
-        settings = {"max_tokens": 1, "temperature": 0.0, "logprobs": True, "top_logprobs": 20}
-        replies = map(_raised, self._parallel([(chat, settings) for chat in batch]))
-        return [
-            {
-                text: candidate_probability(reply.choices[0].alternatives, text)
-                if reply.choices
-                else 0.0
-                for text in candidates
-            }
-            for reply in replies
-        ]
-
     def complete_json(
         self, batch: Sequence[Chat], schema: Mapping[str, Any], *, max_new_tokens: int
     ) -> list[Completion | CandorError]:

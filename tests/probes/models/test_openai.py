@@ -148,13 +148,6 @@ def test_a_reply_that_is_no_completion_is_unreachable(body: bytes) -> None:
         found.generate([ASK], max_new_tokens=1)
 
 
-def test_probabilities_of_the_next_token() -> None:
-    found = model(lambda _: reply("Yes", [("Yes", {"Yes": 0.5, " yes": 0.25, "No": 0.2})]))
-    assert found.next_token_probabilities([ASK], ["yes", "no"]) == [
-        pytest.approx({"yes": 0.75, "no": 0.2})
-    ]
-
-
 def test_only_http_urls() -> None:
     with pytest.raises(BadInputError):
         OpenAIModel("file:///etc/passwd", "m")
