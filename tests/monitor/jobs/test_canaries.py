@@ -40,7 +40,7 @@ def sent_in_a_day(engine: Engine, sender: CanarySender, clock: Clock) -> list[st
     """What a day sends, where evaluations of 30 days ago are forgotten as they are in service."""
     for _ in range(8):
         clock.now_s += DAY_S / 8
-        sender.send()
+        sender.update()
         with engine.begin() as connection:
             connection.execute(update(extra_evaluations).values(counted=True))
             health.prune(connection, before_s=clock.now_s - 30 * DAY_S)
@@ -59,7 +59,7 @@ def test_every_canary_has_its_turn_after_sixty_days_too(engine: Engine) -> None:
     clock = Clock()
     options = HealthOptions(canaries_per_hour=4.0)
     sender = CanarySender(engine, options=options, topic="t", owner="w", clock=clock)
-    sender.send()
+    sender.update()
     known = {
         "\n".join(message.content for message in canary.messages): canary.known
         for canary in load_canaries()
@@ -78,9 +78,9 @@ def test_processes_that_live_short_begin_at_different_canaries(engine: Engine) -
     for life in range(40):
         options = HealthOptions(canaries_per_hour=1.0)
         sender = CanarySender(engine, options=options, topic="t", owner=f"w{life}", clock=clock)
-        sender.send()
+        sender.update()
         clock.now_s += 3600.0
-        assert sender.send() == 1
+        sender.update()
         with engine.begin() as connection:
             first |= {said(row.value) for row in connection.execute(select(outbox.c.value))}
     assert len(first) > 15
