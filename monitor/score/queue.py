@@ -16,8 +16,9 @@ from typing import Protocol
 
 from evidence import Assessment
 from monitor.score.options import ScoringOptions
-from monitor.score.scorer import Scorer, failed
+from monitor.score.scorer import failed
 from probes.probe import Transcript
+from probes.scorer import Scorer
 
 log = logging.getLogger(__name__)
 
