@@ -14,9 +14,9 @@ from typing import Any
 import msgspec
 
 from evidence import Message, ToolCall
+from evidence.reasoning import split_reasoning
 from monitor.ingest.records import DeadLetterReason, Refused
 from monitor.ingest.text import clean
-from probes.reasoning import split_thought
 
 _ROLES = {"ai": "assistant", "bot": "assistant", "model": "assistant", "human": "user"}
 _KNOWN = frozenset({"assistant", "user", "system", "developer", "tool", "function"})
@@ -106,7 +106,7 @@ class _Reader:
     def _made(self, role: str) -> list[Message]:
         text = "\n".join(self._texts)
         if role == "assistant":
-            thought, answer = split_thought(text)
+            thought, answer = split_reasoning(text)
             if thought or len(answer) < len(text.strip()):
                 text = answer
                 self._thoughts.append(thought)
