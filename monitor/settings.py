@@ -43,7 +43,7 @@ class JudgeOptions(Options):
     model: str | None = None
     """Model name at that server; given with `url`, and only with it."""
     timeout_s: float = Field(default=30.0, gt=0)
-    """Time for one request."""
+    """Time for one call, over all its tries."""
 
 
 class AssistantOptions(Options):

@@ -45,7 +45,7 @@ class PanelOptions(Options):
     judge_model: str | None = None
     """Model name at the judge server."""
     judge_timeout_s: float = Field(default=30.0, gt=0)
-    """Time for one call of the judge."""
+    """Time for one call of the judge, over all its tries."""
     assistant_url: str | None = None
     """Server of the assistant's own model, for belief and consistency."""
     reader_model: Path | None = None

@@ -9,6 +9,7 @@ import msgspec
 from sqlalchemy import ColumnElement, Connection, and_, bindparam, func, insert, or_, select
 
 from evidence import AlarmState, AlarmSubject, VerdictKind
+from evidence.records import ASSERTED
 from monitor.store.schema import (
     alarms,
     cohort_estimates,
@@ -19,8 +20,6 @@ from monitor.store.schema import (
     responses,
     verdicts,
 )
-
-_ASSERTED = (VerdictKind.HONEST.value, VerdictKind.LIE.value, VerdictKind.EVASION.value)
 
 
 class RatedRow(msgspec.Struct, frozen=True, kw_only=True):
@@ -246,5 +245,5 @@ def _verdict_of_feedback() -> ColumnElement[bool]:
         verdicts.c.assistant == feedback.c.assistant,
         verdicts.c.response_id == feedback.c.response_id,
         verdicts.c.live_slot.is_not(None),
-        verdicts.c.kind.in_(_ASSERTED),
+        verdicts.c.kind.in_([kind.value for kind in ASSERTED]),
     )
