@@ -68,7 +68,7 @@ def worker(as_json: AsJson = False) -> None:
             "kafka.bootstrap_servers",
         )
     load_keys(settings)
-    engine = open_store(settings.database.url)
+    engine = open_store(settings.database)
     with until_signal() as stop, broker(settings) as served:
         scorer = open_scorer(settings)
         pulse = Pulse(settings.telemetry.still_s)
@@ -101,7 +101,7 @@ def serve(as_json: AsJson = False) -> None:
     from monitor.telemetry import PrometheusJobMetrics  # noqa: PLC0415
 
     settings = load_settings()
-    engine = open_store(settings.database.url)
+    engine = open_store(settings.database)
     servers = settings.kafka.bootstrap_servers
     registry = CollectorRegistry()
     with (
@@ -128,7 +128,7 @@ def launch(as_json: AsJson = False) -> None:
     from monitor.store import open_store  # noqa: PLC0415
 
     settings = load_settings()
-    engine = open_store(settings.database.url)
+    engine = open_store(settings.database)
     with (
         until_signal() as stop,
         _counters(settings) as (metrics, url),

@@ -10,6 +10,7 @@ from sqlalchemy import Engine
 from evidence import CANARY_ASSISTANT, Alarm, Purpose, Response, Stakes, Stratum, digest
 from monitor.detect.options import HealthOptions
 from monitor.ingest.encode import encode_response
+from monitor.ingest.marks import marked
 from monitor.jobs.job import LeasedJob
 from monitor.score.canaries import Canary, load_canaries
 from monitor.store import health, outbox
@@ -29,7 +30,9 @@ class CanarySender(LeasedJob):
     Parameters
     ----------
     topic
-        The responses topic, on which canaries travel like any response, marked by their purpose.
+        The responses topic, on which canaries travel like any response.
+    key
+        The pseudonym key, with which they are marked: a purpose is believed with the mark alone.
     """
 
     name: ClassVar[str] = "canaries"
@@ -40,6 +43,7 @@ class CanarySender(LeasedJob):
         *,
         options: HealthOptions,
         topic: str,
+        key: bytes,
         owner: str,
         clock: Callable[[], float],
         canaries: Sequence[Canary] | None = None,
@@ -47,6 +51,7 @@ class CanarySender(LeasedJob):
         super().__init__(engine, owner=owner, clock=clock)
         self._options = options
         self._topic = topic
+        self._key = key
         self._canaries = load_canaries() if canaries is None else canaries
         self._seen: tuple[int, float] | None = None
         self._credit = 0.0
@@ -73,7 +78,8 @@ class CanarySender(LeasedJob):
             turns = range(self._next, self._next + n)
             chosen = [self._canaries[turn % len(self._canaries)] for turn in turns]
             made = [
-                _response(canary, turn, now_s) for canary, turn in zip(chosen, turns, strict=True)
+                marked(_response(canary, turn, now_s), self._key)
+                for canary, turn in zip(chosen, turns, strict=True)
             ]
             asked = [
                 Asked(

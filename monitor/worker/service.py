@@ -13,7 +13,7 @@ from contextlib import ExitStack, contextmanager
 from kafka.errors import KafkaError
 from sqlalchemy import Engine
 
-from evidence import UnreachableError
+from evidence import BadInputError, UnreachableError
 from monitor.detect.topics import Embed
 from monitor.ingest.connection import Connection, connect
 from monitor.ingest.consumer import KafkaSource
@@ -97,8 +97,20 @@ def broker(settings: Settings) -> Iterator[Broker]:
 
 
 def load_keys(settings: Settings) -> WorkerKeys:
-    """The secrets of a worker. Raises BadInputError as `load_key` does."""
+    """The secrets of a worker, asked for before it connects. Raises BadInputError as `load_key` does.
+
+    On a shared Kafka no key is made on the spot: a worker that lost its SQLite file would join the
+    group with keys and a memory of its own.
+    """
     url = settings.database.url
+    given = (settings.pseudonym.key_file, settings.sampling.key_file)
+    if settings.kafka.bootstrap_servers is not None and None in given and url.startswith("sqlite"):
+        raise BadInputError(
+            "Kafka is shared, a SQLite file and keys made beside it are not: make keys once "
+            "(`candor keys create`) and set CANDOR_PSEUDONYM_KEY_FILE and CANDOR_SAMPLING_KEY_FILE, "
+            "and for several workers CANDOR_DATABASE_URL of a PostgreSQL",
+            "kafka.bootstrap_servers",
+        )
     pseudonym = load_key(settings.pseudonym.key_file, name="pseudonym", database_url=url)
     sampling = load_key(settings.sampling.key_file, name="sampling", database_url=url)
     return WorkerKeys(pseudonym, sampling, dead_letter_cipher(pseudonym))
@@ -207,7 +219,7 @@ def _run_once(
         )
         stack.callback(worker.close)
         for job, interval_s in _jobs(
-            settings, engine, scorer, sink, embed, owner=name, clock=clock
+            settings, engine, scorer, sink, embed, key=keys.pseudonym, owner=name, clock=clock
         ):
             runner = Runner(job, interval_s=interval_s, metrics=metrics)
             runner.start()
@@ -222,6 +234,7 @@ def _jobs(
     sink: KafkaSink,
     embed: Embed | None,
     *,
+    key: bytes,
     owner: str,
     clock: Callable[[], float],
 ) -> list[tuple[LeasedJob, float]]:
@@ -235,7 +248,9 @@ def _jobs(
         (Publisher(engine, sink, input_topics=topics, owner=owner, clock=clock), _PUBLISH_S),
         (Pruning(engine, input_topics=topics, owner=owner, clock=clock), _PRUNE_S),
         (
-            CanarySender(engine, options=health, topic=topics[0], owner=owner, clock=clock),
+            CanarySender(
+                engine, options=health, topic=topics[0], key=key, owner=owner, clock=clock
+            ),
             min(_CANARY_S, health.tick_s),
         ),
         (watch, health.tick_s),
