@@ -9,13 +9,13 @@ from sqlalchemy import Connection, and_, select
 
 from evidence import Alarm, AlarmState, AlarmSubject, VerdictKind
 from evidence.confidence import wilson
+from evidence.records import ASSERTED
 from monitor.store.schema import confirm_runs, labels, responses
 from retrain.report import Arm, ConfirmReport, Finding
 
 LEAST_LABELS = 20
 """Random labels without which an audit says nothing."""
 
-_ASSERTED = (VerdictKind.HONEST, VerdictKind.LIE, VerdictKind.EVASION)
 _COUNTED = {
     "lie": (VerdictKind.LIE,),
     "evasion": (VerdictKind.EVASION,),
@@ -91,7 +91,7 @@ def audit_of(connection: Connection, alarm: Alarm) -> Audit | None:
             responses.c.stratum == alarm.scope,
             responses.c.received_at_s >= from_s,
             labels.c.inclusion_probability.is_not(None),
-            labels.c.kind.in_([kind.value for kind in _ASSERTED]),
+            labels.c.kind.in_([kind.value for kind in ASSERTED]),
         )
     )
     kinds: dict[str, set[str]] = {}

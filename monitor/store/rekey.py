@@ -90,9 +90,8 @@ def _rename(connection: Connection, table: Table, names: dict[str, str]) -> None
 def _rewrite_bodies(connection: Connection, names: dict[str, str]) -> None:
     """The kept text of responses holds the rater too."""
     kept = responses.c.body.is_not(None)
-    for assistant, response_id, body in in_pages(
-        connection, responses, responses.c.body, where=kept
-    ):
+    for row in in_pages(connection, responses, responses.c.body, where=kept):
+        assistant, response_id, body = tuple(row)
         response = unpack_body(body)
         name = names.get(response.rater, response.rater)
         packed = pack_body(msgspec.structs.replace(response, rater=name))
@@ -119,7 +118,7 @@ def _rewrite_outbox(connection: Connection, names: dict[str, str]) -> None:
         text = row.value.decode("utf-8", "surrogateescape")
         changed = _renamed(text, names)
         if changed != text:
-            value = changed.encode("utf-8", "surrogateescape")
+            value: bytes = changed.encode("utf-8", "surrogateescape")
             connection.execute(update(outbox).where(outbox.c.id == row.id).values(value=value))
 
 

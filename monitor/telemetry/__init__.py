@@ -11,7 +11,7 @@ from monitor.telemetry.state import (
     EvaluatorState,
     GateRecord,
     State,
-    StratumState,
+    StratumFigures,
     WorkersState,
 )
 from monitor.telemetry.worker import PrometheusJobMetrics, PrometheusWorkerMetrics
@@ -32,6 +32,6 @@ __all__ = [
     "PrometheusWorkerMetrics",
     "State",
     "StateCollector",
-    "StratumState",
+    "StratumFigures",
     "WorkersState",
 ]

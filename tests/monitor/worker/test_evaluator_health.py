@@ -17,7 +17,6 @@ from monitor.jobs.canaries import CanarySender
 from monitor.jobs.evaluators import EvaluatorWatch
 from monitor.jobs.publisher import Publisher
 from monitor.services.closing import release
-from monitor.services.logged import logged
 from monitor.store import alarms as store_alarms
 from monitor.store import detectors, health, reading
 from monitor.store.rows import gate_context
@@ -260,7 +259,7 @@ def replayed(house: House) -> str:
     """The verdict log read again, with the audited acts at their log positions."""
     options = house.settings.detection
     with reading(house.engine) as connection:
-        entries = [logged(entry) for entry in read_log(connection, STRATUM, after=0)]
+        entries = read_log(connection, STRATUM, after=0)
         acts = connection.execute(
             select(audit_log.c.action, audit_log.c.details)
             .where(audit_log.c.action.in_(["detector.freeze", "detector.thaw"]))
