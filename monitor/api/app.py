@@ -6,7 +6,7 @@ from importlib.metadata import version
 
 from fastapi import FastAPI
 
-from monitor.api import abstain, gate, health, ingest, pictures, reads, review
+from monitor.api import abstain, gate, health, ingest, pictures, reads, review, runs
 from monitor.api.context import Context
 from monitor.http import problems
 
@@ -23,7 +23,7 @@ def create_app(context: Context) -> FastAPI:
         redoc_url=None,
     )
     problems.install(app)
-    for module in (ingest, abstain, reads, review, pictures, gate, health):
+    for module in (ingest, abstain, reads, review, pictures, gate, runs, health):
         app.include_router(module.router(context))
     problems.publish(app)
     return app

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from http import HTTPStatus
-from typing import Annotated
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Query
 from sqlalchemy import RowMapping
 
-from evidence import Alarm, AlarmSubject, Verdict, VerdictKind
+from evidence import Verdict, VerdictKind
 from monitor.api.context import Context
 from monitor.api.models import (
     CohortList,
@@ -25,9 +26,9 @@ from monitor.api.models import (
     at,
     at_known,
 )
-from monitor.api.state import assistant_of
 from monitor.http.access import Principal, Scope
 from monitor.http.problems import ProblemError, documented
+from monitor.services.gate import Gate
 from monitor.store import reading
 from monitor.store.status import (
     VerdictFilter,
@@ -36,8 +37,7 @@ from monitor.store.status import (
     list_runs,
     list_verdicts,
 )
-from monitor.telemetry import CohortState, Estimate, State
-from retrain.context import AlarmEvidence
+from monitor.telemetry import CohortState, Estimate
 
 _PROBLEMS = documented(
     HTTPStatus.UNAUTHORIZED,
@@ -119,10 +119,11 @@ def _add_cohorts(routes: APIRouter, context: Context) -> None:
 
 def _add_gate(routes: APIRouter, context: Context) -> None:
     may_read = Depends(context.access.require(Scope.READ))
+    gate = gate_of(context)
 
     @routes.get("/gate", tags=["gate"], summary="What stands before the next retrain")
     def get_gate(*, principal: Principal = may_read, assistant: str) -> GateOut:
-        """What would hold the gate now, its last answer, and the newest confirm runs."""
+        """What would hold the gate now, by its own rule; its last answer; the newest confirm runs."""
         principal.check(assistant)
         with reading(context.engine) as connection:
             decisions = list_decisions(connection, assistant=assistant, limit=1)
@@ -130,7 +131,7 @@ def _add_gate(routes: APIRouter, context: Context) -> None:
         last = decisions[0] if decisions else None
         return GateOut(
             assistant=assistant,
-            holds=holds(context.state(), assistant),
+            holds=list(gate.holds(assistant)),
             last_answer=last["answer"] if last else None,
             last_decided_at=at(last["created_at_s"]) if last else None,
             confirm_runs=[run_out(row) for row in runs],
@@ -150,6 +151,17 @@ def _add_gate(routes: APIRouter, context: Context) -> None:
         return DecisionList(decisions=[_decision(row) for row in rows])
 
 
+def gate_of(context: Context) -> Gate:
+    """The gate over this API's store."""
+    settings = context.settings
+    return Gate(
+        engine=context.engine,
+        options=settings.retrain,
+        silent_s=settings.telemetry.worker_silent_s,
+        clock=context.clock,
+    )
+
+
 def named_assistant(principal: Principal, assistant: str | None) -> str | None:
     """The assistant asked for, if this key may see it; a key of one assistant means that one."""
     if assistant is not None:
@@ -164,32 +176,6 @@ def named_assistant(principal: Principal, assistant: str | None) -> str | None:
         "this key is for several assistants, name one",
         errors=[("assistant", "required for this key")],
     )
-
-
-def holds(state: State, assistant: str) -> list[str]:
-    """What would hold the gate now, by the gate's own rule: alarms, and no worker to cover it."""
-    found = [
-        f"alarm {alarm.alarm_id} on {alarm.scope} ({alarm.metric}) is {alarm.state.value}"
-        for alarm in state.alarms
-        if _concerns(alarm, assistant) and _holds(alarm)
-    ]
-    if state.workers.alive == 0:
-        found.append("no worker is alive, so the newest responses are not covered")
-    return found
-
-
-def _concerns(alarm: Alarm, assistant: str) -> bool:
-    return alarm.subject is AlarmSubject.EVALUATOR or assistant_of(alarm) == assistant
-
-
-def _holds(alarm: Alarm) -> bool:
-    return AlarmEvidence(
-        alarm_id=alarm.alarm_id,
-        subject=alarm.subject,
-        scope=alarm.scope,
-        metric=alarm.metric,
-        state=alarm.state,
-    ).holds
 
 
 def _cursor(text: str | None) -> tuple[float, str] | None:
@@ -255,7 +241,7 @@ def _cohort(cohort: CohortState) -> CohortOut:
     )
 
 
-def run_out(row: RowMapping) -> RunOut:
+def run_out(row: Mapping[Any, Any]) -> RunOut:
     """A confirm run as the API shows it."""
     return RunOut(
         run_id=row["run_id"],

@@ -17,7 +17,6 @@ from monitor.store.dialect import insert_new, key_rows, lock_names
 from monitor.store.intake import MATCHED, Key
 from monitor.store.schema import feedback, is_live, rated_counts, responses, verdicts
 
-
 _PROBE_TRAFFIC = "probe_traffic"
 
 
