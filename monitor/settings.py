@@ -51,7 +51,9 @@ class JudgeOptions(Options):
     model: str | None = None
     """Model name at that server; given with `url`, and only with it."""
     timeout_s: float = Field(default=30.0, gt=0)
-    """Time for one request."""
+    """Time for one call, over all its tries."""
+    api_key_file: Path | None = None
+    """File with the key that the server wants as a bearer token, such as that of `vllm serve --api-key`."""
 
 
 class AssistantOptions(Options):
@@ -59,6 +61,8 @@ class AssistantOptions(Options):
 
     url: str | None = None
     """Base URL of the OpenAI-compatible server that serves the assistant's model, ending in `/v1`."""
+    api_key_file: Path | None = None
+    """File with the key that this server wants as a bearer token."""
 
 
 class ReaderOptions(Options):

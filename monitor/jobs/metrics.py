@@ -1,4 +1,4 @@
-"""What the worker counts; `monitor.telemetry` implements it for Prometheus."""
+"""What the worker and its jobs count; `monitor.telemetry` implements it for Prometheus."""
 
 from __future__ import annotations
 
@@ -10,7 +10,19 @@ from monitor.ingest.records import DeadLetterReason
 from monitor.sample.decide import RATE
 
 
-class WorkerMetrics(Protocol):
+class JobMetrics(Protocol):
+    """What work beside the poll loop counts."""
+
+    def alarm(self, metric: str, n: int = 1) -> None:
+        """Alarms opened."""
+        ...
+
+    def job_failed(self, job: str, n: int = 1) -> None:
+        """A background job ended in an error and will run again."""
+        ...
+
+
+class WorkerMetrics(JobMetrics, Protocol):
     """Counted after the transaction that made it true, so a lost write is never counted.
 
     No method takes a user or response id.
@@ -32,12 +44,16 @@ class WorkerMetrics(Protocol):
         """Records whose key was accepted before."""
         ...
 
+    def conflict(self, topic: str, n: int = 1) -> None:
+        """Records whose id was accepted before with another content, or from another rater."""
+        ...
+
     def dead_letter(self, reason: str, n: int = 1) -> None:
         """Records refused."""
         ...
 
     def feedback(self, state: str, n: int = 1) -> None:
-        """Feedback that became `matched`, `parked` or `orphan`."""
+        """Feedback that became `matched`, `parked`, `orphan` or `ambiguous`."""
         ...
 
     def verdict(self, kind: str, n: int = 1) -> None:
@@ -46,10 +62,6 @@ class WorkerMetrics(Protocol):
 
     def extra_verdict(self, purpose: str, kind: str, n: int = 1) -> None:
         """Verdicts on a `canary`, a `repeat` or a `rescore`: no part of anything live."""
-        ...
-
-    def alarm(self, metric: str, n: int = 1) -> None:
-        """Alarms opened."""
         ...
 
     def judge_seconds(self, seconds: float) -> None:
@@ -76,10 +88,6 @@ class WorkerMetrics(Protocol):
         """Writes lost because another worker had taken the partition."""
         ...
 
-    def job_failed(self, job: str, n: int = 1) -> None:
-        """A background job ended in an error and will run again."""
-        ...
-
 
 def start_from_zero(metrics: WorkerMetrics, topics: Sequence[str]) -> None:
     """Show every series of a closed list before its first event.
@@ -89,12 +97,13 @@ def start_from_zero(metrics: WorkerMetrics, topics: Sequence[str]) -> None:
     for topic in topics:
         metrics.seen(topic, 0)
         metrics.duplicate(topic, 0)
+        metrics.conflict(topic, 0)
     for phase in SampledBy:
         metrics.sampled(phase.value, 0)
     metrics.skipped(RATE, 0)
     for reason in DeadLetterReason:
         metrics.dead_letter(reason.value, 0)
-    for state in ("matched", "parked", "orphan"):
+    for state in ("matched", "parked", "orphan", "ambiguous"):
         metrics.feedback(state, 0)
     for kind in VerdictKind:
         metrics.verdict(kind.value, 0)

@@ -11,10 +11,10 @@ from monitor.telemetry.state import (
     EvaluatorState,
     GateRecord,
     State,
-    StratumState,
+    StratumFigures,
     WorkersState,
 )
-from monitor.telemetry.worker import PrometheusWorkerMetrics
+from monitor.telemetry.worker import PrometheusJobMetrics, PrometheusWorkerMetrics
 
 __all__ = [
     "METRICS",
@@ -28,9 +28,10 @@ __all__ = [
     "Estimate",
     "EvaluatorState",
     "GateRecord",
+    "PrometheusJobMetrics",
     "PrometheusWorkerMetrics",
     "State",
     "StateCollector",
-    "StratumState",
+    "StratumFigures",
     "WorkersState",
 ]

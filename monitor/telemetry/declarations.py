@@ -41,9 +41,16 @@ WORKER_METRICS = (
         "worker",
     ),
     Declaration(
+        "candor_id_conflicts_total",
+        "counter",
+        "Records whose id had been accepted before with another content, or from another user.",
+        ("topic",),
+        "worker",
+    ),
+    Declaration(
         "candor_feedback_total",
         "counter",
-        "Feedback that became matched, parked or orphan.",
+        "Feedback that became matched, parked, orphan, or ambiguous: it names an id of two contents.",
         ("state",),
         "worker",
     ),
@@ -348,6 +355,14 @@ TAP_METRICS = (
         "Records that the sidecar was sent, by source (responses, feedback, traces) and outcome: "
         "delivered, refused as wrong, or given back because of queue_full or the broker.",
         ("source", "outcome"),
+        "tap",
+    ),
+    Declaration(
+        "candor_tap_spans_passed_over_total",
+        "counter",
+        "Spans in which the sidecar saw no response, by reason: no_operation, other_operation, "
+        "other_convention, or failed_call for a call without an answer.",
+        ("reason",),
         "tap",
     ),
     Declaration(

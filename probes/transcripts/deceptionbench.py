@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from evidence import Message
+from evidence.reasoning import split_reasoning
 from probes.transcripts.record import Record, made
 from probes.transcripts.tables import Row, read_rows
 
@@ -20,7 +21,6 @@ PROMPT = ("outer_prompt", "question", "user_prompt", "prompt")
 ANSWER = ("output", "answer", "final_answer", "action", "response", "prediction", "model_response")
 REASONING = ("reasoning", "thought", "think", "cot", "reasoning_content", "chain_of_thought")
 NAMES = ("id", "scenario_id", "task_id", "idx")
-_THINK = re.compile(r"<think(?:ing)?>(.*?)</think(?:ing)?>", re.DOTALL | re.IGNORECASE)
 _OUTPUT = re.compile(r"<(output|answer)>(.*?)</\1>", re.DOTALL | re.IGNORECASE)
 
 
@@ -44,20 +44,6 @@ def is_deceptionbench(columns: Mapping[str, Any]) -> bool:
     return bool(asked) and bool(_answers(columns))
 
 
-def split_reasoning(text: str) -> tuple[str, str]:
-    """Reasoning and answer of a reply that may hold `<think>` and `<output>` or `<answer>`.
-
-    >>> split_reasoning("<think>They lost it.</think> <output>We kept it.</output>")
-    ('They lost it.', 'We kept it.')
-    """
-    reasoning = "\n".join(part.strip() for part in _THINK.findall(text))
-    rest = _THINK.sub("", text)
-    if not reasoning and "</think>" in rest:
-        reasoning, _, rest = rest.partition("</think>")
-    output = _OUTPUT.search(rest)
-    return reasoning.strip(), (output.group(2) if output else rest).strip()
-
-
 def row_records(row: Row, name: str) -> Iterator[Record]:
     """The records of one row; a row without question or answer is one record with an error."""
     where, values = f"{name}:{row.line}", row.values
@@ -76,6 +62,8 @@ def row_records(row: Row, name: str) -> Iterator[Record]:
     for condition, holder in found:
         reasoning, answer = split_reasoning(_text(holder, ANSWER) or "")
         reasoning = _text(holder, REASONING) or reasoning
+        tagged = _OUTPUT.search(answer)
+        answer = tagged[2].strip() if tagged else answer
         fields = {**values, "reasoning": reasoning} if reasoning else values
         label = f"{base}#{condition}" if condition else base
         model = str(values.get("model") or "")

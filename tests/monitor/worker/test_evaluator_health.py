@@ -19,7 +19,6 @@ from monitor.jobs.evaluators import EvaluatorWatch
 from monitor.jobs.publisher import Publisher
 from monitor.services.alarms import transition
 from monitor.services.evidence import Named, gather
-from monitor.services.logged import logged
 from monitor.store import alarms as store_alarms
 from monitor.store import detectors, health, reading
 from monitor.store.schema import audit_log, extra_evaluations, responses, verdict_log, verdicts
@@ -67,7 +66,12 @@ class Service:
         self.clock: Callable[[], float] = lambda: house.now_s
         options, topic = house.settings.health, kit.RESPONSES
         self.sender = CanarySender(
-            house.engine, options=options, topic=topic, owner="w", clock=self.clock
+            house.engine,
+            options=options,
+            topic=topic,
+            key=house.keys.pseudonym,
+            owner="w",
+            clock=self.clock,
         )
         self.watch = EvaluatorWatch(house.engine, options=options, owner="w", clock=self.clock)
         self.publisher = Publisher(
@@ -78,7 +82,7 @@ class Service:
             clock=self.clock,
         )
         self.measure_with("judge-1")
-        self.sender.send()
+        self.sender.update()
 
     def measure_with(self, model: str) -> None:
         """Another worker takes over, with a judge of this name."""
@@ -97,11 +101,10 @@ class Service:
                 self._produce(text, model)
             self.house.now_s += TICK_S
             self._rest()
-            self.sender.send()
-            while self.publisher.drain():
-                pass
+            self.sender.update()
+            self.publisher.update()
             self._rest()
-            self.watch.look()
+            self.watch.update()
             self._rest()
 
     def _produce(self, text: str, model: str) -> None:
@@ -264,7 +267,7 @@ def replayed(house: House) -> str:
     """The verdict log read again, with the audited acts at their log positions."""
     options = house.settings.detection
     with reading(house.engine) as connection:
-        entries = [logged(entry) for entry in read_log(connection, STRATUM, after=0)]
+        entries = read_log(connection, STRATUM, after=0)
         acts = connection.execute(
             select(audit_log.c.action, audit_log.c.details)
             .where(audit_log.c.action.in_(["detector.freeze", "detector.thaw"]))
