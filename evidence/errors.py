@@ -1,4 +1,4 @@
-"""The three ways a command or request can fail that are not bugs."""
+"""The ways a command or request can fail that are not bugs."""
 
 from __future__ import annotations
 
@@ -22,6 +22,13 @@ class BadInputError(CandorError):
         self.what = what
         self.where = where
         super().__init__(f"{where}: {what}" if where else what)
+
+
+class MisconfiguredError(BadInputError):
+    """A file or setting of whoever runs Candor is wrong: exit code 2, but HTTP 503, without saying where.
+
+    The caller of a service can do nothing about it, and must not learn its paths.
+    """
 
 
 class UnreachableError(CandorError):

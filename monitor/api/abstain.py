@@ -17,6 +17,7 @@ from monitor.abstain.decide import Decision, decide, decide_unmeasured, outcomes
 from monitor.api.context import Context
 from monitor.http.access import Principal, Scope
 from monitor.http.problems import ProblemError, documented
+from monitor.http.routes import DoorRoute
 from monitor.store import reading
 from monitor.store.labels import audited_scores
 from monitor.telemetry.abstain import AbstainMetrics
@@ -71,7 +72,7 @@ class DecisionAnswer(BaseModel):
 
 def router(context: Context) -> APIRouter:
     """The route; without `abstain.enabled` it says so."""
-    routes = APIRouter(prefix="/v1", tags=["decisions"])
+    routes = APIRouter(route_class=DoorRoute, prefix="/v1", tags=["decisions"])
     may_ask = Depends(context.access.require(Scope.INGEST))
     metrics = AbstainMetrics(context.registry, outcomes(context.settings.abstain))
     audits = _Audits(context)

@@ -18,6 +18,7 @@ from monitor.api.models import Step, at_known
 from monitor.api.reads import named_assistant
 from monitor.http.access import Principal, Scope
 from monitor.http.problems import ProblemError, documented
+from monitor.http.routes import DoorRoute
 from monitor.store import decisions, gate_queues, reading
 from monitor.store.confirm_runs import newest_context
 from retrain.gate import GateDecision, Policy, decide, read_policy
@@ -116,7 +117,7 @@ class ReviewList(BaseModel):
 
 def router(context: Context) -> APIRouter:
     """The gate's routes beyond `GET /v1/gate` and `/v1/decisions`."""
-    routes = APIRouter(prefix="/v1/gate", tags=["gate"], responses=_PROBLEMS)
+    routes = APIRouter(route_class=DoorRoute, prefix="/v1/gate", tags=["gate"], responses=_PROBLEMS)
     _add_check(routes, context)
     _add_override(routes, context)
     _add_revocation(routes, context)

@@ -14,9 +14,10 @@ from starlette.concurrency import run_in_threadpool
 from monitor.api.context import Context
 from monitor.api.schemas import feedback_schema, response_schema
 from monitor.http.access import Principal, Scope
-from monitor.http.body import JSON_TYPE, NDJSON_TYPES, read_limited, split_records
+from monitor.http.body import JSON_TYPE, NDJSON_TYPES, split_records
 from monitor.http.problems import documented
 from monitor.http.records import refuse_wrong
+from monitor.http.routes import DoorRoute
 from monitor.ingest import batch
 from monitor.ingest.decode import decode_feedback, decode_response
 from monitor.store import outbox
@@ -40,7 +41,7 @@ class Accepted(BaseModel):
 
 def router(context: Context) -> APIRouter:
     """The two ingest routes."""
-    routes = APIRouter(prefix="/v1", tags=["ingest"])
+    routes = APIRouter(route_class=DoorRoute, prefix="/v1", tags=["ingest"])
     may_ingest = Depends(context.access.require(Scope.INGEST))
     kafka = context.settings.kafka
 
@@ -78,10 +79,13 @@ async def _receive(
     take: Callable[[Principal, list[bytes]], int],
 ) -> Accepted:
     options = context.settings.api
-    body = await read_limited(request, options.max_body_bytes)
+    body = await request.body()
     content_type = request.headers.get("content-type", "")
-    records = split_records(body, content_type, options.max_batch_records)
-    return Accepted(accepted=await run_in_threadpool(take, principal, records))
+
+    def taken() -> int:
+        return take(principal, split_records(body, content_type, options.max_batch_records))
+
+    return Accepted(accepted=await run_in_threadpool(taken))
 
 
 def _take(

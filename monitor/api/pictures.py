@@ -23,6 +23,7 @@ from monitor.detect.records import LoggedVerdict
 from monitor.detect.scores import score_of
 from monitor.http.access import Principal, Scope
 from monitor.http.problems import ProblemError, documented
+from monitor.http.routes import DoorRoute
 from monitor.store import reading
 from monitor.store.localisations import entries_around
 from monitor.store.verdicts import LogEntry
@@ -47,7 +48,7 @@ _NAN = math.nan
 
 def router(context: Context) -> APIRouter:
     """The joint report, and pictures."""
-    routes = APIRouter(prefix="/v1", responses=_PROBLEMS)
+    routes = APIRouter(route_class=DoorRoute, prefix="/v1", responses=_PROBLEMS)
     may_read = Depends(context.access.require(Scope.READ))
 
     @routes.get("/report", tags=["alarms"], summary="Findings that may be reported together")

@@ -28,6 +28,7 @@ from monitor.api.models import (
 from monitor.api.state import assistant_of
 from monitor.http.access import Principal, Scope
 from monitor.http.problems import ProblemError, documented
+from monitor.http.routes import DoorRoute
 from monitor.store import reading
 from monitor.store.status import (
     VerdictFilter,
@@ -50,7 +51,7 @@ Limit = Annotated[int, Query(ge=1, le=1000)]
 
 def router(context: Context) -> APIRouter:
     """Everything that is only read."""
-    routes = APIRouter(prefix="/v1", responses=_PROBLEMS)
+    routes = APIRouter(route_class=DoorRoute, prefix="/v1", responses=_PROBLEMS)
     _add_verdicts(routes, context)
     _add_cohorts(routes, context)
     _add_gate(routes, context)

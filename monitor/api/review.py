@@ -28,6 +28,7 @@ from monitor.api.reads import named_assistant
 from monitor.api.state import assistant_of
 from monitor.http.access import Principal, Scope
 from monitor.http.problems import ProblemError, documented
+from monitor.http.routes import DoorRoute
 from monitor.services.closing import release
 from monitor.store import alarms as store_alarms
 from monitor.store import labels as store_labels
@@ -56,7 +57,7 @@ Limit = Annotated[int, Query(ge=1, le=1000)]
 
 def router(context: Context) -> APIRouter:
     """Alarms and labels."""
-    routes = APIRouter(prefix="/v1", responses=_READ_PROBLEMS)
+    routes = APIRouter(route_class=DoorRoute, prefix="/v1", responses=_READ_PROBLEMS)
     _add_alarms(routes, context)
     for name in STEPS:
         _add_step(routes, context, name)

@@ -15,7 +15,7 @@ from evidence import BadInputError
 from monitor import console
 from monitor.abstain.asking import Asker
 from monitor.api.app import create_app
-from monitor.api.context import Context
+from monitor.api.context import ApiSettings, Context
 from monitor.api.state import StateReader
 from monitor.api.visible import visible
 from monitor.cli.scorer import open_scorer
@@ -23,7 +23,7 @@ from monitor.http.access import Access, Scope, is_loopback
 from monitor.ingest.keys import load_key
 from monitor.score import Scorer
 from monitor.settings import Settings
-from monitor.telemetry import CachedState, State, StateCollector
+from monitor.telemetry import Cached, State, StateCollector
 
 _BROKER_TIMEOUT_S = 1.0
 
@@ -42,7 +42,7 @@ def build_app(
     """
     access = open_access(settings)
     reader = StateReader(engine, settings.telemetry, clock=time.time)
-    state = CachedState(reader, clock=time.monotonic, max_age_s=settings.telemetry.max_age_s)
+    state = Cached(reader, clock=time.monotonic, max_age_s=settings.telemetry.max_age_s)
     registry.register(StateCollector(state))
     pseudonym_key = load_key(
         settings.pseudonym.key_file, name="pseudonym", database_url=settings.database.url
@@ -50,7 +50,7 @@ def build_app(
     app = create_app(
         Context(
             engine=engine,
-            settings=settings,
+            settings=api_settings(settings),
             registry=registry,
             state=state,
             clock=time.time,
@@ -62,6 +62,18 @@ def build_app(
     )
     app.include_router(console.router(_shown(access, state)))
     return app
+
+
+def api_settings(settings: Settings) -> ApiSettings:
+    """The sections that the API uses."""
+    return ApiSettings(
+        api=settings.api,
+        ingest=settings.ingest,
+        kafka=settings.kafka,
+        detection=settings.detection,
+        abstain=settings.abstain,
+        retrain=settings.retrain,
+    )
 
 
 def open_access(settings: Settings) -> Access:
@@ -120,6 +132,6 @@ def asking(settings: Settings, scorer: Scorer | None = None) -> Iterator[Asker |
         asker.close()
 
 
-def _shown(access: Access, state: CachedState) -> Callable[[Request], State]:
+def _shown(access: Access, state: Cached) -> Callable[[Request], State]:
     may_read = access.require(Scope.READ)
     return lambda request: visible(state(), may_read(request))

@@ -17,7 +17,9 @@ from monitor.api.app import create_app
 from monitor.api.context import Context
 from monitor.api.state import StateReader
 from monitor.http.access import Access
-from monitor.settings import ApiOptions, Settings
+from monitor.cli.serving import api_settings
+from monitor.http.options import ApiOptions
+from monitor.settings import Settings
 from monitor.store import open_store
 from monitor.telemetry import StateCollector
 
@@ -53,7 +55,7 @@ def make_service(engine: Engine) -> MakeService:
         broker: list[str] = []
         context = Context(
             engine=engine,
-            settings=settings,
+            settings=api_settings(settings),
             registry=registry,
             state=state,
             clock=lambda: NOW_S,
@@ -63,6 +65,7 @@ def make_service(engine: Engine) -> MakeService:
             pseudonym_key=KEY,
             broker_problem=lambda: broker[0] if broker else None,
             asker=asker,
+            max_age_s=0.0,
         )
         client = TestClient(
             create_app(context), base_url="http://127.0.0.1", raise_server_exceptions=False

@@ -12,7 +12,8 @@ import pytest
 from evidence import BadInputError
 from monitor.cli.serving import open_access
 from monitor.http.access import Access, Scope, add_key, read_keys
-from monitor.settings import ApiOptions, Settings
+from monitor.http.options import ApiOptions
+from monitor.settings import Settings
 from monitor.store import detectors
 from tests.monitor.api.conftest import NOW_S, MakeService, Service
 from tests.monitor.api.test_review import make_alarm

@@ -25,7 +25,8 @@ from monitor.ingest.connection import Connection, connect
 from monitor.ingest.decode import decode_response
 from monitor.ingest.embedded import EmbeddedBroker
 from monitor.ingest.options import IngestOptions, KafkaOptions
-from monitor.settings import ApiOptions, Settings
+from monitor.http.options import ApiOptions
+from monitor.settings import Settings
 from monitor.tap.app import TapContext, create_app
 from monitor.tap.delivery import Delivery, Outgoing
 from monitor.tap.options import TapOptions
