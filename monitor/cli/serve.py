@@ -66,7 +66,7 @@ def worker(as_json: AsJson = False) -> None:
             "kafka.bootstrap_servers",
         )
     load_keys(settings)
-    engine = open_store(settings.database.url)
+    engine = open_store(settings.database)
     with until_signal() as stop, broker(settings) as connection:
         scorer = open_scorer(settings)
         with _counters(settings) as (metrics, url):
@@ -96,7 +96,7 @@ def serve(as_json: AsJson = False) -> None:
     from monitor.store import open_store  # noqa: PLC0415
 
     settings = load_settings()
-    engine = open_store(settings.database.url)
+    engine = open_store(settings.database)
     servers = settings.kafka.bootstrap_servers
     with until_signal() as stop, asking(settings) as asker:
         app = build_app(
@@ -120,7 +120,7 @@ def launch(as_json: AsJson = False) -> None:
     from monitor.store import open_store  # noqa: PLC0415
 
     settings = load_settings()
-    engine = open_store(settings.database.url)
+    engine = open_store(settings.database)
     with (
         until_signal() as stop,
         _counters(settings) as (metrics, url),

@@ -20,7 +20,7 @@ from monitor.score import Scorer
 from monitor.settings import Settings
 from monitor.store import open_store
 from monitor.telemetry import PrometheusWorkerMetrics
-from monitor.worker.service import broker, run_worker
+from monitor.worker.service import broker, load_keys, run_worker
 
 
 @dataclasses.dataclass(frozen=True)
@@ -118,10 +118,11 @@ def start_stack(
 
     Raises BadInputError for settings that do not fit and UnreachableError for what does not answer.
     """
+    load_keys(settings)
     parts = ExitStack()
     try:
         if engine is None:
-            engine = open_store(settings.database.url)
+            engine = open_store(settings.database)
             parts.callback(engine.dispose)
         measuring = scorer or open_scorer(settings)
         if settings.abstain.enabled:

@@ -12,7 +12,7 @@ from contextlib import ExitStack, contextmanager
 
 from sqlalchemy import Engine
 
-from evidence import Alarm
+from evidence import Alarm, BadInputError
 from monitor.detect.topics import Embed
 from monitor.ingest.connection import Connection, connect
 from monitor.ingest.consumer import KafkaSource
@@ -58,8 +58,20 @@ def broker(settings: Settings) -> Iterator[Connection]:
 
 
 def load_keys(settings: Settings) -> WorkerKeys:
-    """The secrets of a worker. Raises BadInputError as `load_key` does."""
+    """The secrets of a worker, asked for before it connects. Raises BadInputError as `load_key` does.
+
+    On a shared Kafka no key is made on the spot: a worker that lost its SQLite file would join the
+    group with keys and a memory of its own.
+    """
     url = settings.database.url
+    given = (settings.pseudonym.key_file, settings.sampling.key_file)
+    if settings.kafka.bootstrap_servers is not None and None in given and url.startswith("sqlite"):
+        raise BadInputError(
+            "Kafka is shared, a SQLite file and keys made beside it are not: make keys once "
+            "(`candor keys create`) and set CANDOR_PSEUDONYM_KEY_FILE and CANDOR_SAMPLING_KEY_FILE, "
+            "and for several workers CANDOR_DATABASE_URL of a PostgreSQL",
+            "kafka.bootstrap_servers",
+        )
     pseudonym = load_key(settings.pseudonym.key_file, name="pseudonym", database_url=url)
     sampling = load_key(settings.sampling.key_file, name="sampling", database_url=url)
     return WorkerKeys(pseudonym, sampling, dead_letter_cipher(pseudonym))

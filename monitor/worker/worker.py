@@ -11,7 +11,8 @@ from collections.abc import Callable, Sequence
 
 from cryptography.fernet import Fernet
 from sqlalchemy import Engine
-from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
 from evidence import Response, SampledBy
 from monitor.ingest.source import Partition, Poll, Source
@@ -21,6 +22,7 @@ from monitor.score import Scorer, ScoringQueue, transcript_of
 from monitor.settings import Settings
 from monitor.store import epochs, intake, leases, offsets, sweeps
 from monitor.store.engine import reading
+from monitor.store.faults import as_candor_error, first_line, is_transient, shown
 from monitor.store.offsets import Claim, FencedError
 from monitor.worker.commit import UnmeasuredError, commit_chunk
 from monitor.worker.detection import advance_detectors
@@ -120,18 +122,21 @@ class Worker:
         self._next_beat_s = 0.0
 
     def run(self, stop: threading.Event) -> None:
-        """Step until `stop` is set. A database that does not answer is tried again, later and later.
+        """Step until `stop` is set. What passes by itself in the database is waited out, later and later.
 
-        Raises UnreachableError when the broker is gone for good.
+        Raises UnreachableError when the broker is gone for good, and BadInputError when the store's file
+        is damaged.
         """
         failures = 0
         while not stop.is_set():
             try:
                 self.step()
                 failures = 0
-            except OperationalError as error:
+            except (DBAPIError, PoolTimeoutError) as error:
+                if not is_transient(error):
+                    raise as_candor_error(error, shown(self._engine)) or error from error
                 failures += 1
-                log.warning("the database failed, trying again: %s", error)
+                log.warning("the database failed, trying again: %s", first_line(error))
                 stop.wait(min(0.5 * 2**failures, _MAX_BACKOFF_S))
 
     def close(self) -> None:
@@ -183,7 +188,7 @@ class Worker:
     def _take(self, poll: Poll) -> None:
         try:
             self._apply(poll)
-        except OperationalError:
+        except (DBAPIError, PoolTimeoutError):
             # The source is past these records: claim their partitions anew, or they would be skipped.
             for partition in {*poll.assigned, *poll.records}:
                 self._drop(partition)
