@@ -2,27 +2,19 @@
 
 from __future__ import annotations
 
-import codecs
 from http import HTTPStatus
 
-import msgspec
-
 from monitor.http.problems import ProblemError
+from monitor.ingest.records import Refused
+from monitor.ingest.text import split_json, without_bom
 
 JSON_TYPE = "application/json"
 NDJSON_TYPES = ("application/x-ndjson", "application/ndjson", "application/jsonl")
-
-_raw_list = msgspec.json.Decoder(list[msgspec.Raw])
 
 
 def media_type(content_type: str) -> str:
     """The type of a `Content-Type` header, without its parameters."""
     return content_type.partition(";")[0].strip().lower()
-
-
-def without_bom(body: bytes) -> bytes:
-    """Text as editors on Windows save it begins with a mark that is no part of it."""
-    return body.removeprefix(codecs.BOM_UTF8)
 
 
 def split_records(body: bytes, content_type: str, max_records: int) -> list[bytes]:
@@ -31,9 +23,9 @@ def split_records(body: bytes, content_type: str, max_records: int) -> list[byte
     The content type is required: a page in a browser cannot send it across sites without asking.
     Raises ProblemError with 400, 413 or 415.
     """
-    kind, body = media_type(content_type), without_bom(body)
+    kind = media_type(content_type)
     if kind in NDJSON_TYPES:
-        records = [line for line in body.splitlines() if line.strip()]
+        records = [line for line in without_bom(body).splitlines() if line.strip()]
     elif kind == JSON_TYPE:
         records = _from_json(body)
     else:
@@ -52,9 +44,7 @@ def split_records(body: bytes, content_type: str, max_records: int) -> list[byte
 
 
 def _from_json(body: bytes) -> list[bytes]:
-    if not body.lstrip().startswith(b"["):
-        return [body] if body.strip() else []
     try:
-        return [bytes(item) for item in _raw_list.decode(body)]
-    except (msgspec.DecodeError, RecursionError) as error:
-        raise ProblemError(HTTPStatus.BAD_REQUEST, f"the body is not JSON: {error}") from error
+        return split_json(body)
+    except Refused as refused:
+        raise ProblemError(HTTPStatus.BAD_REQUEST, f"the body: {refused}") from refused

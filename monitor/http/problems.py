@@ -11,7 +11,7 @@ from typing import Any
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel, Field
-from sqlalchemy.exc import DataError, DBAPIError, IntegrityError
+from sqlalchemy.exc import DBAPIError, IntegrityError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
@@ -106,7 +106,6 @@ def install(app: FastAPI) -> None:
     app.add_exception_handler(HTTPException, _on_http)
     app.add_exception_handler(DBAPIError, _on_database)
     app.add_exception_handler(PoolTimeoutError, _on_database)
-    app.add_exception_handler(DataError, _on_unstorable)
     app.add_exception_handler(IntegrityError, _on_collision)
     app.add_exception_handler(ClientDisconnect, _on_disconnect)
     app.add_exception_handler(Exception, _on_bug)
@@ -149,12 +148,6 @@ def _try_later(dependency: str) -> Response:
         headers={"Retry-After": "5"},
     )
     return problem_response(problem)
-
-
-async def _on_unstorable(_request: Request, error: Exception) -> Response:
-    log.info("a value that the database cannot hold", exc_info=error)
-    what = "a value of the request is out of the range that can be stored or looked for"
-    return problem_response(ProblemError(HTTPStatus.UNPROCESSABLE_ENTITY, what))
 
 
 async def _on_collision(_request: Request, error: Exception) -> Response:

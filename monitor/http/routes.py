@@ -6,7 +6,6 @@ from collections.abc import Callable, Coroutine, Iterator
 from http import HTTPStatus
 from typing import Any, get_args, get_origin
 
-import pydantic_core
 from fastapi import Request, Response
 from fastapi.dependencies.models import Dependant
 from fastapi.exceptions import RequestValidationError
@@ -14,8 +13,10 @@ from fastapi.routing import APIRoute
 from pydantic import TypeAdapter, ValidationError
 from starlette.concurrency import run_in_threadpool
 
-from monitor.http.body import JSON_TYPE, media_type, without_bom
+from monitor.http.body import JSON_TYPE, media_type
 from monitor.http.problems import ProblemError, documented
+from monitor.ingest.records import Refused
+from monitor.ingest.text import parse_value
 
 Handler = Callable[[Request], Coroutine[Any, Any, Response]]
 
@@ -145,10 +146,10 @@ def _validated(body: TypeAdapter[Any], raw: bytes, request: Request) -> Any:
             f"the content type is {JSON_TYPE}, not {kind or 'missing'}",
         )
     try:
-        value = pydantic_core.from_json(without_bom(raw), allow_inf_nan=False)
-    except ValueError as error:
-        raise ProblemError(HTTPStatus.BAD_REQUEST, f"the body is not JSON: {error}") from error
-    if b"\\u0000" in raw:
+        value = parse_value(raw)
+    except Refused as refused:
+        raise ProblemError(HTTPStatus.BAD_REQUEST, f"the body: {refused}") from refused
+    if b"\\u" in raw:
         _refuse_nul(value)
     try:
         return body.validate_python(value)
@@ -161,15 +162,15 @@ def _validated(body: TypeAdapter[Any], raw: bytes, request: Request) -> Any:
 
 
 def _refuse_nul(value: Any) -> None:
-    """NUL has no place in PostgreSQL's texts, and none in anybody's names."""
+    """NUL, as which lone surrogates come too, has no place in a stored text, nor in anybody's name."""
     waiting: list[tuple[str, Any]] = [("", value)]
     while waiting:
         where, item = waiting.pop()
         if isinstance(item, str) and "\0" in item:
             raise ProblemError(
                 HTTPStatus.UNPROCESSABLE_ENTITY,
-                "the body holds a NUL character",
-                errors=[(where.lstrip(".") or "body", "holds a NUL character")],
+                "the body holds NUL or a lone surrogate",
+                errors=[(where.lstrip(".") or "body", "holds NUL or a lone surrogate")],
             )
         if isinstance(item, dict):
             waiting += [(where, name) for name in item]

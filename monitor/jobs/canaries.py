@@ -9,6 +9,7 @@ from sqlalchemy import Engine
 from evidence import CANARY_ASSISTANT, Purpose, Response, Stakes, Stratum, digest
 from monitor.detect.options import HealthOptions
 from monitor.ingest.encode import encode_response
+from monitor.ingest.marks import marked
 from monitor.score.canaries import Canary, load_canaries
 from monitor.store import health, leases, outbox
 from monitor.store.engine import reading
@@ -26,7 +27,9 @@ class CanarySender:
     Parameters
     ----------
     topic
-        The responses topic, on which canaries travel like any response, marked by their purpose.
+        The responses topic, on which canaries travel like any response.
+    key
+        The pseudonym key, with which they are marked: a purpose is believed with the mark alone.
     owner
         This process, as the lease's owner.
     """
@@ -37,6 +40,7 @@ class CanarySender:
         *,
         options: HealthOptions,
         topic: str,
+        key: bytes,
         owner: str,
         clock: Callable[[], float],
         canaries: Sequence[Canary] | None = None,
@@ -44,6 +48,7 @@ class CanarySender:
         self._engine = engine
         self._options = options
         self._topic = topic
+        self._key = key
         self._owner = owner
         self._clock = clock
         self._canaries = load_canaries() if canaries is None else canaries
@@ -74,7 +79,10 @@ class CanarySender:
                 return 0
             sent = health.count_asked(connection, Purpose.CANARY)
             chosen = [self._canaries[(sent + i) % len(self._canaries)] for i in range(n)]
-            made = [_response(canary, sent + i, now_s) for i, canary in enumerate(chosen)]
+            made = [
+                marked(_response(canary, sent + i, now_s), self._key)
+                for i, canary in enumerate(chosen)
+            ]
             asked = [
                 Asked(
                     purpose=Purpose.CANARY,

@@ -119,7 +119,12 @@ def run_worker(
         publisher = Publisher(engine, sink, input_topics=topics, owner=name, clock=time.time)
         refresh = CohortRefresh(engine, options=settings.cohorts, owner=name, clock=time.time)
         canaries = CanarySender(
-            engine, options=settings.health, topic=topics[0], owner=name, clock=time.time
+            engine,
+            options=settings.health,
+            topic=topics[0],
+            key=keys.pseudonym,
+            owner=name,
+            clock=time.time,
         )
         reporter = Reporter(engine, options=settings.detection, owner=name, clock=time.time)
         localiser = Localiser(engine, embed=embed, owner=name, clock=time.time)
