@@ -71,15 +71,13 @@ def _page(document: dict[str, Any]) -> str:
         f"<title>{_text(info['title'])} API</title><style>{_STYLE}</style></head><body><main>"
         f"<h1>{_text(info['title'])} {_text(info['version'])}</h1>"
         f"<p>{_text(info['description'])}</p>"
-        '<p>Keys: <code>Authorization: Bearer KEY</code>, or the key as the password of Basic. '
+        "<p>Keys: <code>Authorization: Bearer KEY</code>, or the key as the password of Basic. "
         '<a href="/openapi.json">OpenAPI document</a></p>'
         f"{body}</main></body></html>"
     )
 
 
-def _operation(
-    method: str, path: str, operation: dict[str, Any], schemas: dict[str, Any]
-) -> str:
+def _operation(method: str, path: str, operation: dict[str, Any], schemas: dict[str, Any]) -> str:
     parts = [
         f"<p>{_text(operation.get('description', ''))}</p>",
         "" if "security" in operation else "<p>Needs no key.</p>",

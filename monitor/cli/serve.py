@@ -102,7 +102,7 @@ def serve(as_json: AsJson = False) -> None:
         app = build_app(
             settings, engine, CollectorRegistry(), bootstrap_servers=servers, asker=asker
         )
-        with WebServer(app, settings.api.host, settings.api.port) as web:
+        with WebServer(app, settings.api.host, settings.api.port, options=settings.api) as web:
             _tell({"api": web.url}, as_json)
             stop.wait()
     engine.dispose()

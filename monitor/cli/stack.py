@@ -146,7 +146,9 @@ def start_stack(
         servers = connection.bootstrap_servers
         asker = parts.enter_context(asking(settings, measuring))
         app = build_app(settings, engine, registry, bootstrap_servers=servers, asker=asker)
-        web = parts.enter_context(WebServer(app, settings.api.host, settings.api.port))
+        web = parts.enter_context(
+            WebServer(app, settings.api.host, settings.api.port, options=settings.api)
+        )
     except BaseException:
         parts.close()
         raise

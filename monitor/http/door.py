@@ -81,9 +81,7 @@ class Door:
         """The body without its encoding. Raises ProblemError."""
         if not encoding:
             return packed
-        plain = await run_in_threadpool(
-            unpacked, packed, encoding, self._options.max_body_bytes
-        )
+        plain = await run_in_threadpool(unpacked, packed, encoding, self._options.max_body_bytes)
         self._hold(body, len(plain))
         return plain
 

@@ -50,7 +50,7 @@ class DoorRoute(APIRoute):
     def get_route_handler(self) -> Handler:
         handle = super().get_route_handler()
         guards = self.guards
-        known = {name: many for name, many in _query_parameters(self.dependant)}
+        known = dict(_query_parameters(self.dependant))
         field = self.body_field
         body = None if field is None else TypeAdapter[Any](field.field_info.annotation)
 

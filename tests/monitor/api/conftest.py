@@ -16,8 +16,8 @@ from monitor.abstain.asking import Asker
 from monitor.api.app import create_app
 from monitor.api.context import Context
 from monitor.api.state import StateReader
-from monitor.http.access import Access
 from monitor.cli.serving import api_settings
+from monitor.http.access import Access
 from monitor.http.options import ApiOptions
 from monitor.settings import Settings
 from monitor.store import open_store
