@@ -35,13 +35,7 @@ from monitor.telemetry.pictures import (
     draw_honesty,
 )
 
-_PROBLEMS = documented(
-    HTTPStatus.UNAUTHORIZED,
-    HTTPStatus.FORBIDDEN,
-    HTTPStatus.NOT_FOUND,
-    HTTPStatus.UNPROCESSABLE_ENTITY,
-    HTTPStatus.SERVICE_UNAVAILABLE,
-)
+_PROBLEMS = documented(HTTPStatus.NOT_FOUND)
 _BEFORE, _SINCE, _BINS = 3_000, 2_000, 48
 _NAN = math.nan
 

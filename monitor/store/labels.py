@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
 
 import msgspec
 from sqlalchemy import Connection, delete, insert, select
@@ -66,23 +65,6 @@ def put_label(connection: Connection, label: Label, *, by: str) -> None:
         details=details,
         at_s=label.at_s,
     )
-
-
-def list_labels(
-    connection: Connection,
-    *,
-    assistants: Sequence[str] | None,
-    response_id: str | None,
-    limit: int,
-) -> list[Label]:
-    """Labels, newest first; of these assistants, or of all for None."""
-    query = select(labels).order_by(labels.c.at_s.desc(), labels.c.response_id)
-    if assistants is not None:
-        query = query.where(labels.c.assistant.in_(list(assistants)))
-    if response_id is not None:
-        query = query.where(labels.c.response_id == response_id)
-    rows = connection.execute(query.limit(limit)).mappings()
-    return [Label(**{**row, "kind": VerdictKind(row["kind"])}) for row in rows]
 
 
 def audited_scores(

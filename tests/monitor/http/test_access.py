@@ -20,6 +20,7 @@ from tests.monitor.api.test_review import make_alarm
 
 ROUTES = {
     ("GET", "/v1/verdicts"): Scope.READ,
+    ("GET", "/v1/verdicts/k1"): Scope.READ,
     ("GET", "/v1/alarms"): Scope.READ,
     ("GET", "/v1/alarms/a1"): Scope.READ,
     ("GET", "/v1/alarms/a1/honesty.png"): Scope.READ,
@@ -44,7 +45,7 @@ ROUTES = {
     ("POST", "/v1/alarms/a1/close"): Scope.REVIEW,
 }
 EXAMPLES = re.compile(r"\{(\w+)\}")
-EXAMPLE_OF = {"alarm_id": "a1", "decision_id": "d1", "kind": "honesty"}
+EXAMPLE_OF = {"key": "k1", "alarm_id": "a1", "decision_id": "d1", "kind": "honesty"}
 OPEN = {"/healthz", "/readyz", "/metrics"}
 
 
