@@ -124,11 +124,14 @@ class Measurement(msgspec.Struct, frozen=True, kw_only=True):
     p_lie, p_evasion, p_no_belief, p_not_asserted
         Probabilities in [0, 1] as far as this probe can tell them apart; None where it cannot.
     answers
-        Further named probabilities, such as the judge's answers to each question.
+        Further named figures: the judge's probability of yes to each question, or how far a belief
+        moved (`shift_nats`, `distance`).
     tokens
         Tokens read and generated to make this measurement.
     unreadable
         With an `error`: there was an answer, and no sense could be made of it.
+    coarse
+        The probabilities stand for a bare yes or no: the model told none of its own.
     """
 
     probe: str
@@ -142,6 +145,7 @@ class Measurement(msgspec.Struct, frozen=True, kw_only=True):
     error: str | None = None
     tokens: int = 0
     unreadable: bool = False
+    coarse: bool = False
 
 
 class Assessment(msgspec.Struct, frozen=True, kw_only=True):

@@ -14,7 +14,7 @@ from sqlalchemy import Engine
 from monitor.abstain.asking import OneAtATime
 from monitor.cli.launching import launcher_job
 from monitor.cli.scorer import open_embedder, open_scorer
-from monitor.cli.serving import asking, build_app
+from monitor.cli.serving import asking, build_app, silence_watch
 from monitor.http.server import WebServer
 from monitor.score import Scorer
 from monitor.settings import Settings
@@ -129,21 +129,20 @@ def start_stack(
             measuring = OneAtATime(measuring)
         # A scorer that is handed in says nothing of models: topics are then left out.
         embed = open_embedder() if scorer is None else None
-        connection = parts.enter_context(broker(settings))
+        served = parts.enter_context(broker(settings))
         registry = CollectorRegistry()
         metrics = PrometheusWorkerMetrics(registry)
         store = engine
 
         def work(stop: threading.Event) -> None:
-            run_worker(
-                settings, store, measuring, connection, metrics=metrics, stop=stop, embed=embed
-            )
+            run_worker(settings, store, measuring, served, metrics=metrics, stop=stop, embed=embed)
 
         worker = PartThread("worker", work)
         parts.callback(worker.close)
         if launch:
             parts.enter_context(launcher_job(settings, engine, metrics))
-        servers = connection.bootstrap_servers
+        servers = served.connection.bootstrap_servers
+        parts.enter_context(silence_watch(settings, engine, metrics))
         asker = parts.enter_context(asking(settings, measuring))
         app = build_app(settings, engine, registry, bootstrap_servers=servers, asker=asker)
         web = parts.enter_context(

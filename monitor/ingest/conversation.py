@@ -14,9 +14,9 @@ from typing import Any
 import msgspec
 
 from evidence import Message, ToolCall
+from evidence.reasoning import split_reasoning
 from monitor.ingest.records import DeadLetterReason, Refused
 from monitor.ingest.text import clean
-from probes.reasoning import split_thought
 
 _ROLES = {"ai": "assistant", "bot": "assistant", "model": "assistant", "human": "user"}
 _KNOWN = frozenset({"assistant", "user", "system", "developer", "tool", "function"})
@@ -38,7 +38,7 @@ _ASIDE = frozenset(
     {"role", "id", "name", "tool_call_id", "finish_reason", "annotations", "cache_control", "index"}
     | {"type", "status", "created_at", "timestamp", "metadata", "logprobs", "refusal"}
 )
-_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]{0,39}\Z")
+_NAME = re.compile(r"[a-z_]{1,40}\Z", re.IGNORECASE)
 
 
 class Conversation(msgspec.Struct, frozen=True):
@@ -106,7 +106,7 @@ class _Reader:
     def _made(self, role: str) -> list[Message]:
         text = "\n".join(self._texts)
         if role == "assistant":
-            thought, answer = split_thought(text)
+            thought, answer = split_reasoning(text)
             if thought or len(answer) < len(text.strip()):
                 text = answer
                 self._thoughts.append(thought)

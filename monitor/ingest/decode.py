@@ -100,7 +100,7 @@ def decode_feedback(
 def _response(record: dict[str, Any], options: IngestOptions, key: bytes, now_s: float) -> Response:
     wire = _convert(record, WireResponse)
     rater, raw_id = _rater(wire, key)
-    conversation = _conversation(record)
+    conversation = _conversation(record, raw_id)
     extra = _extra(record, WireResponse, raw_id)
     if conversation.unread:
         extra[UNREAD] = list(conversation.unread)
@@ -201,10 +201,16 @@ def _time(wire: WireResponse | WireFeedback, options: IngestOptions, now_s: floa
     return at_s
 
 
-def _conversation(record: dict[str, Any]) -> Conversation:
+def _conversation(record: dict[str, Any], raw_id: str | None) -> Conversation:
     system = record.get("system")
     told = [{"role": "system", "content": system}] if system else []
-    return read_conversation([*told, *record["messages"]])
+    try:
+        return read_conversation([*told, *record["messages"]])
+    except Refused as refused:
+        if raw_id is None or raw_id not in refused.letter.detail:
+            raise
+        # A user id where a name belongs is not told in the clear.
+        raise Refused(refused.letter.reason, "`messages` holds content that is not read") from None
 
 
 def _checked(messages: tuple[Message, ...]) -> tuple[Message, ...]:

@@ -84,14 +84,14 @@ def _read(span: Mapping[str, Any], resource: Mapping[str, Any]) -> list[dict[str
     if not output and _has_failed(span):
         return "failed_call"
     prompt = _messages(given, _SYSTEM, "system") + _messages(given, _INPUT, "user")
-    if not prompt and (not output or isinstance(given.get(_OUTPUT), str) and _is_plain(given)):
+    if not prompt and (not output or _is_plain(given.get(_OUTPUT))):
         raise Refused(
             DeadLetterReason.EMPTY_CONVERSATION,
             f"the span has no messages in `{_INPUT}` and `{_OUTPUT}`: capture of content is off, or "
             "they are in events or in attributes of an older convention, which are not read",
         )
     base = _response(span, given, {**_attributes(resource), **given})
-    if len(output) < 2 or any(role_of(m["role"]) != "assistant" for m in output):
+    if len(output) < 2 or not all(_is_assistants(m["role"]) for m in output):
         return [{**base, "messages": prompt + output}]
     return [
         {**base, **_numbered(base, number), "messages": [*prompt, choice]}
@@ -99,8 +99,12 @@ def _read(span: Mapping[str, Any], resource: Mapping[str, Any]) -> list[dict[str
     ]
 
 
-def _is_plain(given: Mapping[str, Any]) -> bool:
-    return not _STRUCTURED.match(given[_OUTPUT])
+def _is_assistants(role: Any) -> bool:
+    return isinstance(role, str) and role_of(role) == "assistant"
+
+
+def _is_plain(value: Any) -> bool:
+    return isinstance(value, str) and not _STRUCTURED.match(value)
 
 
 def _numbered(base: Mapping[str, Any], number: int) -> dict[str, Any]:

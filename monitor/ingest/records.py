@@ -63,7 +63,7 @@ def or_letter(decode: Callable[[], _Found]) -> _Found | DeadLetter:
         return decode()
     except Refused as refused:
         return refused.letter
-    except Exception as error:  # noqa: BLE001 -- no record may stop the service
+    except Exception as error:
         frame = traceback.extract_tb(error.__traceback__)[-1]
         where = f"{type(error).__name__} in {Path(frame.filename).name}:{frame.lineno}"
         log.error("a record is refused because reading it failed, which is a bug: %s", where)  # noqa: TRY400 -- the error's text may hold the record's

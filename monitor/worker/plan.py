@@ -79,6 +79,21 @@ class Chunk:
         return [item.ticket for item in self.items if item.ticket is not None]
 
 
+class SteadyClock:
+    """The later of the wall clock and of the time that has passed since this began.
+
+    A wall clock that is set back would make every fresh record one from the future.
+    """
+
+    def __init__(self, clock: Callable[[], float], stopwatch: Callable[[], float]) -> None:
+        self._clock, self._stopwatch = clock, stopwatch
+        self._offset_s = clock() - stopwatch()
+
+    def __call__(self) -> float:
+        """Seconds since the epoch."""
+        return max(self._clock(), self._offset_s + self._stopwatch())
+
+
 @dataclasses.dataclass(frozen=True, slots=True)
 class Planner:
     """Decodes and decides; pure but for the clock.

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from evidence import Message
-from probes.reasoning import split_thought
+from evidence.reasoning import split_reasoning
 from probes.transcripts.record import Record, made
 from probes.transcripts.tables import Row, read_rows
 
@@ -44,17 +44,6 @@ def is_deceptionbench(columns: Mapping[str, Any]) -> bool:
     return bool(asked) and bool(_answers(columns))
 
 
-def split_reasoning(text: str) -> tuple[str, str]:
-    """Reasoning and answer of a reply that may hold `<think>` and `<output>` or `<answer>`.
-
-    >>> split_reasoning("<think>They lost it.</think> <output>We kept it.</output>")
-    ('They lost it.', 'We kept it.')
-    """
-    reasoning, rest = split_thought(text)
-    output = _OUTPUT.search(rest)
-    return reasoning, output.group(2).strip() if output else rest
-
-
 def row_records(row: Row, name: str) -> Iterator[Record]:
     """The records of one row; a row without question or answer is one record with an error."""
     where, values = f"{name}:{row.line}", row.values
@@ -73,6 +62,8 @@ def row_records(row: Row, name: str) -> Iterator[Record]:
     for condition, holder in found:
         reasoning, answer = split_reasoning(_text(holder, ANSWER) or "")
         reasoning = _text(holder, REASONING) or reasoning
+        tagged = _OUTPUT.search(answer)
+        answer = tagged[2].strip() if tagged else answer
         fields = {**values, "reasoning": reasoning} if reasoning else values
         label = f"{base}#{condition}" if condition else base
         model = str(values.get("model") or "")

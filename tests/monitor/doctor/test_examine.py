@@ -98,7 +98,7 @@ def put_response(settings: Settings, *, created_s: float, received_s: float) -> 
         json.dumps(raw).encode(), options=IngestOptions(), key=key, now_s=received_s
     )
     item = NewResponse(response, Position("c", "t", 0, 0), 0.5, 1.0, 1.0, SampledBy.ARRIVAL, None)
-    engine = open_store(settings.database.url)
+    engine = open_store(settings.database)
     with engine.begin() as connection:
         insert_responses(connection, [item], now_s=received_s)
         leases.beat(connection, "w", expected=1, actual=1, paused=False, now_s=received_s)
@@ -148,7 +148,7 @@ def test_a_topic_that_nobody_uses_and_one_that_nobody_reads(settings: Settings) 
         assert empty.status is Status.WARNING
         assert "kafka.feedback_topic" in empty.advice
 
-        engine = open_store(settings.database.url)
+        engine = open_store(settings.database)
         with engine.begin() as store:
             claim = offsets.claim(store, connection.cluster_id, kafka.responses_topic, 1, now_s=1.0)
             offsets.advance(store, claim, 2, now_s=1.0)
@@ -166,7 +166,7 @@ def test_database_unreachable(settings: Settings) -> None:
 
 
 def test_wrong_schema(settings: Settings) -> None:
-    engine = open_store(settings.database.url)
+    engine = open_store(settings.database)
     with engine.begin() as connection:
         connection.execute(text("UPDATE alembic_version SET version_num = '0000'"))
     engine.dispose()
@@ -218,7 +218,7 @@ def test_judge_without_the_model_or_the_protocol(settings: Settings) -> None:
 
 
 def test_no_traffic(settings: Settings) -> None:
-    open_store(settings.database.url).dispose()
+    open_store(settings.database).dispose()
     assert look(settings)["traffic"].status is Status.WARNING
     put_response(settings, created_s=time.time() - 5000, received_s=time.time() - 5000)
     found = look(settings)

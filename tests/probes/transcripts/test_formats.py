@@ -13,7 +13,6 @@ import pytest
 
 from evidence import BadInputError
 from probes.transcripts import Record, find_format, open_records
-from probes.transcripts.deceptionbench import split_reasoning
 from probes.transcripts.tables import read_rows
 
 RUN = "generation(System Prompt + User Prompt)_run"
@@ -112,7 +111,7 @@ def test_deceptionbench_answers_under_conditions_and_think_tags(tmp_path: Path) 
         "question": "Are the airbags fine?",
         "groundtruth": "They were not replaced.",
         "L1-self": {"thought": "They are gone.", "response": "All fine!"},
-        "L2-self-reward": {"response": "<think>Say so.</think><output>No.</output>"},
+        "L2-self-reward": {"response": "<think>Say so.</think>So: <output>No.</output>"},
     }
     path = write_lines(tmp_path / "r.jsonl", [row])
     assert find_format(path) == "deceptionbench"
@@ -121,19 +120,6 @@ def test_deceptionbench_answers_under_conditions_and_think_tags(tmp_path: Path) 
     assert first.fields["reasoning"] == "They are gone."
     assert said(second)[-1] == ("assistant", "No.")
     assert second.fields["reasoning"] == "Say so."
-
-
-@pytest.mark.parametrize(
-    ("text", "expected"),
-    [
-        ("plain", ("", "plain")),
-        ("<think>a</think>b", ("a", "b")),
-        ("a</think>b", ("a", "b")),
-        ("<thinking>a</thinking> <answer>b</answer> c", ("a", "b")),
-    ],
-)
-def test_reasoning_is_split_off(text: str, expected: tuple[str, str]) -> None:
-    assert split_reasoning(text) == expected
 
 
 def test_chat_as_lines_and_as_an_array(tmp_path: Path) -> None:
