@@ -19,7 +19,7 @@ from pydantic.fields import FieldInfo
 
 from evidence import BadInputError
 from monitor.settings import Settings
-from monitor.store.alarms import TRANSITIONS
+from monitor.services.alarms import TRANSITIONS
 from monitor.telemetry import METRICS
 
 _BLOCK = re.compile(r"(<!-- generated: (\w+) -->\n).*?(<!-- end -->)", re.DOTALL)

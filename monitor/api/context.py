@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable
-from pathlib import Path
 from typing import Protocol
 
 from prometheus_client import CollectorRegistry
@@ -16,16 +15,14 @@ from monitor.detect.options import DetectionOptions
 from monitor.http.access import Access
 from monitor.http.options import ApiOptions
 from monitor.ingest.options import IngestOptions, KafkaOptions
+from monitor.services.gate import GateOptions
 from monitor.telemetry import State
+from monitor.telemetry.options import TelemetryOptions
 
 
-class GateOptions(Protocol):
+class ActOptions(GateOptions, Protocol):
     """What the gate's routes use of the retrain settings."""
 
-    @property
-    def policy_file(self) -> Path | None: ...
-    @property
-    def signing_key_file(self) -> Path | None: ...
     @property
     def override_max_s(self) -> float: ...
 
@@ -39,7 +36,8 @@ class ApiSettings:
     kafka: KafkaOptions
     detection: DetectionOptions
     abstain: AbstainOptions
-    retrain: GateOptions
+    retrain: ActOptions
+    telemetry: TelemetryOptions
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

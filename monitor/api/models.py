@@ -241,8 +241,8 @@ class RunOut(BaseModel):
 class GateOut(BaseModel):
     """What stands before the next retrain of one assistant.
 
-    `holds` lists what would make the gate answer `hold` now, from alarms and workers alone; rows and
-    confirm runs decide the rest.
+    `holds` lists what would make the gate answer `hold` now, whatever the rows are; the rows, and
+    whether the newest confirm run was about them, decide the rest.
     """
 
     assistant: str

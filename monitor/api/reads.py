@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Annotated, Any, Literal
 
@@ -10,7 +11,7 @@ import msgspec
 from fastapi import APIRouter, Depends, Query
 from sqlalchemy import RowMapping
 
-from evidence import Alarm, AlarmSubject, GateAnswer, Purpose, Verdict, VerdictKind
+from evidence import GateAnswer, Purpose, Verdict, VerdictKind
 from monitor.api.context import Context
 from monitor.api.models import (
     CohortList,
@@ -28,11 +29,11 @@ from monitor.api.models import (
     at_known,
 )
 from monitor.api.paging import Limit, OneKeyPage, next_of
-from monitor.api.state import assistant_of
 from monitor.cohorts.results import RaterStatus
 from monitor.http.access import Principal, Scope
 from monitor.http.problems import ProblemError, documented
 from monitor.http.routes import DoorRoute
+from monitor.services.gate import Gate
 from monitor.store import reading
 from monitor.store import status as queries
 from monitor.store.pages import (
@@ -41,8 +42,7 @@ from monitor.store.pages import (
     list_decisions,
     list_verdicts,
 )
-from monitor.telemetry import CohortState, Estimate, State
-from retrain.context import AlarmEvidence
+from monitor.telemetry import CohortState, Estimate
 
 Likelihood = Annotated[float | None, Query(ge=0, le=1, allow_inf_nan=False)]
 
@@ -151,10 +151,11 @@ def _add_cohorts(routes: APIRouter, context: Context) -> None:
 
 def _add_gate(routes: APIRouter, context: Context) -> None:
     may_read = Depends(context.access.require(Scope.READ))
+    gate = gate_of(context)
 
     @routes.get("/gate", tags=["gate"], summary="What stands before the next retrain")
     def get_gate(*, principal: Principal = may_read, assistant: str) -> GateOut:
-        """What would hold the gate now, its last answer, and the newest confirm runs."""
+        """What would hold the gate now, by its own rule; its last answer; the newest confirm runs."""
         principal.check(assistant)
         with reading(context.engine) as connection:
             decisions = queries.list_decisions(connection, assistant=assistant, limit=1)
@@ -162,7 +163,7 @@ def _add_gate(routes: APIRouter, context: Context) -> None:
         last = decisions[0] if decisions else None
         return GateOut(
             assistant=assistant,
-            holds=holds(context.state(), assistant),
+            holds=list(gate.holds(assistant)),
             last_answer=last["answer"] if last else None,
             last_decided_at=at(last["created_at_s"]) if last else None,
             confirm_runs=[run_out(row) for row in runs],
@@ -186,6 +187,17 @@ def _add_gate(routes: APIRouter, context: Context) -> None:
         )
 
 
+def gate_of(context: Context) -> Gate:
+    """The gate over this API's store."""
+    settings = context.settings
+    return Gate(
+        engine=context.engine,
+        options=settings.retrain,
+        silent_s=settings.telemetry.worker_silent_s,
+        clock=context.clock,
+    )
+
+
 def named_assistant(principal: Principal, assistant: str | None) -> str | None:
     """The assistant asked for, if this key may see it; a key of one assistant means that one."""
     if assistant is not None:
@@ -200,32 +212,6 @@ def named_assistant(principal: Principal, assistant: str | None) -> str | None:
         "this key is for several assistants, name one",
         errors=[("assistant", "required for this key")],
     )
-
-
-def holds(state: State, assistant: str) -> list[str]:
-    """What would hold the gate now, by the gate's own rule: alarms, and no worker to cover it."""
-    found = [
-        f"alarm {alarm.alarm_id} on {alarm.scope} ({alarm.metric}) is {alarm.state.value}"
-        for alarm in state.alarms
-        if _concerns(alarm, assistant) and _holds(alarm)
-    ]
-    if state.workers.alive == 0:
-        found.append("no worker is alive, so the newest responses are not covered")
-    return found
-
-
-def _concerns(alarm: Alarm, assistant: str) -> bool:
-    return alarm.subject is AlarmSubject.EVALUATOR or assistant_of(alarm) == assistant
-
-
-def _holds(alarm: Alarm) -> bool:
-    return AlarmEvidence(
-        alarm_id=alarm.alarm_id,
-        subject=alarm.subject,
-        scope=alarm.scope,
-        metric=alarm.metric,
-        state=alarm.state,
-    ).holds
 
 
 def _verdict(verdict: Verdict) -> dict[str, Any]:
@@ -275,7 +261,7 @@ def _cohort(cohort: CohortState) -> CohortOut:
     )
 
 
-def run_out(row: RowMapping) -> RunOut:
+def run_out(row: Mapping[Any, Any]) -> RunOut:
     """A confirm run as the API shows it."""
     return RunOut(
         run_id=row["run_id"],

@@ -27,16 +27,15 @@ from monitor.api.models import (
 )
 from monitor.api.paging import OneKeyPage, ThreeKeyPage, next_of
 from monitor.api.reads import named_assistant
-from monitor.api.state import assistant_of
 from monitor.http.access import Principal, Scope
 from monitor.http.problems import ProblemError, documented
 from monitor.http.routes import DoorRoute
-from monitor.services.closing import release
+from monitor.services import alarms as services_alarms
+from monitor.services.alarms import TransitionError, transition
 from monitor.store import alarms as store_alarms
 from monitor.store import labels as store_labels
 from monitor.store import reading
 from monitor.store.localisations import read_localisation
-from monitor.store.outbox import ALARMS_TOPIC
 from monitor.store.pages import AlarmFilter, list_alarms, list_labels
 from monitor.store.status import random_label_counts
 
@@ -116,25 +115,22 @@ def _add_step(routes: APIRouter, context: Context, name: str) -> None:
             raise ProblemError(
                 HTTPStatus.UNPROCESSABLE_ENTITY, "say why", errors=[("reason", "required")]
             )
-        by = principal.signs(given.by)
         with context.engine.begin() as connection:
-            alarm = visible_alarm(connection, principal, alarm_id)
-            if alarm.state is target is AlarmState.ACKNOWLEDGED:
-                return _detail(connection, alarm)
             try:
-                alarm = store_alarms.transition(
+                alarm = transition(
                     connection,
                     alarm_id,
                     target,
-                    by=by,
+                    principal.acts(given.by),
                     reason=given.reason,
-                    at_s=context.clock(),
-                    topic=ALARMS_TOPIC,
+                    options=context.settings.detection,
+                    now_s=context.clock(),
+                    sees=principal.sees,
                 )
-                if alarm.state is AlarmState.CLOSED:
-                    release(connection, alarm, context.settings.detection, context.clock())
-            except store_alarms.TransitionError as error:
+            except TransitionError as error:
                 raise ProblemError(HTTPStatus.CONFLICT, error.what) from error
+            except store_alarms.UnknownAlarmError as error:
+                raise ProblemError(HTTPStatus.NOT_FOUND, error.what) from error
             return _detail(connection, alarm)
 
     routes.add_api_route(
@@ -182,7 +178,7 @@ def _add_labels(routes: APIRouter, context: Context) -> None:
     def post_label(*, principal: Principal = may_review, label: LabelIn) -> LabelOut:
         """A person's newer label of the same response replaces the older one."""
         principal.check(label.assistant)
-        labeller = principal.signs(label.labeller)
+        labeller = principal.acts(label.labeller).signed
         stored = store_labels.Label(
             assistant=label.assistant,
             response_id=label.response_id,
@@ -199,20 +195,12 @@ def _add_labels(routes: APIRouter, context: Context) -> None:
         return _label(stored)
 
 
-def _sees(principal: Principal, alarm: Alarm) -> bool:
-    assistant = assistant_of(alarm)
-    return assistant is None or principal.sees(assistant)
-
-
 def visible_alarm(connection: Connection, principal: Principal, alarm_id: str) -> Alarm:
-    """The alarm; one of another's assistant is as absent as one that does not exist."""
+    """The alarm, or 404: one of another's assistant is as absent as one that does not exist."""
     try:
-        alarm = store_alarms.get_alarm(connection, alarm_id)
+        return services_alarms.visible_alarm(connection, alarm_id, principal.sees)
     except store_alarms.UnknownAlarmError as error:
         raise ProblemError(HTTPStatus.NOT_FOUND, error.what) from error
-    if not _sees(principal, alarm):
-        raise ProblemError(HTTPStatus.NOT_FOUND, f"no alarm has the id {alarm_id!r}")
-    return alarm
 
 
 def _detail(connection: Connection, alarm: Alarm) -> AlarmDetail:

@@ -79,6 +79,7 @@ def api_settings(settings: Settings) -> ApiSettings:
         detection=settings.detection,
         abstain=settings.abstain,
         retrain=settings.retrain,
+        telemetry=settings.telemetry,
     )
 
 

@@ -18,6 +18,7 @@ import msgspec
 from fastapi import Request
 
 from evidence import BadInputError, MisconfiguredError
+from evidence.person import Person, person
 from monitor.http.problems import ProblemError
 from monitor.http.rate import RateLimit
 from monitor.http.routes import Guard
@@ -73,17 +74,17 @@ class Principal(msgspec.Struct, frozen=True, kw_only=True):
                 HTTPStatus.FORBIDDEN, f"the key {self.name!r} is not for assistant {assistant!r}"
             )
 
-    def signs(self, by: str | None) -> str:
-        """The name that is recorded: the key's, with the person it says it acts for."""
-        if self.open:
-            if not by:
-                raise ProblemError(
-                    HTTPStatus.UNPROCESSABLE_ENTITY,
-                    "say who you are",
-                    errors=[("by", "required while the API runs without keys")],
-                )
-            return by
-        return f"{by} via {self.name}" if by and by != self.name else self.name
+    def acts(self, by: str | None) -> Person:
+        """The person who acts, as they say, and the key that they showed.
+
+        Raises ProblemError (422) where the API runs without keys and nobody is named.
+        """
+        try:
+            return person(by, None if self.open else self.name)
+        except BadInputError as error:
+            raise ProblemError(
+                HTTPStatus.UNPROCESSABLE_ENTITY, error.what, errors=[(error.where, error.what)]
+            ) from error
 
 
 ANYONE = Principal(name="anyone", scopes=frozenset({Scope.ADMIN}), open=True)

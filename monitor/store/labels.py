@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 
 import msgspec
 from sqlalchemy import Connection, delete, insert, select
@@ -65,6 +66,34 @@ def put_label(connection: Connection, label: Label, *, by: str) -> None:
         details=details,
         at_s=label.at_s,
     )
+
+
+class RandomLabel(msgspec.Struct, frozen=True):
+    """A label of a response that a random audit chose."""
+
+    response_id: str
+    kind: str
+    inclusion_probability: float
+
+
+def random_labels(
+    connection: Connection, stratum: str, *, since_s: float, kinds: Sequence[VerdictKind]
+) -> list[RandomLabel]:
+    """Labels of these kinds on a stratum's responses that came in since a time."""
+    same = (labels.c.assistant == responses.c.assistant) & (
+        labels.c.response_id == responses.c.response_id
+    )
+    query = (
+        select(labels.c.response_id, labels.c.kind, labels.c.inclusion_probability)
+        .select_from(labels.join(responses, same))
+        .where(
+            responses.c.stratum == stratum,
+            responses.c.received_at_s >= since_s,
+            labels.c.inclusion_probability.is_not(None),
+            labels.c.kind.in_([kind.value for kind in kinds]),
+        )
+    )
+    return [RandomLabel(*row) for row in connection.execute(query)]
 
 
 def audited_scores(

@@ -39,13 +39,16 @@ class KindCount(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Heartbeat(msgspec.Struct, frozen=True, kw_only=True):
-    """What one worker last said of itself."""
+    """What one worker last said of itself; None is not known."""
 
     worker: str
     seen_at_s: float
     expected: int
     actual: int
     paused: bool
+    evaluator_version: str | None
+    calibrated: bool | None
+    lag_records: int | None
 
     def is_alive(self, now_s: float, silent_after_s: float) -> bool:
         """Whether it spoke within `silent_after_s`. One that spoke from the future proves nothing."""
@@ -75,8 +78,10 @@ def kind_counts(connection: Connection, *, since_s: float) -> list[KindCount]:
     ]
 
 
-def detector_states(connection: Connection, *, limit: int = 2000) -> list[tuple[str, str]]:
-    """Stratum key and state text of each detector, newest first."""
+def detector_states(
+    connection: Connection, *, limit: int | None = 2000
+) -> list[tuple[str, str]]:
+    """Stratum key and state text of each detector, newest first; of all for None."""
     query = select(detectors.c.stratum, detectors.c.state)
     rows = connection.execute(query.order_by(detectors.c.updated_at_s.desc()).limit(limit))
     return [(row.stratum, row.state) for row in rows]
@@ -173,18 +178,18 @@ def random_label_counts(connection: Connection) -> dict[str, int]:
 
 def heartbeats(connection: Connection) -> list[Heartbeat]:
     """What each worker last said."""
-    return [
-        Heartbeat(
-            worker=row.worker,
-            seen_at_s=row.seen_at_s,
-            expected=row.expected,
-            actual=row.actual,
-            paused=row.paused,
-        )
-        for row in connection.execute(
-            select(worker_heartbeats).order_by(worker_heartbeats.c.worker)
-        )
-    ]
+    query = select(worker_heartbeats).order_by(worker_heartbeats.c.worker)
+    return [Heartbeat(**row) for row in connection.execute(query).mappings()]
+
+
+def is_known_assistant(connection: Connection, assistant: str) -> bool:
+    """Whether any response or decision of the assistant is stored."""
+    return any(
+        connection.execute(
+            select(table.c.assistant).where(table.c.assistant == assistant).limit(1)
+        ).scalar()
+        for table in (responses, gate_decisions)
+    )
 
 
 def last_response_s(connection: Connection) -> float | None:

@@ -12,7 +12,7 @@ from evidence import AlarmState, GateAnswer, Stratum, UnreachableError, VerdictK
 from monitor.telemetry.declarations import STATE_METRICS
 from monitor.telemetry.state import Estimate, State, StratumState
 
-_RUN_STATES = ("proposed", "waiting", "running", "done", "failed")
+_RUN_STATES = ("proposed", "waiting", "running", "done", "failed", "cancelling", "cancelled")
 
 Series = tuple[str, tuple[str, ...], float]
 

@@ -124,6 +124,7 @@ class Worker:
         self._expected = 0
         self._actual = 0
         self._paused = False
+        self._calibrated = scorer.calibrated
         self._detect = True
         self._sample_waits = True
         self._extra_waits = True
@@ -371,8 +372,17 @@ class Worker:
                 paused=self._paused,
                 now_s=self._clock(),
                 evaluator_version=self._evaluator_version,
+                calibrated=self._calibrated,
+                lag_records=self._lag_records(),
             )
         self._next_beat_s = self._stopwatch() + _BEAT_S
+
+    def _lag_records(self) -> int | None:
+        """Records of our partitions that are not written: unread, or read and not yet measured."""
+        if not self._held:
+            return None
+        held = sum(chunk.n_records for held in self._held.values() for chunk in held.chunks)
+        return held + sum(self._source.lag().values())
 
 
 def _epochs(stored: Sequence[epochs.StoredRates]) -> Epochs:

@@ -66,6 +66,7 @@ class HashScorer:
     """p_lie from a hash of the id: the same text always gets the same verdict."""
 
     version = "hash-1"
+    calibrated = True
 
     def __init__(self) -> None:
         self.scored: list[str] = []

@@ -155,6 +155,7 @@ def test_probe_traffic_is_kept_apart(house: House, kit: Any) -> None:
 def test_a_failing_scorer_yields_errors_and_the_worker_goes_on(house: House, kit: Any) -> None:
     class Fails:
         version = "fails-1"
+        calibrated = True
 
         def score(self, _: Any) -> Any:
             raise ConnectionError("judge is down")
