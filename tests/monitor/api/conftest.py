@@ -19,6 +19,7 @@ from monitor.api.state import StateReader
 from monitor.cli.serving import api_settings
 from monitor.http.access import Access
 from monitor.http.options import ApiOptions
+from monitor.launch.options import RetrainOptions
 from monitor.settings import Settings
 from monitor.store import open_store
 from monitor.telemetry import StateCollector
@@ -47,14 +48,20 @@ def engine(tmp_path: Path) -> Iterator[Engine]:
 
 @pytest.fixture
 def make_service(engine: Engine) -> MakeService:
-    def make(*, asker: Asker | None = None, **api: Any) -> Service:
-        settings = Settings(api=ApiOptions(**api))
-        state = StateReader(engine, settings.telemetry, clock=lambda: NOW_S)
+    def make(
+        *,
+        asker: Asker | None = None,
+        retrain: RetrainOptions | None = None,
+        store: Engine = engine,
+        **api: Any,
+    ) -> Service:
+        settings = Settings(api=ApiOptions(**api), retrain=retrain or RetrainOptions())
+        state = StateReader(store, settings.telemetry, clock=lambda: NOW_S)
         registry = CollectorRegistry()
         registry.register(StateCollector(state))
         broker: list[str] = []
         context = Context(
-            engine=engine,
+            engine=store,
             settings=api_settings(settings),
             registry=registry,
             state=state,
@@ -70,7 +77,7 @@ def make_service(engine: Engine) -> MakeService:
         client = TestClient(
             create_app(context), base_url="http://127.0.0.1", raise_server_exceptions=False
         )
-        return Service(engine, client, broker)
+        return Service(store, client, broker)
 
     return make
 
