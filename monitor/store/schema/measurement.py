@@ -75,4 +75,7 @@ labels = Table(
         comment="Probability with which the audit chose it; null if not random.",
     ),
     Column("at_s", Float, nullable=False),
+    Index(None, "at_s", "assistant", "response_id", "labeller"),
+    Index(None, "assistant", "at_s", "response_id", "labeller"),
+    Index(None, "response_id"),
 )
