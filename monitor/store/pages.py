@@ -20,7 +20,14 @@ from evidence import Alarm, AlarmState, AlarmSubject, Purpose, Response, Verdict
 from monitor.store.alarms import as_stored
 from monitor.store.intake import unpack_body
 from monitor.store.labels import Label
-from monitor.store.schema import alarms, gate_decisions, labels, responses, verdicts
+from monitor.store.schema import (
+    alarms,
+    beside_live,
+    gate_decisions,
+    labels,
+    responses,
+    verdicts,
+)
 
 Position = tuple[float | str, ...]
 """Time and key of an item: where the next page begins."""
@@ -81,6 +88,9 @@ def list_verdicts(connection: Connection, wanted: VerdictFilter, page: Page) -> 
         if value is not None:
             query = query.where(column == value)
     query = query.where(verdicts.c.purpose.in_([one.value for one in wanted.purposes]))
+    if Purpose.LIVE not in wanted.purposes:
+        # The few beside the live ones have an index of their own.
+        query = query.where(beside_live)
     if wanted.least_p_lie is not None:
         query = query.where(verdicts.c.p_lie >= wanted.least_p_lie)
     if wanted.most_p_lie is not None:

@@ -14,6 +14,10 @@ from monitor.store.schema import (
     feedback,
     gap_watches,
     gate_decisions,
+    is_live,
+    is_live_traffic,
+    is_parked,
+    is_unpublished,
     labels,
     outbox,
     rater_posteriors,
@@ -26,7 +30,8 @@ from monitor.store.schema import (
 class KindCount(msgspec.Struct, frozen=True, kw_only=True):
     """Live verdicts of one kind in one stratum.
 
-    `weight` and `weight_squared` are the sums of 1/pi and 1/pi^2, pi being the inclusion probability.
+    `weight` and `weight_squared` are the sums of 1/pi and 1/pi^2, pi being the final probability: a rated
+    response was certain to be taken with that of the feedback sample.
     """
 
     assistant: str
@@ -57,11 +62,11 @@ class Heartbeat(msgspec.Struct, frozen=True, kw_only=True):
 
 def kind_counts(connection: Connection, *, since_s: float) -> list[KindCount]:
     """Live verdicts scored since a time, counted by stratum and kind with their sampling weights."""
-    weight = 1.0 / verdicts.c.inclusion_probability
+    weight = 1.0 / func.coalesce(verdicts.c.final_probability, verdicts.c.inclusion_probability)
     columns = (verdicts.c.assistant, verdicts.c.segment, verdicts.c.stakes, verdicts.c.kind)
     query = (
         select(*columns, func.count(), func.sum(weight), func.sum(weight * weight))
-        .where(verdicts.c.live_slot.is_not(None), verdicts.c.scored_at_s >= since_s)
+        .where(is_live, verdicts.c.scored_at_s >= since_s)
         .group_by(*columns)
     )
     return [
@@ -78,9 +83,7 @@ def kind_counts(connection: Connection, *, since_s: float) -> list[KindCount]:
     ]
 
 
-def detector_states(
-    connection: Connection, *, limit: int | None = 2000
-) -> list[tuple[str, str]]:
+def detector_states(connection: Connection, *, limit: int | None = 2000) -> list[tuple[str, str]]:
     """Stratum key and state text of each detector, newest first; of all for None."""
     query = select(detectors.c.stratum, detectors.c.state)
     rows = connection.execute(query.order_by(detectors.c.updated_at_s.desc()).limit(limit))
@@ -194,27 +197,25 @@ def is_known_assistant(connection: Connection, assistant: str) -> bool:
 
 def last_response_s(connection: Connection) -> float | None:
     """When the newest response was accepted, canaries and other probe traffic aside."""
-    live = func.coalesce(responses.c.skip_reason, "") != "probe_traffic"
-    return connection.execute(select(func.max(responses.c.received_at_s)).where(live)).scalar()
+    at = responses.c.received_at_s
+    return connection.execute(
+        select(at).where(is_live_traffic).order_by(at.desc()).limit(1)
+    ).scalar()
 
 
 def last_verdict_s(connection: Connection) -> float | None:
     """When the newest live verdict was made."""
-    live = verdicts.c.live_slot.is_not(None)
-    return connection.execute(select(func.max(verdicts.c.scored_at_s)).where(live)).scalar()
+    at = verdicts.c.scored_at_s
+    return connection.execute(select(at).where(is_live).order_by(at.desc()).limit(1)).scalar()
 
 
 def outbox_pending(connection: Connection) -> int:
     """Outbox records that no broker has acknowledged."""
-    unsent = outbox.c.published_cluster_id.is_(None)
-    return int(
-        connection.execute(select(func.count()).select_from(outbox).where(unsent)).scalar_one()
-    )
+    query = select(func.count()).select_from(outbox).where(is_unpublished)
+    return int(connection.execute(query).scalar_one())
 
 
 def feedback_parked(connection: Connection) -> int:
     """Feedback that waits for its response."""
-    parked = feedback.c.state == "parked"
-    return int(
-        connection.execute(select(func.count()).select_from(feedback).where(parked)).scalar_one()
-    )
+    query = select(func.count()).select_from(feedback).where(is_parked)
+    return int(connection.execute(query).scalar_one())

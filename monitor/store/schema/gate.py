@@ -23,7 +23,10 @@ confirm_runs = Table(
     Column("assistant", String(200), nullable=False),
     Column("alarm_id", String(64)),
     Column(
-        "state", String(16), nullable=False, comment="proposed, waiting, running, done, failed, cancelling or cancelled."
+        "state",
+        String(16),
+        nullable=False,
+        comment="proposed, waiting, running, done, failed, cancelling or cancelled.",
     ),
     Column("requested_at_s", Float, nullable=False),
     Column("started_at_s", Float),

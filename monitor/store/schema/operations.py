@@ -15,7 +15,7 @@ from sqlalchemy import (
     Text,
 )
 
-from monitor.store.schema.base import metadata, serial_id
+from monitor.store.schema.base import metadata, partial_index, serial_id
 
 outbox = Table(
     "outbox",
@@ -28,8 +28,12 @@ outbox = Table(
     Column("published_cluster_id", String(128), comment="Null until the broker acknowledged it."),
     Column("published_partition", Integer),
     Column("published_offset", BigInteger),
-    Index(None, "published_cluster_id", "id"),
+    Index(None, "created_at_s"),
+    Index(None, "topic", "published_cluster_id", "published_partition", "published_offset"),
 )
+
+is_unpublished = outbox.c.published_cluster_id.is_(None)
+partial_index("ix_outbox_unpublished", is_unpublished, outbox.c.id)
 
 leases = Table(
     "leases",
