@@ -125,9 +125,9 @@ def test_who_lacks_the_scope_or_asks_too_often_is_not_read_either(
     service = make_service(keys_file=tmp_path / "keys.json", requests_per_minute=1)
     seen = []
     for _ in range(2):
-        wire = Wire(
-            service.client.app, "POST", "/v1/labels", authorization=f"Bearer {token}"
-        ).run(endless())
+        wire = Wire(service.client.app, "POST", "/v1/labels", authorization=f"Bearer {token}").run(
+            endless()
+        )
         assert wire.asked == 0
         seen.append(wire.status)
     assert seen == [403, 429]
@@ -319,7 +319,9 @@ def test_a_mark_before_the_text_is_no_part_of_it(
         assert answer.status_code == 202, answer.json()
 
 
-def test_a_refused_batch_leaves_nothing(guarded: Service, key: str, response_record: Record) -> None:
+def test_a_refused_batch_leaves_nothing(
+    guarded: Service, key: str, response_record: Record
+) -> None:
     wrong = {**response_record, "response_id": "x\0"}
     body = f"[{json.dumps(response_record)}, {json.dumps(wrong)}]".encode()
     assert send(guarded, key, body, "", "/v1/responses").status_code == 422

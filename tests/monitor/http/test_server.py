@@ -113,8 +113,9 @@ def test_health_is_answered_while_a_large_body_is_parsed(url: str, key: str) -> 
 
     def ask() -> None:
         answers.append(
-            httpx.post(f"{url}/v1/gate/check", content=body, headers=headers, timeout=120)
-            .status_code
+            httpx.post(
+                f"{url}/v1/gate/check", content=body, headers=headers, timeout=120
+            ).status_code
         )
 
     asking = threading.Thread(target=ask)
