@@ -28,6 +28,7 @@ from monitor.http.traces import read_export
 from monitor.ingest import batch
 from monitor.ingest.decode import decode_feedback, decode_responses
 from monitor.ingest.options import IngestOptions
+from monitor.ingest.otlp import PASSED_OVER
 from monitor.tap.delivery import Delivery, Outgoing, QueueFullError
 from monitor.telemetry import Cached
 from monitor.telemetry.tap import TapMetrics
@@ -98,6 +99,8 @@ class _Taps:
     def __init__(self, context: TapContext, metrics: TapMetrics) -> None:
         self._context = context
         self._metrics = metrics
+        # Prometheus sees no increase in a series that begins at 1.
+        metrics.passed_over(dict.fromkeys(PASSED_OVER, 0))
         self._exposition = Cached(
             partial(generate_latest, context.registry),
             clock=time.monotonic,

@@ -193,6 +193,7 @@ candor_tap_queue_records 3.0
 candor_tap_records_total{outcome="delivered",source="responses"} 2.0
 candor_tap_records_total{outcome="queue_full",source="feedback"} 1.0
 candor_tap_records_total{outcome="refused",source="traces"} 1.0
+candor_tap_spans_passed_over_total{reason="failed_call"} 1.0
 candor_verdicts_total{kind="honest"} 2.0
 candor_worker_paused 1.0
 """
@@ -234,6 +235,7 @@ def work(registry: CollectorRegistry) -> None:
     tap = TapMetrics(registry, waiting=lambda: 3)
     tap.delivered("responses", 2, 0.02)
     tap.refused("traces", 1)
+    tap.passed_over({"failed_call": 1})
     tap.undelivered("feedback", "queue_full", 1)
 
 
