@@ -298,6 +298,6 @@ def _covers(run: store.ConfirmRun, assistant: str, alarm: store.OpenAlarm) -> bo
     requested after the alarm, or one for this very alarm."""
     if run.alarm_id == alarm.alarm_id:
         return True
-    if run.assistant != assistant:
+    if run.assistant != assistant or run.state in {store.CANCELLING, store.CANCELLED}:
         return False
     return run.state in {store.PROPOSED, store.WAITING} or run.requested_at_s >= alarm.opened_at_s

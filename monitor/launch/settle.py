@@ -20,7 +20,7 @@ from retrain.report import ConfirmReport, read_report
 from retrain.rows import Row, read_rows, write_rows
 
 ROWS, RELEASED_ROWS, REPORT = "rows.jsonl", "released.jsonl", "run/report.json"
-_DECISIONS = {"all": "decision-all.json", "released": "decision-released.json"}
+DECISIONS = {"all": "decision-all.json", "released": "decision-released.json"}
 _SEEN = "settled.json"
 _LOOK_S = 15.0
 """Everything that may hold is looked at this often; alarms always are."""
@@ -34,7 +34,8 @@ class _Seen(msgspec.Struct, frozen=True):
 
 
 class Settled(msgspec.Struct, frozen=True, kw_only=True):
-    """Both decisions of a run. `released` is None when no row was quarantined: `all_rows` is it."""
+    """Both decisions of a run. `released` is None when no row was quarantined, and `all_rows` is it, or
+    when every row was."""
 
     all_rows: GateDecision
     released: GateDecision | None
@@ -59,9 +60,12 @@ class Settler:
         everything = self._ask(directory, "all", rows, report)
         left = list(kept(rows, everything))
         released = None
-        if everything.removed:
+        if everything.removed and left:
             write_rows(directory / RELEASED_ROWS, left)
             released = self._ask(directory, "released", left, report)
+        else:
+            for name in (RELEASED_ROWS, DECISIONS["released"]):
+                (directory / name).unlink(missing_ok=True)
         write_durably(directory / _SEEN, msgspec.json.encode(seen))
         return Settled(all_rows=everything, released=released)
 
@@ -99,7 +103,7 @@ class Settler:
         )
         if not answer.recorded:
             raise UnreachableError("the store", ", ".join(answer.decision.reasons))
-        (directory / _DECISIONS[name]).write_text(answer.envelope, encoding="utf-8")
+        write_durably(directory / DECISIONS[name], answer.envelope.encode())
         return answer.decision
 
     @staticmethod

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import sys
 import time
 from collections.abc import Mapping
@@ -8,6 +9,7 @@ from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
+import httpx
 import msgspec
 import pytest
 from sqlalchemy import Connection, Engine, insert, select, update
@@ -29,8 +31,10 @@ from evidence import (
     verdict_key,
 )
 from evidence.person import Person
+from monitor.launch.job import LocalJob
 from monitor.launch.launcher import Launcher
 from monitor.launch.options import RetrainOptions
+from monitor.launch.webhook import Webhook
 from monitor.services import runs as acts
 from monitor.services.collect import collect_rows
 from monitor.services.decisions import revoke
@@ -418,3 +422,106 @@ def test_run_states_fit_the_column(engine: Engine) -> None:
         len(s) <= width
         for s in (store.PROPOSED, store.WAITING, store.RUNNING, store.DONE, store.FAILED)
     )
+
+
+def test_a_lost_run_folder_stops_neither_other_runs_nor_notices(
+    engine: Engine, tmp_path: Path
+) -> None:
+    secret = tmp_path / "secret"
+    secret.write_bytes(b"0123456789abcdef")
+    taken: list[Any] = []
+
+    def receive(request: httpx.Request) -> httpx.Response:
+        taken.append(request)
+        return httpx.Response(200)
+
+    clock = Clock()
+    fields = {"webhook_url": "http://hook.test/gate", "webhook_secret_file": secret}
+    launcher = _launcher(engine, tmp_path, clock, debounce_s=0, **fields)
+    launcher._webhook = Webhook(
+        engine, launcher._options, httpx.Client(transport=httpx.MockTransport(receive))
+    )
+    _open_alarm(engine)
+    (run,) = _until_done(launcher, engine)
+    launcher.tick()
+    told = len(taken)
+    assert told > 0
+    shutil.rmtree(str(run.directory))
+    _open_alarm(engine, "a2", clock.now + 1)
+    clock.now += 10
+    with engine.begin() as connection:
+        acts.request(connection, ASSISTANT, Person("ana"), reason="again", now_s=clock.now)
+    _until_done(launcher, engine, 2)
+    for _ in range(3):
+        launcher.tick()
+    assert len(taken) > told, "what is announced later is still delivered"
+
+
+@pytest.mark.parametrize("error", [OSError("disk"), RuntimeError("bug"), KeyError("x")])
+def test_no_failure_of_one_run_stops_the_notices(
+    engine: Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    launcher = _launcher(engine, tmp_path, Clock(), debounce_s=0)
+    _open_alarm(engine)
+    _until_done(launcher, engine)
+
+    def fail(*_: object, **__: object) -> Any:
+        raise error
+
+    delivered: list[float] = []
+    monkeypatch.setattr(launcher._settler, "is_stale", fail)
+    monkeypatch.setattr(launcher._webhook, "deliver", delivered.append)
+    assert launcher.tick()
+    assert len(delivered) == 1
+
+
+def test_a_cancelled_run_loses_its_job_and_its_alarm_starts_no_other(
+    engine: Engine, tmp_path: Path
+) -> None:
+    clock = Clock()
+    launcher = _launcher(engine, tmp_path, clock, debounce_s=0)
+    (tmp_path / "job.py").write_text("import time\ntime.sleep(600)\n")
+    _open_alarm(engine)
+    launcher.tick()
+    (run,) = _runs(engine)
+    assert run.state == "running"
+    job = LocalJob(Path(str(run.directory)))
+    assert job.alive(), "whoever sees the folder can tell"
+    with engine.begin() as connection:
+        acts.cancel(connection, run.run_id, Person("ana"), reason="wrong rows", now_s=clock.now)
+    deadline = time.monotonic() + 60
+    while _runs(engine)[0].state != "cancelled":
+        assert time.monotonic() < deadline
+        launcher.tick()
+        time.sleep(0.05)
+    assert not job.alive()
+    launcher.tick()
+    assert [r.state for r in _runs(engine)] == ["cancelled"]
+    assert _decisions(engine) == []
+
+
+def test_a_run_that_a_person_asked_for_waits_for_no_alarms_and_is_not_dated_back(
+    engine: Engine, tmp_path: Path
+) -> None:
+    clock = Clock()
+    launcher = _launcher(engine, tmp_path, clock, debounce_s=10_000.0)
+    with engine.begin() as connection:
+        made = acts.request(connection, ASSISTANT, Person("ana"), reason="look", now_s=clock.now)
+    assert made.requested_at_s == clock.now
+    launcher.tick()
+    assert [r.state for r in _runs(engine)] == ["running"]
+    _until_done(launcher, engine)
+
+
+def test_what_a_passing_lag_held_is_decided_again(engine: Engine, tmp_path: Path) -> None:
+    clock = Clock()
+    _beat(engine, clock.now, lag_records=5000)
+    launcher = _launcher(engine, tmp_path, clock, debounce_s=0, finding="not_worse")
+    with engine.begin() as connection:
+        acts.request(connection, ASSISTANT, Person("ana"), reason="look", now_s=clock.now)
+    _until_done(launcher, engine)
+    assert {d.answer for d in _decisions(engine)} == {"hold"}
+    clock.now += 20
+    _beat(engine, clock.now)
+    launcher.tick()
+    assert {d.answer for d in _decisions(engine)} == {"hold", "quarantine", "allow"}
