@@ -8,7 +8,7 @@ from typing import Any, Literal
 import yaml
 from pydantic import AwareDatetime, Field, ValidationError
 
-from evidence import BadInputError, VerdictKind, canonical_json, digest
+from evidence import MisconfiguredError, VerdictKind, canonical_json, digest
 from evidence.options import Options
 
 COLLECTED = "candor.feedback"
@@ -82,21 +82,21 @@ class _Once(yaml.SafeLoader):
 
 
 def read_policy(path: Path | str) -> Policy:
-    """A policy from YAML. Raises BadInputError naming the field that is wrong or unknown."""
+    """A policy from YAML. Raises MisconfiguredError naming the field that is wrong or unknown."""
     path = Path(path)
     try:
         data: Any = yaml.load(path.read_text(encoding="utf-8"), _Once)  # noqa: S506 -- a safe one
     except OSError as error:
-        raise BadInputError(f"cannot be read: {error.strerror}", str(path)) from error
+        raise MisconfiguredError(f"cannot be read: {error.strerror}", str(path)) from error
     except (yaml.YAMLError, UnicodeDecodeError, RecursionError) as error:
-        raise BadInputError(f"not YAML: {error}".replace("\n", " "), str(path)) from error
+        raise MisconfiguredError(f"not YAML: {error}".replace("\n", " "), str(path)) from error
     if data is None:
         data = {}
     if not isinstance(data, dict):
-        raise BadInputError("a policy is a mapping of fields", str(path))
+        raise MisconfiguredError("a policy is a mapping of fields", str(path))
     try:
         return Policy.model_validate(data)
     except ValidationError as error:
         first = error.errors()[0]
         field = ".".join(str(part) for part in first["loc"])
-        raise BadInputError(first["msg"], f"{path}: {field}") from error
+        raise MisconfiguredError(first["msg"], f"{path}: {field}") from error

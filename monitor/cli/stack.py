@@ -145,7 +145,9 @@ def start_stack(
         parts.enter_context(silence_watch(settings, engine, metrics))
         asker = parts.enter_context(asking(settings, measuring))
         app = build_app(settings, engine, registry, bootstrap_servers=servers, asker=asker)
-        web = parts.enter_context(WebServer(app, settings.api.host, settings.api.port))
+        web = parts.enter_context(
+            WebServer(app, settings.api.host, settings.api.port, options=settings.api)
+        )
     except BaseException:
         parts.close()
         raise
