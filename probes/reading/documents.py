@@ -32,12 +32,11 @@ def array_items(source: Source) -> Iterator[Item]:
     for whatever stands behind it.
     """
     text = _Text(source)
-    whole = ""
+    whole, where = "", text.where
     while begins := text.at():
-        where = text.where
         if begins != "[" or whole == "elements":
             raise BadInputError("something stands behind the JSON array", where)
-        line = text.line
+        where, line = text.where, text.line
         text.take(1)
         whole, turns = "", []
         while (mark := text.at(",")) != "]":
@@ -53,6 +52,7 @@ def array_items(source: Source) -> Iterator[Item]:
         whole = whole or "elements"
         if turns:
             yield Item(where, line, f"line-{line}", turns)
+        where = text.where
 
 
 class _Text:

@@ -52,7 +52,7 @@ def csv_items(source: Source, mark: str) -> Iterator[Item]:
             if len(cells) > len(names):
                 problem = f"{len(cells) - len(names)} cells more than columns"
             if any(_NOT_UTF8.search(cell) for cell in cells):
-                problem = "not UTF-8 text, perhaps Latin-1"
+                problem, values = "not UTF-8 text, perhaps Latin-1", {}
             yield Item(where, number, name, values, problem, source.share())
     except csv.Error as error:
         raise BadInputError(f"not CSV: {error}", f"{source.name}:{begin}") from error

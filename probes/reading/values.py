@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import datetime
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any, TypeVar
 
 from evidence import BadInputError
+from probes.reading.shapes import looks_like
 
 _Value = TypeVar("_Value")
+_Default = TypeVar("_Default")
 _NO_DEFAULT: Any = object()
 _WORDS = {"true": True, "1": True, "1.0": True, "false": False, "0": False, "0.0": False}
 _UNITS = ((1e11, 1.0), (1e14, 1e3), (1e17, 1e6), (1e20, 1e9))
@@ -17,12 +19,12 @@ _UNITS = ((1e11, 1.0), (1e14, 1e3), (1e17, 1e6), (1e20, 1e9))
 
 
 def field(
-    values: Mapping[str, Any],
+    values: dict[str, Any],
     name: str,
     read: Callable[[Any], _Value],
     where: str,
-    default: _Value = _NO_DEFAULT,
-) -> _Value:
+    default: _Default = _NO_DEFAULT,
+) -> _Value | _Default:
     """One field by one of the readers below; missing and null take the default.
 
     Raises BadInputError naming the field.
@@ -30,7 +32,10 @@ def field(
     given = values.get(name)
     if given is None:
         if default is _NO_DEFAULT:
-            raise BadInputError(f"`{name}` is missing", where)
+            seems = looks_like(values)
+            raise BadInputError(
+                f"`{name}` is missing" + (f": looks like {seems}" if seems else ""), where
+            )
         return default
     try:
         return read(given)

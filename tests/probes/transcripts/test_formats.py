@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import csv
-import gzip
 import json
-import tracemalloc
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +11,7 @@ import pytest
 
 from evidence import BadInputError
 from probes.transcripts import Record, find_format, open_records
-from probes.transcripts.deceptionbench import split_reasoning
-from probes.transcripts.tables import read_rows
+from probes.transcripts.reasoning import split_reasoning
 
 RUN = "generation(System Prompt + User Prompt)_run"
 MASK = {
@@ -184,12 +181,13 @@ def test_a_table_with_a_column_of_messages_is_no_chat(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("data", "what"),
     [
-        (gzip.compress(b"{}"), "packed by gzip"),
         ('{"id": "a"}'.encode("utf-16"), "UTF-16"),
-        (b"BZh91AY", "packed by bzip2"),
+        (b"BZh91AY", "packed and broken"),
+        (b"SQLite format 3", "SQLite"),
+        (b"", "holds nothing"),
     ],
 )
-def test_a_packed_file_is_refused_at_once(tmp_path: Path, data: bytes, what: str) -> None:
+def test_what_cannot_be_read_is_refused_at_once(tmp_path: Path, data: bytes, what: str) -> None:
     path = tmp_path / "a.jsonl"
     path.write_bytes(data)
     for read in (find_format, open_records):
@@ -203,30 +201,8 @@ def test_a_cell_that_is_not_utf8_is_an_error_of_its_row(tmp_path: Path) -> None:
     )
     path.write_bytes(path.read_bytes().replace("ü".encode(), b"\xfc"))
     first, second = open_records(path)
-    assert first.error == "not UTF-8 text"
+    assert "not UTF-8 text" in (first.error or "")
     assert second.transcript is not None
-
-
-def test_an_array_nested_too_deeply_ends_with_its_line(tmp_path: Path) -> None:
-    path = tmp_path / "a.json"
-    path.write_text("[\n" + "[" * 100_000 + "]" * 100_000 + "]")
-    with pytest.raises(BadInputError, match=r":2: not JSON: nested too deeply"):
-        list(open_records(path, "chat"))
-
-
-def test_a_long_array_is_read_in_constant_memory(tmp_path: Path) -> None:
-    path = tmp_path / "long.json"
-    with path.open("w") as file:
-        file.write("[")
-        for k in range(4000):
-            file.write("," * (k > 0) + "\n" + json.dumps({**PKU, "id": k, "output": "x" * 2000}))
-        file.write("\n]\n")
-    tracemalloc.start()
-    found = sum(row.line == k + 2 for k, row in enumerate(read_rows(path)))
-    _, peak = tracemalloc.get_traced_memory()
-    tracemalloc.stop()
-    assert found == 4000
-    assert peak < 2_000_000 < path.stat().st_size
 
 
 @pytest.mark.slow
