@@ -157,7 +157,8 @@ def _read_labels(path: Path) -> dict[str, bool]:
 @contextmanager
 def _busy(what: str) -> Iterator[None]:
     columns = (SpinnerColumn(), TextColumn(what))
-    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
+    err = Console(stderr=True)
+    with Progress(*columns, console=err, transient=True, disable=not err.is_terminal) as progress:
         progress.add_task("", total=None)
         yield
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import json
 import math
 from collections.abc import Iterator
@@ -23,7 +22,6 @@ if TYPE_CHECKING:
     from probes.opening import PanelOptions
     from probes.panel import Panel
     from probes.scoring import Summary
-    from probes.transcripts import Record
 
 _LOOKED_AT = 256
 
@@ -94,6 +92,7 @@ def score(  # noqa: PLR0917  (typer reads options from the signature)
 
     Example: `candor score logs/run.eval --out verdicts.jsonl`
     """
+    from probes.reading.begun import begun  # noqa: PLC0415
     from probes.reading.packing import check_file  # noqa: PLC0415
     from probes.transcripts import FORMATS, open_transcripts  # noqa: PLC0415
 
@@ -114,7 +113,8 @@ def score(  # noqa: PLR0917  (typer reads options from the signature)
 
     check_out(transcripts, out)
     opened = open_transcripts(transcripts, known)
-    records, readable = _begun(opened.records)
+    first, records = begun(opened.records, _LOOKED_AT)
+    readable = len(first) == _LOOKED_AT or any(one.transcript is not None for one in first)
     err = Console(stderr=True, highlight=False, soft_wrap=True)
     with _progress(err) as progress:
         panel = _open(options, progress) if readable else None
@@ -160,27 +160,6 @@ def _options(probes: str, expected: dict[str, Any]) -> PanelOptions:
         first = error.errors()[0]
         option = "--" + str(first["loc"][0]).replace("_", "-")
         raise BadInputError(str(first["msg"]), option) from error
-
-
-def _begun(records: Iterator[Record]) -> tuple[Iterator[Record], bool]:
-    """The records, and whether a model is needed: not where all are looked at and none can be read."""
-    looked: list[Record] = []
-    broken: BadInputError | None = None
-    try:
-        for record in itertools.islice(records, _LOOKED_AT):
-            looked.append(record)
-            if record.transcript is not None:
-                return itertools.chain(looked, records), True
-    except BadInputError as error:
-        broken = error
-    return itertools.chain(looked, _raised(broken) if broken else records), (
-        broken is None and len(looked) == _LOOKED_AT
-    )
-
-
-def _raised(error: BadInputError) -> Iterator[Record]:
-    raise error
-    yield
 
 
 def _open(options: PanelOptions, progress: Progress) -> Panel:

@@ -83,7 +83,7 @@ _SHAPES: tuple[tuple[str, Callable[[dict[str, Any]], bool]], ...] = (
     ("preference pairs", _has("chosen", "rejected")),
     ("verdicts that `candor score` wrote", _has("verdict", "p_lie")),
     ("scores for `candor detect`", _has("stream", "score")),
-    ("feedback for `candor cohorts`", _has("user_id", "response_id", "value")),
+    ("feedback for `candor cohorts`", _has("user_id", "response_id", "value", "created_at")),
     ("a Langfuse observation; write its input and output as `messages`", _has("input", "output")),
     ("an Alpaca row" + _SCORED, _has("instruction", "output")),
     ("ShareGPT" + _SCORED, _has("conversations")),

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import IO, Literal, NamedTuple, get_args
 
 from evidence import BadInputError
 from probes.reading import Item, read_items
+from probes.reading.begun import begun
 from probes.reading.packing import check_file
 from probes.transcripts.chat import chat_record
 from probes.transcripts.conversations import find_conversation
@@ -49,16 +49,17 @@ def open_transcripts(
     if form == "inspect" or (form is None and str(path) != "-" and is_inspect(path)):
         if str(path) == "-":
             raise BadInputError("an Inspect log is read from a file, not from a pipe", "-")
-        return Transcripts("inspect", _begun(read_inspect(path), path))
-    items = read_items(path, stdin=stdin)
-    first, problem = _peeked(items)
+        samples, records = begun(read_inspect(path), 1)
+        if not samples:
+            raise BadInputError("holds nothing to score", str(path))
+        return Transcripts("inspect", records)
+    first, items = begun(read_items(path, stdin=stdin), _ROWS_LOOKED_AT)
     if not first:
-        raise problem or BadInputError("holds nothing to score", str(path))
+        raise BadInputError("holds nothing to score", str(path))
     found = form or _format_of(first)
-    rest = itertools.chain(first, _raised(problem) if problem else items)
     if found == "chat":
-        return Transcripts(found, map(chat_record, rest))
-    return Transcripts(found, _row_records(rest, _OF_ROWS[found]))
+        return Transcripts(found, map(chat_record, items))
+    return Transcripts(found, _row_records(items, _OF_ROWS[found]))
 
 
 def open_records(path: Path, form: Format | None = None) -> Iterator[Record]:
@@ -96,26 +97,3 @@ def _row_records(
         else:
             problem = item.error or "not a JSON object"
             yield Record(item.name, None, {}, item.where, problem, item.share)
-
-
-def _peeked(items: Iterator[Item]) -> tuple[list[Item], BadInputError | None]:
-    """The first items, and the error that ended them early: what came before it counts."""
-    first: list[Item] = []
-    try:
-        first.extend(itertools.islice(items, _ROWS_LOOKED_AT))
-    except BadInputError as error:
-        return first, error
-    return first, None
-
-
-def _raised(error: BadInputError) -> Iterator[Item]:
-    raise error
-    yield  # a generator, so that the error comes after what was read
-
-
-def _begun(records: Iterator[Record], path: Path) -> Iterator[Record]:
-    """The records, the first of which is read at once: so a broken log is told at once."""
-    first = next(records, None)
-    if first is None:
-        raise BadInputError("holds nothing to score", str(path))
-    return itertools.chain([first], records)
