@@ -82,7 +82,8 @@ def number(value: Any) -> float:
     except (ValueError, OverflowError):
         found = math.nan
     if isinstance(value, bool) or not math.isfinite(found):
-        raise ValueError(f"is {_shown(value)}, not a finite number")
+        also = ", and not JSON" if isinstance(value, float) else ""
+        raise ValueError(f"is {_shown(value)}, not a finite number{also}")
     return found
 
 
