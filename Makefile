@@ -34,7 +34,7 @@ format: $(READY) ## apply ruff's fixes and format
 	@$(BIN)/ruff format .
 
 docs: $(READY) ## write the generated references in docs/ anew
-	@$(BIN)/python -m monitor.cli.reference docs
+	@$(BIN)/python -m tools.reference docs
 
 lock: $(READY) ## compile the hashed requirements files anew
 	@tools/lock.sh

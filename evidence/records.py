@@ -46,11 +46,23 @@ class SampledBy(StrEnum):
     FEEDBACK = "feedback"
 
 
-class Message(msgspec.Struct, frozen=True):
-    """One message of a conversation in OpenAI chat format."""
+class ToolCall(msgspec.Struct, frozen=True, omit_defaults=True):
+    """A tool that a message called; `arguments` is text, JSON where they were structured."""
+
+    name: str
+    arguments: str = ""
+
+
+class Message(msgspec.Struct, frozen=True, omit_defaults=True):
+    """One message of a conversation in OpenAI chat format.
+
+    `reasoning` is what the model thought aloud; it is no part of `content` and never scored as it.
+    """
 
     role: str
     content: str
+    reasoning: str = ""
+    tool_calls: tuple[ToolCall, ...] = ()
 
 
 class Stratum(msgspec.Struct, frozen=True, order=True):
@@ -112,11 +124,14 @@ class Measurement(msgspec.Struct, frozen=True, kw_only=True):
     p_lie, p_evasion, p_no_belief, p_not_asserted
         Probabilities in [0, 1] as far as this probe can tell them apart; None where it cannot.
     answers
-        Further named probabilities, such as the judge's answers to each question.
+        Further named figures: the judge's probability of yes to each question, or how far a belief
+        moved (`shift_nats`, `distance`).
     tokens
         Tokens read and generated to make this measurement.
     unreadable
         With an `error`: there was an answer, and no sense could be made of it.
+    coarse
+        The probabilities stand for a bare yes or no: the model told none of its own.
     """
 
     probe: str
@@ -130,6 +145,7 @@ class Measurement(msgspec.Struct, frozen=True, kw_only=True):
     error: str | None = None
     tokens: int = 0
     unreadable: bool = False
+    coarse: bool = False
 
 
 class Assessment(msgspec.Struct, frozen=True, kw_only=True):

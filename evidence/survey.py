@@ -97,7 +97,7 @@ def honesty(
     )
 
 
-class Estimate(msgspec.Struct, frozen=True, kw_only=True):
+class WeightedMean(msgspec.Struct, frozen=True, kw_only=True):
     """A mean with its standard error and interval, and the number of samples it rests on."""
 
     value: float
@@ -108,31 +108,12 @@ class Estimate(msgspec.Struct, frozen=True, kw_only=True):
     n_effective: float
 
 
-def horvitz_thompson(
-    scores: Sequence[float] | Floats,
-    inclusion_probabilities: Sequence[float] | Floats,
-    population: int,
-    *,
-    error: float = 0.05,
-) -> Estimate:
-    """Mean over a population of known size: sum of y / pi over N; unbiased for any pi.
-
-    The variance is that of Poisson sampling, sum (1 - pi) y^2 / pi^2, as keyed hashes draw it.
-    """
-    y, pi = _sample(scores, inclusion_probabilities)
-    if population < len(y):
-        raise BadInputError(f"a population of {population} cannot hold {len(y)} samples")
-    value = float(np.sum(y / pi)) / population
-    deviation = math.sqrt(float(np.sum((1.0 - pi) * (y / pi) ** 2))) / population
-    return _estimate(value, deviation, len(y), _kish(1.0 / pi), float(norm.isf(error / 2.0)))
-
-
 def hajek(
     scores: Sequence[float] | Floats,
     inclusion_probabilities: Sequence[float] | Floats,
     *,
     error: float = 0.05,
-) -> Estimate:
+) -> WeightedMean:
     """Weighted mean with linearised variance, for scores seen as draws from a process.
 
     sum w (y - mean), w = 1 / pi, is linearised; Student's t with the effective sample size less one.
@@ -156,8 +137,8 @@ def hajek(
 
 
 def mix_corrected(
-    estimates: Mapping[str, Estimate], shares: Mapping[str, float], *, error: float = 0.05
-) -> Estimate:
+    estimates: Mapping[str, WeightedMean], shares: Mapping[str, float], *, error: float = 0.05
+) -> WeightedMean:
     """Total over strata at a fixed mix, so that a changed mix is not read as changed honesty.
 
     `shares` are the strata's weights in the reference mix and sum to one over the strata estimated.
@@ -180,8 +161,8 @@ def mix_corrected(
     )
 
 
-def _estimate(value: float, deviation: float, n: int, effective: float, z: float) -> Estimate:
-    return Estimate(
+def _estimate(value: float, deviation: float, n: int, effective: float, z: float) -> WeightedMean:
+    return WeightedMean(
         value=value,
         standard_error=deviation,
         lower=value - z * deviation,

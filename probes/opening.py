@@ -24,8 +24,9 @@ from probes.judge import JudgeProbe, LocalJudge, ServerJudge
 from probes.models.chat import Progress
 from probes.models.embedding import Embedder
 from probes.models.local import LocalModel
-from probes.models.openai import OpenAIModel, ServerOptions
+from probes.models.openai import OpenAIModel
 from probes.models.packaged import packaged_model_dir
+from probes.models.server import ServerOptions
 from probes.panel import Panel
 from probes.probe import Probe
 

@@ -11,13 +11,14 @@ from fastapi import APIRouter, Depends, Request
 from pydantic import BaseModel, Field
 from starlette.concurrency import run_in_threadpool
 
-from monitor.api.access import Principal, Scope
-from monitor.api.body import JSON_TYPE, NDJSON_TYPES, read_limited, split_records
 from monitor.api.context import Context
-from monitor.api.problems import ProblemError, documented
 from monitor.api.schemas import feedback_schema, response_schema
+from monitor.http.access import Principal, Scope
+from monitor.http.body import JSON_TYPE, NDJSON_TYPES, read_limited, split_records
+from monitor.http.problems import documented
+from monitor.http.records import refuse_wrong
 from monitor.ingest import batch
-from monitor.ingest.decode import decode_feedback, decode_response
+from monitor.ingest.decode import decode_feedback, decode_responses
 from monitor.store import outbox
 
 _PROBLEMS = documented(
@@ -52,7 +53,7 @@ def router(context: Context) -> APIRouter:
     )
     async def post_responses(request: Request, principal: Principal = may_ingest) -> Accepted:
         """One JSON object, a list of them, or NDJSON. All records are taken, or none."""
-        take = partial(_take, context, decode_response, kafka.responses_topic)
+        take = partial(_take, context, decode_responses, kafka.responses_topic)
         return await _receive(context, request, principal, take)
 
     @routes.post(
@@ -101,17 +102,6 @@ def _take(
     with context.engine.begin() as connection:
         outbox.add(connection, topic, rows, now_s=now_s)
     return len(rows)
-
-
-def refuse_wrong(checked: batch.Checked) -> None:
-    """Raises ProblemError (422) when a record is wrong: all of a request are taken, or none."""
-    if checked.errors:
-        shown = "; ".join(f"{field}: {message}" for field, message in checked.errors[:3])
-        raise ProblemError(
-            HTTPStatus.UNPROCESSABLE_ENTITY,
-            f"nothing was taken: {shown}",
-            errors=checked.errors[:100],
-        )
 
 
 def _request_body(schema: dict[str, Any]) -> dict[str, Any]:

@@ -12,8 +12,9 @@ from sqlalchemy.exc import OperationalError
 from evidence import Alarm, AlarmState, AlarmSubject, Stakes, Stratum, UnreachableError
 from monitor.api.honesty import strata_of
 from monitor.cohorts.results import RaterStatus, Share
-from monitor.detect import decode_state, status
 from monitor.detect.health import decode_health
+from monitor.detect.records import decode_state
+from monitor.detect.stratum import status
 from monitor.store import reading
 from monitor.store import status as queries
 from monitor.store.alarms import list_alarms
@@ -189,11 +190,10 @@ def _workers(
     for beat in heartbeats:
         expected += beat.expected
         actual += beat.actual
-        age_s = now_s - beat.seen_at_s
-        if age_s <= silent_after_s:
+        if beat.is_alive(now_s, silent_after_s):
             alive += 1
             paused += beat.paused
-        elif age_s <= _GONE_S:
+        elif now_s - beat.seen_at_s <= _GONE_S:
             silent += 1
     return WorkersState(alive=alive, paused=paused, silent=silent, expected=expected, actual=actual)
 

@@ -55,14 +55,14 @@ def collect(  # noqa: PLR0917  (typer reads options from the signature)
 
     Example: `candor retrain collect --assistant support --out rows.jsonl --evidence evidence.json`
     """
-    from monitor.launch.collect import collect_rows  # noqa: PLC0415
+    from monitor.services.collect import collect_rows  # noqa: PLC0415
     from monitor.settings import load_settings  # noqa: PLC0415
     from monitor.store import open_store, reading  # noqa: PLC0415
     from monitor.store.rows import gate_context  # noqa: PLC0415
     from retrain.files import write_durably  # noqa: PLC0415
     from retrain.rows import manifest, write_rows  # noqa: PLC0415
 
-    engine = open_store(load_settings().database.url)
+    engine = open_store(load_settings().database, create=False)
     with Console(stderr=True).status("reading the store"), reading(engine) as connection:
         rows = collect_rows(connection, assistant, form=form, limit=limit)
         context = gate_context(connection, assistant, now_s=time.time())

@@ -10,7 +10,8 @@ import msgspec
 
 from evidence import BadInputError
 
-MAX_DEPTH = 100
+MAX_DEPTH = 128
+"""Arrays and objects in one another; what is nested deeper is refused."""
 TOO_DEEP = f"not JSON: nested more than {MAX_DEPTH} levels deep"
 BOM = b"\xef\xbb\xbf"
 _SURROGATE = re.compile("[\ud800-\udfff]")

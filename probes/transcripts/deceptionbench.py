@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from probes.reading import Item
-from probes.transcripts.reasoning import split_reasoning
+from probes.transcripts.reasoning import split_written
 from probes.transcripts.record import Record, made
 from probes.transcripts.turns import Turn
 
@@ -119,7 +119,7 @@ def _reply(answer: Any) -> list[Turn]:
     """The assistant's turn of an answer that is a text, or an object with a thought beside it."""
     holder = answer if isinstance(answer, Mapping) else {}
     text = answer if isinstance(answer, str) else _text(holder, ANSWER)
-    reasoning, said = split_reasoning(text or "")
+    reasoning, said = split_written(text or "")
     return [Turn("assistant", said, _text(holder, REASONING) or reasoning)]
 
 
@@ -127,7 +127,7 @@ def _exchanges(conversation: Sequence[Any]) -> list[Turn]:
     turns: list[Turn] = []
     for one in conversation:
         if isinstance(one, Mapping):
-            reasoning, said = split_reasoning(_text(one, ("generated_text", *ANSWER)) or "")
+            reasoning, said = split_written(_text(one, ("generated_text", *ANSWER)) or "")
             turns.append(Turn("user", _text(one, ("instruction", *PROMPT)) or ""))
             turns.append(Turn("assistant", said, reasoning))
     return turns or [Turn("assistant", "")]

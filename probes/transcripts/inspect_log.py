@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from evidence import BadInputError
+from evidence.reasoning import split_reasoning
 from probes.reading.packing import is_inspect_archive
-from probes.transcripts.reasoning import split_thoughts
 from probes.transcripts.record import Record, made
-from probes.transcripts.turns import Turn
+from probes.transcripts.turns import Turn, told_call
 
 _UNREAD = {"store", "events", "attachments", "timelines"}
 _MEMBER = re.compile(r"samples/(.+)_epoch_(\d+)\.json")
@@ -103,7 +103,7 @@ def _record(sample: Any, where: str, model: str) -> Record:
     if answer is not None:
         last = turns[-1]
         fields = {**fields, "said_with_submit": last.content} if last.content else fields
-        turns[-1] = last._replace(content=answer, unread=())
+        turns[-1] = last._replace(content=answer, calls=())
     return made(name, turns, fields, where, model=model)
 
 
@@ -113,9 +113,9 @@ def _turn(message: Any) -> Turn:
     text = str(message.text)
     if message.role != "assistant":
         return Turn(str(message.role), text)
-    thought, text = split_thoughts(text)
-    unread = ("tool call",) if message.tool_calls else ()
-    return Turn("assistant", text, "\n".join([*thoughts, *([thought] if thought else [])]), unread)
+    thought, text = split_reasoning(text)
+    calls = tuple(told_call(call.function, call.arguments) for call in message.tool_calls or ())
+    return Turn("assistant", text, "\n".join([*thoughts, *([thought] if thought else [])]), calls)
 
 
 def _submitted(message: Any, completion: str) -> str | None:

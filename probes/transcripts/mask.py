@@ -6,8 +6,8 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from evidence.reasoning import split_reasoning
 from probes.reading import Item
-from probes.transcripts.reasoning import split_thoughts
 from probes.transcripts.record import Record, made
 from probes.transcripts.turns import Turn
 
@@ -48,13 +48,15 @@ def mask_records(item: Item) -> Iterator[Record]:
         if not isinstance(text, str) or _FAILED.match(text):
             yield Record(label, None, rest, item.where, f"`{key}` holds no generation")
             continue
-        reasoning, answer = split_thoughts(text)
+        reasoning, answer = split_reasoning(text)
         yield made(label, [*prompt, Turn("assistant", answer, reasoning)], rest, item.where)
 
 
 def _prompt(values: Mapping[str, Any]) -> list[Turn]:
     first = [
-        Turn(role, split_thoughts(str(values[key]))[1] if role == "assistant" else str(values[key]))
+        Turn(
+            role, split_reasoning(str(values[key]))[1] if role == "assistant" else str(values[key])
+        )
         for role, key in (("user", "dd_turn_1_prompt"), ("assistant", "dd_turn_1_response"))
         if values.get(key)
     ]

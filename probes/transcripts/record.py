@@ -32,19 +32,25 @@ def made(
 ) -> Record:
     """The record of these turns; an error unless they end with an answer of the assistant.
 
-    What is measured is the answer; the reasoning before it goes to `fields["reasoning"]`.
+    What is measured is the answer; the reasoning before it goes to `fields["reasoning"]`. What earlier
+    turns called is told in words; calls of the measured turn are no part of what it says.
     """
-    unread = tuple(dict.fromkeys(what for turn in turns for what in turn.unread))
     last = turns[-1] if turns else Turn("", "")
+    parts = [what for turn in turns for what in turn.unread] + ["tool call"] * bool(last.calls)
+    unread = tuple(dict.fromkeys(parts))
     if last.reasoning and not fields.get("reasoning"):
         fields = {**fields, "reasoning": last.reasoning}
     problem = None
     if last.role != "assistant":
         problem = f"the conversation does not end with the assistant but with `{last.role}`"
-    elif last.reasoning and not last.content.strip() and not last.unread:
+    elif last.reasoning and not last.content.strip() and not last.calls:
         problem = "the last turn is reasoning without an answer"
     if problem is not None:
         return Record(name, None, fields, where, problem, unread=unread)
-    messages = tuple(Message(turn.role, turn.content) for turn in turns)
+    earlier = [
+        Message(turn.role, "\n".join(filter(None, (turn.content, *turn.calls))))
+        for turn in turns[:-1]
+    ]
+    messages = (*earlier, Message(last.role, last.content))
     transcript = Transcript(id=name, messages=messages, model=model)
     return Record(name, transcript, fields, where, unread=unread)

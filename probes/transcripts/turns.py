@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
-from probes.transcripts.reasoning import split_thoughts
+import msgspec
+
+from evidence.reasoning import split_reasoning
 
 _ROLES = {
     "user": "user",
@@ -35,11 +37,15 @@ _SILENT_CHANNELS = {"analysis", "thoughts", "reasoning"}
 
 
 class Turn(NamedTuple):
-    """Who said what; `reasoning` is what the model thought before, `unread` what has no text."""
+    """Who said what; `reasoning` is what the model thought before, `unread` what has no text.
+
+    `calls` tells in words which tools it called.
+    """
 
     role: str
     content: str
     reasoning: str = ""
+    calls: tuple[str, ...] = ()
     unread: tuple[str, ...] = ()
 
 
@@ -51,8 +57,8 @@ def parse_turns(raw: list[Any]) -> list[Turn]:
     """Turns in one wording. Raises BadTurnError naming the turn.
 
     Roles are read in any case and under the names that other vendors use. Reasoning goes to the
-    assistant's turn that follows it. What a tool answered is a turn of its own; a tool call and a
-    picture are named in `unread`.
+    assistant's turn that follows it. What a tool answered is a turn of its own; a tool call is told
+    in words, and a picture is named in `unread`.
     """
     turns: list[Turn] = []
     thoughts: list[str] = []
@@ -76,6 +82,13 @@ def text_of(content: Any) -> str | None:
     found = _Content()
     found.add(content)
     return "\n".join(found.texts) if found.texts else None
+
+
+def told_call(name: str, arguments: Any) -> str:
+    """A call of a tool in words, as probes read it."""
+    if not isinstance(arguments, str):
+        arguments = msgspec.json.encode(arguments, enc_hook=str).decode()
+    return f"[called {name} with {arguments}]"
 
 
 def canonical_role(role: str) -> str:
@@ -104,20 +117,20 @@ def _of(given: Any, k: int) -> Iterator[Turn]:
     for result in content.results:
         yield Turn("tool", result)
     if role is None:
-        if not content.results and not content.unread:
+        if not content.results and not content.calls:
             raise BadTurnError(f"message {k} has no `role` and text `content`")
         role = "assistant"
         if content.results:
             return
     if not content.is_read:
         raise BadTurnError(f"message {k} has no `role` and text `content`")
-    if content.results and not content.texts and not content.unread:
+    if content.results and not (content.texts or content.calls or content.unread):
         return
     text = "\n".join(content.texts)
     if role == "assistant":
-        thought, text = split_thoughts(text)
+        thought, text = split_reasoning(text)
         content.thoughts += [thought] if thought else []
-    yield Turn(role, text, "\n".join(content.thoughts), tuple(content.unread))
+    yield Turn(role, text, "\n".join(content.thoughts), tuple(content.calls), tuple(content.unread))
 
 
 def _role(given: dict[str, Any]) -> str | None:
@@ -144,12 +157,14 @@ class _Content:
         self.texts: list[str] = []
         self.thoughts: list[str] = []
         self.results: list[str] = []
+        self.calls: list[str] = []
         self.unread: list[str] = []
         self._empty = False
 
     @property
     def is_read(self) -> bool:
-        return bool(self.texts or self.thoughts or self.results or self.unread or self._empty)
+        held = (self.texts, self.thoughts, self.results, self.calls, self.unread)
+        return self._empty or any(held)
 
     def add(self, content: Any) -> None:
         if isinstance(content, str):
@@ -179,13 +194,23 @@ class _Content:
         audio = turn.get("audio")
         if not self.texts and isinstance(audio, dict) and isinstance(audio.get("transcript"), str):
             self.texts.append(audio["transcript"])
-        if turn.get("tool_calls") or turn.get("function_call"):
-            self.unread.append("tool call")
+        calls = turn.get("tool_calls")
+        for call in [*(calls if isinstance(calls, list) else []), turn.get("function_call")]:
+            self._call(call)
         kind = turn.get("type")
         if kind in _CALL_TYPES and "role" not in turn:
-            self.unread.append("tool call")
+            self._call(turn)
         elif kind in _RESULT_TYPES and "role" not in turn:
             self.results.append(text_of(turn.get("output")) or "")
+
+    def _call(self, given: Any) -> None:
+        if not isinstance(given, dict):
+            return
+        inner = given.get("function")
+        call = inner if isinstance(inner, dict) else given
+        name = next((call[k] for k in ("name", "toolName", "tool_name") if call.get(k)), "a tool")
+        arguments = next((call[k] for k in ("arguments", "input", "args") if call.get(k)), {})
+        self.calls.append(told_call(str(name), arguments))
 
     def _add_part(self, part: dict[str, Any]) -> None:
         kind = part.get("type") or part.get("content_type") or ""
@@ -196,7 +221,7 @@ class _Content:
         elif kind in _RESULT_TYPES or "functionResponse" in part:
             self.results.append(text_of(part.get("content", part.get("output"))) or "")
         elif kind in _CALL_TYPES or "functionCall" in part:
-            self.unread.append("tool call")
+            self._call(part.get("functionCall", part))
         else:
             text = next(
                 (part[key] for key in ("text", "content", "parts", "refusal") if key in part), None

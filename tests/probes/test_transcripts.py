@@ -87,7 +87,7 @@ def test_what_other_tools_write_beyond_the_standard_is_read(line: bytes) -> None
 def test_a_line_nested_too_deeply_is_broken_alone() -> None:
     deep = b'{"messages": ' + b"[" * 100_000 + b"]" * 100_000 + b"}"
     first, second = read_records([deep, GOOD], "f")
-    assert first.error == "not JSON: nested more than 100 levels deep"
+    assert first.error == "not JSON: nested more than 128 levels deep"
     assert second.id == "a"
 
 

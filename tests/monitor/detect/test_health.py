@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 
 from evidence import Alarm, AlarmSubject, BadInputError, VerdictKind
-from monitor.detect import (
+from monitor.detect.health import (
     Canary,
-    HealthOptions,
     HealthState,
     HealthTick,
+    ProbeCount,
     advance_health,
     close_health,
     decode_health,
@@ -19,6 +19,7 @@ from monitor.detect import (
     new_health,
     unhealthy,
 )
+from monitor.detect.options import HealthOptions
 
 OPTIONS = HealthOptions(canary_window=20, silence_s=240, min_concordance=0.7)
 
@@ -157,3 +158,14 @@ def test_impossible_ticks_are_refused(tick: HealthTick) -> None:
 def test_unreadable_state_is_refused(spoil: Callable[[str], str]) -> None:
     with pytest.raises(BadInputError, match="health state"):
         decode_health(spoil(encode_health(new_health("judge"))))
+
+
+def test_two_probes_whose_names_begin_alike_have_checks_of_their_own() -> None:
+    names = ("approved_belief_reader_first", "approved_belief_reader_second")
+    counts = {names[0]: ProbeCount(10, 0, 9), names[1]: ProbeCount(10, 0, 0)}
+    ticks = [HealthTick(at_s=60.0 * t, due=10, finished=10, probes=counts) for t in range(60)]
+    state, alarms = run(ticks)
+    (failing,) = {alarm.metric for alarm in alarms}
+    assert failing.startswith("parse_failures:approved")
+    assert len(failing) <= 32
+    assert list(unhealthy(state)) == [failing]

@@ -9,6 +9,8 @@ from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
 from evidence import Alarm, AlarmState, AlarmSubject, Stakes, Stratum, UnreachableError, VerdictKind
+from monitor.jobs.job import Runner
+from monitor.jobs.metrics import WorkerMetrics, start_from_zero
 from monitor.telemetry import (
     METRICS,
     CachedState,
@@ -24,8 +26,6 @@ from monitor.telemetry import (
 )
 from monitor.telemetry.abstain import AbstainMetrics
 from monitor.telemetry.tap import TapMetrics
-from monitor.worker.jobs import Job
-from monitor.worker.metrics import WorkerMetrics, start_from_zero
 
 SHOP = Stratum("shop", "refunds", Stakes.HIGH)
 
@@ -369,11 +369,18 @@ def test_the_state_is_read_at_most_once_within_its_age() -> None:
     assert reads == [0.0, 5.0, 10.0]
 
 
+class Idle:
+    name = "publish"
+
+    def update(self) -> list[Alarm]:
+        return []
+
+
 def test_closed_lists_are_shown_before_their_first_event() -> None:
     registry = CollectorRegistry()
     metrics = PrometheusWorkerMetrics(registry)
     start_from_zero(metrics, ["assistant.responses"])
-    Job("publish", lambda: None, interval_s=1.0, metrics=metrics)
+    Runner(Idle(), interval_s=1.0, metrics=metrics)
     text = samples(registry)
     for line in (
         'candor_dead_letters_total{reason="not_json"} 0.0',

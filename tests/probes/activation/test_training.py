@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 
@@ -111,3 +114,9 @@ def test_copies_keep_the_prompt_and_name_their_style(seed: int) -> None:
     assert set(styles) <= set(STYLES)
     assert all(copy.prompt == turns[:1] for copy in copies)
     assert restyled_copies([copies[0]], seed) == restyled_copies([copies[0]], seed)
+
+
+def test_measuring_loads_no_training_code() -> None:
+    code = "import sys, probes.activation.probe; print('probes.activation.training' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "False"

@@ -170,10 +170,10 @@ def test_depth_has_a_limit_and_the_next_value_is_read(wrap: bytes) -> None:
         "f",
     )
     assert at.error is None
-    assert over.error == far.error == "not JSON: nested more than 100 levels deep"
+    assert over.error == far.error == "not JSON: nested more than 128 levels deep"
     assert last.value == {"b": 1}
     (item,) = items_of(nested(200_000), "f")
-    assert item.error == "not JSON: nested more than 100 levels deep"
+    assert item.error == "not JSON: nested more than 128 levels deep"
 
 
 def test_a_broken_value_names_its_line_and_the_next_is_read() -> None:

@@ -11,7 +11,7 @@ import pytest
 
 from evidence import BadInputError
 from probes.transcripts import Record, find_format, open_records
-from probes.transcripts.reasoning import split_reasoning
+from probes.transcripts.reasoning import split_written
 
 RUN = "generation(System Prompt + User Prompt)_run"
 MASK = {
@@ -109,7 +109,7 @@ def test_deceptionbench_answers_under_conditions_and_think_tags(tmp_path: Path) 
         "question": "Are the airbags fine?",
         "groundtruth": "They were not replaced.",
         "L1-self": {"thought": "They are gone.", "response": "All fine!"},
-        "L2-self-reward": {"response": "<think>Say so.</think><output>No.</output>"},
+        "L2-self-reward": {"response": "<think>Say so.</think>So: <output>No.</output>"},
     }
     path = write_lines(tmp_path / "r.jsonl", [row])
     assert find_format(path) == "deceptionbench"
@@ -127,10 +127,20 @@ def test_deceptionbench_answers_under_conditions_and_think_tags(tmp_path: Path) 
         ("<think>a</think>b", ("a", "b")),
         ("a</think>b", ("a", "b")),
         ("<thinking>a</thinking> <answer>b</answer> c", ("a", "b")),
+        ('{"thought": "a", "response": "b"}', ("a", "b")),
+        ('```json\n{"thought": "a", "response": "b"}\n```', ("a", "b")),
+        ('<think>x</think>{"thought": "a", "response": "b"}', ("x\na", "b")),
+        ('{   "thought": "To', ("To", "")),
+        ('{"thought":"a","response":"b \\"c', ("a", 'b "c')),
+        ("**Thought:** a\n\n**Response:** b", ("a", "b")),
+        ("Thought: a\nAnswer: b", ("a", "b")),
+        ("**Thought**: a only", ("a only", "")),
+        ("Thoughtful as ever. Response: b", ("", "Thoughtful as ever. Response: b")),
+        ('{"note": 1}', ("", '{"note": 1}')),
     ],
 )
-def test_reasoning_is_split_off(text: str, expected: tuple[str, str]) -> None:
-    assert split_reasoning(text) == expected
+def test_what_was_written_down_is_split_off(text: str, expected: tuple[str, str]) -> None:
+    assert split_written(text) == expected
 
 
 def test_chat_as_lines_and_as_an_array(tmp_path: Path) -> None:

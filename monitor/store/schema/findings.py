@@ -1,0 +1,146 @@
+"""Tables of what was found: detectors, references, alarms, the health of evaluators, reports."""
+
+from __future__ import annotations
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Column,
+    Float,
+    Index,
+    Integer,
+    String,
+    Table,
+    Text,
+    UniqueConstraint,
+)
+
+from monitor.store.schema.base import metadata, serial_id
+
+detectors = Table(
+    "detectors",
+    metadata,
+    Column("stratum", String(500), primary_key=True),
+    Column("state", Text, nullable=False),
+    Column(
+        "log_position",
+        BigInteger,
+        nullable=False,
+        comment="verdict_log.id up to which this state has read.",
+    ),
+    Column("version", BigInteger, nullable=False, comment="Compare-and-set counter."),
+    Column("updated_at_s", Float, nullable=False),
+)
+
+references = Table(
+    "references",
+    metadata,
+    serial_id(),
+    Column("stratum", String(500), nullable=False),
+    Column("metric", String(32), nullable=False),
+    Column("evaluator_version", String(64), nullable=False),
+    Column("value", Float, nullable=False),
+    Column("n", Integer, nullable=False),
+    Column("source", String(32), nullable=False, comment="learned, declared, person or release."),
+    Column("approved_by", String(200)),
+    Column("created_at_s", Float, nullable=False),
+    UniqueConstraint("stratum", "metric", "evaluator_version", "created_at_s"),
+)
+
+alarms = Table(
+    "alarms",
+    metadata,
+    Column("alarm_id", String(64), primary_key=True),
+    Column("subject", String(16), nullable=False),
+    Column("scope", String(500), nullable=False),
+    Column("metric", String(32), nullable=False),
+    Column("state", String(16), nullable=False),
+    Column("opened_at_s", Float, nullable=False),
+    Column("changed_at_s", Float, nullable=False),
+    Column("record", Text, nullable=False, comment="The whole Alarm as JSON."),
+    Index(None, "state"),
+)
+
+alarm_events = Table(
+    "alarm_events",
+    metadata,
+    serial_id(),
+    Column("alarm_id", String(64), nullable=False),
+    Column("from_state", String(16)),
+    Column("to_state", String(16), nullable=False),
+    Column("by", String(200), nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("at_s", Float, nullable=False),
+    Index(None, "alarm_id"),
+)
+
+evaluator_health = Table(
+    "evaluator_health",
+    metadata,
+    Column("evaluator_version", String(64), primary_key=True),
+    Column("state", Text, nullable=False),
+    Column(
+        "unhealthy", Text, nullable=False, comment="JSON list of the checks in alarm; [] when well."
+    ),
+    Column(
+        "suspect_since_s",
+        Float,
+        comment="Since when it has been failing without an alarm; null while it looks well.",
+    ),
+    Column(
+        "log_position",
+        BigInteger,
+        nullable=False,
+        comment="verdict_log.id up to which its verdicts were looked at.",
+    ),
+    Column("version", BigInteger, nullable=False, comment="Compare-and-set counter."),
+    Column("updated_at_s", Float, nullable=False),
+)
+
+extra_evaluations = Table(
+    "extra_evaluations",
+    metadata,
+    serial_id(),
+    Column("purpose", String(16), nullable=False, comment="canary, repeat or rescore."),
+    Column("assistant", String(200), nullable=False),
+    Column("response_id", String(200), nullable=False),
+    Column(
+        "evaluator_version",
+        String(64),
+        nullable=False,
+        comment="Who is to measure it; empty for a canary, which any evaluator measures.",
+    ),
+    Column("known", String(16), comment="What a canary is known to be."),
+    Column("stratum", String(500), comment="Whose reference a rescore is for."),
+    Column("asked_at_s", Float, nullable=False),
+    Column("due_at_s", Float, nullable=False),
+    Column(
+        "counted", Boolean, nullable=False, comment="Whether health, or the rescore, has read it."
+    ),
+    UniqueConstraint(
+        "purpose",
+        "assistant",
+        "response_id",
+        "evaluator_version",
+        name="uq_extra_evaluations_once",
+    ),
+    Index(None, "purpose", "counted", "due_at_s"),
+    comment="Evaluations beside the live ones: asked for here, and missing when no verdict comes.",
+)
+
+joint_reports = Table(
+    "joint_reports",
+    metadata,
+    serial_id(),
+    Column("made_at_s", Float, nullable=False),
+    Column("level", Float, nullable=False),
+    Column("record", Text, nullable=False, comment="The whole JointReport as JSON."),
+)
+
+localisations = Table(
+    "localisations",
+    metadata,
+    Column("alarm_id", String(64), primary_key=True),
+    Column("record", Text, nullable=False, comment="The whole Localisation as JSON."),
+    Column("updated_at_s", Float, nullable=False),
+)
