@@ -184,14 +184,16 @@ def _of_chatgpt(data: Object) -> Found | None:
     nodes = data.get("mapping")
     if not isinstance(nodes, dict):
         return None
-    parents = {key: node.get("parent") for key, node in nodes.items() if isinstance(node, dict)}
+    parents = {
+        key: str(node.get("parent") or "") for key, node in nodes.items() if isinstance(node, dict)
+    }
     at: Any = data.get("current_node")
-    if at not in parents:
+    if not isinstance(at, str) or at not in parents:
         inner = set(parents.values())
         leaves = [key for key in parents if key not in inner]
         at = max(leaves, key=lambda key: _time(nodes[key]), default=None)
     turns: list[Any] = []
-    seen: set[Any] = set()
+    seen: set[str] = set()
     while at in parents and at not in seen:
         seen.add(at)
         message = nodes[at].get("message")

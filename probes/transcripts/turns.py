@@ -110,6 +110,7 @@ def _of(given: Any, k: int) -> Iterator[Turn]:
     for key in _THOUGHT_KEYS:
         content.think(given.get(key))
     if _is_silent(given):
+        content.think(given.get("summary"))
         content.thoughts += content.texts
         yield Turn("reasoning", "", "\n".join(content.thoughts))
         return
@@ -209,7 +210,7 @@ class _Content:
         inner = given.get("function")
         call = inner if isinstance(inner, dict) else given
         name = next((call[k] for k in ("name", "toolName", "tool_name") if call.get(k)), "a tool")
-        arguments = next((call[k] for k in ("arguments", "input", "args") if call.get(k)), {})
+        arguments: Any = next((call[k] for k in ("arguments", "input", "args") if call.get(k)), {})
         self.calls.append(told_call(str(name), arguments))
 
     def _add_part(self, part: dict[str, Any]) -> None:
