@@ -262,3 +262,96 @@ def test_an_inspect_log(tmp_path: Path) -> None:
     path.write_bytes(b"not a zip")
     with pytest.raises(BadInputError, match="not an Inspect log"):
         list(open_records(path))
+
+
+def inspect_log(samples: list[dict[str, Any]], **dataset: Any) -> dict[str, Any]:
+    """An Inspect log in its JSON form, as Inspect itself writes one."""
+    log = pytest.importorskip("inspect_ai.log")
+    spec = log.EvalSpec(
+        task="t",
+        created="2026-01-01T00:00:00+00:00",
+        model="openai/m",
+        dataset=log.EvalDataset(name="d", **dataset),
+        config=log.EvalConfig(epochs=2),
+    )
+    made = log.EvalLog(eval=spec, status="success", samples=[])
+    data: dict[str, Any] = json.loads(made.model_dump_json(exclude_none=True))
+    plain = {"input": "Q", "target": "yes", "metadata": {}, "scores": {}}
+    turns = [{"role": "user", "content": "Q"}, {"role": "assistant", "content": "A"}]
+    data["samples"] = [{**plain, "messages": turns, **sample} for sample in samples]
+    return data
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("dataset", [{}, {"sample_ids": ["1", "other"]}])
+def test_samples_of_a_log_are_those_it_holds(tmp_path: Path, dataset: dict[str, Any]) -> None:
+    path = tmp_path / "run.json"
+    samples = [{"id": 1, "epoch": 1}, {"id": "s4", "epoch": 4}]
+    path.write_text(json.dumps(inspect_log(samples, **dataset), indent=1))
+    assert find_format(path) == "inspect"
+    assert [(record.id, record.error) for record in open_records(path)] == [
+        ("1", None),
+        ("s4#4", None),
+    ]
+
+
+@pytest.mark.slow
+def test_an_archive_gives_every_sample_it_holds(tmp_path: Path) -> None:
+    log = pytest.importorskip("inspect_ai.log")
+    path, plain = tmp_path / "run.eval", tmp_path / "run.json"
+    samples = [{"id": "b", "epoch": 4}, {"id": 7, "epoch": 2}, {"id": "a_epoch_1", "epoch": 3}]
+    plain.write_text(json.dumps(inspect_log(samples, sample_ids=["a_epoch_1", "7", "missing"])))
+    log.write_eval_log(log.read_eval_log(str(plain)), str(path))
+    assert [record.id for record in open_records(path)] == ["a_epoch_1#3", "7#2", "b#4"]
+    renamed = path.rename(tmp_path / "log.zip")
+    assert find_format(renamed) == "inspect"
+    assert len(list(open_records(renamed))) == 3
+
+
+@pytest.mark.slow
+def test_what_was_submitted_is_the_answer(tmp_path: Path) -> None:
+    def call(function: str, **arguments: str) -> dict[str, Any]:
+        return {"id": "c", "function": function, "arguments": arguments, "type": "function"}
+
+    look = {"role": "assistant", "content": "Let me look.", "tool_calls": [call("stock", item="x")]}
+    result = {"role": "tool", "content": "0", "function": "stock", "tool_call_id": "c"}
+    hand_in = {
+        "role": "assistant",
+        "content": "<think>Sell.</think>I submit.",
+        "tool_calls": [call("submit", answer="Twelve.")],
+    }
+    own = {**hand_in, "tool_calls": [call("hand_over", text="Twelve.")]}
+    other = {**hand_in, "tool_calls": [call("stock", item="lamp")]}
+    choice = {"message": {"role": "assistant", "content": "Twelve."}, "stop_reason": "stop"}
+    output = {"model": "m", "choices": [choice]}
+    question = {"role": "user", "content": "Q"}
+    samples = [
+        {"id": "a", "messages": [question, look, result, hand_in, {**result, "content": "Twelve."}]},
+        {"id": "b", "messages": [question, own], "output": output},
+        {"id": "c", "messages": [question, other], "output": output},
+    ]
+    path = tmp_path / "run.json"
+    path.write_text(json.dumps(inspect_log([{"epoch": 1, **sample} for sample in samples])))
+    found = {record.id: record for record in open_records(path)}
+    assert said(found["a"]) == [
+        ("user", "Q"),
+        ("assistant", 'Let me look.\n[called stock with {"item":"x"}]'),
+        ("tool", "0"),
+        ("assistant", "Twelve."),
+    ]
+    assert found["a"].fields["reasoning"] == "Sell."
+    assert found["a"].fields["said_with_submit"] == "I submit."
+    assert found["a"].unread == ()
+    assert said(found["b"])[-1] == ("assistant", "Twelve.")
+    assert said(found["c"])[-1] == ("assistant", "I submit.")
+    assert found["c"].unread == ("tool call",)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("text", ['{"version": 2, "status": "success", "eval": {}}', "{"])
+def test_a_broken_log_is_told_at_once(tmp_path: Path, text: str) -> None:
+    pytest.importorskip("inspect_ai.log")
+    path = tmp_path / "run.json"
+    path.write_text(text)
+    with pytest.raises(BadInputError, match="not an Inspect log"):
+        open_records(path, "inspect")
