@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 from google.protobuf.json_format import ParseDict
@@ -13,9 +12,10 @@ from monitor.ingest.decode import decode_spans
 from monitor.tap.traces import JSON, PROTOBUF, read_export
 from tests.fuzz.checks import GIVEN, outcome
 from tests.fuzz.choices import Choices
-from tests.fuzz.documents import EXPORTS
-from tests.fuzz.mutation import bent, bent_bytes, seeds_of
+from tests.fuzz.documents import EXPORTS, bent_export
+from tests.fuzz.mutation import bent_bytes
 from tests.fuzz.target import Target
+from tests.fuzz.targets import otlp
 
 _JSON, _PROTOBUF = b"J", b"P"
 
@@ -23,10 +23,8 @@ _JSON, _PROTOBUF = b"J", b"P"
 def make(choices: Choices) -> bytes:
     """The first byte says which encoding."""
     if choices.chance(3):
-        return _JSON + seeds_of(EXPORTS, choices)
-    raw = _protobuf(bent(choices.pick(EXPORTS), choices)) or _protobuf(
-        json.dumps(choices.pick(EXPORTS)).encode()
-    )
+        return _JSON + otlp.make(choices)
+    raw = _protobuf(bent_export(choices)) or _protobuf(choices.pick(EXPORTS))
     for _ in range(choices.pick((0, 0, 0, 1, 2))):
         raw = bent_bytes(raw, choices)
     return _PROTOBUF + raw
@@ -43,10 +41,9 @@ def check(data: bytes) -> str:
     return outcome(found) if found else f"passed over ({', '.join(sorted(spans.passed_over))})"
 
 
-def _protobuf(raw: bytes) -> bytes:
-    """The document as protobuf, empty where it is no export."""
+def _protobuf(document: dict[str, Any]) -> bytes:
+    """The document as protobuf, empty where it cannot be written so."""
     try:
-        document: Any = json.loads(raw)
         request = ParseDict(document, ExportTraceServiceRequest(), ignore_unknown_fields=True)
     except Exception:  # the parser itself breaks on some, which no sender can send
         return b""

@@ -58,7 +58,7 @@ def said(body: bytes) -> str:
 def test_every_canary_has_its_turn_after_sixty_days_too(engine: Engine) -> None:
     clock = Clock()
     options = HealthOptions(canaries_per_hour=4.0)
-    sender = CanarySender(engine, options=options, topic="t", owner="w", clock=clock)
+    sender = CanarySender(engine, options=options, topic="t", key=b"k" * 32, owner="w", clock=clock)
     sender.update()
     known = {
         "\n".join(message.content for message in canary.messages): canary.known
@@ -77,7 +77,9 @@ def test_processes_that_live_short_begin_at_different_canaries(engine: Engine) -
     first = set()
     for life in range(40):
         options = HealthOptions(canaries_per_hour=1.0)
-        sender = CanarySender(engine, options=options, topic="t", owner=f"w{life}", clock=clock)
+        sender = CanarySender(
+            engine, options=options, topic="t", key=b"k" * 32, owner=f"w{life}", clock=clock
+        )
         sender.update()
         clock.now_s += 3600.0
         sender.update()

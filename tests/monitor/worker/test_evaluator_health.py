@@ -66,7 +66,12 @@ class Service:
         self.clock: Callable[[], float] = lambda: house.now_s
         options, topic = house.settings.health, kit.RESPONSES
         self.sender = CanarySender(
-            house.engine, options=options, topic=topic, owner="w", clock=self.clock
+            house.engine,
+            options=options,
+            topic=topic,
+            key=house.keys.pseudonym,
+            owner="w",
+            clock=self.clock,
         )
         self.watch = EvaluatorWatch(house.engine, options=options, owner="w", clock=self.clock)
         self.publisher = Publisher(
