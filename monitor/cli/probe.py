@@ -54,7 +54,7 @@ def fit(  # noqa: PLR0917  (typer reads options from the signature)
 
     if out.exists() and not out.is_dir():
         raise BadInputError("is no folder", str(out))
-    examples = _labelled(train, labels, kind)
+    examples = labelled(train, labels, kind)
     try:
         blocks = tuple(sorted({int(part) for part in layers.split(",")}))
     except ValueError as error:
@@ -118,7 +118,7 @@ def fuse(
 
     check_file(verdicts)
     examples: dict[str, Example] = {}
-    for example in _labelled(transcripts, labels, ""):
+    for example in labelled(transcripts, labels, ""):
         if examples.setdefault(example.transcript.id, example) is not example:
             raise BadInputError(f"the id {example.transcript.id!r} stands twice", str(transcripts))
     scores, truth, groups = [], [], []
@@ -162,7 +162,7 @@ class _Scored(msgspec.Struct):
     probes: dict[str, _Probed] = {}
 
 
-def _labelled(path: Path, field: str, kind: str) -> list[Example]:
+def labelled(path: Path, field: str, kind: str) -> list[Example]:
     """Labelled transcripts; a line without messages or label is skipped and named on stderr."""
     from probes.activation.training import Example  # noqa: PLC0415 -- loads scikit-learn
     from probes.reading.values import label_of  # noqa: PLC0415

@@ -326,7 +326,10 @@ def test_what_was_submitted_is_the_answer(tmp_path: Path) -> None:
     output = {"model": "m", "choices": [choice]}
     question = {"role": "user", "content": "Q"}
     samples = [
-        {"id": "a", "messages": [question, look, result, hand_in, {**result, "content": "Twelve."}]},
+        {
+            "id": "a",
+            "messages": [question, look, result, hand_in, {**result, "content": "Twelve."}],
+        },
         {"id": "b", "messages": [question, own], "output": output},
         {"id": "c", "messages": [question, other], "output": output},
     ]
