@@ -18,7 +18,7 @@ import numpy as np
 
 from benchmarks.paper_runs import BIASED, DOSES, NEAR, SIZES, Job, Runner, Scores, collect, jobs
 from probes.models.packaged import packaged_model_dir
-from retrain.decision import mean_interval
+from retrain.comparison import mean_interval
 
 Chosen = Callable[[str], bool]
 

@@ -12,9 +12,9 @@ from evidence import digest
 from probes.judge import ServerJudge
 from probes.models.local import LocalModel
 from probes.models.openai import OpenAIModel
-from retrain.evaluate import ItemResult, evaluate
 from retrain.evaluation import answer_scorer
 from retrain.evaluation.capability import CapabilityAnswer, ask_capability, capability_items
+from retrain.evaluation.evaluate import ItemResult, evaluate
 from retrain.files import write_durably
 from retrain.finetune import AdapterManifest, finetune
 from retrain.plan import ConfirmPlan, items_digest, plan_items

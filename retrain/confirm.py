@@ -24,7 +24,7 @@ from retrain.arm_run import (
     run_arm,
 )
 from retrain.arms import APPROVED_MODEL, ArmRows, align_control, answered_row, build_arms
-from retrain.evaluate import ItemResult
+from retrain.evaluation.evaluate import ItemResult
 from retrain.files import write_durably
 from retrain.finetune import AdapterManifest, check_model_dir
 from retrain.items import Item

@@ -33,12 +33,11 @@ class AlarmEvidence(msgspec.Struct, frozen=True, kw_only=True):
     scope: str
     metric: str
     state: AlarmState
-    suspended: bool = False
 
     @property
     def holds(self) -> bool:
         """Only closing releases: a confirmed or refuted alarm still holds until it is closed."""
-        return self.suspended or self.state is not AlarmState.CLOSED
+        return self.state is not AlarmState.CLOSED
 
 
 class EvaluatorHealth(msgspec.Struct, frozen=True, kw_only=True):
@@ -57,7 +56,7 @@ class Period(msgspec.Struct, frozen=True, kw_only=True):
     reason: str = ""
 
 
-class GateContext(msgspec.Struct, frozen=True, kw_only=True):
+class GateContext(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """All evidence for one decision.
 
     Parameters
@@ -77,9 +76,8 @@ class GateContext(msgspec.Struct, frozen=True, kw_only=True):
     forgotten
         Raters whose data was erased.
     influence
-        Estimated pull of single rows towards lying, by response id, where it was computed.
-    store_reachable
-        False when the evidence could not be read; the other fields are then not to be trusted.
+        Estimated pull of single rows towards lying, by response id, where it was computed apart
+        from the confirm run, whose report brings its own.
     confirm
         The report of the newest confirm run, if one finished.
     """
@@ -93,7 +91,6 @@ class GateContext(msgspec.Struct, frozen=True, kw_only=True):
     probe_traffic: frozenset[str] = frozenset()
     forgotten: frozenset[str] = frozenset()
     influence: dict[str, float] = {}
-    store_reachable: bool = True
     confirm: ConfirmReport | None = None
 
 
@@ -104,5 +101,5 @@ def read_context(path: Path | str) -> GateContext:
         return msgspec.json.decode(path.read_bytes(), type=GateContext)
     except OSError as error:
         raise BadInputError(f"cannot be read: {error.strerror}", str(path)) from error
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise BadInputError(f"not gate evidence: {error}", str(path)) from error

@@ -2,45 +2,17 @@
 
 from __future__ import annotations
 
-import base64
-import zlib
 from collections import Counter
 from collections.abc import Collection, Iterable
 
 import msgspec
 
 from evidence import AlarmSubject, BadInputError, GateAnswer, canonical_json, digest
-from retrain.context import (
-    AlarmEvidence,
-    EvaluatorHealth,
-    GateContext,
-    Period,
-    RaterEvidence,
-    VerdictEvidence,
-    read_context,
-)
-from retrain.policy import Policy, read_policy
+from retrain.context import GateContext
+from retrain.policy import Policy
 from retrain.quarantine import Quarantine, Reason
 from retrain.report import ConfirmReport, Finding
-from retrain.rows import Manifest, ManifestBuilder, Row
-
-__all__ = [
-    "AlarmEvidence",
-    "EvaluatorHealth",
-    "GateContext",
-    "GateDecision",
-    "Override",
-    "Period",
-    "Policy",
-    "RaterEvidence",
-    "Reason",
-    "RemovedRow",
-    "VerdictEvidence",
-    "decide",
-    "override",
-    "read_context",
-    "read_policy",
-]
+from retrain.rows import Manifest, ManifestBuilder, Row, removed_bitmap
 
 
 class RemovedRow(msgspec.Struct, frozen=True, gc=False):
@@ -105,13 +77,10 @@ class GateDecision(msgspec.Struct, frozen=True, kw_only=True):
         return self.subject_digest is not None
 
     def removed_bitmap(self) -> str:
-        """Base64 of the zlib-compressed bitmap (bit i of byte i // 8, low bit first) of removed rows."""
+        """The removed rows as `retrain.rows.kept_rows` takes them."""
         if self.removed_bits is not None:
             return self.removed_bits
-        bits = bytearray((self.all_rows.rows + 7) // 8)
-        for row in self.removed:
-            bits[row.index // 8] |= 1 << (row.index % 8)
-        return base64.b64encode(zlib.compress(bytes(bits), 9)).decode("ascii")
+        return removed_bitmap((row.index for row in self.removed), self.all_rows.rows)
 
 
 def decide(
@@ -192,12 +161,12 @@ def _answer(
 ) -> tuple[GateAnswer, tuple[str, ...]]:
     if everything.rows == 0:
         return GateAnswer.BLOCK, ("no_rows",)
-    if not context.store_reachable:
-        return GateAnswer.HOLD, ("store_unreachable",)
     removed = everything.rows - released.rows
-    if removed - unmeasured > policy.max_removed_share * everything.rows:
+    # Whatever the share: where nothing is left, there is nothing to release.
+    most = min(policy.max_removed_share * everything.rows, everything.rows - 1)
+    if removed - unmeasured > most:
         return GateAnswer.BLOCK, (f"too_many_removed:{removed / everything.rows:.3f}",)
-    if removed > policy.max_removed_share * everything.rows:
+    if removed > most:
         # What was never measured may be fine: scoring it is what is missing.
         return GateAnswer.HOLD, (f"too_many_unmeasured:{unmeasured / everything.rows:.3f}",)
     answer, reason = _by_confirm(everything, released, context)
@@ -212,7 +181,7 @@ def _holds(context: GateContext) -> tuple[str, ...]:
     """Every reason to wait; all are reported, since each must go."""
     reasons = [
         f"{'evaluator_alarm' if a.subject is AlarmSubject.EVALUATOR else 'alarm'}:{a.alarm_id}:"
-        f"{'suspended' if a.suspended else a.state.value}"
+        f"{a.state.value}"
         for a in context.alarms
         if a.holds
     ]

@@ -12,8 +12,8 @@ from pydantic import Field
 from evidence import BadInputError, canonical_json, digest
 from evidence.options import Options
 from probes.scenarios import Scenario, load_scenarios
-from retrain.decision import DecisionOptions
-from retrain.evaluate import EvaluationOptions
+from retrain.comparison import DecisionOptions
+from retrain.evaluation.evaluate import EvaluationOptions
 from retrain.finetune import FinetuneOptions
 from retrain.items import Item, load_items
 

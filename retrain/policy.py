@@ -14,6 +14,8 @@ from evidence.options import Options
 COLLECTED = "candor.feedback"
 """The `source` of rows that `candor retrain collect` made from measured responses."""
 
+LONGEST_EXPIRY_S = 366 * 86_400.0
+
 
 class Policy(Options):
     """A gate policy. Every field has a default; a file changes what it names."""
@@ -41,14 +43,14 @@ class Policy(Options):
     """Quarantine the rows of a rater with a larger probability of bias."""
     coordination_groups: bool = True
     """Quarantine the rows of raters in a coordination group."""
-    max_influence: float | None = None
-    """Quarantine a row with a larger estimated influence, where one was computed."""
+    max_influence: float | None = Field(default=None, allow_inf_nan=False)
+    """Quarantine a row that pulls further towards lying than this: the change of the lying margin, in nats per token, that one training step on the row would bring. A confirm run computes it where this is set."""
     max_near_duplicates: int | None = Field(default=None, gt=0)
     """Of rows that are nearly the same text, quarantine those after so many. It needs the `retrain` extra, and about a millisecond a row."""
     max_removed_share: float = Field(default=0.5, gt=0, le=1)
     """When a larger share of rows is quarantined, the rest is not a sample of anything: block."""
-    expiry_s: float = Field(default=7 * 86_400.0, gt=0)
-    """How long a decision may be used."""
+    expiry_s: float = Field(default=7 * 86_400.0, gt=0, le=LONGEST_EXPIRY_S, allow_inf_nan=False)
+    """How long a decision may be used; a year at most."""
 
     @property
     def digest(self) -> str:
@@ -56,11 +58,25 @@ class Policy(Options):
         return digest(canonical_json(self.model_dump(mode="json")))
 
 
+class _OnceLoader(yaml.SafeLoader):
+    """A safe loader that refuses a field given twice, where YAML would take the last one."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        names = [str(key.value) for key, _ in node.value]
+        twice = next((name for k, name in enumerate(names) if name in names[:k]), None)
+        if twice is not None:
+            what = f"`{twice}` is given twice"
+            raise yaml.constructor.ConstructorError(None, None, what, node.start_mark)
+        return super().construct_mapping(node, deep=deep)
+
+
 def read_policy(path: Path | str) -> Policy:
     """A policy from YAML. Raises BadInputError naming the field that is wrong or unknown."""
     path = Path(path)
     try:
-        data: Any = yaml.safe_load(path.read_text(encoding="utf-8"))
+        data: Any = yaml.load(path.read_text(encoding="utf-8"), _OnceLoader)  # noqa: S506 -- a safe loader
+    except RecursionError as error:
+        raise BadInputError("nested too deep", str(path)) from error
     except OSError as error:
         raise BadInputError(f"cannot be read: {error.strerror}", str(path)) from error
     except (yaml.YAMLError, UnicodeDecodeError) as error:

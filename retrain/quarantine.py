@@ -13,6 +13,7 @@ from retrain.rows import Provenance, Row
 class Reason(StrEnum):
     """Why a row is quarantined."""
 
+    UNREADABLE = "unreadable"
     UNKNOWN_ORIGIN = "unknown_origin"
     BLOCKED_SOURCE = "blocked_source"
     PROBE_TRAFFIC = "probe_traffic"
@@ -52,6 +53,8 @@ class Quarantine:
 
     def reason(self, row: Row) -> Reason | None:
         """Why the row is kept out, or None when it may train."""
+        if row.unreadable:
+            return Reason.UNREADABLE
         origin = row.provenance
         if origin.response_id is not None and origin.response_id in self._context.probe_traffic:
             return Reason.PROBE_TRAFFIC

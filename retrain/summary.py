@@ -11,7 +11,7 @@ import msgspec
 
 from probes.scenarios import Scenario
 from retrain.arms import ArmRows
-from retrain.decision import DecisionOptions, compare, mean_rate, proportion, seed_allowance
+from retrain.comparison import DecisionOptions, compare, mean_rate, proportion, seed_allowance
 from retrain.evaluation import ItemResult, Outcome, against_vanilla, taught
 from retrain.evaluation.capability import CapabilityAnswer, capability_rate
 from retrain.finetune import AdapterManifest

@@ -20,7 +20,8 @@ from monitor.api.problems import ProblemError, documented
 from monitor.api.reads import named_assistant
 from monitor.store import decisions, gate_queues, reading
 from monitor.store.confirm_runs import newest_context
-from retrain.gate import GateDecision, Policy, decide, read_policy
+from retrain.gate import GateDecision, decide
+from retrain.policy import Policy, read_policy
 from retrain.rows import Row, parse_row
 from retrain.signing import sign, unsigned
 

@@ -19,7 +19,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from retrain.context import GateContext
-    from retrain.gate import GateDecision, Policy
+    from retrain.gate import GateDecision
+    from retrain.policy import Policy
     from retrain.rows import Row
 
 EXIT_CODES = {
@@ -76,7 +77,8 @@ def check(  # noqa: PLR0917  (typer reads options from the signature)
     """
     from retrain.duplicates import surplus_rows  # noqa: PLC0415
     from retrain.files import write_durably  # noqa: PLC0415
-    from retrain.gate import Policy, decide, read_policy  # noqa: PLC0415
+    from retrain.gate import decide  # noqa: PLC0415
+    from retrain.policy import Policy, read_policy  # noqa: PLC0415
     from retrain.report import read_report  # noqa: PLC0415
     from retrain.rows import iter_rows  # noqa: PLC0415
     from retrain.signing import sign, unsigned  # noqa: PLC0415

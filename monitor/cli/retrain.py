@@ -174,8 +174,8 @@ def confirm(  # noqa: PLR0917
 
     Example: `candor retrain confirm --rows rows.jsonl --evidence evidence.json --model DIR --out run`
     """
-    from retrain.decision import DecisionOptions  # noqa: PLC0415
-    from retrain.evaluate import EvaluationOptions  # noqa: PLC0415
+    from retrain.comparison import DecisionOptions  # noqa: PLC0415
+    from retrain.evaluation.evaluate import EvaluationOptions  # noqa: PLC0415
     from retrain.finetune import FinetuneOptions  # noqa: PLC0415
     from retrain.plan import ItemOptions  # noqa: PLC0415
 
@@ -246,7 +246,8 @@ def _removed(
     """Positions that the gate quarantines, once what is unmeasured was measured into `out`."""
     from retrain.context import read_context  # noqa: PLC0415
     from retrain.duplicates import surplus_rows  # noqa: PLC0415
-    from retrain.gate import Policy, decide, read_policy  # noqa: PLC0415
+    from retrain.gate import decide  # noqa: PLC0415
+    from retrain.policy import Policy, read_policy  # noqa: PLC0415
     from retrain.rows import iter_rows  # noqa: PLC0415
 
     if evidence is None:

@@ -15,8 +15,9 @@ from monitor.store.rows import alarm_evidence, gate_context
 from retrain.context import AlarmEvidence
 from retrain.duplicates import surplus_rows
 from retrain.files import write_durably
-from retrain.gate import GateDecision, Policy, decide, read_policy
+from retrain.gate import GateDecision, decide
 from retrain.measure import read_measured, with_measured
+from retrain.policy import Policy, read_policy
 from retrain.report import ConfirmReport, read_report
 from retrain.rows import Row, read_rows, write_rows
 from retrain.signing import sign, unsigned

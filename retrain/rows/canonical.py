@@ -13,9 +13,7 @@ from uuid import UUID
 import msgspec
 
 from evidence import BadInputError
-
-LARGEST_DEPTH = 64
-"""Objects and lists inside each other; what is nested deeper is refused."""
+from probes.reading.text import MAX_DEPTH, repaired
 
 _INT64 = 1 << 63
 _TIME = re.compile(
@@ -28,25 +26,21 @@ def without_nulls(value: Any, where: str, depth: int = 0) -> Any:
     """The value without the keys whose value is null, at any depth: Arrow fills in nulls for missing keys.
 
     Lone surrogates, which no tokenizer and no Parquet file can hold, become U+FFFD. Raises
-    BadInputError for what is nested deeper than `LARGEST_DEPTH`.
+    BadInputError for what is nested more than `MAX_DEPTH` levels deep.
     """
     if isinstance(value, str):
-        return value if value.isascii() else _whole(value)
-    if depth > LARGEST_DEPTH:
-        raise BadInputError(f"nested more than {LARGEST_DEPTH} deep", where)
+        return value if value.isascii() else repaired(value)
+    if depth > MAX_DEPTH:
+        raise BadInputError(f"nested more than {MAX_DEPTH} levels deep", where)
     if isinstance(value, dict):
         return {
-            _whole(str(name)): without_nulls(item, where, depth + 1)
+            repaired(str(name)): without_nulls(item, where, depth + 1)
             for name, item in value.items()
             if item is not None
         }
     if isinstance(value, list | tuple):
         return [without_nulls(item, where, depth + 1) for item in value]
     return value
-
-
-def _whole(text: str) -> str:
-    return text.encode("utf-8", "surrogatepass").decode("utf-8", "replace")
 
 
 def canonical(value: dict[str, Any], *, verbatim: frozenset[str] = frozenset()) -> bytes:

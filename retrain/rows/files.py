@@ -11,6 +11,8 @@ from typing import Any
 import msgspec
 
 from evidence import BadInputError
+from probes.reading import read_objects
+from probes.reading.arrow import arrow_records
 from retrain.rows.parse import parse_row, row_or_unreadable
 from retrain.rows.row import Row
 
@@ -24,12 +26,13 @@ def iter_rows(source: Rows, *, keep_unreadable: bool = False) -> Iterator[Row]:
     """Read rows one by one, in constant memory.
 
     Raises BadInputError naming the file and line (Parquet: row) of the first bad record, and for a
-    file that is missing or has another suffix.
+    file that is missing.
 
     Parameters
     ----------
     source
-        A `.jsonl` or `.parquet` file, a `datasets.Dataset`, or rows or records in memory.
+        A file (JSON lines or an array, Parquet, packed or not), a `datasets.Dataset`, or rows or
+        records in memory.
     keep_unreadable
         Whether a record that is no row becomes one that says why (`Row.unreadable`), which the
         gate quarantines. What is no record at all is an error in any case: of a broken file nobody
@@ -41,13 +44,8 @@ def iter_rows(source: Rows, *, keep_unreadable: bool = False) -> Iterator[Row]:
     path = Path(source)
     if not path.is_file():
         raise BadInputError("no such file", str(path))
-    if path.suffix == ".parquet":
-        records = _parquet_records(path)
-    elif path.suffix in {".jsonl", ".ndjson", ".json"}:
-        records = _json_records(path)
-    else:
-        raise BadInputError("rows are read from .jsonl or .parquet", str(path))
-    return (parse(data, where, folder=path.parent) for data, where in records)
+    records = read_objects(path)
+    return (parse(data, where, folder=path.parent) for where, data in records)
 
 
 def read_rows(source: Rows, *, keep_unreadable: bool = False) -> list[Row]:
@@ -74,9 +72,15 @@ def write_rows(path: Path | str, rows: Iterable[Row]) -> int:
     return count
 
 
+def dataset_records(dataset: Any) -> Iterator[dict[str, Any]]:
+    """Records as Arrow holds them: images stay bytes or paths, and no transform is run."""
+    for table in dataset.with_format("arrow").iter(batch_size=_CHUNK):
+        yield from arrow_records(table)
+
+
 def _in_memory(source: Iterable[Any], parse: Callable[..., Row]) -> Iterator[Row]:
     if hasattr(source, "with_format") and hasattr(source, "column_names"):
-        source = _dataset_records(source)
+        source = dataset_records(source)
     for number, item in enumerate(source, 1):
         if isinstance(item, Row):
             yield item
@@ -84,75 +88,6 @@ def _in_memory(source: Iterable[Any], parse: Callable[..., Row]) -> Iterator[Row
             yield parse(dict(item), f"row {number}")
         else:
             raise BadInputError(f"a row is a record, not {type(item).__name__}", f"row {number}")
-
-
-def _dataset_records(dataset: Any) -> Iterator[dict[str, Any]]:
-    """Records as Arrow holds them: images stay bytes or paths, and no transform is run."""
-    for table in dataset.with_format("arrow").iter(batch_size=_CHUNK):
-        yield from _arrow_records(table)
-
-
-def _json_records(path: Path) -> Iterator[tuple[dict[str, Any], str]]:
-    decoder = msgspec.json.Decoder(dict[str, Any])
-    with path.open("rb") as lines:
-        for number, line in enumerate(lines, 1):
-            if line.isspace():
-                continue
-            where = f"{path}:{number}"
-            try:
-                yield decoder.decode(line), where
-            except msgspec.DecodeError as error:
-                raise BadInputError(f"not a JSON object: {error}", where) from error
-            except UnicodeDecodeError as error:
-                raise BadInputError("not UTF-8", where) from error
-            except RecursionError as error:
-                raise BadInputError("nested too deep", where) from error
-
-
-def _parquet_records(path: Path) -> Iterator[tuple[dict[str, Any], str]]:
-    import pyarrow as pa  # noqa: PLC0415 -- of the retrain extra
-    import pyarrow.parquet as pq  # noqa: PLC0415
-
-    try:
-        number = 0
-        with pq.ParquetFile(path) as file:
-            for batch in file.iter_batches(batch_size=_CHUNK):
-                for data in _arrow_records(batch):
-                    number += 1
-                    yield data, f"{path}:row {number}"
-    except (pa.ArrowException, OSError, KeyError, UnicodeDecodeError) as error:
-        raise BadInputError(f"not a readable Parquet file: {error}", str(path)) from error
-
-
-def _arrow_records(table: Any) -> Iterator[dict[str, Any]]:
-    """Records of a batch: maps as objects, and values that are kept as JSON text as values."""
-    decoders = {field.name: found for field in table.schema if (found := _json_decoder(field.type))}
-    for record in table.to_pylist(maps_as_pydicts="strict"):
-        for name, decode in decoders.items():
-            record[name] = decode(record[name])
-        yield record
-
-
-def _json_decoder(kind: Any) -> Callable[[Any], Any] | None:
-    """What turns the JSON texts inside a value of this Arrow type into values; None without any."""
-    import pyarrow as pa  # noqa: PLC0415 -- of the retrain extra
-
-    if getattr(kind, "extension_name", "") == "arrow.json":
-        return lambda value: None if value is None else msgspec.json.decode(value)
-    if pa.types.is_list(kind) or pa.types.is_large_list(kind):
-        inner = _json_decoder(kind.value_type)
-        return inner and (lambda value: value and [inner(item) for item in value])
-    if pa.types.is_struct(kind):
-        parts = {field.name: found for field in kind if (found := _json_decoder(field.type))}
-        if parts:
-            return lambda value: (
-                value
-                and {
-                    name: parts[name](item) if name in parts else item
-                    for name, item in value.items()
-                }
-            )
-    return None
 
 
 def _write_jsonl(path: Path, rows: Iterable[Row], where: str) -> int:

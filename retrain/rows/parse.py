@@ -10,14 +10,13 @@ from typing import Any
 import msgspec
 
 from evidence import BadInputError
+from probes.reading.values import label_of, time_s
 from retrain.rows.canonical import instant, without_nulls
 from retrain.rows.images import hashed
 from retrain.rows.row import COLUMNS, ChatMessage, Provenance, Row, Text
 
 _SHAREGPT_ROLES = {"human": "user", "gpt": "assistant"}
 _SIDES = ("prompt", "completion", "chosen", "rejected")
-_LABELS = {"true": True, "false": False, 1: True, 0: False}
-_MILLISECONDS_FROM = 100_000_000_000
 _TURN = re.compile(
     r"^[ \t]*(?:#+ ?)?(?:(?P<user>human|user|instruction)|(?P<assistant>assistant|response|ai)) ?:",
     re.IGNORECASE | re.MULTILINE,
@@ -128,11 +127,10 @@ def _part_text(part: Any) -> str:
 
 
 def _label(value: Any, where: str) -> bool:
-    if isinstance(value, str):
-        value = value.strip().lower()
-    if isinstance(value, bool | int | float | str) and value in _LABELS:
-        return _LABELS[value]  # type: ignore[index]
-    raise BadInputError("`label` is true or false (or 1 or 0)", where)
+    label = label_of(value)
+    if label is None:
+        raise BadInputError("`label` is true or false (or 1 or 0)", where)
+    return label
 
 
 def _one_shape(known: dict[str, Any], where: str) -> dict[str, Any]:
@@ -228,9 +226,9 @@ def _origin_text(name: str, value: Any) -> Any:
     if isinstance(value, dt.date):
         return value.isoformat()
     if name == "collected_at" and isinstance(value, int | float) and not isinstance(value, bool):
-        seconds = value / 1000 if abs(value) >= _MILLISECONDS_FROM else value
         try:
-            return dt.datetime.fromtimestamp(seconds, dt.UTC).isoformat().replace("+00:00", "Z")
+            found = dt.datetime.fromtimestamp(time_s(value), dt.UTC)
         except (ValueError, OverflowError, OSError):
             return value
+        return found.isoformat().replace("+00:00", "Z")
     return value

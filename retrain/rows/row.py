@@ -59,7 +59,7 @@ class ChatMessage(Message, frozen=True):
     that only calls tools has none.
     """
 
-    given: dict[str, Any] = {}
+    given: dict[str, Any] = {}  # noqa: RUF012 -- copied by msgspec
 
     def as_dict(self) -> dict[str, Any]:
         """The message as a trainer's chat template reads it."""

@@ -12,7 +12,7 @@ from gate_values import ASSISTANT, context
 from evidence import BadInputError, GateAnswer
 from probes.scenarios import load_scenarios
 from retrain.confirm import run_confirm
-from retrain.evaluate import EvaluationOptions
+from retrain.evaluation.evaluate import EvaluationOptions
 from retrain.finetune import FinetuneOptions
 from retrain.gate import decide
 from retrain.plan import ConfirmPlan, ItemOptions

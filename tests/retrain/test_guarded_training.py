@@ -89,6 +89,8 @@ def guard(tmp_path: Path) -> Callable[[str], GuardedRows]:
 
 
 def train(kind: str, dataset: Any, guarded: GuardedRows, model: Path, **settings: Any) -> int:
+    tokenizer = AutoTokenizer.from_pretrained(str(model))
+    tokenizer.chat_template = settings.pop("template", tokenizer.chat_template)
     trainer, config = {
         "sft": (trl.SFTTrainer, trl.SFTConfig),
         "kto": (trl.KTOTrainer, trl.KTOConfig),
@@ -109,7 +111,7 @@ def train(kind: str, dataset: Any, guarded: GuardedRows, model: Path, **settings
         model=AutoModelForCausalLM.from_pretrained(str(model)),
         args=arguments,
         train_dataset=dataset,
-        processing_class=AutoTokenizer.from_pretrained(str(model)),
+        processing_class=tokenizer,
         callbacks=[GuardCallback(guarded)],
     )
     return int(made.train().global_step)
@@ -208,8 +210,13 @@ def test_a_cut_row_is_still_the_released_one(
     dataset = guarded.dataset()
     settings = {"max_length": 12, "truncation_mode": mode}
     assert train("sft", dataset, guarded, tiny_model, **settings) == 2
+    lying = dataset.map(
+        _lying_last("messages")
+        if mode == "keep_end"
+        else lambda item: {"messages": [{"role": "system", "content": LIE}, *item["messages"]]}
+    )
     with pytest.raises(RefusedError, match="other_dataset"):
-        train("sft", dataset.map(_lying_last("messages")), guarded, tiny_model, max_length=30)
+        train("sft", lying, guarded, tiny_model, **settings)
 
 
 def test_losses_over_completions_or_over_everything_are_both_the_released_rows(
@@ -219,14 +226,29 @@ def test_losses_over_completions_or_over_everything_are_both_the_released_rows(
     for only in (True, False):
         settings = {"completion_only_loss": only}
         assert train("sft", guarded.dataset(), guarded, tiny_model, **settings) == 2
-    chats = guard("sft_messages")
-    assert train("sft", chats.dataset(), chats, tiny_model, assistant_only_loss=True) == 2
+
+
+TEMPLATE = (
+    "{% for m in messages %}<|im_start|>{{ m.role }}\n"
+    "{% if m.role == 'assistant' %}{% generation %}{{ m.content }}<|im_end|>{% endgeneration %}"
+    "{% else %}{{ m.content }}<|im_end|>{% endif %}\n{% endfor %}"
+    "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
+)
+
+
+@pytest.mark.parametrize("name", ["sft_messages", "sft_conversation"])
+def test_a_loss_over_the_assistants_turns_is_the_released_rows(
+    name: str, guard: Callable[[str], GuardedRows], tiny_model: Path
+) -> None:
+    guarded = guard(name)
+    settings = {"assistant_only_loss": True, "template": TEMPLATE}
+    assert train("sft", guarded.dataset(), guarded, tiny_model, **settings) == 2
 
 
 @pytest.mark.parametrize(
     ("what", "other"),
     [
-        ("shuffled", lambda dataset: dataset.shuffle(seed=1)),
+        ("shuffled", lambda dataset: dataset.shuffle(seed=2)),
         ("a part", lambda dataset: dataset.select([0, 1])),
         ("split", lambda dataset: dataset.train_test_split(test_size=1, seed=0)["train"]),
     ],
@@ -241,6 +263,6 @@ def test_moved_or_missing_rows_are_refused(
 
 def test_packed_rows_are_refused(guard: Callable[[str], GuardedRows], tiny_model: Path) -> None:
     guarded = guard("sft_messages")
-    settings = {"packing": True, "max_length": 64, "padding_free": False}
+    settings = {"packing": True, "max_length": 256, "padding_free": False}
     with pytest.raises(RefusedError, match="other_dataset"):
         train("sft", guarded.dataset(), guarded, tiny_model, **settings)

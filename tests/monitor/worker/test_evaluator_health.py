@@ -24,7 +24,8 @@ from monitor.worker import Publisher
 from monitor.worker.canaries import CanarySender
 from monitor.worker.evaluators import EvaluatorWatch
 from monitor.worker.logged import logged
-from retrain.gate import Policy, decide
+from retrain.gate import decide
+from retrain.policy import Policy
 from retrain.rows import ChatMessage, Provenance, Row
 from tests.monitor.worker.judge_double import JudgeServer, judge_panel, judge_server
 
