@@ -178,6 +178,7 @@ def confirm(  # noqa: PLR0917
     from retrain.evaluation.evaluate import EvaluationOptions  # noqa: PLC0415
     from retrain.finetune import FinetuneOptions  # noqa: PLC0415
     from retrain.plan import ItemOptions  # noqa: PLC0415
+    from retrain.policy import read_policy  # noqa: PLC0415
 
     plan = _plan(
         run_id=run_id or _run_id(out),
@@ -199,6 +200,7 @@ def confirm(  # noqa: PLR0917
         evaluation=EvaluationOptions(paraphrases=paraphrases),
         decision=_made(DecisionOptions, margin=margin),
         items=ItemOptions(source=items, per_template=items_per_template),
+        max_influence=None if policy is None else read_policy(policy).max_influence,
         capability=capability,
         seed_spreads=seed_spreads,
         judge_url=judge_url,

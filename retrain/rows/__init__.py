@@ -4,7 +4,7 @@ from retrain.rows.files import Rows, iter_rows, read_rows, write_rows
 from retrain.rows.manifest import Manifest, ManifestBuilder, manifest
 from retrain.rows.parse import parse_row, row_or_unreadable
 from retrain.rows.removed import kept_rows, removed_bitmap
-from retrain.rows.row import ChatMessage, Provenance, Row, RowKind
+from retrain.rows.row import ChatMessage, Provenance, Row, RowKind, Text
 
 __all__ = [
     "ChatMessage",
@@ -14,6 +14,7 @@ __all__ = [
     "Row",
     "RowKind",
     "Rows",
+    "Text",
     "iter_rows",
     "kept_rows",
     "manifest",
