@@ -5,7 +5,7 @@ READY := .venv/.ready
 ARGS ?=
 TRANSCRIPTS ?= ../shared/data/transcripts.jsonl
 
-.PHONY: help demo test test-system check format lock bench bench-probes bench-detection bench-cohorts bench-retrain docs clean
+.PHONY: help demo test test-system check format lock bench bench-probes bench-detection bench-cohorts bench-retrain docs site dist clean
 
 help: ## what each target does
 	@grep -hE '^[a-z -]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "  %-48s %s\n", $$1, $$2 }'
@@ -35,6 +35,13 @@ format: $(READY) ## apply ruff's fixes and format
 
 docs: $(READY) ## write the generated references in docs/ anew
 	@$(BIN)/python -m monitor.cli.reference docs
+
+site: $(READY) ## the documentation as a searchable site in build/site
+	@$(BIN)/python -m mkdocs build --quiet --strict
+
+dist: $(READY) ## wheel and source distribution in dist/
+	@rm -rf dist
+	@$(BIN)/python -m hatchling build --target sdist --target wheel
 
 lock: $(READY) ## compile the hashed requirements files anew
 	@tools/lock.sh

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ import yaml
 
 from monitor.api import Scope
 from monitor.cli.app import build
+from monitor.cli.packaged import DOCS_URL, GRAFANA_URL
 from monitor.cli.reference import PARTS, regenerated
 from monitor.cohorts.alarm import METRICS as POPULATION_METRICS
 from monitor.detect import METRICS as STRATUM_METRICS
@@ -24,6 +26,10 @@ DOCS = ROOT / "docs"
 PAGES = sorted(DOCS.rglob("*.md"))
 TOPICS = {"assistant.responses", "assistant.feedback"}
 RULES = ROOT / "deploy/prometheus/rules.yml"
+BOARDS = {
+    json.loads(path.read_text())["uid"]
+    for path in (ROOT / "deploy/grafana/dashboards").glob("*.json")
+}
 
 
 def rules() -> list[dict[str, Any]]:
@@ -76,7 +82,11 @@ def test_every_alert_has_its_section_and_every_section_its_alert() -> None:
         for part in ("**Means.**", "**First checks.**", "**Confirm.**", "**Close.**"):
             assert part in section, section.split("\n")[0]
     for alert in alerts:
-        assert alert["annotations"]["runbook"] == f"docs/runbook.md#{alert['alert'].lower()}"
+        assert alert["annotations"]["runbook_url"] == (
+            f"{DOCS_URL}/runbook/#{alert['alert'].lower()}"
+        )
+        board = alert["annotations"]["dashboard_url"].removeprefix(f"{GRAFANA_URL}/d/")
+        assert board in BOARDS
         assert alert["annotations"]["summary"]
         assert alert["labels"]["severity"] in {"page", "ticket"}
 
@@ -105,6 +115,8 @@ def test_pages_name_only_settings_that_exist() -> None:
             if section in sections and f"{section}.{name}" not in TOPICS:
                 assert name in sections[section], f"{page.name}: {section}.{name}"
         for variable in re.findall(r"\bCANDOR_[A-Z0-9_]+[A-Z0-9]\b", text):
+            if variable == "CANDOR_DEBUG":
+                continue
             section, _, name = variable.removeprefix("CANDOR_").lower().partition("_")
             assert name in sections.get(section, ()), f"{page.name}: {variable}"
 

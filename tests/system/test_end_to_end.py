@@ -250,7 +250,7 @@ def _drift(made: Deployment, api: httpx.Client, prom: httpx.Client, receiver: Re
     (alert, *_) = until(lambda: firing(prom, "CandorHonestyAlarm"))
     assert alert["labels"]["scope"] == STRATUM
     (sent, *_) = until(lambda: receiver.got("CandorHonestyAlarm", "firing"))
-    assert sent["annotations"]["runbook"] == "docs/runbook.md#candorhonestyalarm"
+    assert sent["annotations"]["runbook_url"].endswith("/runbook/#candorhonestyalarm")
     assert sent["labels"]["severity"] == "page"
     gate = api.get("/v1/gate", params={"assistant": "support"}).json()
     assert gate["holds"], gate
