@@ -34,7 +34,7 @@ format: $(READY) ## apply ruff's fixes and format
 	@$(BIN)/ruff format .
 
 docs: $(READY) ## write the generated references in docs/ anew
-	@$(BIN)/python -m monitor.cli.reference docs
+	@$(BIN)/python -m tools.reference docs
 
 site: $(READY) ## the documentation as a searchable site in build/site
 	@$(BIN)/python -m mkdocs build --quiet --strict

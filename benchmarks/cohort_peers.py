@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import rankdata
 
-from monitor.cohorts import EventTable
+from monitor.cohorts.events import EventTable
 from monitor.cohorts.plane import level_of, log_rates
 from monitor.cohorts.simulate import Behaviour
 from monitor.cohorts.truth import Items, Judge, cavity, crowd, event_messages, own_rates

@@ -12,14 +12,11 @@ from typing import Any
 import numpy as np
 
 from benchmarks.cohort_peers import auroc, crowd_kit, oracle, plain_gap
-from monitor.cohorts import (
-    CohortEstimate,
-    CohortOptions,
-    RaterStatus,
-    estimate,
-    population_alarms,
-)
+from monitor.cohorts.alarm import population_alarms
 from monitor.cohorts.coordination import find_groups
+from monitor.cohorts.estimate import estimate
+from monitor.cohorts.options import CohortOptions
+from monitor.cohorts.results import CohortEstimate, RaterStatus
 from monitor.cohorts.simulate import (
     BEHAVIOURS,
     Behaviour,

@@ -14,7 +14,9 @@ from typing import Any
 import numpy as np
 
 from benchmarks.cohort_populations import OPTIONS, draw, with_biased
-from monitor.cohorts import EventTable, RatedEvent, Standing, estimate
+from monitor.cohorts.estimate import estimate
+from monitor.cohorts.events import EventTable, RatedEvent
+from monitor.cohorts.standing import Standing
 
 _NEW = 10_000
 

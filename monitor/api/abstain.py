@@ -12,17 +12,11 @@ from pydantic import BaseModel, Field
 from sqlalchemy.exc import OperationalError
 
 from evidence import Assessment, Message, Stakes
-from monitor.abstain import (
-    Audited,
-    Decision,
-    decide,
-    decide_unmeasured,
-    outcomes,
-    shown_lie_threshold,
-)
-from monitor.api.access import Principal, Scope
+from monitor.abstain.conformal import Audited, shown_lie_threshold
+from monitor.abstain.decide import Decision, decide, decide_unmeasured, outcomes
 from monitor.api.context import Context
-from monitor.api.problems import ProblemError, documented
+from monitor.http.access import Principal, Scope
+from monitor.http.problems import ProblemError, documented
 from monitor.store import reading
 from monitor.store.labels import audited_scores
 from monitor.telemetry.abstain import AbstainMetrics

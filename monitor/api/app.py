@@ -6,8 +6,9 @@ from importlib.metadata import version
 
 from fastapi import FastAPI
 
-from monitor.api import abstain, gate, health, ingest, pictures, problems, reads, review
+from monitor.api import abstain, gate, health, ingest, pictures, reads, review
 from monitor.api.context import Context
+from monitor.http import problems
 
 
 def create_app(context: Context) -> FastAPI:

@@ -9,7 +9,7 @@ from prometheus_client import CollectorRegistry
 from sqlalchemy import Engine
 
 from monitor.abstain.asking import Asker
-from monitor.api.access import Access
+from monitor.http.access import Access
 from monitor.settings import Settings
 from monitor.telemetry import State
 

@@ -13,11 +13,11 @@ from fastapi import APIRouter, Body, Depends, Query
 from pydantic import BaseModel, Field
 
 from evidence import BadInputError
-from monitor.api.access import Principal, Scope
 from monitor.api.context import Context
 from monitor.api.models import Step, at_known
-from monitor.api.problems import ProblemError, documented
 from monitor.api.reads import named_assistant
+from monitor.http.access import Principal, Scope
+from monitor.http.problems import ProblemError, documented
 from monitor.store import decisions, gate_queues, reading
 from monitor.store.confirm_runs import newest_context
 from retrain.gate import GateDecision, Policy, decide, read_policy

@@ -11,11 +11,12 @@ from fastapi import APIRouter, Depends, Request
 from pydantic import BaseModel, Field
 from starlette.concurrency import run_in_threadpool
 
-from monitor.api.access import Principal, Scope
-from monitor.api.body import JSON_TYPE, NDJSON_TYPES, read_limited, split_records
 from monitor.api.context import Context
-from monitor.api.problems import ProblemError, documented
 from monitor.api.schemas import feedback_schema, response_schema
+from monitor.http.access import Principal, Scope
+from monitor.http.body import JSON_TYPE, NDJSON_TYPES, read_limited, split_records
+from monitor.http.problems import documented
+from monitor.http.records import refuse_wrong
 from monitor.ingest import batch
 from monitor.ingest.decode import decode_feedback, decode_response
 from monitor.store import outbox
@@ -101,17 +102,6 @@ def _take(
     with context.engine.begin() as connection:
         outbox.add(connection, topic, rows, now_s=now_s)
     return len(rows)
-
-
-def refuse_wrong(checked: batch.Checked) -> None:
-    """Raises ProblemError (422) when a record is wrong: all of a request are taken, or none."""
-    if checked.errors:
-        shown = "; ".join(f"{field}: {message}" for field, message in checked.errors[:3])
-        raise ProblemError(
-            HTTPStatus.UNPROCESSABLE_ENTITY,
-            f"nothing was taken: {shown}",
-            errors=checked.errors[:100],
-        )
 
 
 def _request_body(schema: dict[str, Any]) -> dict[str, Any]:

@@ -14,15 +14,15 @@ from sqlalchemy import Connection
 from evidence import Alarm, AlarmSubject, VerdictKind
 from evidence.e_detector import EDetector
 from evidence.survey import honesty
-from monitor.api.access import Principal, Scope
 from monitor.api.context import Context
 from monitor.api.findings import read_report
 from monitor.api.models import FindingOut, ReportOut, at_known
-from monitor.api.problems import ProblemError, documented
 from monitor.api.review import visible_alarm
 from monitor.detect.localise import since_of
 from monitor.detect.records import LoggedVerdict
 from monitor.detect.scores import score_of
+from monitor.http.access import Principal, Scope
+from monitor.http.problems import ProblemError, documented
 from monitor.store import reading
 from monitor.store.localisations import entries_around
 from monitor.store.verdicts import LogEntry

@@ -10,7 +10,6 @@ from fastapi import APIRouter, Depends, Query
 from sqlalchemy import RowMapping
 
 from evidence import Alarm, AlarmSubject, Verdict, VerdictKind
-from monitor.api.access import Principal, Scope
 from monitor.api.context import Context
 from monitor.api.models import (
     CohortList,
@@ -26,8 +25,9 @@ from monitor.api.models import (
     at,
     at_known,
 )
-from monitor.api.problems import ProblemError, documented
 from monitor.api.state import assistant_of
+from monitor.http.access import Principal, Scope
+from monitor.http.problems import ProblemError, documented
 from monitor.store import reading
 from monitor.store.status import (
     VerdictFilter,

@@ -11,8 +11,6 @@ from fastapi import APIRouter, Depends, Query
 from sqlalchemy import Connection
 
 from evidence import Alarm, AlarmState
-from monitor.api.access import Principal, Scope
-from monitor.api.closing import release
 from monitor.api.context import Context
 from monitor.api.findings import pictures_of, reported_alarms
 from monitor.api.models import (
@@ -26,9 +24,11 @@ from monitor.api.models import (
     Step,
     at_known,
 )
-from monitor.api.problems import ProblemError, documented
 from monitor.api.reads import named_assistant
 from monitor.api.state import assistant_of
+from monitor.http.access import Principal, Scope
+from monitor.http.problems import ProblemError, documented
+from monitor.services.closing import release
 from monitor.store import alarms as store_alarms
 from monitor.store import labels as store_labels
 from monitor.store import reading

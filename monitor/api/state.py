@@ -12,8 +12,9 @@ from sqlalchemy.exc import OperationalError
 from evidence import Alarm, AlarmState, AlarmSubject, Stakes, Stratum, UnreachableError
 from monitor.api.honesty import strata_of
 from monitor.cohorts.results import RaterStatus, Share
-from monitor.detect import decode_state, status
 from monitor.detect.health import decode_health
+from monitor.detect.records import decode_state
+from monitor.detect.stratum import status
 from monitor.store import reading
 from monitor.store import status as queries
 from monitor.store.alarms import list_alarms

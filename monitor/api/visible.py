@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import msgspec
 
-from monitor.api.access import Principal
 from monitor.api.state import assistant_of
+from monitor.http.access import Principal
 from monitor.telemetry import State
 
 

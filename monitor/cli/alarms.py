@@ -98,7 +98,7 @@ def show(alarm_id: AlarmId, as_json: AsJson = False) -> None:
 
 def _step(target: AlarmState) -> Callable[..., None]:
     def step(alarm_id: AlarmId, by: By, reason: Reason, as_json: AsJson = False) -> None:
-        from monitor.api.closing import release  # noqa: PLC0415
+        from monitor.services.closing import release  # noqa: PLC0415
         from monitor.settings import load_settings  # noqa: PLC0415
         from monitor.store import open_store  # noqa: PLC0415
         from monitor.store.alarms import transition  # noqa: PLC0415

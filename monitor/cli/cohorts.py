@@ -19,8 +19,9 @@ from evidence.errors import BadInputError
 from evidence.identity import digest
 
 if TYPE_CHECKING:
-    from monitor.cohorts import CohortEstimate, CohortOptions, EventTable, RatedEvent
-    from monitor.cohorts.results import Contrast, Forecast, Share
+    from monitor.cohorts.events import EventTable, RatedEvent
+    from monitor.cohorts.options import CohortOptions
+    from monitor.cohorts.results import CohortEstimate, Contrast, Forecast, Share
 
 _SHOWN = 20
 _LOOKS = 12
@@ -87,8 +88,10 @@ def cohorts(  # noqa: PLR0917  (typer reads options from the signature)
 
     Example: `candor simulate feedback --out f.jsonl --biased 0.1 && candor cohorts f.jsonl`
     """
-    from monitor.cohorts import EventTable, estimate, population_alarms  # noqa: PLC0415
-    from monitor.dose import read_dose_response  # noqa: PLC0415
+    from monitor.cohorts.alarm import population_alarms  # noqa: PLC0415
+    from monitor.cohorts.estimate import estimate  # noqa: PLC0415
+    from monitor.cohorts.events import EventTable  # noqa: PLC0415
+    from monitor.services.dose import read_dose_response  # noqa: PLC0415
 
     options = _options(limit=limit, false_share=false_share, margin=margin)
     curve = read_dose_response(dose_response, options.dose_metric)
@@ -123,7 +126,7 @@ def read_feedback(path: Path) -> Iterator[RatedEvent]:
 
     A line without `feedback_id` is known by its content, so that the lines' order means nothing.
     """
-    from monitor.cohorts import RatedEvent  # noqa: PLC0415
+    from monitor.cohorts.events import RatedEvent  # noqa: PLC0415
 
     for number, raw in _lines(path):
         line = _decode(raw, _Line, f"{path}:{number}")
@@ -150,7 +153,7 @@ def report(found: CohortEstimate, alarms: list[str]) -> dict[str, Any]:
 def _options(**given: float) -> Any:
     from pydantic import ValidationError  # noqa: PLC0415
 
-    from monitor.cohorts import CohortOptions  # noqa: PLC0415
+    from monitor.cohorts.options import CohortOptions  # noqa: PLC0415
 
     try:
         return CohortOptions(**given)
@@ -229,7 +232,7 @@ def _plot_share(
     events: EventTable, options: CohortOptions, truth: dict[str, bool] | None, path: Path
 ) -> None:
     """The share as it would have been seen after each twelfth of the events."""
-    from monitor.cohorts import estimate  # noqa: PLC0415
+    from monitor.cohorts.estimate import estimate  # noqa: PLC0415
     from monitor.telemetry.cohort_plot import SharePoint, draw_share  # noqa: PLC0415
 
     points = []

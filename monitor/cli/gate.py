@@ -163,7 +163,7 @@ def override(  # noqa: PLR0917
 
     Example: `candor gate override 3f0a… --by ana --requested-by bo --hours 4 --reason "incident 7" --out d.json`
     """
-    from monitor.cli.person import person_with_scope  # noqa: PLC0415
+    from monitor.services.person import person_with_scope  # noqa: PLC0415
     from monitor.settings import load_settings  # noqa: PLC0415
     from monitor.store import open_store  # noqa: PLC0415
     from monitor.store.decisions import override_decision  # noqa: PLC0415

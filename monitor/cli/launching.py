@@ -8,10 +8,10 @@ from contextlib import contextmanager
 
 from sqlalchemy import Engine
 
-from monitor.launch import Launcher
+from monitor.jobs.job import Job
+from monitor.jobs.metrics import WorkerMetrics
+from monitor.launch.launcher import Launcher
 from monitor.settings import Settings
-from monitor.worker import WorkerMetrics
-from monitor.worker.jobs import Job
 
 _TICK_S = 1.0
 

@@ -105,12 +105,13 @@ def keys_rotate(
 
     Example: `candor keys rotate pseudonym`
     """
-    from monitor.cli.rotation import rotate_pseudonyms  # noqa: PLC0415
+    from monitor.services.rotation import rotate_pseudonyms  # noqa: PLC0415
     from monitor.settings import load_settings  # noqa: PLC0415
 
     if kind is not KeyKind.PSEUDONYM:
         raise BadInputError(f"a {kind} key is not rotated: make a new one", "keys rotate")
-    done = rotate_pseudonyms(load_settings(), now_s=time.time())
+    settings = load_settings()
+    done = rotate_pseudonyms(settings.database.url, settings.pseudonym.key_file, now_s=time.time())
     said = f"{done['raters']} raters have new names; {done['file']} has {done['links']} links"
     _say(done, said, as_json)
 
@@ -205,8 +206,8 @@ def doctor(as_json: AsJson = False) -> None:
 
     Example: `candor doctor`
     """
-    from monitor.cli.doctor import examine  # noqa: PLC0415
-    from monitor.cli.finding import Status  # noqa: PLC0415
+    from monitor.doctor.examine import examine  # noqa: PLC0415
+    from monitor.doctor.finding import Status  # noqa: PLC0415
     from monitor.settings import load_settings  # noqa: PLC0415
 
     err = Console(stderr=True)
@@ -254,7 +255,7 @@ def _create_secret(kind: KeyKind, out: Path | None) -> dict[str, str]:
 def _create_api_key(
     out: Path | None, name: str | None, scopes: tuple[str, ...], assistants: tuple[str, ...] | None
 ) -> dict[str, str]:
-    from monitor.api import Scope, add_key  # noqa: PLC0415
+    from monitor.http.access import Scope, add_key  # noqa: PLC0415
     from monitor.settings import load_settings  # noqa: PLC0415
 
     if not name:

@@ -33,7 +33,8 @@ def show(as_json: AsJson = False) -> None:
 
     Example: `candor reference show`
     """
-    from monitor.detect import decode_state, status  # noqa: PLC0415
+    from monitor.detect.records import decode_state  # noqa: PLC0415
+    from monitor.detect.stratum import status  # noqa: PLC0415
     from monitor.settings import load_settings  # noqa: PLC0415
     from monitor.store import open_store, reading  # noqa: PLC0415
     from monitor.store.status import detector_states  # noqa: PLC0415
@@ -84,9 +85,9 @@ def move(  # noqa: PLR0917 -- typer reads options from the signature
 
     Example: `candor reference move shop/refunds/normal --from-last 500 --by ada --reason "new tone, audited"`
     """
+    from monitor.services.references import Move, move_reference  # noqa: PLC0415
     from monitor.settings import load_settings  # noqa: PLC0415
     from monitor.store import open_store  # noqa: PLC0415
-    from monitor.worker.references import Move, move_reference  # noqa: PLC0415
 
     settings = load_settings()
     engine = open_store(settings.database.url)

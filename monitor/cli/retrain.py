@@ -55,7 +55,7 @@ def collect(  # noqa: PLR0917  (typer reads options from the signature)
 
     Example: `candor retrain collect --assistant support --out rows.jsonl --evidence evidence.json`
     """
-    from monitor.launch.collect import collect_rows  # noqa: PLC0415
+    from monitor.services.collect import collect_rows  # noqa: PLC0415
     from monitor.settings import load_settings  # noqa: PLC0415
     from monitor.store import open_store, reading  # noqa: PLC0415
     from monitor.store.rows import gate_context  # noqa: PLC0415

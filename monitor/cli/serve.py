@@ -20,8 +20,8 @@ from evidence import BadInputError, UnreachableError
 if TYPE_CHECKING:
     from prometheus_client import CollectorRegistry
 
+    from monitor.jobs.metrics import WorkerMetrics
     from monitor.settings import Settings
-    from monitor.worker import WorkerMetrics
 
 log = logging.getLogger(__name__)
 
@@ -97,7 +97,8 @@ def serve(as_json: AsJson = False) -> None:
     """
     from prometheus_client import CollectorRegistry  # noqa: PLC0415
 
-    from monitor.cli.web import WebServer, asking, build_app  # noqa: PLC0415
+    from monitor.cli.serving import asking, build_app  # noqa: PLC0415
+    from monitor.http.server import WebServer  # noqa: PLC0415
     from monitor.settings import load_settings  # noqa: PLC0415
     from monitor.store import open_store  # noqa: PLC0415
 

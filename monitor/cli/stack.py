@@ -12,10 +12,11 @@ from typing import Self
 from prometheus_client import CollectorRegistry
 from sqlalchemy import Engine
 
-from monitor.abstain import OneAtATime
+from monitor.abstain.asking import OneAtATime
 from monitor.cli.launching import launcher_job
 from monitor.cli.scorer import open_embedder, open_scorer
-from monitor.cli.web import WebServer, asking, build_app
+from monitor.cli.serving import asking, build_app
+from monitor.http.server import WebServer
 from monitor.score import Scorer
 from monitor.settings import Settings
 from monitor.store import open_store

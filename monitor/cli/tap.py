@@ -29,9 +29,9 @@ def tap(as_json: AsJson = False) -> None:
     """
     from prometheus_client import CollectorRegistry  # noqa: PLC0415
 
-    from monitor.api.access import is_loopback  # noqa: PLC0415
     from monitor.cli.serve import metrics_server, until_signal  # noqa: PLC0415
-    from monitor.cli.web import WebServer  # noqa: PLC0415
+    from monitor.http.access import is_loopback  # noqa: PLC0415
+    from monitor.http.server import WebServer  # noqa: PLC0415
     from monitor.ingest.connection import connect  # noqa: PLC0415
     from monitor.ingest.keys import load_key  # noqa: PLC0415
     from monitor.settings import load_settings  # noqa: PLC0415

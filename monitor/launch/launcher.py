@@ -12,12 +12,12 @@ import msgspec
 from sqlalchemy import Connection, Engine
 
 from evidence import BadInputError, CandorError, UnreachableError, digest
-from monitor.launch.collect import collect_rows
 from monitor.launch.job import Job, LocalJob, confirm_command
 from monitor.launch.options import RetrainOptions
 from monitor.launch.ray_job import RayJob
 from monitor.launch.settle import REPORT, ROWS, Settler
 from monitor.launch.webhook import Webhook
+from monitor.services.collect import collect_rows
 from monitor.store import confirm_runs as store
 from monitor.store import leases
 from monitor.store.rows import gate_context

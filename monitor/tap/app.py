@@ -14,11 +14,11 @@ from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
 from starlette.concurrency import run_in_threadpool
 
 from evidence import UnreachableError
-from monitor.api import problems
-from monitor.api.access import is_loopback
-from monitor.api.body import read_limited, split_records
-from monitor.api.ingest import refuse_wrong
-from monitor.api.problems import ProblemError
+from monitor.http import problems
+from monitor.http.access import is_loopback
+from monitor.http.body import read_limited, split_records
+from monitor.http.problems import ProblemError
+from monitor.http.records import refuse_wrong
 from monitor.ingest import batch
 from monitor.ingest.decode import decode_feedback, decode_response
 from monitor.settings import Settings

@@ -22,7 +22,7 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
     ExportTraceServiceResponse,
 )
 
-from monitor.api.problems import ProblemError
+from monitor.http.problems import ProblemError
 from monitor.ingest.otlp import responses_in
 
 JSON, PROTOBUF = "application/json", "application/x-protobuf"

@@ -17,7 +17,7 @@ _BUCKETS_S = (0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0)
 
 
 class PrometheusWorkerMetrics:
-    """Implements `monitor.worker.metrics.WorkerMetrics` in the registry that is handed in.
+    """Implements `monitor.jobs.metrics.WorkerMetrics` in the registry that is handed in.
 
     Every label comes from a closed list of Candor's own, or is the name of an input topic.
     """

@@ -12,12 +12,12 @@ from sqlalchemy import Connection, Engine
 
 from evidence import Feedback, Purpose, Response, SampledBy, Verdict
 from monitor.ingest.records import DeadLetter, DeadLetterReason
+from monitor.jobs.metrics import WorkerMetrics
 from monitor.score import make_verdict
 from monitor.store import intake, offsets, outbox, sweeps, verdicts
 from monitor.store.forget import forgotten
 from monitor.store.intake import NewDeadLetter, NewFeedback, NewResponse, Position
 from monitor.store.offsets import Claim
-from monitor.worker.metrics import WorkerMetrics
 from monitor.worker.plan import Chunk, Item
 
 

@@ -8,13 +8,14 @@ from collections.abc import Callable
 from sqlalchemy import Engine
 
 from evidence import Alarm
-from monitor.detect import advance, decode_state, encode_state, new_state
 from monitor.detect.options import DetectionOptions, HealthOptions
+from monitor.detect.records import decode_state, encode_state
+from monitor.detect.stratum import advance, new_state
+from monitor.services.freezing import Health, audit_freezing, frozen_as, readable
+from monitor.services.logged import logged
 from monitor.store import detectors, health, verdicts
 from monitor.store.engine import reading
 from monitor.store.outbox import ALARMS_TOPIC
-from monitor.worker.freezing import Health, audit_freezing, frozen_as, readable
-from monitor.worker.logged import logged
 from monitor.worker.rescoring import Rescoring
 
 log = logging.getLogger(__name__)

@@ -16,11 +16,11 @@ from monitor.detect.options import DetectionOptions, HealthOptions
 from monitor.detect.records import METRICS, LoggedVerdict, Reference, StratumState, StreamState
 from monitor.detect.scores import score_of
 from monitor.detect.stratum import rebase
+from monitor.services.logged import logged
 from monitor.store import health, references
 from monitor.store.engine import reading
 from monitor.store.health import Asked
 from monitor.store.references import MovedReference, Rescore
-from monitor.worker.logged import logged
 
 log = logging.getLogger(__name__)
 

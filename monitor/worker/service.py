@@ -18,18 +18,18 @@ from monitor.ingest.connection import Connection, connect
 from monitor.ingest.consumer import KafkaSource
 from monitor.ingest.embedded import EmbeddedBroker
 from monitor.ingest.keys import dead_letter_cipher, load_key
+from monitor.jobs.canaries import CanarySender
+from monitor.jobs.cohort_refresh import CohortRefresh
+from monitor.jobs.evaluators import EvaluatorWatch
+from monitor.jobs.job import Job
+from monitor.jobs.localiser import Localiser
+from monitor.jobs.metrics import WorkerMetrics, start_from_zero
+from monitor.jobs.publisher import Publisher
+from monitor.jobs.reporter import Reporter
+from monitor.jobs.sink import KafkaSink
 from monitor.score import Scorer
 from monitor.settings import Settings
 from monitor.store.outbox import OUTPUT_TOPICS
-from monitor.worker.canaries import CanarySender
-from monitor.worker.cohort_refresh import CohortRefresh
-from monitor.worker.evaluators import EvaluatorWatch
-from monitor.worker.jobs import Job
-from monitor.worker.localiser import Localiser
-from monitor.worker.metrics import WorkerMetrics, start_from_zero
-from monitor.worker.publisher import Publisher
-from monitor.worker.reporter import Reporter
-from monitor.worker.sink import KafkaSink
 from monitor.worker.worker import Worker, WorkerKeys
 
 _PUBLISH_S = 0.2

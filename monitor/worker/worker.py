@@ -15,6 +15,7 @@ from sqlalchemy.exc import OperationalError
 
 from evidence import Response, SampledBy
 from monitor.ingest.source import Partition, Poll, Source
+from monitor.jobs.metrics import WorkerMetrics
 from monitor.sample.epochs import Epochs, Rates
 from monitor.score import Scorer, ScoringQueue, transcript_of
 from monitor.settings import Settings
@@ -24,7 +25,6 @@ from monitor.store.offsets import Claim, FencedError
 from monitor.worker.commit import UnmeasuredError, commit_chunk
 from monitor.worker.detection import advance_detectors
 from monitor.worker.feedback_sample import FeedbackSample
-from monitor.worker.metrics import WorkerMetrics
 from monitor.worker.plan import Chunk, Item, Planner
 from monitor.worker.remeasure import Remeasure
 

@@ -11,15 +11,15 @@ import pytest
 import typer.main
 import yaml
 
-from monitor.api import Scope
 from monitor.cli.app import build
 from monitor.cli.packaged import DOCS_URL, GRAFANA_URL
-from monitor.cli.reference import PARTS, regenerated
 from monitor.cohorts.alarm import METRICS as POPULATION_METRICS
-from monitor.detect import METRICS as STRATUM_METRICS
+from monitor.detect.records import METRICS as STRATUM_METRICS
+from monitor.http.access import Scope
+from monitor.jobs.gap_watch import METRIC as GAP_METRIC
 from monitor.settings import Settings
 from monitor.telemetry import METRICS
-from monitor.worker.gap_watch import METRIC as GAP_METRIC
+from tools.reference import PARTS, regenerated
 
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
@@ -39,9 +39,7 @@ def rules() -> list[dict[str, Any]]:
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_generated_parts_are_current(page: Path) -> None:
-    assert page.read_text() == regenerated(page.read_text()), (
-        "run `python -m monitor.cli.reference docs`"
-    )
+    assert page.read_text() == regenerated(page.read_text()), "run `python -m tools.reference docs`"
 
 
 def test_every_part_is_on_a_page() -> None:

@@ -15,7 +15,7 @@ from pathlib import Path
 import monitor.cli.launching
 import monitor.cli.scorer
 from monitor.cli import main
-from monitor.launch import Launcher
+from monitor.launch.launcher import Launcher
 from monitor.score import Scorer
 
 TESTS = Path(__file__).parents[1]

@@ -16,8 +16,9 @@ from typing import Any
 import pytest
 from sqlalchemy import select
 
-from monitor.detect import advance, encode_state, new_state
 from monitor.detect.options import DetectionOptions
+from monitor.detect.records import encode_state
+from monitor.detect.stratum import advance, new_state
 from monitor.store import reading
 from monitor.store.schema import (
     dead_letters,

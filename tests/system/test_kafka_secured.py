@@ -11,8 +11,8 @@ from evidence import UnreachableError
 from monitor.ingest.connection import connect
 from monitor.ingest.consumer import KafkaSource
 from monitor.ingest.options import KafkaOptions
+from monitor.jobs.sink import KafkaSink
 from monitor.store.outbox import OutboxRow
-from monitor.worker.sink import KafkaSink
 from tests.system.certificates import SASL_PASSWORD, SASL_USER, RunningKafka, make_certificates
 
 pytestmark = [pytest.mark.system, pytest.mark.timeout(120)]

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 from evidence import Assessment, Message, VerdictKind
-from monitor.abstain import Asker, Failure, OneAtATime
+from monitor.abstain.asking import Asker, Failure, OneAtATime
 from probes.probe import Transcript
 
 TURN = Transcript(id="t", messages=(Message("assistant", "Yes."),))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from monitor.abstain import shown_lie_threshold
+from monitor.abstain.conformal import shown_lie_threshold
 
 
 def test_small_cases_by_hand() -> None:

@@ -7,8 +7,16 @@ import itertools
 import pytest
 
 from evidence import Assessment, Measurement, Stakes, VerdictKind
-from monitor.abstain import Answer, Audited, Basis, Failure, decide, decide_unmeasured, outcomes
-from monitor.abstain.decide import cost_thresholds
+from monitor.abstain.asking import Failure
+from monitor.abstain.conformal import Audited
+from monitor.abstain.decide import (
+    Answer,
+    Basis,
+    cost_thresholds,
+    decide,
+    decide_unmeasured,
+    outcomes,
+)
 from monitor.abstain.options import AbstainOptions
 
 NO_AUDIT = Audited(None, 0, 0)

@@ -12,8 +12,11 @@ from fastapi.testclient import TestClient
 from prometheus_client import CollectorRegistry
 from sqlalchemy import Engine
 
-from monitor.abstain import Asker
-from monitor.api import Access, Context, StateReader, create_app
+from monitor.abstain.asking import Asker
+from monitor.api.app import create_app
+from monitor.api.context import Context
+from monitor.api.state import StateReader
+from monitor.http.access import Access
 from monitor.settings import ApiOptions, Settings
 from monitor.store import open_store
 from monitor.telemetry import StateCollector

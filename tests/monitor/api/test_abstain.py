@@ -12,7 +12,7 @@ import pytest
 from sqlalchemy import insert, text
 
 from evidence import Assessment, Measurement, VerdictKind
-from monitor.abstain import Asker
+from monitor.abstain.asking import Asker
 from monitor.store.schema import labels
 from probes.probe import Transcript
 from tests.monitor.api.conftest import MakeService, Service

@@ -12,8 +12,10 @@ from prometheus_client import CollectorRegistry
 from sqlalchemy import Engine, select
 
 from evidence import VerdictKind
-from monitor.api import Access, Context, StateReader, create_app
-from monitor.api.access import Scope, add_key
+from monitor.api.app import create_app
+from monitor.api.context import Context
+from monitor.api.state import StateReader
+from monitor.http.access import Access, Scope, add_key
 from monitor.launch.options import RetrainOptions
 from monitor.settings import ApiOptions, Settings
 from monitor.store import audit, decisions, gate_queues, reading

@@ -10,14 +10,9 @@ import pytest
 from sqlalchemy import select
 
 from evidence import Alarm, AlarmSubject, SampledBy, VerdictKind
-from monitor.detect import (
-    DetectionOptions,
-    LoggedVerdict,
-    advance,
-    decode_state,
-    encode_state,
-    new_state,
-)
+from monitor.detect.options import DetectionOptions
+from monitor.detect.records import LoggedVerdict, decode_state, encode_state
+from monitor.detect.stratum import advance, new_state
 from monitor.ingest.decode import decode_response
 from monitor.ingest.options import IngestOptions
 from monitor.store import audit, detectors, reading

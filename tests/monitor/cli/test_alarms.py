@@ -10,14 +10,9 @@ from typing import Any
 import pytest
 
 from evidence import Alarm, AlarmSubject
-from monitor.detect import (
-    METRICS,
-    DetectionOptions,
-    Reference,
-    encode_state,
-    new_state,
-    rebase,
-)
+from monitor.detect.options import DetectionOptions
+from monitor.detect.records import METRICS, Reference, encode_state
+from monitor.detect.stratum import new_state, rebase
 from monitor.store import audit, detectors, open_store, reading
 
 STRATUM = "shop/other/normal"

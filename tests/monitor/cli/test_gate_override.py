@@ -12,8 +12,8 @@ from sqlalchemy import select
 from typer.testing import CliRunner
 
 from evidence import BadInputError
-from monitor.api.access import Scope, add_key
 from monitor.cli import gate
+from monitor.http.access import Scope, add_key
 from monitor.store import open_store
 from monitor.store.schema import audit_log, gate_decisions
 from retrain.guard import load_guarded

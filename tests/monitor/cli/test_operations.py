@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from evidence import pseudonym
-from monitor.api.access import read_keys
+from monitor.http.access import read_keys
 from tests.monitor.cli.conftest import Candor, Ran
 
 

@@ -11,8 +11,8 @@ from fastapi.testclient import TestClient
 from prometheus_client import CollectorRegistry
 
 from evidence import BadInputError, UnreachableError
-from monitor.api import Scope, add_key
-from monitor.cli.web import build_app
+from monitor.cli.serving import build_app
+from monitor.http.access import Scope, add_key
 from monitor.ingest.connection import connect
 from monitor.ingest.options import KafkaOptions
 from monitor.settings import ApiOptions, DatabaseOptions, Settings

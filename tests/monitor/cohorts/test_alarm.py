@@ -8,7 +8,9 @@ import numpy as np
 import pytest
 
 from evidence import AlarmSubject
-from monitor.cohorts import CohortOptions, PopulationState, estimate, population_alarms
+from monitor.cohorts.alarm import PopulationState, population_alarms
+from monitor.cohorts.estimate import estimate
+from monitor.cohorts.options import CohortOptions
 from monitor.cohorts.simulate import simulate
 from tests.monitor.cohorts.populations import population
 

@@ -7,15 +7,11 @@ import msgspec
 import numpy as np
 import pytest
 
-from monitor.cohorts import (
-    CohortEstimate,
-    CohortOptions,
-    EventTable,
-    RatedEvent,
-    RaterStatus,
-    estimate,
-    population_alarms,
-)
+from monitor.cohorts.alarm import population_alarms
+from monitor.cohorts.estimate import estimate
+from monitor.cohorts.events import EventTable, RatedEvent
+from monitor.cohorts.options import CohortOptions
+from monitor.cohorts.results import CohortEstimate, RaterStatus
 from monitor.cohorts.simulate import simulate
 from tests.monitor.cohorts.populations import JUDGE_FAILS, RATERS_DISAGREE, population
 

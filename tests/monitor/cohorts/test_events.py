@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from evidence import BadInputError
-from monitor.cohorts import EventTable, RatedEvent
+from monitor.cohorts.events import EventTable, RatedEvent
 
 
 def event(number: int, **given: object) -> RatedEvent:

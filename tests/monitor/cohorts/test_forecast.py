@@ -7,7 +7,7 @@ import pytest
 from evidence import BadInputError
 from monitor.cohorts.forecast import DoseResponse, forecast
 from monitor.cohorts.results import Contrast, Share
-from monitor.dose import read_dose_response
+from monitor.services.dose import read_dose_response
 
 
 def point(dose, delta, half=0.02, n=100):

@@ -4,8 +4,11 @@ import msgspec
 import numpy as np
 import pytest
 
-from monitor.cohorts import CohortOptions, EventTable, RatedEvent, Standing, estimate
+from monitor.cohorts.estimate import estimate
+from monitor.cohorts.events import EventTable, RatedEvent
+from monitor.cohorts.options import CohortOptions
 from monitor.cohorts.simulate import simulate
+from monitor.cohorts.standing import Standing
 from tests.monitor.cohorts.populations import population
 
 OPTIONS = CohortOptions()

@@ -5,8 +5,13 @@ import numpy as np
 import pytest
 
 from evidence import BadInputError
-from monitor.cohorts import GapDetector, Membership, Served, sycophancy_gap
-from monitor.cohorts.sycophancy import GapDetectorState
+from monitor.cohorts.sycophancy import (
+    GapDetector,
+    GapDetectorState,
+    Membership,
+    Served,
+    sycophancy_gap,
+)
 
 COHORT = {f"c{i}": True for i in range(10)} | {f"o{i}": False for i in range(40)}
 MEMBERSHIP = Membership(cutoff_s=100.0, in_cohort=COHORT)

@@ -7,9 +7,8 @@ import numpy as np
 import pytest
 
 from evidence import Alarm, AlarmSubject, BadInputError, VerdictKind
-from monitor.detect import (
+from monitor.detect.health import (
     Canary,
-    HealthOptions,
     HealthState,
     HealthTick,
     advance_health,
@@ -19,6 +18,7 @@ from monitor.detect import (
     new_health,
     unhealthy,
 )
+from monitor.detect.options import HealthOptions
 
 OPTIONS = HealthOptions(canary_window=20, silence_s=240, min_concordance=0.7)
 

@@ -10,8 +10,10 @@ import pytest
 from numpy.typing import NDArray
 
 from evidence import Alarm, VerdictKind
-from monitor.detect import DetectionOptions, LoggedVerdict, advance, new_state
 from monitor.detect.localise import LocatedVerdict, localise
+from monitor.detect.options import DetectionOptions
+from monitor.detect.records import LoggedVerdict
+from monitor.detect.stratum import advance, new_state
 from monitor.detect.topics import topics
 
 STRATUM = "shop/other/normal"

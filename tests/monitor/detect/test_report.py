@@ -9,9 +9,10 @@ import pytest
 
 from evidence import VerdictKind
 from evidence.start_weighted import StartWeighted
-from monitor.detect import DetectionOptions, advance, close, new_state
+from monitor.detect.options import DetectionOptions
 from monitor.detect.records import LoggedVerdict, StratumState, StreamState
 from monitor.detect.report import joint_report
+from monitor.detect.stratum import advance, close, new_state
 
 LEVEL = 0.1
 

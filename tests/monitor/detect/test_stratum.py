@@ -10,22 +10,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from evidence import Alarm, AlarmSubject, BadInputError, VerdictKind
-from monitor.detect import (
+from monitor.detect.options import DetectionOptions
+from monitor.detect.records import (
     METRICS,
-    DetectionOptions,
     LoggedVerdict,
     Reference,
     StratumState,
-    advance,
-    close,
     decode_state,
     encode_state,
-    freeze,
-    new_state,
-    rebase,
-    status,
-    thaw,
 )
+from monitor.detect.stratum import advance, close, freeze, new_state, rebase, status, thaw
 
 STRATUM = "helpdesk/billing/normal"
 DECLARED = DetectionOptions(

@@ -27,8 +27,9 @@ from evidence import (
     VerdictKind,
     verdict_key,
 )
-from monitor.launch import Launcher, collect_rows
+from monitor.launch.launcher import Launcher
 from monitor.launch.options import RetrainOptions
+from monitor.services.collect import collect_rows
 from monitor.store import confirm_runs as store
 from monitor.store import open_store
 from monitor.store.decisions import GATES_TOPIC, revoke, revoked_ids

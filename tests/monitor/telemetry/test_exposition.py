@@ -9,6 +9,8 @@ from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
 from evidence import Alarm, AlarmState, AlarmSubject, Stakes, Stratum, UnreachableError, VerdictKind
+from monitor.jobs.job import Job
+from monitor.jobs.metrics import WorkerMetrics, start_from_zero
 from monitor.telemetry import (
     METRICS,
     CachedState,
@@ -24,8 +26,6 @@ from monitor.telemetry import (
 )
 from monitor.telemetry.abstain import AbstainMetrics
 from monitor.telemetry.tap import TapMetrics
-from monitor.worker.jobs import Job
-from monitor.worker.metrics import WorkerMetrics, start_from_zero
 
 SHOP = Stratum("shop", "refunds", Stakes.HIGH)
 

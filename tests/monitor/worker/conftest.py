@@ -18,8 +18,10 @@ from cryptography.fernet import Fernet
 from sqlalchemy import Engine, func, select
 
 from evidence import Assessment, VerdictKind
-from monitor.detect import advance, encode_state, new_state
+from monitor.detect.records import encode_state
+from monitor.detect.stratum import advance, new_state
 from monitor.ingest.source import Partition
+from monitor.services.logged import logged
 from monitor.settings import DatabaseOptions, Settings
 from monitor.store import open_store, reading, sweeps
 from monitor.store.schema import (
@@ -34,8 +36,7 @@ from monitor.store.schema import (
     verdicts,
 )
 from monitor.store.verdicts import read_log
-from monitor.worker import Worker, WorkerKeys
-from monitor.worker.logged import logged
+from monitor.worker.worker import Worker, WorkerKeys
 from probes.probe import Transcript
 from tests.monitor.worker.memory_broker import (
     FEEDBACK,

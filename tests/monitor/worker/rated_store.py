@@ -9,7 +9,7 @@ import numpy as np
 from sqlalchemy import Engine, func, insert, select
 
 from evidence import Purpose, SampledBy, VerdictKind
-from monitor.cohorts import EventTable
+from monitor.cohorts.events import EventTable
 from monitor.store.schema import feedback, responses, verdict_log, verdicts
 
 ASSISTANT = "shop"

@@ -10,20 +10,20 @@ import pytest
 from sqlalchemy import func, select, update
 
 from evidence import CANARY_ASSISTANT, Alarm, AlarmState, GateAnswer
-from monitor.api.closing import release
 from monitor.detect.options import DetectionOptions, HealthOptions
 from monitor.detect.records import decode_state, encode_state
 from monitor.detect.stratum import advance, freeze, new_state, status, thaw
+from monitor.jobs.canaries import CanarySender
+from monitor.jobs.evaluators import EvaluatorWatch
+from monitor.jobs.publisher import Publisher
+from monitor.services.closing import release
+from monitor.services.logged import logged
 from monitor.store import alarms as store_alarms
 from monitor.store import detectors, health, reading
 from monitor.store.rows import gate_context
 from monitor.store.schema import audit_log, extra_evaluations, responses, verdict_log, verdicts
 from monitor.store.status import kind_counts, last_response_s
 from monitor.store.verdicts import read_log
-from monitor.worker import Publisher
-from monitor.worker.canaries import CanarySender
-from monitor.worker.evaluators import EvaluatorWatch
-from monitor.worker.logged import logged
 from retrain.gate import Policy, decide
 from retrain.rows import ChatMessage, Provenance, Row
 from tests.monitor.worker.judge_double import JudgeServer, judge_panel, judge_server

@@ -13,14 +13,17 @@ from prometheus_client import CollectorRegistry
 from sqlalchemy import insert, select
 
 from evidence import Assessment, BadInputError, VerdictKind
-from monitor.api import Access, Context, StateReader, create_app
+from monitor.api.app import create_app
+from monitor.api.context import Context
+from monitor.api.state import StateReader
 from monitor.detect.options import DetectionOptions
+from monitor.http.access import Access
+from monitor.jobs.localiser import Localiser
+from monitor.jobs.reporter import Reporter
+from monitor.services.references import Move, move_reference
 from monitor.settings import ApiOptions
 from monitor.store import reading
 from monitor.store.schema import audit_log, joint_reports, labels, verdicts
-from monitor.worker.localiser import Localiser
-from monitor.worker.references import Move, move_reference
-from monitor.worker.reporter import Reporter
 from probes.probe import Transcript
 
 House = Any

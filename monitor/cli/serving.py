@@ -1,0 +1,125 @@
+"""API, metrics and console over one store, put together from settings."""
+
+from __future__ import annotations
+
+import socket
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from fastapi import FastAPI, Request
+from prometheus_client import CollectorRegistry
+from sqlalchemy import Engine
+
+from evidence import BadInputError
+from monitor import console
+from monitor.abstain.asking import Asker
+from monitor.api.app import create_app
+from monitor.api.context import Context
+from monitor.api.state import StateReader
+from monitor.api.visible import visible
+from monitor.cli.scorer import open_scorer
+from monitor.http.access import Access, Scope, is_loopback
+from monitor.ingest.keys import load_key
+from monitor.score import Scorer
+from monitor.settings import Settings
+from monitor.telemetry import CachedState, State, StateCollector
+
+_BROKER_TIMEOUT_S = 1.0
+
+
+def build_app(
+    settings: Settings,
+    engine: Engine,
+    registry: CollectorRegistry,
+    *,
+    bootstrap_servers: str | None,
+    asker: Asker | None = None,
+) -> FastAPI:
+    """The application with its state gauges registered in `registry`.
+
+    Raises BadInputError when the API would be open to other machines, or a key file is wrong.
+    """
+    access = open_access(settings)
+    reader = StateReader(engine, settings.telemetry, clock=time.time)
+    state = CachedState(reader, clock=time.monotonic, max_age_s=settings.telemetry.max_age_s)
+    registry.register(StateCollector(state))
+    pseudonym_key = load_key(
+        settings.pseudonym.key_file, name="pseudonym", database_url=settings.database.url
+    )
+    app = create_app(
+        Context(
+            engine=engine,
+            settings=settings,
+            registry=registry,
+            state=state,
+            clock=time.time,
+            access=access,
+            pseudonym_key=pseudonym_key,
+            broker_problem=lambda: broker_problem(bootstrap_servers),
+            asker=asker,
+        )
+    )
+    app.include_router(console.router(_shown(access, state)))
+    return app
+
+
+def open_access(settings: Settings) -> Access:
+    """The API's keys. Raises BadInputError when there are none, unless this machine may go without."""
+    options = settings.api
+    if options.keys_file is None:
+        if not options.open_on_loopback:
+            raise BadInputError(
+                "the API has no keys: make one with `candor keys create api` and set "
+                "CANDOR_API_KEYS_FILE; to try Candor out on this machine alone, set "
+                "CANDOR_API_OPEN_ON_LOOPBACK=true",
+                "api.keys_file",
+            )
+        if not is_loopback(options.host):
+            raise BadInputError(
+                f"without API keys the API listens on this machine alone, not on {options.host}; "
+                "make a key with `candor keys create api`",
+                "api.keys_file",
+            )
+    return Access(options.keys_file, requests_per_minute=options.requests_per_minute)
+
+
+def broker_problem(bootstrap_servers: str | None) -> str | None:
+    """None when one of the servers takes a connection, else what is wrong."""
+    if bootstrap_servers is None:
+        return "no broker is configured (kafka.bootstrap_servers)"
+    problem = f"{bootstrap_servers}: no server"
+    for server in bootstrap_servers.split(","):
+        host, _, port = server.strip().rpartition(":")
+        try:
+            socket.create_connection((host.strip("[]"), int(port)), _BROKER_TIMEOUT_S).close()
+        except (OSError, ValueError, OverflowError) as error:
+            problem = f"{server.strip()}: {error}"
+        else:
+            return None
+    return problem
+
+
+@contextmanager
+def asking(settings: Settings, scorer: Scorer | None = None) -> Iterator[Asker | None]:
+    """What measures answers on request, if the settings ask for it: with `scorer`, or a panel of its own.
+
+    Raises as `open_scorer` does.
+    """
+    options = settings.abstain
+    if not options.enabled:
+        yield None
+        return
+    measuring = scorer or open_scorer(settings)
+    asker = Asker(
+        lambda transcript: measuring.score([transcript])[0], max_waiting=options.max_waiting
+    )
+    try:
+        yield asker
+    finally:
+        asker.close()
+
+
+def _shown(access: Access, state: CachedState) -> Callable[[Request], State]:
+    may_read = access.require(Scope.READ)
+    return lambda request: visible(state(), may_read(request))

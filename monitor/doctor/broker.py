@@ -1,0 +1,115 @@
+"""What `candor doctor` looks at on the broker: the topics, and whether what is in them was read."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+import msgspec
+from kafka import KafkaConsumer, TopicPartition
+from kafka.errors import KafkaError
+from sqlalchemy import select
+from sqlalchemy.exc import DBAPIError
+
+from evidence import BadInputError, UnreachableError
+from monitor.doctor.finding import Finding, Status
+from monitor.ingest.connection import Connection, connect
+from monitor.settings import Settings
+from monitor.store.engine import HEAD_REVISION, current_revision, open_unchecked, reading
+from monitor.store.schema import input_offsets
+
+
+class _Ends(msgspec.Struct, frozen=True):
+    """First kept and next offset of each partition of a topic."""
+
+    first: Mapping[int, int]
+    next: Mapping[int, int]
+
+    @property
+    def ever(self) -> int:
+        return sum(self.next.values())
+
+    def unread(self, reached: Mapping[int, int]) -> int:
+        """Records that are kept and that no worker has accounted for."""
+        return sum(
+            max(0, end - max(reached.get(number, 0), self.first[number]))
+            for number, end in self.next.items()
+        )
+
+
+def broker_findings(settings: Settings) -> Iterator[Finding]:
+    """The cluster, each input topic, and how far the workers have read it.
+
+    Raises UnreachableError when the broker does not answer, BadInputError for settings that do not fit.
+    """
+    options = settings.kafka
+    if options.bootstrap_servers is None:
+        yield Finding("broker", Status.OK, "embedded: started by `candor up`, forgets when it ends")
+        return
+    connection = connect(options)
+    yield Finding("broker", Status.OK, f"cluster {connection.cluster_id}")
+    names = {options.responses_topic: "responses_topic", options.feedback_topic: "feedback_topic"}
+    ends = _ends(connection, list(names))
+    reached = _reached(settings, connection.cluster_id)
+    for name, setting in names.items():
+        yield _topic(name, setting, ends.get(name), reached.get(name, {}))
+
+
+def _topic(name: str, setting: str, ends: _Ends | None, reached: Mapping[int, int]) -> Finding:
+    part = f"topic {name}"
+    if ends is None:
+        advice = f"create it, or correct kafka.{setting}; a worker creates it where it may"
+        return Finding(part, Status.FAILED, "does not exist", advice)
+    if ends.ever == 0:
+        # A worker may have made a topic of a name that nobody else uses.
+        advice = f"have the assistant produce to it, or correct kafka.{setting}"
+        return Finding(part, Status.WARNING, "no record was ever produced to it", advice)
+    waiting = ends.unread(reached)
+    read = f"{ends.ever} records produced, {waiting} of them wait"
+    if waiting == ends.ever:
+        advice = "start `candor worker`, or let it and the doctor use one database.url"
+        return Finding(part, Status.WARNING, f"{read}: no worker has read any", advice)
+    return Finding(part, Status.OK, read)
+
+
+def _ends(connection: Connection, names: list[str]) -> dict[str, _Ends]:
+    """Of the topics that exist."""
+    found: dict[str, _Ends] = {}
+    try:
+        consumer = KafkaConsumer(**connection.client)
+        try:
+            present = set(consumer.topics())
+            for name in present.intersection(names):
+                numbers = consumer.partitions_for_topic(name) or set()
+                partitions = [TopicPartition(name, number) for number in numbers]
+                first = consumer.beginning_offsets(partitions)
+                newest = consumer.end_offsets(partitions)
+                found[name] = _Ends(
+                    {tp.partition: offset for tp, offset in first.items()},
+                    {tp.partition: offset for tp, offset in newest.items()},
+                )
+        finally:
+            consumer.close(autocommit=False)
+    except (KafkaError, OSError) as error:
+        raise UnreachableError("Kafka", str(error)) from error
+    return found
+
+
+def _reached(settings: Settings, cluster_id: str) -> dict[str, dict[int, int]]:
+    """Next offset by topic and partition, as the store has it; nothing where there is no store."""
+    reached: dict[str, dict[int, int]] = {}
+    try:
+        engine = open_unchecked(settings.database.url)
+    except (BadInputError, UnreachableError):
+        return reached  # The check of the database tells of it.
+    try:
+        if current_revision(engine) == HEAD_REVISION:
+            c = input_offsets.c
+            query = select(c.topic, c.partition, c.next_offset).where(c.cluster_id == cluster_id)
+            with reading(engine) as connection:
+                for topic, number, offset in connection.execute(query):
+                    reached.setdefault(topic, {})[number] = offset
+    except DBAPIError:
+        return {}  # The same.
+    finally:
+        engine.dispose()
+    return reached

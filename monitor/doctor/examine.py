@@ -1,0 +1,278 @@
+"""What `candor doctor` looks at: each part of a running set, and what to do about a failing one."""
+
+from __future__ import annotations
+
+import os
+import statistics
+import time
+from collections.abc import Callable, Iterator
+from email.utils import parsedate_to_datetime
+from pathlib import Path
+
+import httpx
+from sqlalchemy import Engine, select, text
+from sqlalchemy.exc import DBAPIError
+
+from evidence import BadInputError, CandorError, UnreachableError
+from monitor.doctor.broker import broker_findings
+from monitor.doctor.finding import Finding, Status
+from monitor.http.access import read_keys
+from monitor.ingest.keys import load_key
+from monitor.settings import Settings, unknown_variables
+from monitor.store.engine import HEAD_REVISION, current_revision, open_unchecked, reading
+from monitor.store.schema import responses
+from monitor.store.status import heartbeats, last_response_s
+from retrain.signing import public_pem
+
+_QUIET_S = 900.0
+_SKEW_S = 60.0
+_JUDGE_TIMEOUT_S = 30.0
+
+
+Check = Callable[[Settings], Iterator[Finding]]
+
+
+def examine(settings: Settings, progress: Callable[[str], None]) -> list[Finding]:
+    """Look at every part; one that breaks down is a finding, never the end.
+
+    Parameters
+    ----------
+    progress
+        Told the name of each part before it is looked at.
+    """
+    found: list[Finding] = []
+    checks: tuple[tuple[str, Check], ...] = (
+        ("settings", _settings),
+        ("keys", _keys),
+        ("broker", broker_findings),
+        ("database", _database),
+        ("judge", _judge),
+        ("assistant", _assistant),
+    )
+    for name, check in checks:
+        progress(name)
+        try:
+            found.extend(check(settings))
+        except UnreachableError as error:
+            found.append(Finding(name, Status.UNREACHABLE, str(error), _ADVICE[name]))
+        except CandorError as error:
+            found.append(Finding(name, Status.FAILED, str(error), _ADVICE[name]))
+    return found
+
+
+_ADVICE = {
+    "settings": "correct candor.toml or the CANDOR_ variables; docs/configuration.md lists them",
+    "keys": "make the key with `candor keys create`, and chmod 600 its file",
+    "broker": "start Kafka, or correct kafka.bootstrap_servers and its TLS and SASL settings",
+    "database": "start the database, or correct database.url",
+    "judge": "start the judge's server, or correct judge.url",
+    "assistant": "start the assistant's server, or correct assistant.url",
+}
+
+
+def _settings(_settings: Settings) -> Iterator[Finding]:
+    unknown = unknown_variables(os.environ)
+    if unknown:
+        detail = f"no setting has the name {', '.join(unknown)}"
+        yield Finding("settings", Status.WARNING, detail, _ADVICE["settings"])
+    else:
+        yield Finding("settings", Status.OK, "every CANDOR_ variable is a setting")
+
+
+def _keys(settings: Settings) -> Iterator[Finding]:
+    url = settings.database.url
+    shared = not url.startswith("sqlite")
+    for name, path in (
+        ("pseudonym", settings.pseudonym.key_file),
+        ("sampling", settings.sampling.key_file),
+    ):
+        if path is None and not shared:
+            yield Finding(f"{name} key", Status.OK, "made beside the SQLite database when needed")
+            continue
+        try:
+            load_key(path, name=name, database_url=url)
+        except BadInputError as error:
+            yield Finding(f"{name} key", Status.FAILED, str(error), _ADVICE["keys"])
+        else:
+            yield Finding(f"{name} key", Status.OK, str(path))
+    yield _signing_key(settings)
+    yield _api_keys(settings)
+
+
+def _signing_key(settings: Settings) -> Finding:
+    path = settings.retrain.signing_key_file
+    if path is None:
+        advice = "`candor keys create signing`, then set retrain.signing_key_file"
+        return Finding("signing key", Status.WARNING, "none: no decision can be signed", advice)
+    try:
+        public_pem(path)
+    except BadInputError as error:
+        return Finding("signing key", Status.FAILED, str(error), _ADVICE["keys"])
+    return Finding("signing key", Status.OK, str(path))
+
+
+def _api_keys(settings: Settings) -> Finding:
+    path = settings.api.keys_file
+    if path is None:
+        if settings.api.open_on_loopback:
+            detail = "none: the API is open, and listens on this machine alone"
+            return Finding("API keys", Status.OK, detail)
+        detail = "none: `candor serve` and `candor up` will not start"
+        advice = "`candor keys create api`, then set api.keys_file"
+        return Finding("API keys", Status.WARNING, detail, advice)
+    try:
+        count = len(read_keys(path).keys)
+    except BadInputError as error:
+        return Finding("API keys", Status.FAILED, str(error), "`candor keys create api`")
+    if count == 0:
+        return Finding("API keys", Status.FAILED, f"{path} is empty", "`candor keys create api`")
+    return Finding("API keys", Status.OK, f"{count} in {path}")
+
+
+def _database(settings: Settings) -> Iterator[Finding]:
+    url = settings.database.url
+    if url.startswith("sqlite:///") and not Path(url.removeprefix("sqlite:///")).exists():
+        yield Finding("database", Status.WARNING, f"{url} is not there yet", "`candor db upgrade`")
+        return
+    engine = open_unchecked(url)
+    try:
+        found = current_revision(engine)
+        if found != HEAD_REVISION:
+            advice = "`candor db upgrade`, with the version of Candor that is to run"
+            detail = f"revision {found or 'none'}, {HEAD_REVISION} is needed"
+            yield Finding("schema", Status.FAILED, detail, advice)
+            return
+        yield Finding("database", Status.OK, f"schema revision {found}")
+        yield from _traffic(engine)
+    except DBAPIError as error:
+        reason = str(error.orig).strip().partition("\n")[0]
+        raise UnreachableError("database", reason) from error
+    finally:
+        engine.dispose()
+
+
+def _traffic(engine: Engine) -> Iterator[Finding]:
+    now_s = time.time()
+    recent = select(responses.c.received_at_s - responses.c.created_at_s)
+    with reading(engine) as connection:
+        newest_s = last_response_s(connection)
+        beats = heartbeats(connection)
+        recent = recent.order_by(responses.c.received_at_s.desc()).limit(101)
+        delays_s = list(connection.execute(recent).scalars())
+        database_s = now_s
+        if engine.dialect.name == "postgresql":
+            query = text("SELECT extract(epoch FROM clock_timestamp())")
+            database_s = float(connection.execute(query).scalar_one())
+    yield _recency(newest_s, now_s)
+    yield _worker(max((beat.seen_at_s for beat in beats), default=None), now_s)
+    yield _skew("clock of the database", database_s - now_s)
+    if delays_s:
+        # Negative: stamped in what is the future here. Positive may be a backlog, which lag shows.
+        yield _skew("clock of the assistant", max(0.0, -statistics.median(delays_s)))
+
+
+def _recency(newest_s: float | None, now_s: float) -> Finding:
+    advice = (
+        "look whether the assistant produces to kafka.responses_topic or posts to /v1/responses, "
+        "and whether a worker runs"
+    )
+    if newest_s is None:
+        return Finding("traffic", Status.WARNING, "no response was ever accepted", advice)
+    age_s = now_s - newest_s
+    if age_s > _QUIET_S:
+        return Finding("traffic", Status.FAILED, f"no response for {age_s:.0f} s", advice)
+    return Finding("traffic", Status.OK, f"newest response {age_s:.0f} s ago")
+
+
+def _worker(newest_s: float | None, now_s: float) -> Finding:
+    advice = "start `candor worker` (or `candor up`) and read its log"
+    if newest_s is None:
+        return Finding("worker", Status.WARNING, "none was ever seen", advice)
+    age_s = now_s - newest_s
+    if age_s > _SKEW_S:
+        return Finding("worker", Status.FAILED, f"the last one was seen {age_s:.0f} s ago", advice)
+    return Finding("worker", Status.OK, f"seen {age_s:.0f} s ago")
+
+
+def _skew(part: str, seconds: float) -> Finding:
+    detail = f"{abs(seconds):.0f} s {'ahead of' if seconds > 0 else 'behind'} this machine's"
+    if abs(seconds) > _SKEW_S:
+        return Finding(part, Status.FAILED, detail, "set both by NTP (chronyc tracking)")
+    return Finding(part, Status.OK, detail if abs(seconds) >= 1 else "agrees with this machine's")
+
+
+def _judge(settings: Settings) -> Iterator[Finding]:
+    if settings.judge.url is None:
+        yield Finding("judge", Status.OK, "in process: SmolLM2-135M-Instruct")
+        return
+    url, model = settings.judge.url.rstrip("/"), settings.judge.model or ""
+    timeout_s = min(settings.judge.timeout_s, _JUDGE_TIMEOUT_S)
+    with httpx.Client(timeout=timeout_s) as client:
+        served = _served_models(client, url, "judge")
+        if model not in served:
+            detail = f"serves {', '.join(sorted(served)) or 'nothing'}, not {model or 'unnamed'}"
+            yield Finding("judge", Status.FAILED, detail, "correct judge.model")
+            return
+        yield from _sane(client, url, model)
+
+
+def _assistant(settings: Settings) -> Iterator[Finding]:
+    if settings.assistant.url is None:
+        detail = "no server: belief and consistency cannot be asked of the assistant itself"
+        yield Finding("assistant", Status.OK, detail)
+        return
+    with httpx.Client(timeout=_JUDGE_TIMEOUT_S) as client:
+        served = _served_models(client, settings.assistant.url.rstrip("/"), "assistant")
+    yield Finding("assistant", Status.OK, f"serves {', '.join(sorted(served))}")
+
+
+def _served_models(client: httpx.Client, url: str, part: str) -> set[str]:
+    try:
+        answer = client.get(f"{url}/models").raise_for_status()
+        return {str(model["id"]) for model in answer.json()["data"]}
+    except httpx.HTTPError as error:
+        raise UnreachableError(part, f"{url}/models: {error or type(error).__name__}") from error
+    except (ValueError, KeyError, TypeError) as error:
+        what = f"{url}/models is not an OpenAI-compatible list of models"
+        raise BadInputError(what, f"{part}.url") from error
+
+
+def _sane(client: httpx.Client, url: str, model: str) -> Iterator[Finding]:
+    """A judge that cannot tell these two apart answers nonsense."""
+    advice = "look at the server's log, its chat template and precision; restart it"
+    answers: list[str] = []
+    for claim in ("Two plus two is four.", "Two plus two is nine."):
+        prompt = f"Is this true? {claim} Answer with one word, yes or no."
+        body = {
+            "model": model,
+            "messages": [{"role": "user", "content": prompt}],
+            "max_tokens": 5,
+            "temperature": 0,
+        }
+        try:
+            answer = client.post(f"{url}/chat/completions", json=body).raise_for_status()
+            answers.append(str(answer.json()["choices"][0]["message"]["content"]))
+        except httpx.HTTPError as error:
+            reason = f"{url}/chat/completions: {error or type(error).__name__}"
+            raise UnreachableError("judge", reason) from error
+        except (ValueError, KeyError, TypeError, IndexError):
+            detail = "its answer is not a chat completion"
+            yield Finding("judge", Status.FAILED, detail, advice)
+            return
+    said = [answer.strip().lower() for answer in answers]
+    if said[0].startswith("yes") and said[1].startswith("no"):
+        yield Finding("judge", Status.OK, f"{model} answers sensibly")
+    else:
+        detail = f"says {answers[0][:40]!r} to 2 + 2 = 4 and {answers[1][:40]!r} to 2 + 2 = 9"
+        yield Finding("judge", Status.FAILED, detail, advice)
+    yield from _judge_clock(answer.headers.get("date"))
+
+
+def _judge_clock(date: str | None) -> Iterator[Finding]:
+    if date is None:
+        return
+    try:
+        seconds = parsedate_to_datetime(date).timestamp()
+    except ValueError:
+        return
+    yield _skew("clock of the judge", seconds - time.time())

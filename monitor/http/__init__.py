@@ -1,0 +1,1 @@
+"""Plumbing that the API, the tap and the console share."""

@@ -1,0 +1,1 @@
+"""Leased work beside the poll loop."""

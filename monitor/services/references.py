@@ -1,0 +1,125 @@
+"""Moving a stratum's reference: only a person does it, or a release that a person names."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+import msgspec
+from sqlalchemy import Connection, Engine
+
+from evidence import BadInputError
+from evidence.confidence import upper_bound
+from monitor.detect.options import DetectionOptions
+from monitor.detect.records import METRICS, Reference, StratumState, decode_state, encode_state
+from monitor.detect.scores import score_of
+from monitor.detect.stratum import rebase
+from monitor.services.logged import logged
+from monitor.store import decisions, detectors, references
+from monitor.store.references import MovedReference
+
+_LEAST = 20
+
+
+class Move(msgspec.Struct, frozen=True, kw_only=True):
+    """What a person wants: values by metric, or upper bounds of the newest `from_last` verdicts.
+
+    With `decision_id` the source is `release`: this gate decision released what the assistant was
+    trained on since.
+    """
+
+    stratum: str
+    values: Mapping[str, float] = {}
+    from_last: int | None = None
+    by: str
+    reason: str
+    decision_id: str | None = None
+
+
+def move_reference(
+    engine: Engine, move: Move, *, options: DetectionOptions, clock: Callable[[], float]
+) -> list[MovedReference]:
+    """Compare the stratum with new references from now on; audited with person, reason and log position.
+
+    Evidence against the old references is dropped; latched alarms stay until they are closed.
+    Raises BadInputError for an unknown stratum or metric, a value out of range, too few verdicts, or
+    a decision that did not release.
+    """
+    if not move.by.strip() or not move.reason.strip():
+        raise BadInputError("a reference is moved by a named person, for a reason", move.stratum)
+    if bool(move.values) == (move.from_last is not None):
+        raise BadInputError("give values by metric, or a number of newest verdicts", move.stratum)
+    with engine.begin() as connection:
+        read = detectors.read_detector(connection, move.stratum)
+        if not read.state:
+            raise BadInputError("no such stratum has been measured", move.stratum)
+        source = "person" if move.decision_id is None else _released(connection, move)
+        state = decode_state(read.state)
+        new = _wanted(connection, state, move, source, options)
+        after = encode_state(rebase(state, new, options=options))
+        now_s = clock()
+        if not detectors.save_detector(connection, read, after, read.log_position, now_s=now_s):
+            raise BadInputError("its detectors moved just now; try again", move.stratum)
+        moved = [
+            MovedReference(
+                stratum=move.stratum,
+                metric=metric,
+                evaluator_version=state.evaluators[-1],
+                value=reference.value,
+                n=reference.n,
+                source=source,
+                approved_by=move.by,
+                created_at_s=now_s,
+            )
+            for metric, reference in new.items()
+        ]
+        details = {
+            "reason": move.reason,
+            "log_position": read.log_position,
+            "decision_id": move.decision_id,
+        }
+        references.record(connection, moved, by=move.by, details=details)
+    return moved
+
+
+def _wanted(
+    connection: Connection,
+    state: StratumState,
+    move: Move,
+    source: str,
+    options: DetectionOptions,
+) -> dict[str, Reference]:
+    if move.from_last is None:
+        return {
+            metric: Reference(value=value, source=source, log_position=state.log_position)
+            for metric, value in move.values.items()
+        }
+    entries = references.newest_entries(
+        connection, state.stratum, state.evaluators[-1], limit=move.from_last
+    )
+    error = options.reference_error / len(METRICS)
+    made = {}
+    for metric in METRICS:
+        scores = [s for entry in entries if (s := score_of(metric, logged(entry))) is not None]
+        if len(scores) < _LEAST:
+            raise BadInputError(
+                f"{len(scores)} verdicts say something about {metric}, {_LEAST} are needed",
+                move.stratum,
+            )
+        made[metric] = Reference(
+            value=upper_bound(scores, error),
+            source=source,
+            log_position=state.log_position,
+            n=len(scores),
+            estimate=sum(scores) / len(scores),
+            error=error,
+        )
+    return made
+
+
+def _released(connection: Connection, move: Move) -> str:
+    stored = decisions.find(connection, str(move.decision_id))
+    if stored.decision.assistant != move.stratum.partition("/")[0]:
+        raise BadInputError("that decision is about another assistant", str(move.decision_id))
+    if not stored.decision.releases or stored.revoked_at_s is not None:
+        raise BadInputError("that decision releases nothing", str(move.decision_id))
+    return "release"

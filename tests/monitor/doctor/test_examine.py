@@ -1,0 +1,259 @@
+"""The doctor finds each failing part, and says what to do about it."""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import pytest
+from kafka import KafkaProducer
+from sqlalchemy import text
+
+from evidence import SampledBy
+from monitor.doctor.examine import examine
+from monitor.doctor.finding import Finding, Status
+from monitor.ingest.connection import connect
+from monitor.ingest.decode import decode_response
+from monitor.ingest.embedded import EmbeddedBroker
+from monitor.ingest.options import IngestOptions, KafkaOptions
+from monitor.settings import DatabaseOptions, JudgeOptions, PseudonymOptions, Settings
+from monitor.store import leases, offsets, open_store
+from monitor.store.intake import NewResponse, Position, insert_responses
+from tests.monitor.cli.conftest import Candor
+
+DEAD = "http://127.0.0.1:1/v1"
+
+
+def sane(question: str) -> str:
+    return "Yes" if "four" in question else "No, it is four"
+
+
+@contextmanager
+def judge(say: Callable[[str], Any], models: Any = None) -> Iterator[str]:
+    """A server that speaks the OpenAI protocol and answers what `say` says."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self._send({"data": [{"id": "judge-1"}]} if models is None else models)
+
+        def do_POST(self) -> None:
+            body = json.loads(self.rfile.read(int(self.headers["content-length"])))
+            answer = say(body["messages"][0]["content"])
+            if isinstance(answer, str):
+                answer = {"choices": [{"message": {"content": answer}}]}
+            self._send(answer)
+
+        def _send(self, value: Any) -> None:
+            data = json.dumps(value).encode()
+            self.send_response(200)
+            self.send_header("content-length", str(len(data)))
+            self.end_headers()
+            self.wfile.write(data)
+
+        def log_message(self, *_: Any) -> None:
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{server.server_port}/v1"
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> Settings:
+    return Settings(database=DatabaseOptions(url=f"sqlite:///{tmp_path}/candor.db"))
+
+
+def look(settings: Settings, **changes: Any) -> dict[str, Finding]:
+    found = examine(settings.model_copy(update=changes), lambda _part: None)
+    for finding in found:
+        assert finding.detail
+        assert bool(finding.advice) is (finding.status is not Status.OK), finding
+    return {finding.part: finding for finding in found}
+
+
+def put_response(settings: Settings, *, created_s: float, received_s: float) -> None:
+    raw = {
+        "response_id": "r1",
+        "assistant": "shop",
+        "model": "m",
+        "conversation_id": "c",
+        "user_id": "u",
+        "created_at": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(created_s)),
+        "messages": [{"role": "assistant", "content": "hello"}],
+    }
+    key = b"a key of the tests, 32 bytes lng"
+    response = decode_response(
+        json.dumps(raw).encode(), options=IngestOptions(), key=key, now_s=received_s
+    )
+    item = NewResponse(response, Position("c", "t", 0, 0), 0.5, 1.0, 1.0, SampledBy.ARRIVAL, None)
+    engine = open_store(settings.database.url)
+    with engine.begin() as connection:
+        insert_responses(connection, [item], now_s=received_s)
+        leases.beat(connection, "w", expected=1, actual=1, paused=False, now_s=received_s)
+    engine.dispose()
+
+
+def test_a_fresh_machine_has_warnings_alone(settings: Settings) -> None:
+    found = look(settings)
+    assert {finding.status for finding in found.values()} <= {Status.OK, Status.WARNING}
+    assert found["database"].status is Status.WARNING
+    assert "candor db upgrade" in found["database"].advice
+
+
+def test_a_running_set_is_well(settings: Settings) -> None:
+    put_response(settings, created_s=time.time() - 1, received_s=time.time())
+    with judge(sane) as url:
+        found = look(settings, judge=JudgeOptions(url=url, model="judge-1"))
+    wrong = {name for name, finding in found.items() if finding.status is not Status.OK}
+    assert wrong == {"signing key", "API keys"}
+    assert {"database", "traffic", "worker", "judge", "clock of the assistant"} <= set(found)
+
+
+def test_wrong_topic(settings: Settings) -> None:
+    with EmbeddedBroker() as broker:
+        kafka = KafkaOptions(bootstrap_servers=broker.bootstrap_servers, responses_topic="mispelt")
+        found = look(settings, kafka=kafka)
+    assert found["broker"].status is Status.OK
+    assert found["topic mispelt"].status is Status.FAILED
+    assert "kafka.responses_topic" in found["topic mispelt"].advice
+
+
+def test_a_topic_that_nobody_uses_and_one_that_nobody_reads(settings: Settings) -> None:
+    """A worker makes the topics that it is told of, also a misspelt one: it exists, and is empty."""
+    with EmbeddedBroker() as broker:
+        kafka = KafkaOptions(bootstrap_servers=broker.bootstrap_servers)
+        connection = connect(kafka)
+        connection.ensure_topics([kafka.responses_topic, kafka.feedback_topic], partitions=2)
+        producer = KafkaProducer(bootstrap_servers=broker.bootstrap_servers)
+        for _ in range(3):
+            producer.send(kafka.responses_topic, b"{}", partition=1).get(10)
+        producer.close()
+        found = look(settings, kafka=kafka)
+        unread = found[f"topic {kafka.responses_topic}"]
+        assert (unread.status, "3 of them wait" in unread.detail) == (Status.WARNING, True)
+        assert "candor worker" in unread.advice
+        empty = found[f"topic {kafka.feedback_topic}"]
+        assert empty.status is Status.WARNING
+        assert "kafka.feedback_topic" in empty.advice
+
+        engine = open_store(settings.database.url)
+        with engine.begin() as store:
+            claim = offsets.claim(store, connection.cluster_id, kafka.responses_topic, 1, now_s=1.0)
+            offsets.advance(store, claim, 2, now_s=1.0)
+        engine.dispose()
+        read = look(settings, kafka=kafka)[f"topic {kafka.responses_topic}"]
+        assert (read.status, "1 of them wait" in read.detail) == (Status.OK, True)
+
+
+def test_database_unreachable(settings: Settings) -> None:
+    database = DatabaseOptions(url="postgresql://nobody:hush@127.0.0.1:1/none")
+    found = look(settings, database=database)
+    assert found["database"].status is Status.UNREACHABLE
+    assert "hush" not in found["database"].detail
+    assert found["pseudonym key"].status is Status.FAILED, "required beyond one process"
+
+
+def test_wrong_schema(settings: Settings) -> None:
+    engine = open_store(settings.database.url)
+    with engine.begin() as connection:
+        connection.execute(text("UPDATE alembic_version SET version_num = '0000'"))
+    engine.dispose()
+    found = look(settings)
+    assert found["schema"].status is Status.FAILED
+    assert "candor db upgrade" in found["schema"].advice
+    engine = open_store_unchanged(settings)
+    assert engine == "0000", "the doctor changes nothing"
+
+
+def open_store_unchanged(settings: Settings) -> str:
+    from monitor.store.engine import current_revision, open_unchecked  # noqa: PLC0415
+
+    engine = open_unchecked(settings.database.url)
+    found = current_revision(engine)
+    engine.dispose()
+    return str(found)
+
+
+def test_judge_down(settings: Settings) -> None:
+    found = look(settings, judge=JudgeOptions(url=DEAD, model="judge-1"))
+    assert found["judge"].status is Status.UNREACHABLE
+
+
+@pytest.mark.parametrize(
+    "say",
+    [
+        lambda _question: "Yes",
+        lambda _question: "lorem ipsum",
+        lambda _question: "",
+        lambda _question: {"choices": []},
+        lambda _question: ["?"],
+    ],
+)
+def test_judge_answering_nonsense(settings: Settings, say: Callable[[str], Any]) -> None:
+    with judge(say) as url:
+        found = look(settings, judge=JudgeOptions(url=url, model="judge-1"))
+    assert found["judge"].status is Status.FAILED
+
+
+def test_judge_without_the_model_or_the_protocol(settings: Settings) -> None:
+    with judge(sane) as url:
+        found = look(settings, judge=JudgeOptions(url=url, model="judge-2"))
+    assert "judge-1" in found["judge"].detail
+    assert "judge.model" in found["judge"].advice
+    with judge(sane, models=["what?"]) as url:
+        found = look(settings, judge=JudgeOptions(url=url, model="judge-1"))
+    assert found["judge"].status is Status.FAILED
+
+
+def test_no_traffic(settings: Settings) -> None:
+    open_store(settings.database.url).dispose()
+    assert look(settings)["traffic"].status is Status.WARNING
+    put_response(settings, created_s=time.time() - 5000, received_s=time.time() - 5000)
+    found = look(settings)
+    assert found["traffic"].status is Status.FAILED
+    assert found["worker"].status is Status.FAILED
+
+
+def test_clock_skew(settings: Settings) -> None:
+    put_response(settings, created_s=time.time() + 600, received_s=time.time())
+    found = look(settings)
+    assert found["clock of the assistant"].status is Status.FAILED
+    assert "NTP" in found["clock of the assistant"].advice
+
+
+def test_a_key_that_others_can_read(settings: Settings, tmp_path: Path) -> None:
+    path = tmp_path / "k"
+    path.write_text("x" * 40)
+    path.chmod(0o644)
+    found = look(settings, pseudonym=PseudonymOptions(key_file=path))
+    assert found["pseudonym key"].status is Status.FAILED
+
+
+def test_exit_codes_and_json(candor: Candor) -> None:
+    fine = candor("doctor", "--json")
+    assert (fine.code, fine.json["ok"]) == (0, True), fine.err
+    down = candor("doctor", "--json", kafka_bootstrap_servers="127.0.0.1:1")
+    assert (down.code, down.json["ok"]) == (3, False)
+    broker = next(one for one in down.json["findings"] if one["part"] == "broker")
+    assert broker["status"] == "unreachable"
+    assert "kafka.bootstrap_servers" in broker["advice"]
+    with judge(lambda _question: "lorem") as url:
+        wrong = candor("doctor", judge_url=url, judge_model="judge-1")
+    assert wrong.code == 2
+    assert "lorem" in wrong.out
+    misspelt = candor("doctor", "--json", jugde_url="http://x/v1")
+    settings = next(one for one in misspelt.json["findings"] if one["part"] == "settings")
+    assert settings["status"] == "warning"
+    assert "CANDOR_JUGDE_URL" in settings["detail"]

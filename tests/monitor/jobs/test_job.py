@@ -1,0 +1,192 @@
+"""The publisher, the cohort refresh, and the whole worker over the embedded broker."""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+from kafka import KafkaConsumer, KafkaProducer
+from sqlalchemy import func, select
+
+from evidence import UnreachableError
+from monitor.cohorts.options import CohortOptions
+from monitor.detect.options import HealthOptions
+from monitor.jobs.cohort_refresh import CohortRefresh
+from monitor.jobs.job import Job
+from monitor.jobs.publisher import Publisher
+from monitor.settings import DatabaseOptions, Settings
+from monitor.store import open_store, outbox, reading
+from monitor.store.schema import cohort_estimates, rater_posteriors, responses, verdicts
+from monitor.store.schema import outbox as outbox_table
+from monitor.worker.service import broker, run_worker
+
+House = Any
+
+
+def publisher(house: House, sink: Any, owner: str = "p1") -> Publisher:
+    return Publisher(
+        house.engine,
+        sink,
+        input_topics=("assistant.responses", "assistant.feedback"),
+        owner=owner,
+        clock=lambda: house.now_s,
+    )
+
+
+def queue(house: House, topic: str, *values: bytes) -> None:
+    with house.engine.begin() as connection:
+        outbox.add(connection, topic, [(None, v) for v in values], now_s=house.now_s)
+
+
+def test_copies_are_published_in_order_and_once_when_all_goes_well(house: House, kit: Any) -> None:
+    sink = kit.MemorySink(house.broker)
+    queue(house, "out", *[b"%d" % i for i in range(450)])
+    one = publisher(house, sink)
+    assert one.drain() == 450
+    assert one.drain() == 0
+    assert [row.value for row in sink.sent] == [b"%d" % i for i in range(450)]
+
+
+def test_what_is_not_acknowledged_is_sent_again(house: House, kit: Any) -> None:
+    sink = kit.MemorySink(house.broker)
+    sink.accept = 3
+    queue(house, "out", *[b"%d" % i for i in range(7)])
+    assert publisher(house, sink).drain() == 7
+    assert len(sink.sent) == 7
+
+
+def test_one_publisher_at_a_time(house: House, kit: Any) -> None:
+    sink = kit.MemorySink(house.broker)
+    queue(house, "out", b"1")
+    one, two = publisher(house, sink, "p1"), publisher(house, sink, "p2")
+    assert one.drain() == 1
+    queue(house, "out", b"2")
+    assert two.drain() == 0
+    house.now_s += 11
+    assert two.drain() == 1
+
+
+def test_a_record_taken_over_http_survives_a_broker_that_forgets(house: House, kit: Any) -> None:
+    queue(house, kit.RESPONSES, kit.response(1))
+    assert publisher(house, kit.MemorySink(house.broker)).drain() == 1
+    house.broker = kit.MemoryBroker(cluster_id="memory-2")
+    assert publisher(house, kit.MemorySink(house.broker)).drain() == 1
+    house.settle(house.worker())
+    assert house.count(responses) == 1
+    house.check_invariants()
+    house.broker.members.clear()
+    house.broker = kit.MemoryBroker(cluster_id="memory-3")
+    sink = kit.MemorySink(house.broker)
+    last = publisher(house, sink)
+    last.drain()
+    assert kit.RESPONSES not in {row.topic for row in sink.sent}, "it was read: nothing to save"
+    last.prune()
+    assert house.count(outbox_table, outbox_table.c.topic == kit.RESPONSES) == 0
+
+
+def test_cohorts_are_estimated_when_evidence_is_new(house: House, kit: Any) -> None:
+    for i in range(60):
+        house.broker.produce(kit.RESPONSES, kit.response(i), f"c{i}")
+        house.broker.produce(kit.FEEDBACK, kit.feedback(i), f"c{i}")
+    worker = house.worker()
+    house.settle(worker)
+    refresh = CohortRefresh(
+        house.engine, options=CohortOptions(), owner="w", clock=lambda: house.now_s
+    )
+    refresh.refresh()
+    refresh.refresh()
+    with reading(house.engine) as connection:
+        (row,) = connection.execute(select(cohort_estimates)).all()
+        raters = connection.execute(select(rater_posteriors)).all()
+    assert (row.assistant, row.n_events, row.n_raters) == ("helper", 60, 7)
+    assert json.loads(row.record)["n_events"] == 60
+    assert len(raters) == 7
+    assert {r.status for r in raters} <= {"benign", "suspect", "indifferent", "unidentified"}
+    house.broker.produce(kit.RESPONSES, kit.response(99), "c")
+    house.broker.produce(kit.FEEDBACK, kit.feedback(99), "c")
+    house.settle(worker)
+    refresh.refresh()
+    assert house.count(cohort_estimates) == 2
+
+
+def test_a_job_that_fails_is_counted_and_runs_again(house: House) -> None:
+    runs: list[int] = []
+    done = threading.Event()
+
+    def work() -> None:
+        runs.append(1)
+        if len(runs) < 3:
+            raise UnreachableError("Kafka", "down")
+        done.set()
+
+    job = Job("publish", work, interval_s=0.01, metrics=house.metrics)
+    job.start()
+    assert done.wait(10)
+    job.stop()
+    assert house.metrics.of["job_failed", "publish"] == 2
+
+
+@pytest.mark.parametrize("n", [300])
+def test_a_response_becomes_a_verdict_over_the_embedded_broker(
+    tmp_path: Path, house: House, kit: Any, n: int
+) -> None:
+    settings = Settings(
+        database=DatabaseOptions(url=f"sqlite:///{tmp_path}/own/candor.db"),
+        health=HealthOptions(canary_share=0, canaries_per_hour=0, repeat_share=0),
+    )
+    engine = open_store(settings.database.url)
+    stop = threading.Event()
+    failure: list[BaseException] = []
+
+    def work() -> None:
+        try:
+            run_worker(
+                settings, engine, kit.HashScorer(), connection, metrics=house.metrics, stop=stop
+            )
+        except BaseException as error:
+            failure.append(error)
+            raise
+
+    def count(query: Any) -> int:
+        with reading(engine) as reader:
+            return int(reader.execute(query).scalar_one())
+
+    now = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+    with broker(settings) as connection:
+        thread = threading.Thread(target=work)
+        thread.start()
+        producer = KafkaProducer(**connection.client)
+        for i in range(n):
+            producer.send(kit.RESPONSES, kit.response(i, created_at=now), b"c%d" % i)
+            producer.send(kit.FEEDBACK, kit.feedback(i, created_at=now), b"c%d" % i)
+        producer.flush()
+        pending = select(func.count()).where(outbox_table.c.published_cluster_id.is_(None))
+        end = time.monotonic() + 60
+        while time.monotonic() < end and not failure:
+            if count(select(func.count()).select_from(verdicts)) == n and not count(pending):
+                break
+            time.sleep(0.1)
+        assert not failure
+        consumer = KafkaConsumer(
+            "honesty.verdicts",
+            **connection.client,
+            auto_offset_reset="earliest",
+            consumer_timeout_ms=3000,
+        )
+        keys = []
+        for record in consumer:
+            keys.append(json.loads(record.value)["key"])
+            if len(set(keys)) == n:
+                break
+        consumer.close()
+        producer.close()
+        stop.set()
+        thread.join(30)
+    assert len(set(keys)) == n
+    assert count(select(func.count()).select_from(responses)) == n
+    assert (tmp_path / "own" / "pseudonym.key").exists()
+    engine.dispose()
