@@ -34,6 +34,7 @@ FAMILIES = (
     "monitor.cli.retrain",
     "monitor.cli.simulate",
     "monitor.cli.operations",
+    "monitor.cli.doctor",
     "monitor.cli.packaged",
 )
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 
 import msgspec
-from kafka import KafkaConsumer, TopicPartition
+from kafka import KafkaConsumer, TopicPartition, codec
 from kafka.errors import KafkaError
 from sqlalchemy import select
 from sqlalchemy.exc import DBAPIError
 
 from evidence import BadInputError, UnreachableError
-from monitor.doctor.finding import Finding, Status
+from monitor.doctor.finding import Finding, Status, present
 from monitor.ingest.connection import Connection, connect
 from monitor.settings import Settings
 from monitor.store.engine import HEAD_REVISION, current_revision, open_unchecked, reading
@@ -41,6 +41,7 @@ def broker_findings(settings: Settings) -> Iterator[Finding]:
 
     Raises UnreachableError when the broker does not answer, BadInputError for settings that do not fit.
     """
+    yield _codecs()
     options = settings.kafka
     if options.bootstrap_servers is None:
         yield Finding("broker", Status.OK, "embedded: started by `candor up`, forgets when it ends")
@@ -54,11 +55,30 @@ def broker_findings(settings: Settings) -> Iterator[Finding]:
         yield _topic(name, setting, ends.get(name), reached.get(name, {}))
 
 
+def _codecs() -> Finding:
+    """Producers choose how they compress; a worker has to read all of it."""
+    missing = [
+        name
+        for name, present in (
+            ("gzip", codec.has_gzip),
+            ("snappy", codec.has_snappy),
+            ("lz4", codec.has_lz4),
+            ("zstd", codec.has_zstd),
+        )
+        if not present()
+    ]
+    if missing:
+        detail = f"records compressed with {', '.join(missing)} cannot be read here"
+        advice = "install python-snappy, lz4 and zstandard, which Candor depends on"
+        return Finding("codecs", Status.FAILED, detail, advice)
+    return Finding("codecs", Status.OK, "gzip, snappy, lz4 and zstd are read")
+
+
 def _topic(name: str, setting: str, ends: _Ends | None, reached: Mapping[int, int]) -> Finding:
     part = f"topic {name}"
     if ends is None:
-        advice = f"create it, or correct kafka.{setting}; a worker creates it where it may"
-        return Finding(part, Status.FAILED, "does not exist", advice)
+        advice = f"start `candor worker`, which creates it where it may, or correct kafka.{setting}"
+        return Finding(part, Status.WARNING, "does not exist yet", advice)
     if ends.ever == 0:
         # A worker may have made a topic of a name that nobody else uses.
         advice = f"have the assistant produce to it, or correct kafka.{setting}"
@@ -97,6 +117,8 @@ def _ends(connection: Connection, names: list[str]) -> dict[str, _Ends]:
 def _reached(settings: Settings, cluster_id: str) -> dict[str, dict[int, int]]:
     """Next offset by topic and partition, as the store has it; nothing where there is no store."""
     reached: dict[str, dict[int, int]] = {}
+    if not present(settings.database.url):
+        return reached
     try:
         engine = open_unchecked(settings.database.url)
     except (BadInputError, UnreachableError):
