@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,7 @@ from retrain.report import Arm, ArmResult, ConfirmReport, read_report
 from retrain.rows import Row, read_rows
 
 _ARMS = 7  # four evaluations and three trainings
+_MOST_WORK_S = 3_600
 
 
 class Confirmation:
@@ -41,8 +43,8 @@ class Confirmation:
         self._engine, self._story = engine, story
         self._api_url, self._public_key = api_url, public_key
 
-    def wait(self, limit_s: float = 600.0) -> ConfirmRun | None:
-        """The finished run; None when no alarm asked for one. Raises StuckError after `limit_s`."""
+    def wait(self) -> ConfirmRun | None:
+        """The finished run; None when no alarm asked for one. Raises StuckError when it stands still."""
 
         def ended(_seen: Look) -> bool:
             found = self._newest()
@@ -52,8 +54,7 @@ class Confirmation:
             ended,
             "confirm run",
             share=lambda _seen: _share(self._newest()),
-            limit_s=limit_s,
-            patience_s=limit_s,
+            moved=lambda: _moved(self._newest()),
         )
         return self._newest()
 
@@ -69,7 +70,7 @@ class Confirmation:
                 closed += 1
         return closed
 
-    def gate(self, run: ConfirmRun, patience_s: float = 20.0) -> GateFigures:
+    def gate(self, run: ConfirmRun, patience_s: float = 60.0) -> GateFigures:
         """The gate's answers about all rows and the released ones, once closing has been noticed."""
         directory = Path(run.directory or "")
 
@@ -166,6 +167,29 @@ def _share(run: ConfirmRun | None) -> float:
         list(work.glob("arms/*/adapter-manifest.json"))
     )
     return min(1.0, done / _ARMS)
+
+
+def _moved(run: ConfirmRun | None) -> tuple[str, int, int]:
+    """What changes while a run gets on: its state, its files, and the processor time that it took.
+
+    A run that computes without end moves no more once it has taken an hour of processor time.
+    """
+    if run is None or run.directory is None:
+        return ("", 0, 0)
+    folder = Path(run.directory)
+    files = sum(1 for path in folder.rglob("*") if path.is_file())
+    return (run.state, files, min(_MOST_WORK_S, int(_processor_s(folder / "job.json"))))
+
+
+def _processor_s(record: Path) -> float:
+    """Processor time of the process whose number a job's record holds; 0 where that cannot be read."""
+    try:
+        pid = int(json.loads(record.read_bytes())["pid"])
+        stat = Path(f"/proc/{pid}/stat").read_text(encoding="ascii")
+    except (OSError, ValueError, KeyError):
+        return 0.0
+    fields = stat.rpartition(")")[2].split()
+    return sum(int(ticks) for ticks in fields[11:15]) / os.sysconf("SC_CLK_TCK")
 
 
 def _decision(directory: Path, name: str) -> dict[str, Any]:

@@ -40,7 +40,7 @@ from tests.system.services import free_port
 
 __all__ = ["empty_postgres", "postgres_server"]
 
-pytestmark = [pytest.mark.system, pytest.mark.slow, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.system, pytest.mark.slow]
 
 ROOT = Path(__file__).parents[2]
 STAND_INS = Path(__file__).with_name("stand_ins.py")
