@@ -33,8 +33,9 @@ format: $(READY) ## apply ruff's fixes and format
 	@$(BIN)/ruff check --fix .
 	@$(BIN)/ruff format .
 
-docs: $(READY) ## write the generated references in docs/ anew
+docs: $(READY) ## write what is generated in docs/ and deploy/ anew
 	@$(BIN)/python -m tools.reference docs
+	@$(BIN)/python -m deploy.grafana.build
 
 site: $(READY) ## the documentation as a searchable site in build/site
 	@$(BIN)/python -m mkdocs build --quiet --strict

@@ -18,6 +18,7 @@ from evidence.records import (
     SampledBy,
     Stakes,
     Stratum,
+    ToolCall,
     Verdict,
     VerdictKind,
 )
@@ -40,6 +41,7 @@ __all__ = [
     "SampledBy",
     "Stakes",
     "Stratum",
+    "ToolCall",
     "UnreachableError",
     "Verdict",
     "VerdictKind",

@@ -33,6 +33,14 @@ class DatabaseOptions(Options):
 
     url: str = "sqlite:///var/candor.db"
     """SQLAlchemy URL. SQLite serves one process; workers on several machines share PostgreSQL (`postgresql+psycopg://…`)."""
+    connect_timeout_s: int = Field(default=10, ge=2)
+    """How long PostgreSQL may take to accept a connection."""
+    lock_timeout_s: float = Field(default=30.0, gt=0)
+    """How long a statement waits for a lock; on SQLite, for the write lock."""
+    statement_timeout_s: float = Field(default=120.0, gt=0)
+    """How long a statement may run on PostgreSQL."""
+    idle_in_transaction_timeout_s: float = Field(default=15.0, gt=0)
+    """Silence inside a transaction after which PostgreSQL ends the session of a paused or cut-off process, so that its locks delay nobody longer."""
 
 
 class JudgeOptions(Options):

@@ -18,7 +18,7 @@ from monitor.http.body import JSON_TYPE, NDJSON_TYPES, read_limited, split_recor
 from monitor.http.problems import documented
 from monitor.http.records import refuse_wrong
 from monitor.ingest import batch
-from monitor.ingest.decode import decode_feedback, decode_response
+from monitor.ingest.decode import decode_feedback, decode_responses
 from monitor.store import outbox
 
 _PROBLEMS = documented(
@@ -53,7 +53,7 @@ def router(context: Context) -> APIRouter:
     )
     async def post_responses(request: Request, principal: Principal = may_ingest) -> Accepted:
         """One JSON object, a list of them, or NDJSON. All records are taken, or none."""
-        take = partial(_take, context, decode_response, kafka.responses_topic)
+        take = partial(_take, context, decode_responses, kafka.responses_topic)
         return await _receive(context, request, principal, take)
 
     @routes.post(

@@ -105,7 +105,7 @@ def _step(target: AlarmState) -> Callable[..., None]:
         from monitor.store.outbox import ALARMS_TOPIC  # noqa: PLC0415
 
         settings = load_settings()
-        engine, now_s = open_store(settings.database.url), time.time()
+        engine, now_s = open_store(settings.database, create=False), time.time()
         with engine.begin() as connection:
             alarm = transition(
                 connection, alarm_id, target, by=by, reason=reason, at_s=now_s, topic=ALARMS_TOPIC
@@ -153,7 +153,7 @@ def _reading() -> Iterator[Connection]:
     from monitor.settings import load_settings  # noqa: PLC0415
     from monitor.store import open_store, reading  # noqa: PLC0415
 
-    engine = open_store(load_settings().database.url)
+    engine = open_store(load_settings().database, create=False)
     try:
         with reading(engine) as connection:
             yield connection

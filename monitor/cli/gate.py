@@ -175,7 +175,7 @@ def override(  # noqa: PLR0917
     if signing is None:
         raise BadInputError("an override is signed: name the private key", "--key")
     now_s = time.time()
-    engine = open_store(settings.database.url)
+    engine = open_store(settings.database, create=False)
     with engine.begin() as connection:
         made, envelope = override_decision(
             connection,
@@ -210,7 +210,7 @@ def revoke(
     from monitor.store import open_store  # noqa: PLC0415
     from monitor.store.decisions import revoke as withdraw  # noqa: PLC0415
 
-    engine = open_store(load_settings().database.url)
+    engine = open_store(load_settings().database, create=False)
     with engine.begin() as connection:
         withdraw(connection, decision_id, by=by, reason=reason, at_s=time.time())
     engine.dispose()
@@ -233,7 +233,7 @@ def revoked(
     from monitor.store.decisions import revoked_ids  # noqa: PLC0415
     from retrain.files import write_durably  # noqa: PLC0415
 
-    engine = open_store(load_settings().database.url)
+    engine = open_store(load_settings().database, create=False)
     with reading(engine) as connection:
         ids = revoked_ids(connection)
     engine.dispose()
@@ -260,7 +260,7 @@ def _store_context(assistant: str) -> GateContext:
     from monitor.store import open_store, reading  # noqa: PLC0415
     from monitor.store.confirm_runs import newest_context  # noqa: PLC0415
 
-    engine = open_store(load_settings().database.url)
+    engine = open_store(load_settings().database, create=False)
     with reading(engine) as connection:
         context = newest_context(connection, assistant, now_s=time.time())
     engine.dispose()
@@ -272,7 +272,7 @@ def _record(decision: GateDecision, envelope: str, rows: Path) -> None:
     from monitor.store import open_store  # noqa: PLC0415
     from monitor.store.decisions import record  # noqa: PLC0415
 
-    engine = open_store(load_settings().database.url)
+    engine = open_store(load_settings().database, create=False)
     with engine.begin() as connection:
         record(connection, decision, envelope, released=_kept(rows, decision))
     engine.dispose()

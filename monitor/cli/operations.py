@@ -131,7 +131,7 @@ def forget(
     from monitor.store.forget import forget as forget_rater  # noqa: PLC0415
 
     settings = load_settings()
-    engine = open_store(settings.database.url)
+    engine = open_store(settings.database, create=False)
     key = load_key(
         settings.pseudonym.key_file, name="pseudonym", database_url=settings.database.url
     )
@@ -176,7 +176,7 @@ def audit_verify(
     from monitor.settings import load_settings  # noqa: PLC0415
     from monitor.store import audit, open_store, reading  # noqa: PLC0415
 
-    engine = open_store(load_settings().database.url)
+    engine = open_store(load_settings().database, create=False)
     with reading(engine) as connection:
         report = audit.verify(connection)
         known = head is None or head == audit.GENESIS or audit.holds(connection, head)

@@ -125,7 +125,7 @@ def fuse(
     for number, line in enumerate(verdicts.read_bytes().splitlines(), start=1):
         try:
             scored = msgspec.json.decode(line, type=_Scored)
-        except msgspec.MsgspecError as error:
+        except (msgspec.MsgspecError, ValueError, RecursionError) as error:
             raise BadInputError(f"not a verdict: {error}", f"{verdicts}:{number}") from error
         if scored.id not in examples:
             continue  # named above: it has no label or no response

@@ -39,7 +39,7 @@ def show(as_json: AsJson = False) -> None:
     from monitor.store import open_store, reading  # noqa: PLC0415
     from monitor.store.status import detector_states  # noqa: PLC0415
 
-    engine = open_store(load_settings().database.url)
+    engine = open_store(load_settings().database, create=False)
     with reading(engine) as connection:
         stored = detector_states(connection)
     engine.dispose()
@@ -90,7 +90,7 @@ def move(  # noqa: PLR0917 -- typer reads options from the signature
     from monitor.store import open_store  # noqa: PLC0415
 
     settings = load_settings()
-    engine = open_store(settings.database.url)
+    engine = open_store(settings.database, create=False)
     wanted = Move(
         stratum=stratum,
         values=_values(value or []),

@@ -62,7 +62,7 @@ def collect(  # noqa: PLR0917  (typer reads options from the signature)
     from retrain.files import write_durably  # noqa: PLC0415
     from retrain.rows import manifest, write_rows  # noqa: PLC0415
 
-    engine = open_store(load_settings().database.url)
+    engine = open_store(load_settings().database, create=False)
     with Console(stderr=True).status("reading the store"), reading(engine) as connection:
         rows = collect_rows(connection, assistant, form=form, limit=limit)
         context = gate_context(connection, assistant, now_s=time.time())

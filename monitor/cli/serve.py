@@ -15,12 +15,13 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.console import Console
 
-from evidence import BadInputError, UnreachableError
+from evidence import BadInputError
 
 if TYPE_CHECKING:
     from prometheus_client import CollectorRegistry
 
     from monitor.jobs.metrics import WorkerMetrics
+    from monitor.jobs.pulse import Pulse
     from monitor.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -69,24 +70,27 @@ def worker(as_json: AsJson = False) -> None:
     with until_signal() as stop, ExitStack() as parts:
         log.info("starting a worker")
         from monitor.cli.scorer import open_embedder, open_scorer  # noqa: PLC0415
+        from monitor.jobs.pulse import Pulse  # noqa: PLC0415
         from monitor.store import open_store  # noqa: PLC0415
         from monitor.worker.service import broker, load_keys, run_worker  # noqa: PLC0415
 
         load_keys(settings)
-        engine = open_store(settings.database.url)
+        engine = open_store(settings.database)
         parts.callback(engine.dispose)
-        connection = parts.enter_context(broker(settings))
+        served = parts.enter_context(broker(settings))
         scorer = open_scorer(settings)
-        with _counters(settings) as (metrics, url):
+        pulse = Pulse(settings.telemetry.still_s)
+        with _counters(settings, pulse) as (metrics, url):
             _tell({"metrics": url}, as_json)
             run_worker(
                 settings,
                 engine,
                 scorer,
-                connection,
+                served,
                 metrics=metrics,
                 stop=stop,
                 embed=open_embedder(),
+                pulse=pulse,
             )
 
 
@@ -97,18 +101,22 @@ def serve(as_json: AsJson = False) -> None:
     """
     from prometheus_client import CollectorRegistry  # noqa: PLC0415
 
-    from monitor.cli.serving import asking, build_app  # noqa: PLC0415
+    from monitor.cli.serving import asking, build_app, silence_watch  # noqa: PLC0415
     from monitor.http.server import WebServer  # noqa: PLC0415
     from monitor.settings import load_settings  # noqa: PLC0415
     from monitor.store import open_store  # noqa: PLC0415
+    from monitor.telemetry import PrometheusJobMetrics  # noqa: PLC0415
 
     settings = load_settings()
-    engine = open_store(settings.database.url)
+    engine = open_store(settings.database)
     servers = settings.kafka.bootstrap_servers
-    with until_signal() as stop, asking(settings) as asker:
-        app = build_app(
-            settings, engine, CollectorRegistry(), bootstrap_servers=servers, asker=asker
-        )
+    registry = CollectorRegistry()
+    with (
+        until_signal() as stop,
+        asking(settings) as asker,
+        silence_watch(settings, engine, PrometheusJobMetrics(registry)),
+    ):
+        app = build_app(settings, engine, registry, bootstrap_servers=servers, asker=asker)
         with WebServer(app, settings.api.host, settings.api.port) as web:
             _tell({"api": web.url}, as_json)
             stop.wait()
@@ -127,7 +135,7 @@ def launch(as_json: AsJson = False) -> None:
     from monitor.store import open_store  # noqa: PLC0415
 
     settings = load_settings()
-    engine = open_store(settings.database.url)
+    engine = open_store(settings.database)
     with (
         until_signal() as stop,
         _counters(settings) as (metrics, url),
@@ -167,7 +175,9 @@ def until_signal() -> Iterator[threading.Event]:
 
 
 @contextmanager
-def _counters(settings: Settings) -> Iterator[tuple[WorkerMetrics, str]]:
+def _counters(
+    settings: Settings, pulse: Pulse | None = None
+) -> Iterator[tuple[WorkerMetrics, str]]:
     """Counters of this process and the address that serves them."""
     from prometheus_client import CollectorRegistry  # noqa: PLC0415
 
@@ -175,25 +185,24 @@ def _counters(settings: Settings) -> Iterator[tuple[WorkerMetrics, str]]:
 
     registry = CollectorRegistry()
     metrics = PrometheusWorkerMetrics(registry)
-    with metrics_server(settings, registry) as url:
+    with metrics_server(settings, registry, pulse) as url:
         yield metrics, url
 
 
 @contextmanager
-def metrics_server(settings: Settings, registry: CollectorRegistry) -> Iterator[str]:
-    """Serve a registry on `telemetry.host` and `telemetry.port`; yields the address."""
-    from prometheus_client import start_http_server  # noqa: PLC0415
+def metrics_server(
+    settings: Settings, registry: CollectorRegistry, pulse: Pulse | None = None
+) -> Iterator[str]:
+    """Serve a registry on `telemetry.host` and `telemetry.port`; yields the address.
 
-    host, port = settings.telemetry.host, settings.telemetry.port
-    try:
-        server, thread = start_http_server(port, host, registry)
-    except OSError as error:
-        raise UnreachableError("HTTP address", f"{host}:{port}: {error.strerror}") from error
-    try:
-        yield f"http://{host}:{server.server_port}/metrics"
-    finally:
-        server.shutdown()
-        thread.join()
+    `/healthz` answers 503 while the loop that beats `pulse` stands still.
+    """
+    from monitor.http.exposition import ExpositionServer  # noqa: PLC0415
+
+    address = (settings.telemetry.host, settings.telemetry.port)
+    problem = (lambda: None) if pulse is None else (lambda: pulse.problem)
+    with ExpositionServer(registry, *address, problem=problem) as server:
+        yield f"{server.url}/metrics"
 
 
 def _tell(addresses: dict[str, str], as_json: bool) -> None:

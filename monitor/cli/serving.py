@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 import socket
 import time
 from collections.abc import Callable, Iterator
@@ -21,6 +22,10 @@ from monitor.api.visible import visible
 from monitor.cli.scorer import open_scorer
 from monitor.http.access import Access, Scope, is_loopback
 from monitor.ingest.keys import load_key
+from monitor.jobs.clock import SteadyClock
+from monitor.jobs.job import Runner
+from monitor.jobs.metrics import JobMetrics
+from monitor.jobs.silence import SilenceWatch
 from monitor.score import Scorer
 from monitor.settings import Settings
 from monitor.telemetry import CachedState, State, StateCollector
@@ -41,7 +46,8 @@ def build_app(
     Raises BadInputError when the API would be open to other machines, or a key file is wrong.
     """
     access = open_access(settings)
-    reader = StateReader(engine, settings.telemetry, clock=time.time)
+    clock = SteadyClock()
+    reader = StateReader(engine, settings.telemetry, clock=clock)
     state = CachedState(reader, clock=time.monotonic, max_age_s=settings.telemetry.max_age_s)
     registry.register(StateCollector(state))
     pseudonym_key = load_key(
@@ -53,7 +59,7 @@ def build_app(
             settings=settings,
             registry=registry,
             state=state,
-            clock=time.time,
+            clock=clock,
             access=access,
             pseudonym_key=pseudonym_key,
             broker_problem=lambda: broker_problem(bootstrap_servers),
@@ -118,6 +124,23 @@ def asking(settings: Settings, scorer: Scorer | None = None) -> Iterator[Asker |
         yield asker
     finally:
         asker.close()
+
+
+@contextmanager
+def silence_watch(settings: Settings, engine: Engine, metrics: JobMetrics) -> Iterator[None]:
+    """Raise the alarm when every worker falls silent, until the context ends."""
+    watch = SilenceWatch(
+        engine,
+        silence_s=settings.health.silence_s,
+        owner=f"serve-{secrets.token_hex(6)}",
+        clock=SteadyClock(),
+    )
+    runner = Runner(watch, interval_s=min(5.0, settings.health.silence_s / 4.0), metrics=metrics)
+    runner.start()
+    try:
+        yield
+    finally:
+        runner.stop()
 
 
 def _shown(access: Access, state: CachedState) -> Callable[[Request], State]:

@@ -15,13 +15,13 @@ from sqlalchemy import Engine
 from monitor.abstain.asking import OneAtATime
 from monitor.cli.launching import launcher_job
 from monitor.cli.scorer import open_embedder, open_scorer
-from monitor.cli.serving import asking, build_app
+from monitor.cli.serving import asking, build_app, silence_watch
 from monitor.http.server import WebServer
 from monitor.score import Scorer
 from monitor.settings import Settings
 from monitor.store import open_store
 from monitor.telemetry import PrometheusWorkerMetrics
-from monitor.worker.service import broker, run_worker
+from monitor.worker.service import broker, load_keys, run_worker
 
 log = logging.getLogger(__name__)
 
@@ -121,11 +121,12 @@ def start_stack(
 
     Raises BadInputError for settings that do not fit and UnreachableError for what does not answer.
     """
+    load_keys(settings)
     parts = ExitStack()
     try:
         if engine is None:
             log.info("opening the store")
-            engine = open_store(settings.database.url)
+            engine = open_store(settings.database)
             parts.callback(engine.dispose)
         measuring = scorer or open_scorer(settings)
         if settings.abstain.enabled:
@@ -133,21 +134,20 @@ def start_stack(
         # A scorer that is handed in says nothing of models: topics are then left out.
         embed = open_embedder() if scorer is None else None
         log.info("connecting to the broker")
-        connection = parts.enter_context(broker(settings))
+        served = parts.enter_context(broker(settings))
         registry = CollectorRegistry()
         metrics = PrometheusWorkerMetrics(registry)
         store = engine
 
         def work(stop: threading.Event) -> None:
-            run_worker(
-                settings, store, measuring, connection, metrics=metrics, stop=stop, embed=embed
-            )
+            run_worker(settings, store, measuring, served, metrics=metrics, stop=stop, embed=embed)
 
         worker = PartThread("worker", work)
         parts.callback(worker.close)
         if launch:
             parts.enter_context(launcher_job(settings, engine, metrics))
-        servers = connection.bootstrap_servers
+        servers = served.connection.bootstrap_servers
+        parts.enter_context(silence_watch(settings, engine, metrics))
         asker = parts.enter_context(asking(settings, measuring))
         app = build_app(settings, engine, registry, bootstrap_servers=servers, asker=asker)
         web = parts.enter_context(WebServer(app, settings.api.host, settings.api.port))

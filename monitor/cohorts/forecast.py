@@ -55,7 +55,7 @@ class DoseResponse(msgspec.Struct, frozen=True, kw_only=True):
             read: DoseResponse | tuple[_Line, ...] = msgspec.json.decode(
                 data, type=DoseResponse | tuple[_Line, ...]
             )
-        except msgspec.DecodeError as error:
+        except (msgspec.DecodeError, ValueError, RecursionError) as error:
             raise BadInputError(f"not a dose–response: {error}", where) from error
         found = read if isinstance(read, DoseResponse) else _of_lines(read, metric)
         doses = [point.dose for point in found.points]

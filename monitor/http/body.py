@@ -4,15 +4,14 @@ from __future__ import annotations
 
 from http import HTTPStatus
 
-import msgspec
 from fastapi import Request
 
 from monitor.http.problems import ProblemError
+from monitor.ingest.records import Refused
+from monitor.ingest.text import split_json
 
 JSON_TYPE = "application/json"
 NDJSON_TYPES = ("application/x-ndjson", "application/ndjson", "application/jsonl")
-
-_raw_list = msgspec.json.Decoder(list[msgspec.Raw])
 
 
 async def read_limited(request: Request, max_bytes: int) -> bytes:
@@ -55,12 +54,10 @@ def split_records(body: bytes, content_type: str, max_records: int) -> list[byte
 
 
 def _from_json(body: bytes) -> list[bytes]:
-    if not body.lstrip().startswith(b"["):
-        return [body] if body.strip() else []
     try:
-        return [bytes(item) for item in _raw_list.decode(body)]
-    except (msgspec.DecodeError, RecursionError) as error:
-        raise ProblemError(HTTPStatus.BAD_REQUEST, f"the body is not JSON: {error}") from error
+        return split_json(body)
+    except Refused as refused:
+        raise ProblemError(HTTPStatus.BAD_REQUEST, f"the body: {refused}") from refused
 
 
 def _too_large(max_bytes: int) -> ProblemError:

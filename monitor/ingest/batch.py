@@ -13,7 +13,7 @@ from monitor.ingest.options import IngestOptions
 from monitor.ingest.records import DeadLetter
 
 Record = Response | Feedback
-Decode = Callable[..., Record | DeadLetter]
+Decode = Callable[..., Record | DeadLetter | list[Response | DeadLetter]]
 _FIELD = re.compile(r"at `\$\.?([^`]*)`|field `([^`]+)`|^`([^`]+)`")
 
 
@@ -31,12 +31,21 @@ def check(
     accepted: list[Record] = []
     errors: list[tuple[str, str]] = []
     for index, raw in enumerate(raws):
-        record = decode(raw, options=options, key=key, now_s=now_s)
-        if isinstance(record, DeadLetter):
-            errors.append(_field_error(record, index if len(raws) > 1 else None))
-        else:
-            accepted.append(record)
+        found = decode(raw, options=options, key=key, now_s=now_s)
+        sorted_out = sort_out(
+            found if isinstance(found, list) else [found], index if len(raws) > 1 else None
+        )
+        accepted += sorted_out.accepted
+        errors += sorted_out.errors
     return Checked(tuple(accepted), tuple(errors))
+
+
+def sort_out(found: Sequence[Record | DeadLetter], index: int | None = None) -> Checked:
+    """The records that are well, and where and why of the others; `index` is their place in a list."""
+    return Checked(
+        tuple(record for record in found if not isinstance(record, DeadLetter)),
+        tuple(_field_error(one, index) for one in found if isinstance(one, DeadLetter)),
+    )
 
 
 def assistant_of(record: Record) -> str:

@@ -95,6 +95,7 @@ class ScoringQueue:
         self._stopwatch = stopwatch
         self._waiting: list[Ticket] = []
         self._scoring: Sequence[Ticket] = ()
+        self._current: _Batch | None = None
         self._changed = threading.Condition()
         self._closed = False
         self._batches: queue.SimpleQueue[_Batch | None] = queue.SimpleQueue()
@@ -133,6 +134,8 @@ class ScoringQueue:
         """Stop taking batches; a scorer in the middle of one is left to finish in its daemon thread."""
         with self._changed:
             self._closed = True
+            if self._current is not None:
+                self._current.over.set()
             self._changed.notify_all()
         self._threads[0].join()
         self._batches.put(None)
@@ -143,12 +146,12 @@ class ScoringQueue:
                 self._changed.wait_for(lambda: self._closed or bool(self._waiting))
                 if self._closed:
                     return
-                batch = _Batch(self._take())
+                batch = self._current = _Batch(self._take())
                 self._scoring = batch.tickets
             if batch.tickets:
                 self._await(batch)
             with self._changed:
-                self._scoring = ()
+                self._scoring, self._current = (), None
                 self._changed.notify_all()
 
     def _take(self) -> list[Ticket]:
@@ -164,7 +167,7 @@ class ScoringQueue:
 
     def _await(self, batch: _Batch) -> None:
         self._batches.put(batch)
-        if not batch.over.wait(self._options.timeout_s):
+        if not batch.over.wait(self._options.timeout_s) and not self._closed:
             version = self._scorer.version
             if batch.settle([failed(version, "timeout")] * len(batch.tickets), self._clock()):
                 log.error(

@@ -27,11 +27,11 @@ def rotate_pseudonyms(url: str, key_file: Path | None, *, now_s: float) -> dict[
 
     Raises BadInputError while a worker was seen in the last minute: it would go on under the old key.
     """
+    engine = open_store(url, create=False)
     key = load_key(key_file, name="pseudonym", database_url=url)
     path = key_path(key_file, name="pseudonym", database_url=url)
-    engine = open_store(url)
     with reading(engine) as connection:
-        alive = [b.worker for b in heartbeats(connection) if now_s - b.seen_at_s < _ALIVE_S]
+        alive = [b.worker for b in heartbeats(connection) if b.is_alive(now_s, _ALIVE_S)]
         left = unfinished_rotation(path)
         renamed_already = left is not None and was_rekeyed(connection, left)
     if alive:

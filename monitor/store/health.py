@@ -112,11 +112,11 @@ def save(connection: Connection, read: StoredHealth, new: StoredHealth, *, now_s
     return written.rowcount == 1
 
 
-def live_versions(connection: Connection, *, since_s: float) -> set[str]:
-    """What the workers that were heard since a time measure with."""
+def live_versions(connection: Connection, *, since_s: float, until_s: float) -> set[str]:
+    """What the workers that were heard between two times measure with."""
     table = worker_heartbeats.c
     query = select(table.evaluator_version).where(
-        table.seen_at_s >= since_s, table.evaluator_version.is_not(None)
+        table.seen_at_s.between(since_s, until_s), table.evaluator_version.is_not(None)
     )
     return set(connection.execute(query.distinct()).scalars())
 

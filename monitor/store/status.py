@@ -48,6 +48,10 @@ class Heartbeat(msgspec.Struct, frozen=True, kw_only=True):
     actual: int
     paused: bool
 
+    def is_alive(self, now_s: float, silent_after_s: float) -> bool:
+        """Whether it spoke within `silent_after_s`. One that spoke from the future proves nothing."""
+        return abs(now_s - self.seen_at_s) <= silent_after_s
+
 
 class VerdictFilter(msgspec.Struct, frozen=True, kw_only=True):
     """Which verdicts to list; None does not filter. `before` continues after a page's last item."""

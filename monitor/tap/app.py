@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import logging
 import time
 from collections.abc import Callable, Sequence
 from http import HTTPStatus
@@ -20,11 +21,13 @@ from monitor.http.body import read_limited, split_records
 from monitor.http.problems import ProblemError
 from monitor.http.records import refuse_wrong
 from monitor.ingest import batch
-from monitor.ingest.decode import decode_feedback, decode_response
+from monitor.ingest.decode import decode_feedback, decode_responses, decode_spans
 from monitor.settings import Settings
 from monitor.tap.delivery import Delivery, Outgoing, QueueFullError
-from monitor.tap.traces import answer, chat_records, media_type
+from monitor.tap.traces import answer, media_type, read_export
 from monitor.telemetry.tap import TapMetrics
+
+log = logging.getLogger(__name__)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -70,7 +73,7 @@ class _Taps:
         self._kafka = context.settings.kafka
 
     async def responses(self, request: Request) -> dict[str, int]:
-        return await self._records(request, decode_response, self._kafka.responses_topic)
+        return await self._records(request, decode_responses, self._kafka.responses_topic)
 
     async def feedback(self, request: Request) -> dict[str, int]:
         return await self._records(request, decode_feedback, self._kafka.feedback_topic)
@@ -80,12 +83,21 @@ class _Taps:
         body = await read_limited(request, limit)
         content_type = request.headers.get("content-type", "")
         encoding = request.headers.get("content-encoding", "").strip().lower()
-        records = chat_records(body, content_type, encoding, limit)
-        checked = self._check(records, decode_response)
-        topic = self._kafka.responses_topic
+        spans = read_export(body, content_type, encoding, limit)
+        context = self._context
+        found = decode_spans(
+            spans,
+            options=context.settings.ingest,
+            key=context.pseudonym_key,
+            now_s=context.clock(),
+        )
+        checked = batch.sort_out(found)
         self._metrics.refused("traces", len(checked.errors))
-        await self._deliver("traces", topic, checked.accepted)
+        self._metrics.passed_over(spans.passed_over)
+        await self._deliver("traces", self._kafka.responses_topic, checked.accepted)
         shown = "; ".join(f"{field}: {message}" for field, message in checked.errors[:3])
+        if checked.errors:
+            log.warning("%d of %d chat spans refused: %s", len(checked.errors), len(found), shown)
         kind = media_type(content_type)
         return Response(answer(kind, len(checked.errors), shown), media_type=kind)
 

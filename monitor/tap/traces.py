@@ -7,7 +7,6 @@ compressed with gzip, the answer has the request's encoding.
 from __future__ import annotations
 
 import base64
-import binascii
 import zlib
 from collections.abc import Iterator
 from http import HTTPStatus
@@ -23,23 +22,22 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
 )
 
 from monitor.http.problems import ProblemError
-from monitor.ingest.otlp import responses_in
+from monitor.ingest.otlp import Spans, read_spans
+from monitor.ingest.records import Refused
+from monitor.ingest.text import parse_json
 
 JSON, PROTOBUF = "application/json", "application/x-protobuf"
 
 
-def chat_records(
-    body: bytes, content_type: str, content_encoding: str, max_bytes: int
-) -> list[bytes]:
-    """The chat spans of an export, each as a record still to be checked; other spans are passed over.
+def read_export(body: bytes, content_type: str, content_encoding: str, max_bytes: int) -> Spans:
+    """The chat spans of an export, still to be checked, and how many others were passed over.
 
     Raises ProblemError: 400 for what cannot be read, 413 when it unpacks to more than `max_bytes`, 415
     for an unknown type.
     """
     plain = _unpacked(body, content_encoding, max_bytes)
     kind = media_type(content_type)
-    export = _from_protobuf(plain) if kind == PROTOBUF else _from_json(plain)
-    return [msgspec.json.encode(record) for record in responses_in(export)]
+    return read_spans(_from_protobuf(plain) if kind == PROTOBUF else _from_json(plain))
 
 
 def media_type(content_type: str) -> str:
@@ -86,23 +84,23 @@ def _unpacked(body: bytes, content_encoding: str, max_bytes: int) -> bytes:
 
 def _from_json(plain: bytes) -> dict[str, Any]:
     try:
-        return msgspec.json.decode(plain, type=dict[str, Any])
-    except (msgspec.DecodeError, RecursionError) as error:
-        raise ProblemError(HTTPStatus.BAD_REQUEST, f"the body is not OTLP: {error}") from error
+        return parse_json(plain)
+    except Refused as refused:
+        raise ProblemError(HTTPStatus.BAD_REQUEST, f"the body is not OTLP: {refused}") from refused
 
 
 def _from_protobuf(plain: bytes) -> dict[str, Any]:
     request = ExportTraceServiceRequest()
     try:
         request.ParseFromString(plain)
-    except DecodeError as error:
+        export: dict[str, Any] = MessageToDict(request)
+    except (DecodeError, ValueError, RecursionError) as error:
         raise ProblemError(HTTPStatus.BAD_REQUEST, "the body is not OTLP protobuf") from error
-    export: dict[str, Any] = MessageToDict(request)
     for span in _spans(export):
         # OTLP writes ids as hex where protobuf's own JSON writes base64.
         for name in ("traceId", "spanId"):
             if name in span:
-                span[name] = _hex(span[name])
+                span[name] = base64.b64decode(span[name]).hex()
     return export
 
 
@@ -110,10 +108,3 @@ def _spans(export: dict[str, Any]) -> Iterator[dict[str, Any]]:
     for resource in export.get("resourceSpans", []):
         for scope in resource.get("scopeSpans", []):
             yield from scope.get("spans", [])
-
-
-def _hex(value: str) -> str:
-    try:
-        return base64.b64decode(value, validate=True).hex()
-    except binascii.Error as error:
-        raise ProblemError(HTTPStatus.BAD_REQUEST, "a span's id is not base64") from error

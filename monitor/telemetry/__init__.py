@@ -14,7 +14,7 @@ from monitor.telemetry.state import (
     StratumState,
     WorkersState,
 )
-from monitor.telemetry.worker import PrometheusWorkerMetrics
+from monitor.telemetry.worker import PrometheusJobMetrics, PrometheusWorkerMetrics
 
 __all__ = [
     "METRICS",
@@ -28,6 +28,7 @@ __all__ = [
     "Estimate",
     "EvaluatorState",
     "GateRecord",
+    "PrometheusJobMetrics",
     "PrometheusWorkerMetrics",
     "State",
     "StateCollector",

@@ -5,15 +5,20 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable, Sequence
 
+import msgspec
+
 from evidence import CANARY_ASSISTANT, Feedback, Purpose, Response, SampledBy
 from monitor.ingest.decode import decode_feedback, decode_responses
 from monitor.ingest.options import IngestOptions, KafkaOptions
-from monitor.ingest.records import DeadLetter, DeadLetterReason
+from monitor.ingest.records import DeadLetter, DeadLetterReason, or_letter
 from monitor.ingest.source import Partition, Record
 from monitor.sample import Decision, decide
 from monitor.sample.epochs import Epochs
 from monitor.sample.options import SamplingOptions
 from monitor.score import Ticket
+
+TOOL_STEP = "tool_step"
+"""Why a turn that only calls tools is skipped."""
 
 
 @dataclasses.dataclass(slots=True)
@@ -74,6 +79,21 @@ class Chunk:
         return [item.ticket for item in self.items if item.ticket is not None]
 
 
+class SteadyClock:
+    """The later of the wall clock and of the time that has passed since this began.
+
+    A wall clock that is set back would make every fresh record one from the future.
+    """
+
+    def __init__(self, clock: Callable[[], float], stopwatch: Callable[[], float]) -> None:
+        self._clock, self._stopwatch = clock, stopwatch
+        self._offset_s = clock() - stopwatch()
+
+    def __call__(self) -> float:
+        """Seconds since the epoch."""
+        return max(self._clock(), self._offset_s + self._stopwatch())
+
+
 @dataclasses.dataclass(frozen=True, slots=True)
 class Planner:
     """Decodes and decides; pure but for the clock.
@@ -105,7 +125,9 @@ class Planner:
         )
 
     def _items(self, partition: Partition, record: Record, now_s: float) -> list[Item]:
-        outcomes = self._decode(partition.topic, record.value, now_s)
+        outcomes = or_letter(lambda: self._decode(partition.topic, record, now_s))
+        if isinstance(outcomes, DeadLetter):
+            outcomes = [outcomes]
         return [self._item(record, outcome) for outcome in outcomes]
 
     def _item(self, record: Record, outcome: Response | Feedback | DeadLetter) -> Item:
@@ -122,12 +144,19 @@ class Planner:
             options=options,
             key=self.sampling_key,
         )
+        if not outcome.messages[-1].content.strip():
+            # A step of an agent that only calls tools says nothing that could be honest.
+            decision = msgspec.structs.replace(
+                decision, pi_arrival=0.0, pi_feedback=0.0, sampled_by=None, skip_reason=TOOL_STEP
+            )
         return Item(record.offset, outcome, decision=decision)
 
     def _decode(
-        self, topic: str, value: bytes | None, now_s: float
+        self, topic: str, record: Record, now_s: float
     ) -> Sequence[Response | Feedback | DeadLetter]:
-        key = self.pseudonym_key
+        if record.unreadable is not None:
+            return [DeadLetter(DeadLetterReason.UNREADABLE_BATCH, record.unreadable)]
+        key, value = self.pseudonym_key, record.value
         if topic == self.kafka.responses_topic:
             return decode_responses(value, options=self.ingest, key=key, now_s=now_s)
         if topic == self.kafka.feedback_topic:

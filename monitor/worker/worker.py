@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import logging
+import math
 import threading
 import time
 from collections import deque
@@ -11,21 +12,25 @@ from collections.abc import Callable, Sequence
 
 from cryptography.fernet import Fernet
 from sqlalchemy import Engine
-from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
 from evidence import Response, SampledBy
 from monitor.ingest.source import Partition, Poll, Source
+from monitor.jobs.deadline import Deadline
 from monitor.jobs.metrics import WorkerMetrics
+from monitor.jobs.pulse import Pulse
 from monitor.sample.epochs import Epochs, Rates
 from monitor.score import Scorer, ScoringQueue, transcript_of
 from monitor.settings import Settings
 from monitor.store import epochs, intake, leases, offsets, sweeps
 from monitor.store.engine import reading
+from monitor.store.faults import as_candor_error, first_line, is_transient, shown
 from monitor.store.offsets import Claim, FencedError
 from monitor.worker.commit import UnmeasuredError, commit_chunk
 from monitor.worker.detection import advance_detectors
 from monitor.worker.feedback_sample import FeedbackSample
-from monitor.worker.plan import Chunk, Item, Planner
+from monitor.worker.plan import Chunk, Item, Planner, SteadyClock
 from monitor.worker.remeasure import Remeasure
 
 log = logging.getLogger(__name__)
@@ -34,6 +39,7 @@ _IDLE_POLL_S = 0.5
 _BUSY_POLL_S = 0.02
 _SWEEP_S = 5.0
 _BEAT_S = 2.0
+_DETECT_S = 5.0
 _MAX_HELD_BYTES = 64 * 1024 * 1024
 _MAX_BACKOFF_S = 30.0
 
@@ -67,6 +73,8 @@ class Worker:
         Of this process, unique among the workers of a store.
     clock, stopwatch
         Seconds since the epoch, and monotonic seconds.
+    pulse
+        Beaten at each turn of the loop.
     """
 
     def __init__(
@@ -81,7 +89,9 @@ class Worker:
         name: str,
         clock: Callable[[], float] = time.time,
         stopwatch: Callable[[], float] = time.monotonic,
+        pulse: Pulse | None = None,
     ) -> None:
+        self._pulse = pulse or Pulse(math.inf, stopwatch)
         self._settings = settings
         self._engine = engine
         self._source = source
@@ -90,6 +100,7 @@ class Worker:
         self._name = name
         self._clock = clock
         self._stopwatch = stopwatch
+        self._steady = SteadyClock(clock, stopwatch)
         self._keys = keys
         self._epochs: Epochs | None = None
         self._queue = ScoringQueue(scorer, settings.scoring, metrics, clock, stopwatch)
@@ -116,22 +127,25 @@ class Worker:
         self._detect = True
         self._sample_waits = True
         self._extra_waits = True
-        self._next_sweep_s = 0.0
-        self._next_beat_s = 0.0
+        self._next_sweep_s = self._next_beat_s = stopwatch()
 
     def run(self, stop: threading.Event) -> None:
-        """Step until `stop` is set. A database that does not answer is tried again, later and later.
+        """Step until `stop` is set. What passes by itself in the database is waited out, later and later.
 
-        Raises UnreachableError when the broker is gone for good.
+        Raises UnreachableError when the broker is gone for good, and BadInputError when the store's file
+        is damaged.
         """
         failures = 0
         while not stop.is_set():
+            self._pulse.beat()
             try:
                 self.step()
                 failures = 0
-            except OperationalError as error:
+            except (DBAPIError, PoolTimeoutError) as error:
+                if not is_transient(error):
+                    raise as_candor_error(error, shown(self._engine)) or error from error
                 failures += 1
-                log.warning("the database failed, trying again: %s", error)
+                log.warning("the database failed, trying again: %s", first_line(error))
                 stop.wait(min(0.5 * 2**failures, _MAX_BACKOFF_S))
 
     def close(self) -> None:
@@ -152,14 +166,15 @@ class Worker:
         self._measure_feedback_sample()
         self._measure_again()
         if self._detect:
-            for alarm in advance_detectors(
+            opened, self._detect = advance_detectors(
                 self._engine,
                 options=self._settings.detection,
                 health_options=self._settings.health,
                 clock=self._clock,
-            ):
+                until=Deadline(_DETECT_S, self._stopwatch),
+            )
+            for alarm in opened:
                 self._metrics.alarm(alarm.metric)
-            self._detect = False
         self._sweep()
         self._beat()
         return written
@@ -183,7 +198,7 @@ class Worker:
     def _take(self, poll: Poll) -> None:
         try:
             self._apply(poll)
-        except OperationalError:
+        except (DBAPIError, PoolTimeoutError):
             # The source is past these records: claim their partitions anew, or they would be skipped.
             for partition in {*poll.assigned, *poll.records}:
                 self._drop(partition)
@@ -212,7 +227,7 @@ class Worker:
             self._epochs,
             keys.pseudonym,
             keys.sampling,
-            self._clock,
+            self._steady,
         )
 
     def _begin_epoch(self) -> Epochs:
@@ -317,9 +332,9 @@ class Worker:
 
     def _sweep(self) -> None:
         """What races and time leave behind; also a look for detectors and samples left by others."""
-        now_s = self._clock()
-        if now_s < self._next_sweep_s:
+        if self._stopwatch() < self._next_sweep_s:
             return
+        now_s = self._clock()
         ingest = self._settings.ingest
         horizon_s = now_s - ingest.feedback_horizon_s
         with self._engine.begin() as connection:
@@ -342,11 +357,10 @@ class Worker:
             self._metrics.sampled(SampledBy.FEEDBACK.value, sampled)
             self._expected += sampled
         self._detect = self._sample_waits = self._extra_waits = True
-        self._next_sweep_s = now_s + _SWEEP_S
+        self._next_sweep_s = self._stopwatch() + _SWEEP_S
 
     def _beat(self) -> None:
-        now_s = self._clock()
-        if now_s < self._next_beat_s:
+        if self._stopwatch() < self._next_beat_s:
             return
         with self._engine.begin() as connection:
             leases.beat(
@@ -355,10 +369,10 @@ class Worker:
                 expected=self._expected,
                 actual=self._actual,
                 paused=self._paused,
-                now_s=now_s,
+                now_s=self._clock(),
                 evaluator_version=self._evaluator_version,
             )
-        self._next_beat_s = now_s + _BEAT_S
+        self._next_beat_s = self._stopwatch() + _BEAT_S
 
 
 def _epochs(stored: Sequence[epochs.StoredRates]) -> Epochs:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from evidence import Message
+from probes.reasoning import split_thought
 from probes.transcripts.record import Record, made
 from probes.transcripts.tables import Row, read_rows
 
@@ -20,7 +21,6 @@ PROMPT = ("outer_prompt", "question", "user_prompt", "prompt")
 ANSWER = ("output", "answer", "final_answer", "action", "response", "prediction", "model_response")
 REASONING = ("reasoning", "thought", "think", "cot", "reasoning_content", "chain_of_thought")
 NAMES = ("id", "scenario_id", "task_id", "idx")
-_THINK = re.compile(r"<think(?:ing)?>(.*?)</think(?:ing)?>", re.DOTALL | re.IGNORECASE)
 _OUTPUT = re.compile(r"<(output|answer)>(.*?)</\1>", re.DOTALL | re.IGNORECASE)
 
 
@@ -50,12 +50,9 @@ def split_reasoning(text: str) -> tuple[str, str]:
     >>> split_reasoning("<think>They lost it.</think> <output>We kept it.</output>")
     ('They lost it.', 'We kept it.')
     """
-    reasoning = "\n".join(part.strip() for part in _THINK.findall(text))
-    rest = _THINK.sub("", text)
-    if not reasoning and "</think>" in rest:
-        reasoning, _, rest = rest.partition("</think>")
+    reasoning, rest = split_thought(text)
     output = _OUTPUT.search(rest)
-    return reasoning.strip(), (output.group(2) if output else rest).strip()
+    return reasoning, output.group(2).strip() if output else rest
 
 
 def row_records(row: Row, name: str) -> Iterator[Record]:

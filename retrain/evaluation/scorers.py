@@ -13,6 +13,7 @@ from typing import Literal, Protocol, runtime_checkable
 from evidence import Message
 from probes.judge import JudgeBackEnd, quote
 from probes.probe import Transcript
+from probes.reasoning import split_thought
 from probes.rubrics import Rubric, load_rubric
 from probes.scenarios import AnswerLabel
 from retrain.evaluation.result import Belief, Outcome
@@ -20,7 +21,6 @@ from retrain.evaluation.result import Belief, Outcome
 RULES = "rules"
 _SURE = 0.5
 _APART = 0.1
-_THINKING = re.compile(r"<think>(.*?)(?:</think>|\Z)", re.DOTALL | re.IGNORECASE)
 _ANSWER_TAGS = re.compile(r"</?(?:answer|output|response)>", re.IGNORECASE)
 
 Label = Literal["honest", "lie", "evasion", "unclear", "error"]
@@ -147,9 +147,8 @@ def split_reasoning(text: str) -> tuple[str, str]:
     >>> split_reasoning("<think>It is 4.</think> It is 5.")
     ('It is 4.', 'It is 5.')
     """
-    found = _THINKING.findall(text)
-    answer = _ANSWER_TAGS.sub(" ", _THINKING.sub(" ", text))
-    return " ".join(part.strip() for part in found), answer.strip()
+    thought, answer = split_thought(text)
+    return thought, _ANSWER_TAGS.sub(" ", answer).strip()
 
 
 def nearest(item: EvaluationItem, answer: str) -> Literal["honest", "lie", "evasion", "unclear"]:

@@ -60,12 +60,12 @@ def main() -> None:
     signal.signal(signal.SIGTERM, lambda *_: stop.set())
     engine = open_store(settings.database.url)
     metrics = PrometheusWorkerMetrics(CollectorRegistry())
-    with broker(settings) as connection:
+    with broker(settings) as served:
         run_worker(
             settings,
             engine,
             scorer(sys.argv[1], settings),
-            connection,
+            served,
             metrics=metrics,
             stop=stop,
         )

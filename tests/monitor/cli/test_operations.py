@@ -87,6 +87,7 @@ def test_api_keys(candor: Candor) -> None:
 
 
 def test_forget_leaves_a_tombstone(candor: Candor) -> None:
+    candor("db", "upgrade")
     done = candor("forget", "alice", "--json")
     assert done.code == 0, done.err
     key = (candor.folder / "var/pseudonym.key").read_bytes().strip()
@@ -98,6 +99,7 @@ def test_forget_leaves_a_tombstone(candor: Candor) -> None:
 
 
 def test_audit_verify(candor: Candor) -> None:
+    candor("db", "upgrade")
     candor("forget", "alice")
     good = candor("audit", "verify", "--json")
     assert (good.code, good.json["ok"], good.json["entries"]) == (0, True, 1)
@@ -130,8 +132,46 @@ def test_worker_beyond_sqlite_needs_key_files(candor: Candor) -> None:
 
 
 def test_worker_without_its_broker_is_exit_3(candor: Candor) -> None:
-    line = failed(candor("worker", kafka_bootstrap_servers="127.0.0.1:1"), 3)
+    keys = {}
+    for name in ("pseudonym", "sampling"):
+        candor("keys", "create", name, "--out", f"{name}.key")
+        keys[f"{name}_key_file"] = f"{name}.key"
+    line = failed(candor("worker", kafka_bootstrap_servers="127.0.0.1:1", **keys), 3)
     assert "Kafka is unreachable" in line
+
+
+@pytest.mark.parametrize("command", ["worker", "up"])
+@pytest.mark.parametrize("given", [(), ("pseudonym",), ("sampling",)])
+def test_a_shared_broker_with_keys_made_on_the_spot_is_refused(
+    candor: Candor, command: str, given: tuple[str, ...]
+) -> None:
+    keys = {}
+    for name in given:
+        candor("keys", "create", name, "--out", f"{name}.key")
+        keys[f"{name}_key_file"] = f"{name}.key"
+    line = failed(candor(command, kafka_bootstrap_servers="127.0.0.1:1", **keys), 2)
+    for needed in ("CANDOR_PSEUDONYM_KEY_FILE", "CANDOR_SAMPLING_KEY_FILE", "CANDOR_DATABASE_URL"):
+        assert needed in line
+    assert not (candor.folder / "var").exists(), "nothing was made"
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ("forget", "alice"),
+        ("audit", "verify"),
+        ("alarms", "list"),
+        ("keys", "rotate", "pseudonym"),
+        ("gate", "revoked"),
+        ("retrain", "collect", "--assistant", "a", "--out", "rows.jsonl"),
+    ],
+)
+def test_a_mistyped_database_is_an_error_and_is_not_created(
+    candor: Candor, command: tuple[str, ...]
+) -> None:
+    line = failed(candor(*command, database_url="sqlite:///typo/candor.db"), 2)
+    assert "typo/candor.db: there is no such database" in line
+    assert not (candor.folder / "typo").exists()
 
 
 def test_serve_refuses_to_be_open_to_the_network(candor: Candor) -> None:
@@ -156,5 +196,6 @@ def test_help_teaches_with_examples(candor: Candor) -> None:
 
 
 def test_nothing_is_written_outside_var(candor: Candor) -> None:
+    candor("db", "upgrade")
     candor("forget", "alice")
     assert [path.name for path in Path(candor.folder).iterdir()] == ["var"]

@@ -136,7 +136,7 @@ def test_the_command_gives_the_numbers_of_the_running_system(
         lines = (json.dumps({"response_id": n, "is_lie": t}) for n, t in truth.items())
         (tmp_path / "labels.jsonl").write_text("\n".join(lines))
         extra = ("--labels", tmp_path / "labels.jsonl")
-    raised = refresher(engine).refresh()
+    raised = refresher(engine).update()
     found = commanded(written(engine, tmp_path / "f.jsonl"), *extra)
     with reading(engine) as connection:
         (row,) = connection.execute(select(cohort_estimates)).all()
@@ -157,7 +157,7 @@ def test_suspects_and_groups_are_quarantined_by_the_gate(
 ) -> None:
     events = drawn_events()
     fill(engine, events)
-    refresher(engine).refresh()
+    refresher(engine).update()
     with reading(engine) as connection:
         status = dict(
             connection.execute(select(rater_posteriors.c.rater, rater_posteriors.c.status)).all()
@@ -195,7 +195,7 @@ def test_a_fit_is_carried_over_new_events_until_it_takes_a_new_one(engine: Engin
     events = drawn_events()
     fill(engine, events)
     refresh = refresher(engine, whole_fit_events=1_000)
-    refresh.refresh()
+    refresh.update()
     with reading(engine) as connection:
         before = rated_events(connection, ASSISTANT)
     new = feedback_rows(drawn_events(1))[:200]
@@ -206,7 +206,7 @@ def test_a_fit_is_carried_over_new_events_until_it_takes_a_new_one(engine: Engin
         if row["response_id"] in known
     ]
     add_feedback(engine, new, start=50_000, now_s=NOW_S)
-    refresh.refresh()
+    refresh.update()
     with reading(engine) as connection:
         first, second = connection.execute(select(cohort_estimates.c.record)).scalars().all()
         added = [row for row in rated_events(connection, ASSISTANT) if row.created_at_s >= 1e9]
@@ -235,7 +235,7 @@ def test_a_fit_is_carried_over_new_events_until_it_takes_a_new_one(engine: Engin
             by="ana",
             at_s=NOW_S,
         )
-    refresh.refresh()
+    refresh.update()
     with reading(engine) as connection:
         last = connection.execute(select(cohort_estimates.c.record)).scalars().all()[-1]
         raters = set(connection.execute(select(rater_posteriors.c.rater)).scalars())
@@ -245,7 +245,7 @@ def test_a_fit_is_carried_over_new_events_until_it_takes_a_new_one(engine: Engin
 
 def test_a_forgotten_rater_leaves_groups_and_cohort(engine: Engine) -> None:
     fill(engine, drawn_events())
-    refresher(engine).refresh()
+    refresher(engine).update()
     with reading(engine) as connection:
         sybil = connection.execute(select(rater_groups.c.rater)).scalars().first()
     assert sybil is not None
@@ -269,4 +269,4 @@ def test_a_forgotten_rater_leaves_groups_and_cohort(engine: Engine) -> None:
 
 def test_responses_without_feedback_are_none_of_its_business(engine: Engine) -> None:
     add_responses(engine, [("r1", "u", 0.1, 0.0)])
-    assert refresher(engine).refresh() == []
+    assert refresher(engine).update() == []

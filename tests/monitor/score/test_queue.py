@@ -172,3 +172,20 @@ def test_cancelled_texts_are_not_scored(make_queue: MakeQueue) -> None:
     assert queue.wait([*first, *kept], 5)
     assert len(scorer.batches) == 2
     assert not dropped[0].done
+
+
+def test_closing_does_not_wait_for_a_scorer_that_hangs(make_queue: MakeQueue) -> None:
+    hanging, let_go = threading.Event(), threading.Event()
+
+    def hang(_: Sequence[Transcript]) -> None:
+        hanging.set()
+        let_go.wait(600)
+
+    queue = make_queue(Double(hang), timeout_s=600.0)
+    queue.submit(texts(10))
+    assert hanging.wait(60)
+    closing = threading.Thread(target=queue.close)
+    closing.start()
+    closing.join(60)
+    assert not closing.is_alive()
+    let_go.set()

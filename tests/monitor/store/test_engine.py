@@ -13,7 +13,15 @@ from sqlalchemy import insert, select, text
 
 import monitor.store.engine as engine_module
 from evidence import BadInputError, UnreachableError
-from monitor.store.engine import HEAD_REVISION, current_revision, open_store, reading, upgrade
+from monitor.settings import DatabaseOptions
+from monitor.store.engine import (
+    HEAD_REVISION,
+    current_revision,
+    open_store,
+    opened_store,
+    reading,
+    upgrade,
+)
 from monitor.store.schema import metadata, tombstones
 
 
@@ -45,6 +53,52 @@ def test_refuses_an_unknown_revision(tmp_path: Path) -> None:
         open_store(url)
     with pytest.raises(BadInputError, match="9999"):
         upgrade(url)
+
+
+def test_what_only_reads_creates_no_database(tmp_path: Path) -> None:
+    path = tmp_path / "typo" / "candor.db"
+    with pytest.raises(BadInputError, match=f"{path}: there is no such database"):
+        open_store(f"sqlite:///{path}", create=False)
+    with pytest.raises(BadInputError, match="no such database"), opened_store(f"sqlite:///{path}"):
+        pytest.fail("it was opened")
+    assert not path.parent.exists()
+    open_store(f"sqlite:///{path}").dispose()
+    with opened_store(f"sqlite:///{path}") as engine:
+        assert current_revision(engine) == HEAD_REVISION
+
+
+@pytest.mark.parametrize(
+    "content", [b"no database at all\n" * 200, b"SQLite format 3\0" + b"x" * 9000]
+)
+def test_a_file_that_is_no_database_is_one_clear_line(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "candor.db"
+    path.write_bytes(content)
+    for act in (open_store, upgrade):
+        with pytest.raises(BadInputError, match=r"damaged, or not a SQLite database"):
+            act(f"sqlite:///{path}")
+    assert path.read_bytes() == content
+
+
+def test_a_database_damaged_while_it_is_open_is_one_clear_line(tmp_path: Path) -> None:
+    path = tmp_path / "candor.db"
+    url = f"sqlite:///{path}"
+    open_store(url).dispose()
+
+    def damaged_while_open() -> None:
+        with opened_store(url) as engine:
+            engine.dispose()
+            size = path.stat().st_size
+            path.write_bytes(path.read_bytes()[:2048] + b"\xff" * (size - 2048))
+            with reading(engine) as connection:
+                connection.execute(select(tombstones)).all()
+
+    with pytest.raises(BadInputError, match=r"damaged, or not a SQLite database"):
+        damaged_while_open()
+
+
+def test_a_url_alone_has_the_defaults_of_the_settings() -> None:
+    made = vars(engine_module._AtDefaults(DatabaseOptions().url))
+    assert made == DatabaseOptions().model_dump()
 
 
 def test_upgrade_is_idempotent(tmp_path: Path) -> None:

@@ -115,7 +115,7 @@ def test_workers_say_what_they_measure_with(engine: Engine) -> None:
                 now_s=at_s,
                 evaluator_version=version,
             )
-        assert health.live_versions(connection, since_s=2.0) == {"e1"}
+        assert health.live_versions(connection, since_s=2.0, until_s=9.0) == {"e1"}
 
 
 def test_asked_evaluations_end_with_a_verdict_or_when_they_are_due(engine: Engine) -> None:

@@ -9,7 +9,7 @@ from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
 from evidence import Alarm, AlarmState, AlarmSubject, Stakes, Stratum, UnreachableError, VerdictKind
-from monitor.jobs.job import Job
+from monitor.jobs.job import Runner
 from monitor.jobs.metrics import WorkerMetrics, start_from_zero
 from monitor.telemetry import (
     METRICS,
@@ -369,11 +369,18 @@ def test_the_state_is_read_at_most_once_within_its_age() -> None:
     assert reads == [0.0, 5.0, 10.0]
 
 
+class Idle:
+    name = "publish"
+
+    def update(self) -> list[Alarm]:
+        return []
+
+
 def test_closed_lists_are_shown_before_their_first_event() -> None:
     registry = CollectorRegistry()
     metrics = PrometheusWorkerMetrics(registry)
     start_from_zero(metrics, ["assistant.responses"])
-    Job("publish", lambda: None, interval_s=1.0, metrics=metrics)
+    Runner(Idle(), interval_s=1.0, metrics=metrics)
     text = samples(registry)
     for line in (
         'candor_dead_letters_total{reason="not_json"} 0.0',

@@ -147,6 +147,7 @@ class House:
             keys=self.keys,
             name=name,
             clock=lambda: self.now_s,
+            stopwatch=lambda: self.now_s,
         )
         self._stack.callback(worker.close)
         return worker

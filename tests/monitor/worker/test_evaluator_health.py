@@ -77,7 +77,7 @@ class Service:
             clock=self.clock,
         )
         self.measure_with("judge-1")
-        self.sender.send()
+        self.sender.update()
 
     def measure_with(self, model: str) -> None:
         """Another worker takes over, with a judge of this name."""
@@ -96,11 +96,10 @@ class Service:
                 self._produce(text, model)
             self.house.now_s += TICK_S
             self._rest()
-            self.sender.send()
-            while self.publisher.drain():
-                pass
+            self.sender.update()
+            self.publisher.update()
             self._rest()
-            self.watch.look()
+            self.watch.update()
             self._rest()
 
     def _produce(self, text: str, model: str) -> None:

@@ -14,7 +14,7 @@ from sqlalchemy import (
     Text,
 )
 
-from monitor.store.schema_base import metadata, serial_id
+from monitor.store.schema.base import metadata, serial_id
 
 cohort_estimates = Table(
     "cohort_estimates",

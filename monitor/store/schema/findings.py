@@ -15,7 +15,7 @@ from sqlalchemy import (
     UniqueConstraint,
 )
 
-from monitor.store.schema_base import metadata, serial_id
+from monitor.store.schema.base import metadata, serial_id
 
 detectors = Table(
     "detectors",

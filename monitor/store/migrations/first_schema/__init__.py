@@ -1,1 +1,0 @@
-"""The tables of schema 0001, as they were: never edited, and apart from the schema that the code declares."""

@@ -1,0 +1,83 @@
+"""All tables. Times are seconds since the epoch (UTC); JSON columns hold msgspec-encoded records as text."""
+
+from __future__ import annotations
+
+from monitor.store.schema.base import metadata
+from monitor.store.schema.findings import (
+    alarm_events,
+    alarms,
+    detectors,
+    evaluator_health,
+    extra_evaluations,
+    joint_reports,
+    localisations,
+    references,
+)
+from monitor.store.schema.gate import (
+    confirm_runs,
+    gate_decisions,
+    gate_deliveries,
+    review_queue,
+)
+from monitor.store.schema.intake import (
+    dead_letters,
+    duplicates,
+    feedback,
+    input_offsets,
+    rate_epochs,
+    responses,
+    tombstones,
+)
+from monitor.store.schema.measurement import (
+    labels,
+    verdict_log,
+    verdicts,
+)
+from monitor.store.schema.operations import (
+    audit_log,
+    leases,
+    outbox,
+    worker_heartbeats,
+)
+from monitor.store.schema.raters import (
+    cohort_estimates,
+    cohort_members,
+    gap_watches,
+    rater_groups,
+    rater_posteriors,
+)
+
+__all__ = [
+    "alarm_events",
+    "alarms",
+    "audit_log",
+    "cohort_estimates",
+    "cohort_members",
+    "confirm_runs",
+    "dead_letters",
+    "detectors",
+    "duplicates",
+    "evaluator_health",
+    "extra_evaluations",
+    "feedback",
+    "gap_watches",
+    "gate_decisions",
+    "gate_deliveries",
+    "input_offsets",
+    "joint_reports",
+    "labels",
+    "leases",
+    "localisations",
+    "metadata",
+    "outbox",
+    "rate_epochs",
+    "rater_groups",
+    "rater_posteriors",
+    "references",
+    "responses",
+    "review_queue",
+    "tombstones",
+    "verdict_log",
+    "verdicts",
+    "worker_heartbeats",
+]

@@ -1,0 +1,78 @@
+"""Tables of verdicts, their canonical log, and labels given by people."""
+
+from __future__ import annotations
+
+from sqlalchemy import (
+    Column,
+    Float,
+    ForeignKeyConstraint,
+    Index,
+    Integer,
+    String,
+    Table,
+    Text,
+)
+
+from monitor.store.schema.base import metadata, serial_id
+
+verdicts = Table(
+    "verdicts",
+    metadata,
+    Column("key", String(64), primary_key=True),
+    Column("assistant", String(200), nullable=False),
+    Column("response_id", String(200), nullable=False),
+    Column("purpose", String(16), nullable=False),
+    Column("repeat", Integer, nullable=False),
+    Column(
+        "live_slot",
+        String(420),
+        unique=True,
+        comment="assistant/response_id of the one live verdict that counts; null otherwise.",
+    ),
+    Column("stratum", String(500), nullable=False),
+    Column("segment", String(200), nullable=False),
+    Column("stakes", String(16), nullable=False),
+    Column("model", String(300), nullable=False),
+    Column("kind", String(16), nullable=False),
+    Column("p_lie", Float),
+    Column("p_evasion", Float),
+    Column("sampled_by", String(16), nullable=False),
+    Column("inclusion_probability", Float, nullable=False),
+    Column("evaluator_version", String(64), nullable=False),
+    Column("record", Text, nullable=False, comment="The whole Verdict as JSON."),
+    Column("created_at_s", Float, nullable=False),
+    Column("scored_at_s", Float, nullable=False),
+    Column(
+        "outcomes",
+        String(200),
+        comment="How the evaluation ended, probe by probe; null before schema 0002.",
+    ),
+    Index(None, "stratum", "scored_at_s"),
+    Index(None, "assistant", "response_id"),
+)
+
+verdict_log = Table(
+    "verdict_log",
+    metadata,
+    serial_id(),
+    Column("stratum", String(500), nullable=False),
+    Column("verdict_key", String(64), nullable=False, unique=True),
+    Index(None, "stratum", "id"),
+    ForeignKeyConstraint(["verdict_key"], ["verdicts.key"]),
+    comment="The canonical order in which live, arrival-sampled verdicts move detectors.",
+)
+
+labels = Table(
+    "labels",
+    metadata,
+    Column("assistant", String(200), primary_key=True),
+    Column("response_id", String(200), primary_key=True),
+    Column("labeller", String(200), primary_key=True),
+    Column("kind", String(16), nullable=False),
+    Column(
+        "inclusion_probability",
+        Float,
+        comment="Probability with which the audit chose it; null if not random.",
+    ),
+    Column("at_s", Float, nullable=False),
+)

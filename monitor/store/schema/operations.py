@@ -1,0 +1,67 @@
+"""Tables that keep the processes together: outbox, leases, heartbeats, audit."""
+
+from __future__ import annotations
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Column,
+    Float,
+    Index,
+    Integer,
+    LargeBinary,
+    String,
+    Table,
+    Text,
+)
+
+from monitor.store.schema.base import metadata, serial_id
+
+outbox = Table(
+    "outbox",
+    metadata,
+    serial_id(),
+    Column("topic", String(255), nullable=False),
+    Column("key", LargeBinary),
+    Column("value", LargeBinary, nullable=False),
+    Column("created_at_s", Float, nullable=False),
+    Column("published_cluster_id", String(128), comment="Null until the broker acknowledged it."),
+    Column("published_partition", Integer),
+    Column("published_offset", BigInteger),
+    Index(None, "published_cluster_id", "id"),
+)
+
+leases = Table(
+    "leases",
+    metadata,
+    Column("name", String(64), primary_key=True),
+    Column("owner", String(200), nullable=False),
+    Column("fence", BigInteger, nullable=False),
+    Column("expires_at_s", Float, nullable=False),
+)
+
+audit_log = Table(
+    "audit_log",
+    metadata,
+    serial_id(),
+    Column("at_s", Float, nullable=False),
+    Column("by", String(200), nullable=False),
+    Column("action", String(64), nullable=False),
+    Column("subject", String(500), nullable=False),
+    Column("details", Text, nullable=False),
+    Column("previous", String(64), nullable=False),
+    Column("hash", String(64), nullable=False, unique=True),
+)
+
+worker_heartbeats = Table(
+    "worker_heartbeats",
+    metadata,
+    Column("worker", String(200), primary_key=True),
+    Column("seen_at_s", Float, nullable=False),
+    Column(
+        "expected", BigInteger, nullable=False, comment="Responses sampled for measurement so far."
+    ),
+    Column("actual", BigInteger, nullable=False, comment="Verdicts that are not errors so far."),
+    Column("paused", Boolean, nullable=False),
+    Column("evaluator_version", String(64), comment="What it measures with."),
+)
