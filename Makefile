@@ -38,7 +38,7 @@ docs: $(READY) ## write what is generated in docs/ and deploy/ anew
 	@$(BIN)/python -m deploy.grafana.build
 
 site: $(READY) ## the documentation as a searchable site in build/site
-	@$(BIN)/python -m mkdocs build --quiet --strict
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --quiet --strict
 
 dist: $(READY) ## wheel and source distribution in dist/
 	@rm -rf dist
