@@ -134,6 +134,9 @@ class Settings(BaseSettings):
 
 def load_settings() -> Settings:
     """The settings of this process. Raises BadInputError naming each wrong one."""
+    file = Path(str(Settings.model_config["toml_file"]))
+    if file.exists() and not file.is_file():
+        raise BadInputError("is not a file", str(file))
     try:
         return Settings()
     except ValidationError as error:
@@ -144,11 +147,15 @@ def load_settings() -> Settings:
         raise BadInputError(wrong, "settings") from error
     except (SettingsError, tomllib.TOMLDecodeError) as error:
         raise BadInputError(str(error), "settings") from error
+    except UnicodeDecodeError as error:
+        raise BadInputError("is not UTF-8", str(file)) from error
+    except OSError as error:
+        raise BadInputError(f"cannot be read: {error.strerror}", str(file)) from error
 
 
 def unknown_variables(environment: Mapping[str, str]) -> list[str]:
     """Names in an environment that look like settings and are none, such as a misspelt one."""
-    known = tuple(f"CANDOR_{name.upper()}_" for name in Settings.model_fields)
+    known = ("CANDOR_DEBUG", *(f"CANDOR_{name.upper()}_" for name in Settings.model_fields))
     return sorted(
         name for name in environment if name.startswith("CANDOR_") and not name.startswith(known)
     )
