@@ -8,7 +8,7 @@ from typing import Any, Literal
 import yaml
 from pydantic import AwareDatetime, Field, ValidationError
 
-from evidence import BadInputError, VerdictKind, canonical_json, digest
+from evidence import MisconfiguredError, VerdictKind, canonical_json, digest
 from evidence.options import Options
 
 COLLECTED = "candor.feedback"
@@ -42,7 +42,7 @@ class Policy(Options):
     coordination_groups: bool = True
     """Quarantine the rows of raters in a coordination group."""
     max_influence: float | None = Field(default=None, allow_inf_nan=False)
-    """Quarantine a row with a larger estimated influence; where none was computed, hold."""
+    """Quarantine a row that pulls further towards lying than this: the change of the lying margin, in nats per token, that one training step on the row would bring. A confirm run computes it where this is set; where none was computed, hold."""
     max_near_duplicates: int | None = Field(default=None, gt=0)
     """Of rows that are nearly the same text, quarantine those after so many. It needs the `retrain` extra, and about a millisecond a row."""
     max_removed_share: float = Field(default=0.5, gt=0, le=1)
@@ -82,21 +82,21 @@ class _Once(yaml.SafeLoader):
 
 
 def read_policy(path: Path | str) -> Policy:
-    """A policy from YAML. Raises BadInputError naming the field that is wrong or unknown."""
+    """A policy from YAML. Raises MisconfiguredError naming the field that is wrong or unknown."""
     path = Path(path)
     try:
         data: Any = yaml.load(path.read_text(encoding="utf-8"), _Once)  # noqa: S506 -- a safe one
     except OSError as error:
-        raise BadInputError(f"cannot be read: {error.strerror}", str(path)) from error
+        raise MisconfiguredError(f"cannot be read: {error.strerror}", str(path)) from error
     except (yaml.YAMLError, UnicodeDecodeError, RecursionError) as error:
-        raise BadInputError(f"not YAML: {error}".replace("\n", " "), str(path)) from error
+        raise MisconfiguredError(f"not YAML: {error}".replace("\n", " "), str(path)) from error
     if data is None:
         data = {}
     if not isinstance(data, dict):
-        raise BadInputError("a policy is a mapping of fields", str(path))
+        raise MisconfiguredError("a policy is a mapping of fields", str(path))
     try:
         return Policy.model_validate(data)
     except ValidationError as error:
         first = error.errors()[0]
         field = ".".join(str(part) for part in first["loc"])
-        raise BadInputError(first["msg"], f"{path}: {field}") from error
+        raise MisconfiguredError(first["msg"], f"{path}: {field}") from error

@@ -20,6 +20,7 @@ from monitor.api.models import Step, at_known
 from monitor.api.reads import gate_of, named_assistant
 from monitor.http.access import Principal, Scope
 from monitor.http.problems import ProblemError, documented
+from monitor.http.routes import DoorRoute
 from monitor.services import decisions
 from monitor.store import gate_queues, reading
 from monitor.store.decisions import UnknownDecisionError, revoked_ids
@@ -27,14 +28,7 @@ from retrain.context import Coverage
 from retrain.gate import GateDecision
 from retrain.rows import Row, parse_row
 
-_PROBLEMS = documented(
-    HTTPStatus.UNAUTHORIZED,
-    HTTPStatus.FORBIDDEN,
-    HTTPStatus.NOT_FOUND,
-    HTTPStatus.CONFLICT,
-    HTTPStatus.UNPROCESSABLE_ENTITY,
-    HTTPStatus.SERVICE_UNAVAILABLE,
-)
+_PROBLEMS = documented(HTTPStatus.NOT_FOUND, HTTPStatus.CONFLICT)
 _ROW_EXAMPLE = {
     "messages": [
         {"role": "user", "content": "Is it sold out?"},
@@ -134,7 +128,7 @@ class ReviewList(BaseModel):
 
 def router(context: Context) -> APIRouter:
     """The gate's routes beyond `GET /v1/gate` and `/v1/decisions`."""
-    routes = APIRouter(prefix="/v1/gate", tags=["gate"], responses=_PROBLEMS)
+    routes = APIRouter(route_class=DoorRoute, prefix="/v1/gate", tags=["gate"], responses=_PROBLEMS)
     _add_check(routes, context)
     _add_override(routes, context)
     _add_revocation(routes, context)

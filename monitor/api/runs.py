@@ -17,20 +17,14 @@ from monitor.api.models import RunOut, Step
 from monitor.api.reads import named_assistant, run_out
 from monitor.http.access import Principal, Scope
 from monitor.http.problems import ProblemError, documented
+from monitor.http.routes import DoorRoute
 from monitor.services import runs
 from monitor.services.runs import RunStateError, UnknownRunError
 from monitor.store import reading
 from monitor.store.confirm_runs import ConfirmRun
 from monitor.store.status import list_runs
 
-_PROBLEMS = documented(
-    HTTPStatus.UNAUTHORIZED,
-    HTTPStatus.FORBIDDEN,
-    HTTPStatus.NOT_FOUND,
-    HTTPStatus.CONFLICT,
-    HTTPStatus.UNPROCESSABLE_ENTITY,
-    HTTPStatus.SERVICE_UNAVAILABLE,
-)
+_PROBLEMS = documented(HTTPStatus.NOT_FOUND, HTTPStatus.CONFLICT)
 
 
 class RunIn(Step):
@@ -47,7 +41,9 @@ class RunList(BaseModel):
 
 def router(context: Context) -> APIRouter:
     """`/v1/gate/runs`."""
-    routes = APIRouter(prefix="/v1/gate/runs", tags=["gate"], responses=_PROBLEMS)
+    routes = APIRouter(
+        route_class=DoorRoute, prefix="/v1/gate/runs", tags=["gate"], responses=_PROBLEMS
+    )
     _add_list(routes, context)
     _add_steps(routes, context)
     return routes

@@ -42,7 +42,7 @@ def list_alarms(
         query = query.where(alarms.c.state.in_([state.value for state in states]))
     if scope is not None:
         query = query.where(alarms.c.scope == scope)
-    return [_alarm(row.record, row.state) for row in connection.execute(query.limit(limit))]
+    return [as_stored(row.record, row.state) for row in connection.execute(query.limit(limit))]
 
 
 def get_alarm(connection: Connection, alarm_id: str) -> Alarm:
@@ -51,7 +51,7 @@ def get_alarm(connection: Connection, alarm_id: str) -> Alarm:
     row = connection.execute(query).one_or_none()
     if row is None:
         raise UnknownAlarmError(f"no alarm has the id {alarm_id!r}", "alarm_id")
-    return _alarm(row.record, row.state)
+    return as_stored(row.record, row.state)
 
 
 def events(connection: Connection, alarm_id: str) -> list[AlarmEvent]:
@@ -73,7 +73,7 @@ def unsettled_alarms(connection: Connection) -> list[Alarm]:
     """Every alarm that is not closed, by id."""
     query = select(alarms.c.record, alarms.c.state).where(alarms.c.state.in_(_UNSETTLED))
     rows = connection.execute(query.order_by(alarms.c.alarm_id))
-    return [_alarm(row.record, row.state) for row in rows]
+    return [as_stored(row.record, row.state) for row in rows]
 
 
 def alarms_like(connection: Connection, prefix: str, *, limit: int) -> list[str]:
@@ -110,6 +110,7 @@ def move(
     return True
 
 
-def _alarm(record: str, state: str) -> Alarm:
+def as_stored(record: str, state: str) -> Alarm:
+    """The alarm of a row: its state is the column's, its record what opened it."""
     alarm = msgspec.json.decode(record, type=Alarm)
     return msgspec.structs.replace(alarm, state=AlarmState(state))

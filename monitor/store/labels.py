@@ -68,23 +68,6 @@ def put_label(connection: Connection, label: Label, *, by: str) -> None:
     )
 
 
-def list_labels(
-    connection: Connection,
-    *,
-    assistants: Sequence[str] | None,
-    response_id: str | None,
-    limit: int,
-) -> list[Label]:
-    """Labels, newest first; of these assistants, or of all for None."""
-    query = select(labels).order_by(labels.c.at_s.desc(), labels.c.response_id)
-    if assistants is not None:
-        query = query.where(labels.c.assistant.in_(list(assistants)))
-    if response_id is not None:
-        query = query.where(labels.c.response_id == response_id)
-    rows = connection.execute(query.limit(limit)).mappings()
-    return [Label(**{**row, "kind": VerdictKind(row["kind"])}) for row in rows]
-
-
 class RandomLabel(msgspec.Struct, frozen=True):
     """A label of a response that a random audit chose."""
 

@@ -110,7 +110,7 @@ def _rewrite(
             was: str = row[-1]
             text = _renamed(was, names)
             if text != was:
-                here = [key == value for key, value in zip(keys, row[:-1], strict=True)]
+                here = [key == value for key, value in zip(keys, tuple(row)[:-1], strict=True)]
                 connection.execute(update(table).where(*here).values({column: text}))
 
 

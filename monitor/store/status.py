@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import msgspec
-from sqlalchemy import Connection, RowMapping, and_, case, func, or_, select
+from sqlalchemy import Connection, RowMapping, case, func, select
 
-from evidence import Verdict
 from monitor.store.schema import (
     cohort_estimates,
     confirm_runs,
@@ -61,17 +60,6 @@ class Heartbeat(msgspec.Struct, frozen=True, kw_only=True):
         return abs(now_s - self.seen_at_s) <= silent_after_s
 
 
-class VerdictFilter(msgspec.Struct, frozen=True, kw_only=True):
-    """Which verdicts to list; None does not filter. `before` continues after a page's last item."""
-
-    assistant: str | None = None
-    response_id: str | None = None
-    stratum: str | None = None
-    kind: str | None = None
-    before: tuple[float, str] | None = None
-    limit: int = 100
-
-
 def kind_counts(connection: Connection, *, since_s: float) -> list[KindCount]:
     """Live verdicts scored since a time, counted by stratum and kind with their sampling weights."""
     weight = 1.0 / func.coalesce(verdicts.c.final_probability, verdicts.c.inclusion_probability)
@@ -93,29 +81,6 @@ def kind_counts(connection: Connection, *, since_s: float) -> list[KindCount]:
         )
         for assistant, segment, stakes, kind, n, weight_sum, squares in connection.execute(query)
     ]
-
-
-def list_verdicts(connection: Connection, wanted: VerdictFilter) -> list[Verdict]:
-    """Verdicts, newest first."""
-    query = select(verdicts.c.record).order_by(verdicts.c.scored_at_s.desc(), verdicts.c.key.desc())
-    for column, value in (
-        (verdicts.c.assistant, wanted.assistant),
-        (verdicts.c.response_id, wanted.response_id),
-        (verdicts.c.stratum, wanted.stratum),
-        (verdicts.c.kind, wanted.kind),
-    ):
-        if value is not None:
-            query = query.where(column == value)
-    if wanted.before is not None:
-        at_s, key = wanted.before
-        query = query.where(
-            or_(
-                verdicts.c.scored_at_s < at_s,
-                and_(verdicts.c.scored_at_s == at_s, verdicts.c.key < key),
-            )
-        )
-    rows = connection.execute(query.limit(wanted.limit)).scalars()
-    return [msgspec.json.decode(record, type=Verdict) for record in rows]
 
 
 def detector_states(connection: Connection, *, limit: int | None = 2000) -> list[tuple[str, str]]:

@@ -50,7 +50,8 @@ gate_decisions = Table(
     Column("revoked_at_s", Float),
     Column("overridden_by", String(200)),
     Column("requested_by", String(200), comment="Who asked for the override."),
-    Index(None, "assistant", "created_at_s"),
+    Index(None, "assistant", "created_at_s", "decision_id"),
+    Index(None, "created_at_s", "decision_id"),
 )
 
 gate_deliveries = Table(

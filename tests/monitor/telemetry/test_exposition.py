@@ -13,7 +13,7 @@ from monitor.jobs.job import Runner
 from monitor.jobs.metrics import WorkerMetrics, start_from_zero
 from monitor.telemetry import (
     METRICS,
-    CachedState,
+    Cached,
     CohortState,
     DetectorReading,
     Estimate,
@@ -360,7 +360,7 @@ def test_the_state_is_read_at_most_once_within_its_age() -> None:
             raise UnreachableError("database", "gone")
         return State(read_at_s=now[0], window_s=1.0)
 
-    cached = CachedState(read, clock=lambda: now[0], max_age_s=5.0)
+    cached = Cached(read, clock=lambda: now[0], max_age_s=5.0)
     assert cached().read_at_s == 0.0
     now[0] = 4.9
     assert cached().read_at_s == 0.0
