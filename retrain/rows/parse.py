@@ -104,9 +104,7 @@ def _message(value: Any, column: str, where: str) -> ChatMessage:
         return ChatMessage(value["role"], content, given=given)
     if content is not None and not isinstance(content, list):
         raise BadInputError(f"`content` in `{column}` is a text or a list of parts", where)
-    return ChatMessage(
-        value["role"], _spoken(content or []), given={**given, "content": content}
-    )
+    return ChatMessage(value["role"], _spoken(content or []), given={**given, "content": content})
 
 
 def _json_object(text: str) -> Any:
