@@ -168,6 +168,7 @@ def _coverage(
 ) -> tuple[Coverage, tuple[Period, ...]]:
     until_s = now_s - _SETTLED_S
     found = coverage.hours(connection, assistant, since_s=since_s, until_s=until_s)
+    newest = coverage.hours(connection, assistant, since_s=until_s, until_s=now_s)
     lost = coverage.dead_letters_by_hour(connection, since_s=since_s)
     lags = [b.lag_records for b in alive if b.lag_records is not None]
     covered = Coverage(
@@ -175,8 +176,8 @@ def _coverage(
         to_s=max((b.seen_at_s for b in alive or beats if b.seen_at_s <= now_s), default=since_s),
         workers=len(alive),
         lag_records=sum(lags) if lags else None,
-        responses=sum(hour.sampled for hour in found),
-        verdicts=sum(hour.measured for hour in found),
+        responses=sum(hour.sampled for hour in (*found, *newest)),
+        verdicts=sum(hour.measured for hour in (*found, *newest)),
         dead_letters=sum(lost.values()),
     )
     missing = [
