@@ -170,7 +170,11 @@ def _convert(record: dict[str, Any], kind: type[_Wire]) -> _Wire:
     except msgspec.ValidationError as error:
         # The message about an enumeration quotes the value, which may be anything.
         message = re.sub(r"Invalid enum value .*(?= - at )", "Not one of the values", str(error))
-        message = re.sub(r"matching regex .*(?= - at )", "without what an id may not hold", message)
+        message = re.sub(
+            r"matching regex .*(?= - at )",
+            "without control characters or, in a name, a slash",
+            message,
+        )
         raise Refused(_reason(message), message) from error
 
 

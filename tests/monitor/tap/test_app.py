@@ -29,6 +29,7 @@ from monitor.settings import ApiOptions, Settings
 from monitor.tap.app import TapContext, create_app
 from monitor.tap.delivery import Delivery, Outgoing
 from monitor.tap.options import TapOptions
+from monitor.tap.repair import repaired
 
 NOW_S = 1_760_000_000.0
 KEY = b"a key of the tests, 32 bytes lng"
@@ -378,3 +379,34 @@ def test_a_turn_that_only_calls_tools_is_taken(tap: Tap, broker: Connection) -> 
     assert (answer.status_code, answer.json()) == (202, {"accepted": 2})
     sent = records(broker, "assistant.responses")[-1]
     assert sent["messages"][0]["tool_calls"] == [{"name": "stock"}]
+
+
+def test_a_text_that_is_not_utf8_spoils_its_span_alone(tap: Tap, broker: Connection) -> None:
+    before = len(records(broker, "assistant.responses"))
+    made = export(
+        span("chat", **{"gen_ai.response.id": "idX"}),
+        span("chat", **{"gen_ai.response.id": "whole", "user.id": "bob"}),
+        span("chat", **{"gen_ai.response.id": "text", "gen_ai.output.messages": "No, cafX"}),
+    )
+    made["resourceSpans"][0]["scopeSpans"][0]["spans"][2]["attributes"].append(
+        {"key": "gen_ai.input.messages", "value": {"stringValue": "Is there a cafe?"}}
+    )
+    body = protobuf(made).replace(b"idX", b"id\xe9").replace(b"cafX", b"caf\xe9")
+    headers = {"content-type": "application/x-protobuf"}
+    answer = tap.client.post("/v1/traces", content=body, headers=headers)
+    assert answer.status_code == 200
+    told = ExportTraceServiceResponse.FromString(answer.content).partial_success
+    assert told.rejected_spans == 1
+    one, two = records(broker, "assistant.responses")[before:]
+    assert (one["response_id"], two["messages"][-1]["content"]) == ("whole", "No, caf\ufffd")
+
+
+@pytest.mark.parametrize("body", [b"\x0a\xff", b"\x0f", b"\x0a\x05ab", b"\xff" * 20, b"\x0a\x80"])
+def test_what_is_no_protobuf_is_400(tap: Tap, body: bytes) -> None:
+    headers = {"content-type": "application/x-protobuf"}
+    assert tap.client.post("/v1/traces", content=body, headers=headers).status_code == 400
+
+
+def test_repair_leaves_what_is_well_as_it_is() -> None:
+    raw = protobuf(export(span("chat"), span("embeddings")))
+    assert repaired(raw, ExportTraceServiceRequest.DESCRIPTOR) == raw
