@@ -29,7 +29,6 @@ from monitor.settings import ApiOptions, Settings
 from monitor.tap.app import TapContext, create_app
 from monitor.tap.delivery import Delivery, Outgoing
 from monitor.tap.options import TapOptions
-from monitor.tap.repair import repaired
 
 NOW_S = 1_760_000_000.0
 KEY = b"a key of the tests, 32 bytes lng"
@@ -399,14 +398,3 @@ def test_a_text_that_is_not_utf8_spoils_its_span_alone(tap: Tap, broker: Connect
     assert told.rejected_spans == 1
     one, two = records(broker, "assistant.responses")[before:]
     assert (one["response_id"], two["messages"][-1]["content"]) == ("whole", "No, caf\ufffd")
-
-
-@pytest.mark.parametrize("body", [b"\x0a\xff", b"\x0f", b"\x0a\x05ab", b"\xff" * 20, b"\x0a\x80"])
-def test_what_is_no_protobuf_is_400(tap: Tap, body: bytes) -> None:
-    headers = {"content-type": "application/x-protobuf"}
-    assert tap.client.post("/v1/traces", content=body, headers=headers).status_code == 400
-
-
-def test_repair_leaves_what_is_well_as_it_is() -> None:
-    raw = protobuf(export(span("chat"), span("embeddings")))
-    assert repaired(raw, ExportTraceServiceRequest.DESCRIPTOR) == raw
