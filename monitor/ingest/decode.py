@@ -106,7 +106,7 @@ def _response(record: dict[str, Any], options: IngestOptions, key: bytes, now_s:
     extra = _extra(record, _RESPONSE_FIELDS, raw_id)
     if conversation.unread:
         extra[UNREAD] = list(conversation.unread)
-    claims = wire.purpose != "live" or wire.assistant == CANARY_ASSISTANT
+    claims = wire.purpose != Purpose.LIVE.value or wire.assistant == CANARY_ASSISTANT
     found = Response(
         response_id=wire.response_id,
         stratum=_as_given(wire) if claims else _stratum(wire, options),
@@ -170,11 +170,7 @@ def _convert(record: dict[str, Any], kind: type[_Wire]) -> _Wire:
     except msgspec.ValidationError as error:
         # The message about an enumeration quotes the value, which may be anything.
         message = re.sub(r"Invalid enum value .*(?= - at )", "Not one of the values", str(error))
-        message = re.sub(
-            r"matching regex .*(?= - at )",
-            "without control characters or, in a name, a slash",
-            message,
-        )
+        message = re.sub(r"matching regex .*(?= - at )", "without what an id may not hold", message)
         raise Refused(_reason(message), message) from error
 
 

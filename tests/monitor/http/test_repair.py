@@ -6,8 +6,9 @@ import pytest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
 from monitor.http.problems import ProblemError
-from monitor.tap.repair import repaired
-from monitor.tap.traces import PROTOBUF, read_export
+from monitor.http.repair import repaired
+from monitor.http.traces import PROTOBUF_TYPE, read_export
+from monitor.ingest.options import IngestOptions
 from tests.monitor.tap.test_app import export, protobuf, span
 
 WHOLE = protobuf(export(span("chat"), span("embeddings")))
@@ -28,5 +29,5 @@ def test_a_text_that_is_no_utf8_is_repaired_in_its_place() -> None:
 )
 def test_what_is_no_protobuf_is_400(body: bytes) -> None:
     with pytest.raises(ProblemError) as problem:
-        read_export(body, PROTOBUF, "", 100_000)
+        read_export(body, PROTOBUF_TYPE, options=IngestOptions(), key=b"k" * 32, now_s=1.0)
     assert problem.value.status == 400
