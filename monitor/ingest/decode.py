@@ -26,6 +26,7 @@ from monitor.ingest.wire import WireFeedback, WireResponse
 OTHER = "other"
 _USER_KEYS = frozenset({"user_id", "userid", "user", "enduser.id", "user.id", "rater", "email"})
 _Wire = TypeVar("_Wire", WireResponse, WireFeedback)
+_KNOWN = {kind: frozenset(kind.__struct_fields__) for kind in (WireResponse, WireFeedback)}
 
 
 def decode_response(
@@ -190,7 +191,9 @@ def _text(content: str | list[dict[str, Any]] | None) -> str:
 
 
 def _extra(record: dict[str, Any], kind: type[_Wire], raw_id: str | None) -> dict[str, Any]:
-    known = frozenset(kind.__struct_fields__)
+    known = _KNOWN[kind]
+    if record.keys() <= known:
+        return {}
     unknown = {name: value for name, value in record.items() if name not in known}
     scrubbed = _without_user(unknown, raw_id)
     cleaned = clean_all(scrubbed)

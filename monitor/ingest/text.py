@@ -30,6 +30,8 @@ def parse_json(raw: bytes) -> dict[str, Any]:
 
 def clean(text: str) -> str:
     """The text with NUL and lone surrogates replaced by U+FFFD."""
+    if text.isascii() and "\x00" not in text:
+        return text
     return _UNSTORABLE.sub("\ufffd", text)
 
 

@@ -35,6 +35,8 @@ log = logging.getLogger(__name__)
 
 _IDLE_POLL_S = 0.5
 _BUSY_POLL_S = 0.02
+_CHUNK_MEASURED = 64
+"""Responses of one poll that are measured, as far as the sampling rates tell."""
 _SWEEP_S = 5.0
 _OVERLAP_S = 3_600.0
 """No two transactions overlap for longer, clocks that differ included."""
@@ -181,8 +183,16 @@ class Worker:
         for topic, records in self._source.lag().items():
             self._metrics.lag(topic, records)
         timeout_s = _IDLE_POLL_S if self.idle else _BUSY_POLL_S
-        most = self._settings.kafka.max_poll_records
-        return self._source.poll(timeout_s, max(1, min(most, room)))
+        return self._source.poll(timeout_s, self._poll_size(room))
+
+    def _poll_size(self, room: int) -> int:
+        """Records to take: a chunk is written once all its sampled responses are measured.
+
+        A backlog of which little is measured is so read in large transactions.
+        """
+        rate = 1.0 if self._epochs is None else self._epochs.highest_arrival_rate
+        measured = min(room, _CHUNK_MEASURED)
+        return max(1, min(self._settings.kafka.max_poll_records, int(measured / rate)))
 
     def _room(self) -> int:
         held = sum(chunk.n_bytes for held in self._held.values() for chunk in held.chunks)
@@ -265,7 +275,7 @@ class Worker:
         sampled = {
             (item.key, intake.response_digest(item.outcome)): item
             for item in reversed(items)
-            if item.key and item.is_measured and isinstance(item.outcome, Response)
+            if item.is_measured and item.key and isinstance(item.outcome, Response)
         }
         known: set[tuple[intake.Key, bytes]] = set()
         if sampled and not even_known:
