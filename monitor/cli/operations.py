@@ -132,6 +132,7 @@ def forget(
     from monitor.ingest.keys import dead_letter_cipher, load_key  # noqa: PLC0415
     from monitor.settings import load_settings  # noqa: PLC0415
     from monitor.store import open_store  # noqa: PLC0415
+    from monitor.store.forget import erase  # noqa: PLC0415
     from monitor.store.forget import forget as forget_rater  # noqa: PLC0415
 
     settings = load_settings()
@@ -159,10 +160,14 @@ def forget(
             at_s=time.time(),
         )
         files = _files_naming(connection, rater)
+    erased = erase(engine)
     engine.dispose()
     touched = ", ".join(f"{table} {n}" for table, n in changed.items() if n) or "nothing was held"
     lines = [f"forgotten {rater}: {touched}", *(f"delete {file}: it names them" for file in files)]
-    _say({"rater": rater, "rows": changed, "files": files}, "\n".join(lines), as_json)
+    if not erased:
+        lines.append("another process reads the database: forget once more when it has stopped")
+    shown = {"rater": rater, "rows": changed, "files": files, "erased": erased}
+    _say(shown, "\n".join(lines), as_json)
 
 
 def audit_verify(

@@ -82,7 +82,7 @@ def _response(record: dict[str, Any], options: IngestOptions, key: bytes, now_s:
         response_id=wire.response_id,
         stratum=_stratum(wire, options),
         model=clean(wire.model),
-        conversation_id=wire.conversation_id,
+        conversation_id=_conversation(wire.conversation_id, raw_id, key),
         rater=rater,
         created_at_s=_time(wire, options, now_s),
         messages=_messages(wire),
@@ -146,6 +146,13 @@ def _rater(wire: WireResponse | WireFeedback, key: bytes) -> tuple[str, str | No
     if wire.rater is not None:
         return wire.rater, None
     raise Refused(DeadLetterReason.MISSING_FIELD, "Object missing required field `user_id`")
+
+
+def _conversation(name: str, raw_id: str | None, key: bytes) -> str:
+    """The conversation's id; a pseudonym of it where it holds the user's id."""
+    if raw_id is None or raw_id.casefold() not in name.casefold():
+        return name
+    return pseudonym(name, key)
 
 
 def _stratum(wire: WireResponse, options: IngestOptions) -> Stratum:
