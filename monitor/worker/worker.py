@@ -31,13 +31,15 @@ from monitor.worker.accept import UnmeasuredError
 from monitor.worker.commit import commit_chunk
 from monitor.worker.detection import advance_detectors
 from monitor.worker.feedback_sample import FeedbackSample
-from monitor.worker.plan import Chunk, Item, Planner, SteadyClock
+from monitor.worker.plan import Chunk, Item, Planner
 from monitor.worker.remeasure import Remeasure
 
 log = logging.getLogger(__name__)
 
 _IDLE_POLL_S = 0.5
 _BUSY_POLL_S = 0.02
+_CHUNK_MEASURED = 64
+"""Responses of one poll that are measured, as far as the sampling rates tell."""
 _SWEEP_S = 5.0
 _OVERLAP_S = 3_600.0
 """No two transactions overlap for longer, clocks that differ included."""
@@ -103,7 +105,6 @@ class Worker:
         self._name = name
         self._clock = clock
         self._stopwatch = stopwatch
-        self._steady = SteadyClock(clock, stopwatch)
         self._keys = keys
         self._epochs: Epochs | None = None
         self._queue = ScoringQueue(scorer, settings.scoring, metrics, clock, stopwatch)
@@ -192,8 +193,16 @@ class Worker:
         for topic, records in self._source.lag().items():
             self._metrics.lag(topic, records)
         timeout_s = _IDLE_POLL_S if self.idle else _BUSY_POLL_S
-        most = self._settings.kafka.max_poll_records
-        return self._source.poll(timeout_s, max(1, min(most, room)))
+        return self._source.poll(timeout_s, self._poll_size(room))
+
+    def _poll_size(self, room: int) -> int:
+        """Records to take: a chunk is written once all its sampled responses are measured.
+
+        A backlog of which little is measured is so read in large transactions.
+        """
+        rate = 1.0 if self._epochs is None else self._epochs.highest_arrival_rate
+        measured = min(room, _CHUNK_MEASURED)
+        return max(1, min(self._settings.kafka.max_poll_records, int(measured / rate)))
 
     def _room(self) -> int:
         held = sum(chunk.n_bytes for held in self._held.values() for chunk in held.chunks)
@@ -231,7 +240,7 @@ class Worker:
             self._epochs,
             keys.pseudonym,
             keys.sampling,
-            self._steady,
+            self._clock,
         )
 
     def _begin_epoch(self) -> Epochs:
@@ -276,7 +285,7 @@ class Worker:
         sampled = {
             (item.key, intake.response_digest(item.outcome)): item
             for item in reversed(items)
-            if item.key and item.is_measured and isinstance(item.outcome, Response)
+            if item.is_measured and item.key and isinstance(item.outcome, Response)
         }
         known: set[tuple[intake.Key, bytes]] = set()
         if sampled and not even_known:
