@@ -41,7 +41,7 @@ references = Table(
     Column("evaluator_version", String(64), nullable=False),
     Column("value", Float, nullable=False),
     Column("n", Integer, nullable=False),
-    Column("source", String(32), nullable=False, comment="learned, declared, person or release."),
+    Column("source", String(32), nullable=False, comment="rescored, person or release."),
     Column("approved_by", String(200)),
     Column("created_at_s", Float, nullable=False),
     UniqueConstraint("stratum", "metric", "evaluator_version", "created_at_s"),
