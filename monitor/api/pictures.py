@@ -23,6 +23,7 @@ from monitor.detect.localise import since_of
 from monitor.detect.scores import score_of
 from monitor.http.access import Principal, Scope
 from monitor.http.problems import ProblemError, documented
+from monitor.http.routes import DoorRoute
 from monitor.store import reading
 from monitor.store.localisations import entries_around
 from monitor.telemetry.pictures import (
@@ -33,20 +34,14 @@ from monitor.telemetry.pictures import (
     draw_honesty,
 )
 
-_PROBLEMS = documented(
-    HTTPStatus.UNAUTHORIZED,
-    HTTPStatus.FORBIDDEN,
-    HTTPStatus.NOT_FOUND,
-    HTTPStatus.UNPROCESSABLE_ENTITY,
-    HTTPStatus.SERVICE_UNAVAILABLE,
-)
+_PROBLEMS = documented(HTTPStatus.NOT_FOUND)
 _BEFORE, _SINCE, _BINS = 3_000, 2_000, 48
 _NAN = math.nan
 
 
 def router(context: Context) -> APIRouter:
     """The joint report, and pictures."""
-    routes = APIRouter(prefix="/v1", responses=_PROBLEMS)
+    routes = APIRouter(route_class=DoorRoute, prefix="/v1", responses=_PROBLEMS)
     may_read = Depends(context.access.require(Scope.READ))
 
     @routes.get("/report", tags=["alarms"], summary="Findings that may be reported together")

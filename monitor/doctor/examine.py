@@ -7,7 +7,6 @@ import statistics
 import time
 from collections.abc import Callable, Iterator
 from email.utils import parsedate_to_datetime
-from pathlib import Path
 
 from sqlalchemy import Engine, select, text
 from sqlalchemy.exc import DBAPIError
@@ -15,7 +14,7 @@ from sqlalchemy.exc import DBAPIError
 from evidence import BadInputError, CandorError, UnreachableError
 from evidence.errors import WrongAnswerError
 from monitor.doctor.broker import broker_findings
-from monitor.doctor.finding import Finding, Status
+from monitor.doctor.finding import Finding, Status, present
 from monitor.doctor.servers import assistant_findings, judge_date, judge_findings
 from monitor.http.access import read_keys
 from monitor.ingest.keys import load_key
@@ -134,7 +133,7 @@ def _api_keys(settings: Settings) -> Finding:
 
 def _database(settings: Settings) -> Iterator[Finding]:
     url = settings.database.url
-    if url.startswith("sqlite:///") and not Path(url.removeprefix("sqlite:///")).exists():
+    if not present(url):
         yield Finding("database", Status.WARNING, f"{url} is not there yet", "`candor db upgrade`")
         return
     engine = open_unchecked(url)
@@ -206,7 +205,7 @@ def _skew(part: str, seconds: float) -> Finding:
 
 def _judge(settings: Settings) -> Iterator[Finding]:
     if settings.judge.url is None:
-        yield Finding("judge", Status.OK, "in process: SmolLM2-135M-Instruct")
+        yield Finding("judge", Status.OK, "none configured: the other probes decide")
         return
     yield from judge_findings(settings.judge)
     yield from _judge_clock(judge_date(settings.judge))

@@ -64,7 +64,7 @@ def freeze_unhealthy(engine: Engine, *, clock: Callable[[], float]) -> int:
         found = health.read_all(connection)
         stale = [
             key
-            for key, text in detector_states(connection)
+            for key, text in detector_states(connection, limit=None)
             if frozen_as(state := decode_state(text), found) != state
         ]
     changed = 0

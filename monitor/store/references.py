@@ -58,16 +58,6 @@ def record(
         )
 
 
-def moved_references(connection: Connection, *, limit: int = 100) -> list[MovedReference]:
-    """References that were set, newest first."""
-    query = select(references).order_by(references.c.id.desc()).limit(limit)
-    rows = connection.execute(query).mappings()
-    return [
-        MovedReference(**{name: value for name, value in row.items() if name != "id"})
-        for row in rows
-    ]
-
-
 def window_before(
     connection: Connection, stratum: str, evaluator_version: str, *, upto: int, limit: int
 ) -> list[tuple[str, str]]:

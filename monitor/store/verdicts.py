@@ -6,13 +6,12 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 import msgspec
-from sqlalchemy import Connection, RowMapping, insert, select, tuple_
+from sqlalchemy import Connection, RowMapping, insert, select
 
 from evidence import Purpose, SampledBy, Verdict, VerdictKind
 from evidence.outcomes import encode_outcomes, outcomes
 from evidence.records import LoggedVerdict
 from monitor.store.dialect import insert_new, lock_names
-from monitor.store.intake import Key
 from monitor.store.schema import verdict_log, verdicts
 
 LOGGED = (
@@ -57,10 +56,10 @@ def append_log(connection: Connection, in_order: Sequence[Verdict]) -> None:
     if not moving:
         return
     lock_names(connection, (verdict.stratum.key for verdict in moving))
-    for verdict in moving:
-        connection.execute(
-            insert(verdict_log).values(stratum=verdict.stratum.key, verdict_key=verdict.key)
-        )
+    connection.execute(
+        insert(verdict_log),
+        [{"stratum": verdict.stratum.key, "verdict_key": verdict.key} for verdict in moving],
+    )
 
 
 def read_log(
@@ -75,18 +74,6 @@ def read_log(
         .limit(limit)
     )
     return [logged(row, row["id"]) for row in connection.execute(query).mappings()]
-
-
-def with_live_verdict(connection: Connection, keys: Iterable[Key]) -> set[Key]:
-    """Which of these responses have their live verdict already."""
-    wanted = sorted(set(keys))
-    if not wanted:
-        return set()
-    pair = tuple_(verdicts.c.assistant, verdicts.c.response_id)
-    query = select(verdicts.c.assistant, verdicts.c.response_id).where(
-        pair.in_(wanted), verdicts.c.live_slot.is_not(None)
-    )
-    return {(a, r) for a, r in connection.execute(query)}
 
 
 def live_slot(assistant: str, response_id: str) -> str:

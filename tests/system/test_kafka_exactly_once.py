@@ -166,7 +166,6 @@ def test_a_worker_killed_in_the_middle_loses_and_doubles_nothing(
 
 
 @pytest.mark.model
-@pytest.mark.timeout(420)
 def test_the_real_panel_measures_transcripts_over_kafka(
     make_run: Any, transcripts: list[dict[str, Any]]
 ) -> None:

@@ -26,7 +26,7 @@ from tests.system.worker_run import PARTITIONS, Run
 
 __all__ = ["empty_postgres", "postgres_server"]
 
-pytestmark = [pytest.mark.system, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.system]
 
 # Scores are spread evenly over [0, 1], so this reference is passed in every stratum.
 REFERENCE = 0.35

@@ -240,7 +240,7 @@ def test_gate_and_decisions(service: Service) -> None:
     gate = service.client.get("/v1/gate?assistant=shop").json()
     assert gate["last_answer"] == "block"
     assert gate["confirm_runs"][0]["state"] == "running"
-    assert gate["holds"] == ["no worker is alive, so the newest responses are not covered"]
+    assert gate["holds"] == ["confirm_missing", "evaluator_health_unknown", "no_worker"]
     decisions = service.client.get("/v1/decisions").json()["decisions"]
     assert [decision["decision_id"] for decision in decisions] == ["d1", "d0"]
     assert decisions[0]["envelope"] == {"payload": "e30="}

@@ -85,9 +85,9 @@ def test_the_life_of_an_alarm(service: Service) -> None:
     [
         ((), "close"),
         (("acknowledge",), "close"),
-        (("acknowledge",), "acknowledge"),
+        (("confirm",), "acknowledge"),
         (("refute", "close"), "confirm"),
-        (("refute", "close"), "close"),
+        (("refute", "close"), "acknowledge"),
     ],
 )
 def test_only_what_was_judged_may_be_closed(
@@ -100,6 +100,17 @@ def test_only_what_was_judged_may_be_closed(
     assert answer.status_code == 409
     assert answer.headers["content-type"] == "application/problem+json"
     assert "cannot become" in answer.json()["detail"]
+
+
+def test_an_alarm_acknowledged_twice_is_acknowledged_once(service: Service) -> None:
+    latch(service, make_alarm())
+    first, second = step(service, "acknowledge"), step(service, "acknowledge", by="bob")
+    assert (first.status_code, second.status_code) == (200, 200)
+    assert first.json() == second.json()
+    with reading(service.engine) as connection:
+        assert audit.verify(connection).entries == 1
+    step(service, "confirm")
+    assert step(service, "confirm").status_code == 409
 
 
 def test_a_step_needs_a_person_and_a_reason(service: Service) -> None:
@@ -121,7 +132,7 @@ def test_of_many_who_move_an_alarm_at_once_one_succeeds(service: Service) -> Non
     codes: list[int] = []
 
     def move(name: str) -> None:
-        codes.append(step(service, "acknowledge", by=name).status_code)
+        codes.append(step(service, "confirm", by=name).status_code)
 
     threads = [threading.Thread(target=move, args=(f"p{i}",)) for i in range(8)]
     for thread in threads:

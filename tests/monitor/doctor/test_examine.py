@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import threading
 import time
@@ -13,9 +14,11 @@ from typing import Any
 
 import pytest
 from kafka import KafkaProducer
+from rich.console import Console
 from sqlalchemy import text
 
 from evidence import SampledBy
+from monitor.cli.doctor import show
 from monitor.doctor.examine import examine
 from monitor.doctor.finding import Finding, Status
 from monitor.ingest.connection import connect
@@ -137,13 +140,55 @@ def test_a_running_set_is_well(settings: Settings) -> None:
     assert {"database", "traffic", "worker", "judge", "clock of the assistant"} <= set(found)
 
 
-def test_wrong_topic(settings: Settings) -> None:
+def test_a_topic_that_does_not_exist_yet_is_no_failure(settings: Settings) -> None:
     with EmbeddedBroker() as broker:
         kafka = KafkaOptions(bootstrap_servers=broker.bootstrap_servers, responses_topic="mispelt")
         found = look(settings, kafka=kafka)
     assert found["broker"].status is Status.OK
-    assert found["topic mispelt"].status is Status.FAILED
+    assert found["topic mispelt"].status is Status.WARNING
+    assert "candor worker" in found["topic mispelt"].advice
     assert "kafka.responses_topic" in found["topic mispelt"].advice
+
+
+def test_compressed_records_can_be_read(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert look(settings)["codecs"].status is Status.OK
+    monkeypatch.setattr("monitor.doctor.broker.missing_codecs", lambda: ["snappy"])
+    found = look(settings)["codecs"]
+    assert (found.status, "snappy" in found.detail, "lz4" in found.detail) == (
+        Status.FAILED,
+        True,
+        False,
+    )
+
+
+def test_a_fresh_cluster_before_its_first_worker_is_no_failure(
+    candor: Candor, tmp_path: Path
+) -> None:
+    for name in ("pseudonym", "sampling"):
+        assert candor("keys", "create", name, "--out", f"{name}.key").code == 0
+    with EmbeddedBroker() as broker:
+        asked = candor(
+            "doctor",
+            kafka_bootstrap_servers=broker.bootstrap_servers,
+            database_url=f"sqlite:///{tmp_path}/c.db",
+            pseudonym_key_file=str(tmp_path / "pseudonym.key"),
+            sampling_key_file=str(tmp_path / "sampling.key"),
+        )
+    assert asked.code == 0, asked.out
+
+
+def test_it_reads_well_at_eighty_columns() -> None:
+    long = "a detail of many words that does not fit beside anything else on a line of a terminal"
+    shown = io.StringIO()
+    console = Console(file=shown, width=80)
+    show([Finding("broker", Status.UNREACHABLE, long, f"do {long}")], console)
+    lines = shown.getvalue().splitlines()
+    assert all(len(line) <= 80 for line in lines)
+    assert len(lines) == 4
+    assert lines[0].startswith("unreachable broker: a detail")
+    assert all(line.startswith(" " * 12) for line in lines[1:])
 
 
 def test_a_topic_that_nobody_uses_and_one_that_nobody_reads(settings: Settings) -> None:
