@@ -278,44 +278,6 @@ def test_a_rubric_and_a_calibration_are_plain_text(tmp_path: Path) -> None:
         load_rubric(path)
 
 
-def test_one_conversation_that_the_model_refuses_spoils_no_other() -> None:
-    def handler(request: httpx.Request) -> httpx.Response:
-        if b"too long" in request.content:
-            return httpx.Response(400, text="context too long")
-        message = {"role": "assistant", "content": "Yes."}
-        return httpx.Response(200, json={"choices": [{"message": message}], "data": [{"id": ""}]})
-
-    model = OpenAIModel("http://assistant/v1", "", transport=httpx.MockTransport(handler))
-    batch = [
-        transcript("Yes.", f"{what}?", str(k)) for k, what in enumerate(["a", "too long", "b"])
-    ]
-    for probe in (
-        ConsistencyProbe(model, HashEmbedder()),
-        AnswerBelief(model, EmbeddingComparer(HashEmbedder())),
-    ):
-        found = probe.measure(batch)
-        assert [m.error is None for m in found] == [True, False, True]
-        assert "too long" in (found[1].error or "")
-
-
-def test_what_a_model_only_thought_is_none_of_its_answers() -> None:
-    def handler(request: httpx.Request) -> httpx.Response:
-        thought = "<think>It was recalled, I believe.</think>"
-        said = thought if b"endless" in request.content else f"{thought} Yes."
-        message = {"role": "assistant", "content": said}
-        return httpx.Response(200, json={"choices": [{"message": message}], "data": [{"id": ""}]})
-
-    model = OpenAIModel("http://assistant/v1", "", transport=httpx.MockTransport(handler))
-    batch = [transcript("Yes.", "Was it?", "a"), transcript("Yes.", "Was it endless?", "b")]
-    for probe in (
-        ConsistencyProbe(model, HashEmbedder()),
-        AnswerBelief(model, EmbeddingComparer(HashEmbedder())),
-    ):
-        answered, thought = probe.measure(batch)
-        assert answered.p_lie == pytest.approx(0.0, abs=0.05)
-        assert "gave no answer" in (thought.error or "")
-
-
 def test_saved_and_loaded_is_the_same(tiny: LocalModel, artefact_dir: Path, tmp_path: Path) -> None:
     data = read_examples(Reader(tiny, (1, 2)), labelled(96))
     found = fit(data, (1, 2))
