@@ -24,6 +24,13 @@ class BadInputError(CandorError):
         super().__init__(f"{where}: {what}" if where else what)
 
 
+class MisconfiguredError(BadInputError):
+    """A file or setting of whoever runs Candor is wrong: exit code 2, but HTTP 503, without saying where.
+
+    The caller of a service can do nothing about it, and must not learn its paths.
+    """
+
+
 class UnreachableError(CandorError):
     """A dependency (broker, database, model server, file system) does not answer: exit code 3."""
 

@@ -105,6 +105,12 @@ class Fusion:
         thresholds = (self.lie_threshold, self.evasion_threshold, self.prevalence)
         return digest(msgspec.json.encode(self.model, order="sorted"), repr(thresholds))[:16]
 
+    def fits(self, versions: Mapping[str, str]) -> bool:
+        """Whether it was fitted to a set of these probes, and to no other version of any of them."""
+        names = self._largest_fitted(dict.fromkeys(versions, 0.0))
+        fitted = self.model.probe_versions
+        return bool(names) and all(fitted.get(n, versions[n]) == versions[n] for n in names)
+
     def p_lie(self, scores: Mapping[str, float]) -> tuple[float | None, tuple[str, ...]]:
         """Calibrated probability of a lie from p_lie by probe, and the probes it rests on.
 

@@ -17,6 +17,11 @@ class Scorer(Protocol):
         """Digest of everything that changes a result; the evaluator version of its verdicts."""
         ...
 
+    @property
+    def calibrated(self) -> bool:
+        """Whether what fuses its probes was fitted to these very probes."""
+        ...
+
     def score(self, transcripts: Sequence[Transcript]) -> list[Assessment]:
         """One assessment for each transcript, in order."""
         ...

@@ -56,10 +56,22 @@ def read_conversation(raws: Sequence[Mapping[str, Any]]) -> Conversation:
     messages: list[Message] = []
     unread: list[str] = []
     for number, raw in enumerate(raws):
+        simple = _simple(raw)
+        if simple is not None:
+            messages.append(simple)
+            continue
         reader = _Reader(f"messages[{number}]")
         messages += reader.read(raw)
         unread += reader.unread
     return Conversation(tuple(messages), tuple(unread))
+
+
+def _simple(raw: Mapping[str, Any]) -> Message | None:
+    """The message of most records, a role with a text, read at once; None for any other."""
+    content = raw.get("content")
+    if len(raw) != 2 or not isinstance(content, str) or "<" in content or "[" in content:
+        return None
+    return Message(clean(role_of(raw["role"])), clean(content))
 
 
 def role_of(given: str) -> str:

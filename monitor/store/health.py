@@ -266,6 +266,7 @@ def pending(
         .where(
             table.evaluator_version == evaluator_version,
             table.purpose.in_([Purpose.REPEAT.value, Purpose.RESCORE.value]),
+            table.counted.is_(False),
             table.due_at_s > now_s,
             responses.c.body.is_not(None),
             verdicts.c.key.is_(None),

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from evidence import BadInputError
+from probes.reading.arrow import arrow_records
 from probes.reading.item import LARGEST, Item
 from probes.reading.packing import Source
 
@@ -80,7 +81,7 @@ def parquet_items(source: Source) -> Iterator[Item]:
         file = pq.ParquetFile(source.seekable or pa.BufferReader(source.file.read()))
         total, number = max(1, file.metadata.num_rows), 0
         for batch in file.iter_batches(batch_size=_ROWS):
-            for values in batch.to_pylist():
+            for values in arrow_records(batch):
                 number += 1
                 where: Any = f"{source.name}:row {number}"
                 yield Item(where, number, f"row-{number}", values, None, number / total)

@@ -123,3 +123,22 @@ def test_a_broken_artefact_is_bad_input(tmp_path: Path, text: str) -> None:
     path.write_text(text)
     with pytest.raises(BadInputError):
         Fusion.load(path)
+
+
+@pytest.mark.parametrize(
+    ("versions", "fits"),
+    [
+        ({"activation": "1", "judge": "2"}, True),
+        ({"activation": "1", "judge": "3"}, False),
+        ({"activation": "1", "consistency": "9"}, True),
+        ({"consistency": "9"}, False),
+    ],
+)
+def test_a_fusion_fits_the_probes_that_it_was_fitted_to(
+    versions: dict[str, str], fits: bool
+) -> None:
+    one = Subset({"activation": 1.0}, 0.0, 9, 0.5, 0.0, 0.1, 0.9)
+    both = Subset({"activation": 1.0, "judge": 1.0}, 0.0, 9, 0.5, 0.0, 0.1, 0.9)
+    subsets = {"activation": one, "activation+judge": both}
+    model = FusionModel(subsets=subsets, probe_versions={"activation": "1", "judge": "2"})
+    assert Fusion(model).fits(versions) is fits

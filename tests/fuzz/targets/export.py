@@ -7,10 +7,10 @@ from typing import Any
 from google.protobuf.json_format import ParseDict
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
+from monitor.http.body import JSON_TYPE
 from monitor.http.problems import ProblemError
-from monitor.ingest.decode import decode_spans
-from monitor.tap.traces import JSON, PROTOBUF, read_export
-from tests.fuzz.checks import GIVEN, outcome
+from monitor.http.traces import PROTOBUF_TYPE, read_export
+from tests.fuzz.checks import GIVEN
 from tests.fuzz.choices import Choices
 from tests.fuzz.documents import EXPORTS, bent_export
 from tests.fuzz.mutation import bent_bytes
@@ -31,14 +31,17 @@ def make(choices: Choices) -> bytes:
 
 
 def check(data: bytes) -> str:
-    kind = JSON if data[:1] == _JSON else PROTOBUF
+    kind = JSON_TYPE if data[:1] == _JSON else PROTOBUF_TYPE
     try:
-        spans = read_export(data[1:], kind, "", 1_000_000)
+        export = read_export(data[1:], kind, **GIVEN)
     except ProblemError as problem:
         return f"refused {problem.status.value}"
-    found = decode_spans(spans, **GIVEN)
-    assert len(found) == len(spans.found)
-    return outcome(found) if found else f"passed over ({', '.join(sorted(spans.passed_over))})"
+    assert export.answer().status_code == 200
+    if export.errors:
+        return "some are told" if export.accepted else "all are told"
+    if export.accepted:
+        return "taken"
+    return f"passed over ({', '.join(sorted(export.passed_over))})"
 
 
 def _protobuf(document: dict[str, Any]) -> bytes:

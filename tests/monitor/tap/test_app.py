@@ -21,11 +21,12 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
 from prometheus_client import CollectorRegistry
 
 from evidence import Response, UnreachableError, pseudonym
+from monitor.http.options import ApiOptions
 from monitor.ingest.connection import Connection, connect
 from monitor.ingest.decode import decode_response
 from monitor.ingest.embedded import EmbeddedBroker
 from monitor.ingest.options import IngestOptions, KafkaOptions
-from monitor.settings import ApiOptions, Settings
+from monitor.settings import Settings
 from monitor.tap.app import TapContext, create_app
 from monitor.tap.delivery import Delivery, Outgoing
 from monitor.tap.options import TapOptions
@@ -111,11 +112,15 @@ class Tap:
         self.delivery = Delivery(connection, self.settings.tap)
         self.registry = CollectorRegistry()
         context = TapContext(
-            settings=self.settings,
+            api=self.settings.api,
+            ingest=self.settings.ingest,
+            responses_topic=self.settings.kafka.responses_topic,
+            feedback_topic=self.settings.kafka.feedback_topic,
             delivery=self.delivery,
             registry=self.registry,
             pseudonym_key=KEY,
             clock=lambda: NOW_S,
+            max_age_s=0.0,
         )
         self.client = TestClient(
             create_app(context), base_url="http://127.0.0.1", raise_server_exceptions=False
