@@ -1,7 +1,7 @@
 """What was measured and what may be concluded from it: pure values and mathematics, no I/O."""
 
 from evidence.e_detector import EDetector
-from evidence.errors import BadInputError, CandorError, UnreachableError
+from evidence.errors import BadInputError, CandorError, MisconfiguredError, UnreachableError
 from evidence.identity import canonical_json, digest, pseudonym, sampling_hash, verdict_key
 from evidence.records import (
     CANARY_ASSISTANT,
@@ -36,6 +36,7 @@ __all__ = [
     "GateAnswer",
     "Measurement",
     "Message",
+    "MisconfiguredError",
     "Purpose",
     "Response",
     "SampledBy",

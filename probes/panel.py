@@ -57,6 +57,11 @@ class Panel:
         return self._version
 
     @property
+    def calibrated(self) -> bool:
+        """Whether the fusion was fitted to these probes, in these versions."""
+        return self.fusion.fits({probe.name: probe.version for probe in self.probes})
+
+    @property
     def names(self) -> tuple[str, ...]:
         return tuple(probe.name for probe in self.probes)
 

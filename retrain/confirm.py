@@ -231,6 +231,7 @@ class _Run:
             seconds=time.monotonic() - self._started,
             peak_memory_mib=peak_memory_mib(),
             notes=_notes(plan, self._items),
+            made_at_s=time.time(),
         )
         measured = measured_spreads(trained, self._items)
         write_book(self._out / SPREADS, book.with_measured(model_digest, measured))

@@ -13,6 +13,7 @@ from pydantic import Field
 from scipy import stats
 
 from evidence import digest
+from evidence.confidence import wilson
 from evidence.options import Options
 from retrain.report import Arm, Comparison, Finding, Rate
 from retrain.seeds import SeedSpread
@@ -91,7 +92,7 @@ def compare(
     release = _log_wealth(differences + room, 1.0 / (1.0 - room)) if room > 0 else np.zeros(0)
     block = _log_wealth(-differences - allowance, 1.0 / (1.0 + allowance))
     finding, stopped = _first(release, block, options, item_error(options, allowance))
-    lower, upper = mean_interval(differences, -1.0, 1.0)
+    lower, upper = t_interval(differences, -1.0, 1.0)
     return Comparison(
         arm=arm,
         baseline=baseline,
@@ -242,7 +243,7 @@ def power_table(
     return tuple(rows)
 
 
-def mean_interval(values: Floats, lowest: float, highest: float) -> tuple[float, float]:
+def t_interval(values: Floats, lowest: float, highest: float) -> tuple[float, float]:
     """A 95 % t-interval for the mean of independent values, clipped to their range.
 
     With fewer than two values nothing is known: the whole range.
@@ -260,16 +261,14 @@ def mean_interval(values: Floats, lowest: float, highest: float) -> tuple[float,
 
 def proportion(successes: int, n: int) -> Rate:
     """A share with its 95 % Wilson interval; n = 0 gives the whole range around 0."""
-    if n == 0:
-        return Rate(value=0.0, lower=0.0, upper=1.0, n=0)
-    result = stats.binomtest(successes, n).proportion_ci(method="wilson")
-    return Rate(value=successes / n, lower=float(result.low), upper=float(result.high), n=n)
+    found = wilson(successes, n)
+    return Rate(value=successes / n if n else 0.0, lower=found.lower, upper=found.upper, n=n)
 
 
 def mean_rate(values: Sequence[float]) -> Rate:
     """The mean of scores in [0, 1] with a 95 % t-interval."""
     array = np.asarray(values, dtype=np.float64)
-    lower, upper = mean_interval(array, 0.0, 1.0)
+    lower, upper = t_interval(array, 0.0, 1.0)
     return Rate(
         value=float(array.mean()) if array.size else 0.0, lower=lower, upper=upper, n=array.size
     )

@@ -9,6 +9,7 @@ from pydantic import Field
 
 from evidence import BadInputError, Message
 from evidence.options import Options
+from evidence.reasoning import split_reasoning
 from probes.models.local import LocalModel
 from probes.scenarios import Scenario
 from retrain.evaluation.result import Belief, ItemResult, Kinds, Outcome, belief_of
@@ -17,7 +18,6 @@ from retrain.evaluation.scorers import (
     EvaluationItem,
     RuleScorer,
     settled,
-    split_reasoning,
 )
 from retrain.items import Item
 from retrain.likelihood import answer_loglikelihoods

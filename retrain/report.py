@@ -121,7 +121,7 @@ class ConfirmReport(msgspec.Struct, frozen=True, kw_only=True):
 
     `control` says what the control rests on: `source:…` for declared rows, `approved_model` for the
     candidate's prompts answered by the last approved model, or None when there was none that is
-    independent of Candor's own filter.
+    independent of Candor's own filter. `made_at_s` is when the run ended, seconds since the epoch.
     """
 
     run_id: str
@@ -136,6 +136,7 @@ class ConfirmReport(msgspec.Struct, frozen=True, kw_only=True):
     seconds: float
     peak_memory_mib: float = 0.0
     notes: tuple[str, ...] = ()
+    made_at_s: float | None = None
     schema_version: int = 1
 
     @property

@@ -24,7 +24,8 @@ def launcher_job(settings: Settings, engine: Engine, metrics: JobMetrics) -> Ite
 
     Confirm runs that are under way go on when it ends: the next launcher finds them.
     """
-    launcher = Launcher(engine, settings.retrain, SteadyClock())
+    silent_s = settings.telemetry.worker_silent_s
+    launcher = Launcher(engine, settings.retrain, SteadyClock(), silent_s=silent_s)
     runner = Runner(_Ticking(launcher), interval_s=_TICK_S, metrics=metrics)
     runner.start()
     try:

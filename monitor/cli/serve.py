@@ -117,7 +117,8 @@ def serve(as_json: AsJson = False) -> None:
         silence_watch(settings, engine, PrometheusJobMetrics(registry)),
     ):
         app = build_app(settings, engine, registry, bootstrap_servers=servers, asker=asker)
-        with WebServer(app, settings.api.host, settings.api.port) as web:
+        address = (settings.api.host, settings.api.port)
+        with WebServer(app, *address, options=settings.api) as web:
             _tell({"api": web.url}, as_json)
             stop.wait()
     engine.dispose()

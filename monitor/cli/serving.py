@@ -16,7 +16,7 @@ from evidence import BadInputError
 from monitor import console
 from monitor.abstain.asking import Asker
 from monitor.api.app import create_app
-from monitor.api.context import Context
+from monitor.api.context import ApiSettings, Context
 from monitor.api.state import StateReader
 from monitor.api.visible import visible
 from monitor.cli.scorer import open_scorer
@@ -28,7 +28,7 @@ from monitor.jobs.metrics import JobMetrics
 from monitor.jobs.silence import SilenceWatch
 from monitor.score import Scorer
 from monitor.settings import Settings
-from monitor.telemetry import CachedState, State, StateCollector
+from monitor.telemetry import Cached, State, StateCollector
 
 _BROKER_TIMEOUT_S = 1.0
 
@@ -48,7 +48,7 @@ def build_app(
     access = open_access(settings)
     clock = SteadyClock()
     reader = StateReader(engine, settings.telemetry, clock=clock)
-    state = CachedState(reader, clock=time.monotonic, max_age_s=settings.telemetry.max_age_s)
+    state = Cached(reader, clock=time.monotonic, max_age_s=settings.telemetry.max_age_s)
     registry.register(StateCollector(state))
     pseudonym_key = load_key(
         settings.pseudonym.key_file, name="pseudonym", database_url=settings.database.url
@@ -56,7 +56,7 @@ def build_app(
     app = create_app(
         Context(
             engine=engine,
-            settings=settings,
+            settings=api_settings(settings),
             registry=registry,
             state=state,
             clock=clock,
@@ -68,6 +68,19 @@ def build_app(
     )
     app.include_router(console.router(_shown(access, state)))
     return app
+
+
+def api_settings(settings: Settings) -> ApiSettings:
+    """The sections that the API uses."""
+    return ApiSettings(
+        api=settings.api,
+        ingest=settings.ingest,
+        kafka=settings.kafka,
+        detection=settings.detection,
+        abstain=settings.abstain,
+        retrain=settings.retrain,
+        telemetry=settings.telemetry,
+    )
 
 
 def open_access(settings: Settings) -> Access:
@@ -143,6 +156,6 @@ def silence_watch(settings: Settings, engine: Engine, metrics: JobMetrics) -> It
         runner.stop()
 
 
-def _shown(access: Access, state: CachedState) -> Callable[[Request], State]:
+def _shown(access: Access, state: Cached[State]) -> Callable[[Request], State]:
     may_read = access.require(Scope.READ)
     return lambda request: visible(state(), may_read(request))

@@ -150,7 +150,9 @@ def start_stack(
         parts.enter_context(silence_watch(settings, engine, metrics))
         asker = parts.enter_context(asking(settings, measuring))
         app = build_app(settings, engine, registry, bootstrap_servers=servers, asker=asker)
-        web = parts.enter_context(WebServer(app, settings.api.host, settings.api.port))
+        web = parts.enter_context(
+            WebServer(app, settings.api.host, settings.api.port, options=settings.api)
+        )
         log.info("ready: %s", web.url)
     except BaseException:
         parts.close()

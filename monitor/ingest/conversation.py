@@ -14,9 +14,9 @@ from typing import Any
 import msgspec
 
 from evidence import Message, ToolCall
+from evidence.reasoning import split_reasoning
 from monitor.ingest.records import DeadLetterReason, Refused
 from monitor.ingest.text import clean
-from probes.reasoning import split_thought
 
 _ROLES = {"ai": "assistant", "bot": "assistant", "model": "assistant", "human": "user"}
 _KNOWN = frozenset({"assistant", "user", "system", "developer", "tool", "function"})
@@ -56,10 +56,22 @@ def read_conversation(raws: Sequence[Mapping[str, Any]]) -> Conversation:
     messages: list[Message] = []
     unread: list[str] = []
     for number, raw in enumerate(raws):
+        simple = _simple(raw)
+        if simple is not None:
+            messages.append(simple)
+            continue
         reader = _Reader(f"messages[{number}]")
         messages += reader.read(raw)
         unread += reader.unread
     return Conversation(tuple(messages), tuple(unread))
+
+
+def _simple(raw: Mapping[str, Any]) -> Message | None:
+    """The message of most records, a role with a text, read at once; None for any other."""
+    content = raw.get("content")
+    if len(raw) != 2 or not isinstance(content, str) or "<" in content or "[" in content:
+        return None
+    return Message(clean(role_of(raw["role"])), clean(content))
 
 
 def role_of(given: str) -> str:
@@ -106,7 +118,7 @@ class _Reader:
     def _made(self, role: str) -> list[Message]:
         text = "\n".join(self._texts)
         if role == "assistant":
-            thought, answer = split_thought(text)
+            thought, answer = split_reasoning(text)
             if thought or len(answer) < len(text.strip()):
                 text = answer
                 self._thoughts.append(thought)

@@ -33,6 +33,8 @@ UNREAD, CLAIMED = "unread_parts", "claimed_purpose"
 
 _GROWTH, _OVERHEAD_BYTES = 8, 1_000
 _USER_KEYS = frozenset({"user_id", "userid", "user", "enduser.id", "user.id", "rater", "email"})
+_RESPONSE_FIELDS = frozenset(WireResponse.__struct_fields__)
+_FEEDBACK_FIELDS = frozenset(WireFeedback.__struct_fields__)
 _Wire = TypeVar("_Wire", WireResponse, WireFeedback)
 _Accepted = TypeVar("_Accepted", Response, Feedback)
 
@@ -101,12 +103,13 @@ def _response(record: dict[str, Any], options: IngestOptions, key: bytes, now_s:
     wire = _convert(record, WireResponse)
     rater, raw_id = _rater(wire, key)
     conversation = _conversation(record, raw_id)
-    extra = _extra(record, WireResponse, raw_id)
+    extra = _extra(record, _RESPONSE_FIELDS, raw_id)
     if conversation.unread:
         extra[UNREAD] = list(conversation.unread)
+    claims = wire.purpose != Purpose.LIVE.value or wire.assistant == CANARY_ASSISTANT
     found = Response(
         response_id=wire.response_id,
-        stratum=Stratum(wire.assistant, OTHER, Stakes(wire.stakes)),
+        stratum=_as_given(wire) if claims else _stratum(wire, options),
         model=clean(wire.model),
         conversation_id=wire.conversation_id,
         rater=rater,
@@ -115,19 +118,25 @@ def _response(record: dict[str, Any], options: IngestOptions, key: bytes, now_s:
         purpose=Purpose(wire.purpose),
         extra=extra,
     )
-    return _placed(found, wire, options, key)
+    return _believed(found, wire, options, key) if claims else found
 
 
-def _placed(found: Response, wire: WireResponse, options: IngestOptions, key: bytes) -> Response:
-    """The response in its stratum. A purpose of its own is believed with Candor's mark alone."""
-    if found.purpose is not Purpose.LIVE or wire.assistant == CANARY_ASSISTANT:
-        if is_ours(found, key):
-            return found
-        if wire.assistant == CANARY_ASSISTANT:
-            raise Refused(DeadLetterReason.NOT_OURS, "`assistant` is Candor's own name")
-        extra = {**found.extra, CLAIMED: found.purpose.value}
-        found = msgspec.structs.replace(found, purpose=Purpose.LIVE, extra=extra)
-    return msgspec.structs.replace(found, stratum=_stratum(wire, options))
+def _as_given(wire: WireResponse) -> Stratum:
+    return Stratum(wire.assistant, OTHER, Stakes(wire.stakes))
+
+
+def _believed(found: Response, wire: WireResponse, options: IngestOptions, key: bytes) -> Response:
+    """A purpose of its own is believed with Candor's mark alone; without it the response is live."""
+    if is_ours(found, key):
+        return found
+    if wire.assistant == CANARY_ASSISTANT:
+        raise Refused(DeadLetterReason.NOT_OURS, "`assistant` is Candor's own name")
+    return msgspec.structs.replace(
+        found,
+        stratum=_stratum(wire, options),
+        purpose=Purpose.LIVE,
+        extra={**found.extra, CLAIMED: found.purpose.value},
+    )
 
 
 def _feedback(record: dict[str, Any], options: IngestOptions, key: bytes, now_s: float) -> Feedback:
@@ -142,7 +151,7 @@ def _feedback(record: dict[str, Any], options: IngestOptions, key: bytes, now_s:
         value=wire.value,
         kind=clean(wire.kind),
         text=None if wire.text is None else clean(wire.text),
-        extra=_extra(record, WireFeedback, raw_id),
+        extra=_extra(record, _FEEDBACK_FIELDS, raw_id),
     )
 
 
@@ -240,8 +249,7 @@ def _can_travel(found: _Accepted, raw: bytes | None, options: IngestOptions) -> 
     return found
 
 
-def _extra(record: dict[str, Any], kind: type[_Wire], raw_id: str | None) -> dict[str, Any]:
-    known = frozenset(kind.__struct_fields__)
+def _extra(record: dict[str, Any], known: frozenset[str], raw_id: str | None) -> dict[str, Any]:
     return {
         clean(name): clean_all(_without_user(value, raw_id))
         for name, value in record.items()

@@ -41,7 +41,7 @@ def parse_value(raw: bytes) -> Any:
     not UTF-8, NaN, a number beyond a float or of more than 4 300 digits, nested deeper than
     `MAX_DEPTH`.
     """
-    raw = raw.removeprefix(_BOM)
+    raw = without_bom(raw)
     try:
         value = msgspec.json.decode(raw)
         is_sound = True
@@ -57,7 +57,7 @@ def split_json(body: bytes) -> list[bytes]:
 
     Empty for a body of white space. Raises Refused when a list cannot be read.
     """
-    body = body.removeprefix(_BOM).strip()
+    body = without_bom(body).strip()
     if not body.startswith(b"["):
         return [body] if body else []
     try:
@@ -66,6 +66,11 @@ def split_json(body: bytes) -> list[bytes]:
         values = _parse_leniently(body)
         _check_depth(body, values, MAX_DEPTH + 1)
     return [json.dumps(item).encode() for item in values]
+
+
+def without_bom(raw: bytes) -> bytes:
+    """Text as some editors save it begins with a mark that is no part of it."""
+    return raw.removeprefix(_BOM)
 
 
 def clean(text: str) -> str:

@@ -24,6 +24,9 @@ _MODEL = "canary"
 class CanarySender(LeasedJob):
     """Sends as many as the traffic since and the clock ask for; the first look only notes where it stands.
 
+    All canaries have their turn, one after the other. Where the round begins differs from process to
+    process, so that those that live short do not send the same few.
+
     Parameters
     ----------
     topic
@@ -53,6 +56,7 @@ class CanarySender(LeasedJob):
         self._seen: tuple[int, float] | None = None
         self._credit = 0.0
         self._n_due = 0
+        self._next = int(digest("canaries", owner, repr(clock()))[:15], 16)
 
     def _is_due(self) -> bool:
         now_s = self._clock()
@@ -71,11 +75,11 @@ class CanarySender(LeasedJob):
     def _work(self) -> list[Alarm]:
         n, now_s = self._n_due, self._clock()
         with self._lease.writing() as connection:
-            sent = health.count_asked(connection, Purpose.CANARY)
-            chosen = [self._canaries[(sent + i) % len(self._canaries)] for i in range(n)]
+            turns = range(self._next, self._next + n)
+            chosen = [self._canaries[turn % len(self._canaries)] for turn in turns]
             made = [
-                marked(_response(canary, sent + i, now_s), self._key)
-                for i, canary in enumerate(chosen)
+                marked(_response(canary, turn, now_s), self._key)
+                for canary, turn in zip(chosen, turns, strict=True)
             ]
             asked = [
                 Asked(
@@ -89,6 +93,7 @@ class CanarySender(LeasedJob):
             health.ask(connection, asked, now_s=now_s, due_s=self._options.due_s)
             records = [(r.conversation_id.encode(), encode_response(r)) for r in made]
             outbox.add(connection, self._topic, records, now_s=now_s)
+        self._next += n
         return []
 
 

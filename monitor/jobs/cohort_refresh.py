@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import ClassVar
 
 import msgspec
@@ -12,7 +12,7 @@ from sqlalchemy import Engine
 
 from evidence import Alarm
 from monitor.cohorts.alarm import PopulationState, population_alarms
-from monitor.cohorts.estimate import estimate_and_carry
+from monitor.cohorts.estimate import estimate, estimate_and_carry
 from monitor.cohorts.events import EventTable, RatedEvent
 from monitor.cohorts.options import CohortOptions
 from monitor.cohorts.results import CohortEstimate
@@ -117,8 +117,8 @@ class CohortRefresh(LeasedJob):
             table, options=self._options, labels=truth, curve=self._curve
         )
         state = PopulationState.decode(follows.alarm_state) if follows.alarm_state else None
-        for metric in closed:
-            state = state.closed(metric) if state else None
+        for metric, at_s in closed.items():
+            state = state.closed(metric, at_s) if state else None
         now_s = self._clock()
         state, raised = population_alarms(
             state,
@@ -127,6 +127,7 @@ class CohortRefresh(LeasedJob):
             at_s=now_s,
             log_position=len(table),
             options=self._options,
+            since=self._since(assistant, state.since_s.values() if state else (), truth),
         )
         with self._lease.writing() as connection:
             new = _stored(assistant, found, state)
@@ -139,6 +140,19 @@ class CohortRefresh(LeasedJob):
             log.warning("alarm %s: %s", alarm.alarm_id, alarm.claim)
         self._keep(assistant, rows, found, carry, read_at_s)
         return found, opened
+
+    def _since(
+        self, assistant: str, times_s: Iterable[float], truth: Mapping[str, bool]
+    ) -> dict[float, CohortEstimate]:
+        """By time at which an alarm was closed: what became known since then, estimated by itself."""
+        found = {}
+        for at_s in set(times_s):
+            with reading(self._engine) as connection:
+                rows = cohorts.rated_events(connection, assistant, since_s=at_s)
+            table = EventTable.from_events(_events(rows))
+            if len(table):
+                found[at_s] = estimate(table, options=self._options, labels=truth)
+        return found
 
     def _keep(
         self,

@@ -32,11 +32,16 @@ METRIC = "sycophancy_gap"
 
 
 class GapState(msgspec.Struct, frozen=True, kw_only=True):
-    """What the watch remembers: the detector, whether its alarm is open, and how many it opened."""
+    """What the watch remembers: the detector, whether its alarm is open, and how many it opened.
+
+    `read` is the last position that was read of each stratum since the freeze: only within a stratum do
+    log positions become visible in their order.
+    """
 
     detector: GapDetectorState
     open: bool = False
     opened: int = 0
+    read: dict[str, int] = {}
     schema_version: int = 1
 
 
@@ -74,7 +79,7 @@ def watch_gap(
     state = _released(_state(read, options), closed)
     detector = GapDetector.restore(state.detector)
     served = [row for row in served if read and row.created_at_s > read.cutoff_s]
-    new = [row for row in served if read and row.log_position > read.log_position]
+    new = [row for row in served if row.log_position > state.read.get(row.stratum, since)]
     for row in new:
         detector.update(in_cohort=members[row.rater], p_lie=row.p_lie, stratum=row.stratum)
     membership = _due(read, found, options, now_s)
@@ -88,8 +93,13 @@ def watch_gap(
         detector=detector.state(),
         open=state.open or bool(raised),
         opened=state.opened + len(raised),
+        # In log order, so that the last of a stratum stays.
+        read={} if membership else {**state.read, **{row.stratum: row.log_position for row in new}},
     )
-    after = _written(read, membership, state, gap, position=end, now_s=now_s)
+    last = max([since, *state.read.values()])
+    after = _written(
+        read, membership, state, gap, position=end if membership else last, now_s=now_s
+    )
     with lease.writing() as connection:
         frozen = None if membership is None else membership.in_cohort
         if not gaps.save_watch(connection, assistant, read, after, frozen):
@@ -115,7 +125,7 @@ def _released(state: GapState, closed: Collection[str]) -> GapState:
         return state
     detector = GapDetector.restore(state.detector)
     detector.reset()
-    return GapState(detector=detector.state(), opened=state.opened)
+    return GapState(detector=detector.state(), opened=state.opened, read=state.read)
 
 
 def _due(

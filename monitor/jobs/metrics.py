@@ -44,12 +44,16 @@ class WorkerMetrics(JobMetrics, Protocol):
         """Records whose key was accepted before."""
         ...
 
+    def conflict(self, topic: str, n: int = 1) -> None:
+        """Records whose id was accepted before with another content, or from another rater."""
+        ...
+
     def dead_letter(self, reason: str, n: int = 1) -> None:
         """Records refused."""
         ...
 
     def feedback(self, state: str, n: int = 1) -> None:
-        """Feedback that became `matched`, `parked` or `orphan`."""
+        """Feedback that became `matched`, `parked`, `orphan` or `ambiguous`."""
         ...
 
     def verdict(self, kind: str, n: int = 1) -> None:
@@ -93,12 +97,13 @@ def start_from_zero(metrics: WorkerMetrics, topics: Sequence[str]) -> None:
     for topic in topics:
         metrics.seen(topic, 0)
         metrics.duplicate(topic, 0)
+        metrics.conflict(topic, 0)
     for phase in SampledBy:
         metrics.sampled(phase.value, 0)
     metrics.skipped(RATE, 0)
     for reason in DeadLetterReason:
         metrics.dead_letter(reason.value, 0)
-    for state in ("matched", "parked", "orphan"):
+    for state in ("matched", "parked", "orphan", "ambiguous"):
         metrics.feedback(state, 0)
     for kind in VerdictKind:
         metrics.verdict(kind.value, 0)

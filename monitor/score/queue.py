@@ -16,8 +16,9 @@ from typing import Protocol
 
 from evidence import Assessment
 from monitor.score.options import ScoringOptions
-from monitor.score.scorer import Scorer, failed
+from monitor.score.scorer import failed
 from probes.probe import Transcript
+from probes.scorer import Scorer
 
 log = logging.getLogger(__name__)
 
@@ -124,11 +125,6 @@ class ScoringQueue:
             self._waiting += tickets
             self._changed.notify_all()
         return tickets
-
-    def wait(self, tickets: Sequence[Ticket], timeout_s: float) -> bool:
-        """Wait until all these tickets are done; False after the time."""
-        with self._changed:
-            return self._changed.wait_for(lambda: all(t.done for t in tickets), timeout_s)
 
     def close(self) -> None:
         """Stop taking batches; a scorer in the middle of one is left to finish in its daemon thread."""

@@ -1,25 +1,9 @@
-"""What turns transcripts into assessments; `probes.Panel` is the real one."""
+"""A response as the probes read it, and the assessment of one that they could not measure."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Protocol
-
 from evidence import Assessment, Message, Response, Stakes, VerdictKind
 from probes.probe import Transcript
-
-
-class Scorer(Protocol):
-    """Measures and fuses a batch."""
-
-    @property
-    def version(self) -> str:
-        """Digest of everything that changes a result; the evaluator version of its verdicts."""
-        ...
-
-    def score(self, transcripts: Sequence[Transcript]) -> list[Assessment]:
-        """One assessment for each transcript, in order."""
-        ...
 
 
 def transcript_of(response: Response) -> Transcript:

@@ -6,21 +6,21 @@ from collections.abc import Mapping
 from typing import Any
 
 import msgspec
-from sqlalchemy import ColumnElement, Connection, and_, bindparam, func, insert, or_, select
+from sqlalchemy import ColumnElement, Connection, and_, bindparam, func, insert, select
 
 from evidence import AlarmState, AlarmSubject, VerdictKind
+from evidence.records import ASSERTED
 from monitor.store.schema import (
     alarms,
     cohort_estimates,
     feedback,
     labels,
+    rated_counts,
     rater_groups,
     rater_posteriors,
     responses,
     verdicts,
 )
-
-_ASSERTED = (VerdictKind.HONEST.value, VerdictKind.LIE.value, VerdictKind.EVASION.value)
 
 
 class RatedRow(msgspec.Struct, frozen=True, kw_only=True):
@@ -77,21 +77,11 @@ class CarriedEstimate(msgspec.Struct, frozen=True, kw_only=True):
 
 def rated_assistants(connection: Connection) -> list[tuple[str, int, int]]:
     """Each assistant with feedback, its events as `rated_events` has them, and how many are measured."""
-    query = (
-        select(feedback.c.assistant, func.count(), func.count(verdicts.c.p_lie))
-        .select_from(
-            feedback.join(responses, _response_of_feedback()).outerjoin(
-                verdicts, _verdict_of_feedback()
-            )
-        )
-        .where(
-            feedback.c.state == "matched",
-            func.coalesce(responses.c.skip_reason, "") != "probe_traffic",
-        )
-        .group_by(feedback.c.assistant)
-        .order_by(feedback.c.assistant)
-    )
-    return [(assistant, n, measured) for assistant, n, measured in connection.execute(query)]
+    table = rated_counts.c
+    query = select(table.assistant, table.n_events, table.n_measured).where(table.n_events > 0)
+    return [
+        (a, n, measured) for a, n, measured in connection.execute(query.order_by(table.assistant))
+    ]
 
 
 def rated_events(
@@ -128,9 +118,16 @@ def rated_events(
         )
         .order_by(table.created_at_s, table.feedback_id)
     )
-    if since_s is not None:
-        query = query.where(or_(table.received_at_s >= since_s, verdicts.c.scored_at_s >= since_s))
-    return [RatedRow(**row) for row in connection.execute(query).mappings()]
+    if since_s is None:
+        return [RatedRow(**row) for row in connection.execute(query).mappings()]
+    # Two ranges of an index each; what is in both counts once.
+    parts = (table.received_at_s >= since_s, verdicts.c.scored_at_s >= since_s)
+    rows = {
+        row["feedback_id"]: RatedRow(**row)
+        for part in parts
+        for row in connection.execute(query.where(part)).mappings()
+    }
+    return sorted(rows.values(), key=lambda row: (row.created_at_s, row.feedback_id))
 
 
 def audited_truth(connection: Connection, assistant: str) -> dict[str, bool]:
@@ -154,15 +151,18 @@ def newest_estimate(connection: Connection, assistant: str) -> StoredEstimate:
     return StoredEstimate(0, "") if row is None else StoredEstimate(*row)
 
 
-def closed_metrics(connection: Connection, scope: str) -> set[str]:
-    """Metrics of which every population alarm about this scope is closed."""
-    query = select(alarms.c.metric, alarms.c.state).where(
+def closed_metrics(connection: Connection, scope: str) -> dict[str, float]:
+    """Metrics of which every population alarm about this scope is closed, and when the last was."""
+    query = select(alarms.c.metric, alarms.c.state, alarms.c.changed_at_s).where(
         alarms.c.subject == AlarmSubject.POPULATION.value, alarms.c.scope == scope
     )
-    states: dict[str, set[str]] = {}
-    for metric, state in connection.execute(query):
-        states.setdefault(metric, set()).add(state)
-    return {metric for metric, found in states.items() if found == {AlarmState.CLOSED.value}}
+    closed: dict[str, float] = {}
+    others: set[str] = set()
+    for metric, state, changed_at_s in connection.execute(query):
+        closed[metric] = max(changed_at_s, closed.get(metric, changed_at_s))
+        if state != AlarmState.CLOSED.value:
+            others.add(metric)
+    return {metric: at_s for metric, at_s in closed.items() if metric not in others}
 
 
 def save_estimate(
@@ -243,5 +243,5 @@ def _verdict_of_feedback() -> ColumnElement[bool]:
         verdicts.c.assistant == feedback.c.assistant,
         verdicts.c.response_id == feedback.c.response_id,
         verdicts.c.live_slot.is_not(None),
-        verdicts.c.kind.in_(_ASSERTED),
+        verdicts.c.kind.in_([kind.value for kind in ASSERTED]),
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 import msgspec
-from sqlalchemy import Connection, func, insert, or_, select, update
+from sqlalchemy import Connection, func, insert, select, update
 
 from evidence import Alarm, AlarmState
 from monitor.store.dialect import insert_new
@@ -47,23 +47,21 @@ def save_detector(
 
 def behind(connection: Connection) -> list[str]:
     """Strata whose log goes on after what their detectors have read."""
-    newest = (
-        select(verdict_log.c.stratum, func.max(verdict_log.c.id).label("newest"))
-        .group_by(verdict_log.c.stratum)
-        .subquery()
-    )
+    table = verdict_log.c
+    # From stratum to stratum by the index: as many steps as there are strata, however long the log is.
+    found = select(func.min(table.stratum).label("stratum")).cte("found", recursive=True)
+    after = select(func.min(table.stratum)).where(table.stratum > found.c.stratum)
+    found = found.union_all(select(after.scalar_subquery()).where(found.c.stratum.is_not(None)))
+    newest = select(func.max(table.id)).where(table.stratum == found.c.stratum).scalar_subquery()
     query = (
-        select(newest.c.stratum)
-        .outerjoin(detectors, detectors.c.stratum == newest.c.stratum)
-        .where(or_(detectors.c.stratum.is_(None), newest.c.newest > detectors.c.log_position))
+        select(found.c.stratum)
+        .outerjoin(detectors, detectors.c.stratum == found.c.stratum)
+        .where(
+            found.c.stratum.is_not(None),
+            newest > func.coalesce(detectors.c.log_position, 0),
+        )
     )
     return sorted(connection.execute(query).scalars())
-
-
-def count_streams(connection: Connection) -> int:
-    """Strata that have logged verdicts."""
-    query = select(func.count(func.distinct(verdict_log.c.stratum)))
-    return int(connection.execute(query).scalar_one())
 
 
 def latch(

@@ -9,7 +9,7 @@ from monitor.store import audit
 from monitor.store.dialect import lock_names
 from monitor.store.schema import rate_epochs
 
-EVERY_STRATUM = "*"
+_EVERYTHING = "*"
 
 
 class StoredRates(msgspec.Struct, frozen=True):
@@ -21,13 +21,9 @@ class StoredRates(msgspec.Struct, frozen=True):
 
 
 def read_epochs(connection: Connection) -> list[StoredRates]:
-    """All epochs that hold for every stratum, oldest first."""
+    """All epochs, oldest first; each holds for every stratum."""
     table = rate_epochs.c
-    query = (
-        select(table.from_s, table.pi_arrival, table.pi_feedback)
-        .where(table.stratum == EVERY_STRATUM)
-        .order_by(table.id)
-    )
+    query = select(table.from_s, table.pi_arrival, table.pi_feedback).order_by(table.id)
     return [StoredRates(*row) for row in connection.execute(query)]
 
 
@@ -44,15 +40,13 @@ def begin_epoch(
         return False
     from_s = now_s if before else 0.0
     connection.execute(
-        insert(rate_epochs).values(
-            stratum=EVERY_STRATUM, pi_arrival=pi_arrival, pi_feedback=pi_feedback, from_s=from_s
-        )
+        insert(rate_epochs).values(pi_arrival=pi_arrival, pi_feedback=pi_feedback, from_s=from_s)
     )
     audit.append(
         connection,
         by="candor",
         action="sampling.epoch",
-        subject=EVERY_STRATUM,
+        subject=_EVERYTHING,
         details={"pi_arrival": pi_arrival, "pi_feedback": pi_feedback, "from_s": from_s},
         at_s=now_s,
     )

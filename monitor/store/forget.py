@@ -5,10 +5,22 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterable, Sequence
 
-from sqlalchemy import Column, Connection, Table, func, select, update
+from sqlalchemy import (
+    Column,
+    ColumnElement,
+    Connection,
+    Engine,
+    LargeBinary,
+    Table,
+    func,
+    literal,
+    select,
+    update,
+)
 
 from monitor.store import audit
-from monitor.store.dialect import insert_new
+from monitor.store.dialect import in_pages, insert_new, key_rows
+from monitor.store.rated import recount
 from monitor.store.schema import (
     alarm_events,
     alarms,
@@ -17,6 +29,7 @@ from monitor.store.schema import (
     confirm_runs,
     dead_letters,
     feedback,
+    has_body,
     labels,
     localisations,
     outbox,
@@ -68,11 +81,16 @@ def forget(
     by
         Who asked for it; the audit log names the pseudonym alone.
     """
+    rated_at = set(
+        connection.execute(
+            select(feedback.c.assistant).where(feedback.c.rater == rater).distinct()
+        ).scalars()
+    )
     changed = {
         "responses": connection.execute(
             update(responses)
             .where(responses.c.rater == rater)
-            .values(rater=FORGOTTEN, conversation_id=FORGOTTEN, body=None)
+            .values(rater=FORGOTTEN, conversation_id=FORGOTTEN, body=None, awaits_verdict=False)
         ).rowcount,
         "feedback": connection.execute(feedback.delete().where(feedback.c.rater == rater)).rowcount,
         **{
@@ -82,6 +100,7 @@ def forget(
         "outbox": _outbox(connection, rater, input_topics),
         "dead_letters": _dead_letters(connection, (user_id, rater), decrypt),
     }
+    recount(connection, rated_at)
     for table, column in NAMING:
         named = update(table).where(column.contains(rater, autoescape=True))
         replaced = connection.execute(
@@ -98,28 +117,56 @@ def forget(
 def forgotten(connection: Connection, raters: Iterable[str]) -> set[str]:
     """Which of these raters were forgotten: nothing of them may be taken in again."""
     wanted = sorted(set(raters))
-    if not wanted:
+    anybody = select(tombstones.c.rater).limit(1)
+    if not wanted or connection.execute(anybody).first() is None:
         return set()
-    query = select(tombstones.c.rater).where(tombstones.c.rater.in_(wanted))
+    names = key_rows(connection, [(rater, "") for rater in wanted])
+    query = select(tombstones.c.rater).select_from(
+        names.join(tombstones, tombstones.c.rater == names.c.first)
+    )
     return set(connection.execute(query).scalars())
+
+
+def erase(engine: Engine) -> bool:
+    """Overwrite what was deleted in a SQLite file and its log; whether nothing of it is left there.
+
+    False while another process reads: what is left is overwritten once it stops. PostgreSQL does this
+    by itself, when it vacuums.
+    """
+    if engine.dialect.name != "sqlite":
+        return True
+    with engine.connect() as connection:
+        # Outside of a transaction: pages are rewritten whole, since rows moved between pages before.
+        cursor = connection.connection.cursor()
+        try:
+            cursor.execute("VACUUM")
+            busy, *_ = cursor.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+        finally:
+            cursor.close()
+    return not busy
 
 
 def _outbox(connection: Connection, rater: str, input_topics: Sequence[str]) -> int:
     """Delete the rater's own records; take the name out of copies of findings."""
     mark = rater.encode()
-    changed = 0
-    rows = connection.execute(select(outbox.c.id, outbox.c.topic, outbox.c.value)).all()
+    named = select(outbox.c.id, outbox.c.topic).where(_holds(connection, mark))
+    rows = connection.execute(named).all()
     for row in rows:
-        if mark not in row.value:
-            continue
         here = outbox.c.id == row.id
         if row.topic in input_topics:
             connection.execute(outbox.delete().where(here))
         else:
-            value = row.value.replace(mark, FORGOTTEN.encode())
-            connection.execute(update(outbox).where(here).values(value=value))
-        changed += 1
-    return changed
+            value = connection.execute(select(outbox.c.value).where(here)).scalar_one()
+            without = value.replace(mark, FORGOTTEN.encode())
+            connection.execute(update(outbox).where(here).values(value=without))
+    return len(rows)
+
+
+def _holds(connection: Connection, mark: bytes) -> ColumnElement[bool]:
+    """Whether an outbox value holds these bytes; looked for in the database, a row at a time."""
+    if connection.dialect.name == "sqlite":
+        return func.instr(outbox.c.value, mark) > 0
+    return func.position(literal(mark, LargeBinary).op("IN")(outbox.c.value)) > 0
 
 
 def _dead_letters(
@@ -129,14 +176,11 @@ def _dead_letters(
     marks = {name.encode("utf-8", "surrogatepass") for name in names}
     marks |= {json.dumps(name)[1:-1].encode() for name in names}
     keys = list(dead_letters.primary_key.columns)
-    rows = connection.execute(
-        select(*keys, dead_letters.c.body).where(dead_letters.c.body.is_not(None))
-    ).all()
-    changed = 0
-    for row in rows:
+    naming = []
+    for row in in_pages(connection, dead_letters, dead_letters.c.body, where=has_body):
         body = decrypt(row.body)
         if body is None or any(mark in body for mark in marks):
-            here = [key == getattr(row, key.name) for key in keys]
-            connection.execute(update(dead_letters).where(*here).values(body=None))
-            changed += 1
-    return changed
+            naming.append([key == getattr(row, key.name) for key in keys])
+    for here in naming:
+        connection.execute(update(dead_letters).where(*here).values(body=None))
+    return len(naming)

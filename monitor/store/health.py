@@ -183,16 +183,6 @@ def ask(connection: Connection, asked: Iterable[Asked], *, now_s: float, due_s: 
     return len(insert_new(connection, extra_evaluations, rows, [extra_evaluations.c.id]))
 
 
-def count_asked(connection: Connection, purpose: Purpose) -> int:
-    """Evaluations of a purpose that were asked for and not pruned."""
-    query = (
-        select(func.count())
-        .select_from(extra_evaluations)
-        .where(extra_evaluations.c.purpose == purpose.value)
-    )
-    return int(connection.execute(query).scalar_one())
-
-
 def prune(connection: Connection, *, before_s: float) -> int:
     """Forget evaluations that were counted and asked for before a time; their verdicts stay."""
     table = extra_evaluations.c
@@ -276,6 +266,7 @@ def pending(
         .where(
             table.evaluator_version == evaluator_version,
             table.purpose.in_([Purpose.REPEAT.value, Purpose.RESCORE.value]),
+            table.counted.is_(False),
             table.due_at_s > now_s,
             responses.c.body.is_not(None),
             verdicts.c.key.is_(None),

@@ -2,16 +2,26 @@
 
 from __future__ import annotations
 
+import hashlib
 import zlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 import msgspec
-from sqlalchemy import Connection, bindparam, select, tuple_, update
+from sqlalchemy import ColumnElement, Connection, and_, bindparam, select, update
 
-from evidence import Feedback, Response, SampledBy
-from monitor.store.dialect import insert_new
-from monitor.store.schema import dead_letters, duplicates, feedback, responses
+from evidence import Feedback, Response, SampledBy, digest
+from monitor.store.dialect import insert_many, insert_new, key_rows
+from monitor.store.schema import dead_letters, duplicates, feedback, is_parked, responses
+
+MATCHED, PARKED, AMBIGUOUS = "matched", "parked", "ambiguous"
+"""States of feedback: it has its response, waits for it, or names an id that two contents share."""
+
+_RESPONSE_KEY = (responses.c.assistant, responses.c.response_id)
+_FEEDBACK_KEY = (feedback.c.assistant, feedback.c.feedback_id)
+_MARK_DIGITS = 16
+_NAME_KEPT = 200 - 1 - _MARK_DIGITS
+_WORTH_COMPRESSING_BYTES = 1024
 
 Key = tuple[str, str]
 """(assistant, response_id) or (assistant, feedback_id)."""
@@ -41,6 +51,10 @@ class NewResponse(msgspec.Struct, frozen=True):
     def key(self) -> Key:
         return (self.response.stratum.assistant, self.response.response_id)
 
+    @property
+    def content_digest(self) -> bytes:
+        return response_digest(self.response)
+
 
 class NewFeedback(msgspec.Struct, frozen=True):
     """Feedback on its way into the store."""
@@ -53,8 +67,34 @@ class NewFeedback(msgspec.Struct, frozen=True):
         return (self.feedback.assistant, self.feedback.feedback_id)
 
     @property
+    def content_digest(self) -> bytes:
+        return feedback_digest(self.feedback)
+
+    @property
     def response_key(self) -> Key:
         return (self.feedback.assistant, self.feedback.response_id)
+
+
+class KnownResponse(msgspec.Struct, frozen=True):
+    """A stored response, as far as it takes to tell a repeated record from a repeated id."""
+
+    content_digest: bytes | None
+    shares_id: bool
+
+    def says(self, content_digest: bytes) -> bool:
+        """Whether it has this content."""
+        return self.content_digest in (None, content_digest)
+
+
+class KnownFeedback(msgspec.Struct, frozen=True):
+    """Stored feedback, likewise."""
+
+    content_digest: bytes | None
+    rater: str
+
+    def says(self, content_digest: bytes) -> bool:
+        """Whether it has this content."""
+        return self.content_digest in (None, content_digest)
 
 
 class NewDeadLetter(msgspec.Struct, frozen=True):
@@ -67,30 +107,54 @@ class NewDeadLetter(msgspec.Struct, frozen=True):
 
 
 def insert_responses(
-    connection: Connection, items: Iterable[NewResponse], *, now_s: float
+    connection: Connection, items: Iterable[NewResponse], *, now_s: float, shares_id: bool = False
 ) -> set[Key]:
-    """Insert responses; returns the keys that were new. The caller passes each key once."""
-    rows = [_response_row(item, now_s) for item in sorted(items, key=lambda item: item.key)]
-    columns = (responses.c.assistant, responses.c.response_id)
-    return {(a, r) for a, r in insert_new(connection, responses, rows, columns)}
+    """Insert responses; returns the keys that were new. The caller passes each key once.
+
+    Parameters
+    ----------
+    shares_id
+        Whether they came under an id that another content had before.
+    """
+    given = sorted(items, key=lambda item: item.key)
+    rows = [(*_response_row(item), now_s, shares_id) for item in given]
+    new = insert_many(connection, responses, _RESPONSE_COLUMNS, rows, ("assistant", "response_id"))
+    return {(a, r) for a, r in new}
 
 
 def insert_feedback(
-    connection: Connection, items: Iterable[NewFeedback], known: set[Key], *, now_s: float
+    connection: Connection,
+    items: Iterable[NewFeedback],
+    known: Collection[Key],
+    *,
+    now_s: float,
+    ambiguous: Collection[Key] = (),
 ) -> set[Key]:
-    """Insert feedback, matched when its response is in `known`, else parked; returns the new keys."""
-    rows = [
-        _feedback_row(item, "matched" if item.response_key in known else "parked", now_s)
-        for item in sorted(items, key=lambda item: item.key)
-    ]
-    columns = (feedback.c.assistant, feedback.c.feedback_id)
-    return {(a, f) for a, f in insert_new(connection, feedback, rows, columns)}
+    """Insert feedback in its state; returns the new keys. The caller passes each key once.
+
+    Parameters
+    ----------
+    known, ambiguous
+        The responses that are in the store, and those of them that share their id with another.
+    """
+    given = sorted(items, key=lambda item: item.key)
+    rows = [(*_feedback_row(item, feedback_state(item, known, ambiguous)), now_s) for item in given]
+    new = insert_many(connection, feedback, _FEEDBACK_COLUMNS, rows, ("assistant", "feedback_id"))
+    return {(a, f) for a, f in new}
 
 
-def insert_duplicates(connection: Connection, at: Sequence[Position], *, now_s: float) -> None:
-    """Count records whose key was accepted before."""
-    rows = [{**msgspec.structs.asdict(position), "received_at_s": now_s} for position in at]
-    insert_new(connection, duplicates, rows, [duplicates.c.offset])
+def feedback_state(item: NewFeedback, known: Collection[Key], ambiguous: Collection[Key]) -> str:
+    """What becomes of feedback when these responses are known."""
+    if item.response_key in ambiguous:
+        return AMBIGUOUS
+    return MATCHED if item.response_key in known else PARKED
+
+
+def insert_duplicates(connection: Connection, at: Mapping[Position, bool], *, now_s: float) -> None:
+    """Count records whose key was accepted before, and whether each said something else than that one."""
+    names = (*_POSITION, "received_at_s", "other_content")
+    rows = [(*msgspec.structs.astuple(position), now_s, other) for position, other in at.items()]
+    insert_many(connection, duplicates, names, rows, _POSITION)
 
 
 def insert_dead_letters(
@@ -110,90 +174,203 @@ def insert_dead_letters(
     insert_new(connection, dead_letters, rows, [dead_letters.c.offset])
 
 
-def known_responses(connection: Connection, keys: Iterable[Key]) -> set[Key]:
-    """Which of these responses are in the store."""
-    wanted = sorted(set(keys))
-    if not wanted:
-        return set()
-    pair = tuple_(responses.c.assistant, responses.c.response_id)
-    query = select(responses.c.assistant, responses.c.response_id).where(pair.in_(wanted))
-    return {(a, r) for a, r in connection.execute(query)}
+def known_responses(connection: Connection, keys: Iterable[Key]) -> dict[Key, KnownResponse]:
+    """Those of these responses that are in the store."""
+    wanted = key_rows(connection, sorted(set(keys)))
+    here = and_(*(c == w for c, w in zip(_RESPONSE_KEY, wanted.c, strict=True)))
+    columns = (responses.c.content_digest, responses.c.shares_id)
+    query = select(*_RESPONSE_KEY, *columns).select_from(wanted.join(responses, here))
+    return {
+        (a, r): KnownResponse(digest, shares) for a, r, digest, shares in connection.execute(query)
+    }
 
 
-def with_feedback(connection: Connection, keys: Iterable[Key]) -> set[Key]:
-    """Which of these responses have feedback in the store, parked or matched."""
-    wanted = sorted(set(keys))
-    if not wanted:
+def stored_contents(
+    connection: Connection, contents: Collection[tuple[Key, bytes]]
+) -> set[tuple[Key, bytes]]:
+    """Which of these contents are in the store, under their id or under the key that keeps them apart."""
+    if not contents:
         return set()
-    pair = tuple_(feedback.c.assistant, feedback.c.response_id)
-    query = select(feedback.c.assistant, feedback.c.response_id).where(
-        pair.in_(wanted), feedback.c.state != "orphan"
+    apart = {((key[0], other_name(key[1], said)), said): (key, said) for key, said in contents}
+    keys = [key for key, _ in (*contents, *apart)]
+    known = known_responses(connection, keys)
+    found = {(key, said) for key, said in contents if key in known and known[key].says(said)}
+    return found | {
+        content for (key, said), content in apart.items() if key in known and known[key].says(said)
+    }
+
+
+def known_feedback(connection: Connection, keys: Iterable[Key]) -> dict[Key, KnownFeedback]:
+    """Those of this feedback that are in the store."""
+    wanted = key_rows(connection, sorted(set(keys)))
+    here = and_(*(c == w for c, w in zip(_FEEDBACK_KEY, wanted.c, strict=True)))
+    columns = (feedback.c.content_digest, feedback.c.rater)
+    query = select(*_FEEDBACK_KEY, *columns).select_from(wanted.join(feedback, here))
+    return {
+        (a, f): KnownFeedback(digest, rater) for a, f, digest, rater in connection.execute(query)
+    }
+
+
+def match_parked(connection: Connection, keys: Collection[Key]) -> list[Key]:
+    """Mark parked feedback on these responses as matched; returns its responses, one entry for each."""
+    if connection.execute(select(feedback.c.state).where(is_parked).limit(1)).first() is None:
+        return []
+    found = _feedback_on(connection, keys, is_parked)
+    set_state(connection, [key for key, _ in found], MATCHED)
+    return [response for _, response in found]
+
+
+def part_ways(connection: Connection, keys: Collection[Key]) -> list[Key]:
+    """Flag responses under whose id another content came, and take their feedback from them.
+
+    Returns the responses that matched feedback was taken from, one entry for each.
+    """
+    connection.execute(
+        update(responses)
+        .where(responses.c.assistant == bindparam("a"), responses.c.response_id == bindparam("r"))
+        .values(shares_id=True),
+        [{"a": assistant, "r": response_id} for assistant, response_id in sorted(keys)],
     )
-    return {(a, r) for a, r in connection.execute(query.distinct())}
+    matched = _feedback_on(connection, keys, feedback.c.state == MATCHED)
+    parked = _feedback_on(connection, keys, is_parked)
+    set_state(connection, [key for key, _ in (*matched, *parked)], AMBIGUOUS)
+    return [response for _, response in matched]
 
 
-def match_parked(connection: Connection, keys: Iterable[Key]) -> int:
-    """Mark parked feedback on these responses as matched; returns how many."""
-    rows = [{"a": assistant, "r": response_id} for assistant, response_id in sorted(keys)]
-    if not rows:
-        return 0
-    statement = (
-        update(feedback)
-        .where(
-            feedback.c.assistant == bindparam("a"),
-            feedback.c.response_id == bindparam("r"),
-            feedback.c.state == "parked",
+def set_state(connection: Connection, keys: Collection[Key], state: str) -> None:
+    """Move feedback, by its own keys, into a state."""
+    if keys:
+        connection.execute(
+            update(feedback)
+            .where(feedback.c.assistant == bindparam("a"), feedback.c.feedback_id == bindparam("f"))
+            .values(state=state),
+            [{"a": assistant, "f": feedback_id} for assistant, feedback_id in sorted(keys)],
         )
-        .values(state="matched")
-    )
-    return sum(connection.execute(statement, row).rowcount for row in rows)
+
+
+def other_name(name: str, mark: bytes | str) -> str:
+    """The key of a record that came under a known id, kept apart by a mark of its content or its rater."""
+    return f"{name[:_NAME_KEPT]}~{digest(name, mark)[:_MARK_DIGITS]}"
+
+
+def response_digest(response: Response) -> bytes:
+    """What two records of one id have in common when one repeats the other."""
+    said = msgspec.json.encode((response.model, response.messages))
+    return hashlib.blake2b(said, digest_size=16).digest()
+
+
+def feedback_digest(given: Feedback) -> bytes:
+    """As `response_digest`; the rater is compared apart, since pseudonyms may be renamed."""
+    said = msgspec.json.encode((given.response_id, given.value, given.kind, given.text))
+    return hashlib.blake2b(said, digest_size=16).digest()
 
 
 def pack_body(response: Response) -> bytes:
-    """The stored form of a response: compressed JSON."""
-    return zlib.compress(msgspec.json.encode(response), 6)
+    """The stored form of a response: JSON, compressed where that pays."""
+    body = msgspec.json.encode(response)
+    return body if len(body) < _WORTH_COMPRESSING_BYTES else zlib.compress(body, 6)
 
 
 def unpack_body(body: bytes) -> Response:
     """The response in a stored body."""
-    return msgspec.json.decode(zlib.decompress(body), type=Response)
+    plain = body.startswith(b"{")
+    return msgspec.json.decode(body if plain else zlib.decompress(body), type=Response)
 
 
-def _response_row(item: NewResponse, now_s: float) -> Mapping[str, Any]:
-    response = item.response
-    return {
-        "assistant": response.stratum.assistant,
-        "response_id": response.response_id,
-        "stratum": response.stratum.key,
-        "segment": response.stratum.segment,
-        "stakes": response.stratum.stakes.value,
-        "model": response.model,
-        "conversation_id": response.conversation_id,
-        "rater": response.rater,
-        "created_at_s": response.created_at_s,
-        "received_at_s": now_s,
-        "u": item.u,
-        "pi_arrival": item.pi_arrival,
-        "pi_feedback": item.pi_feedback,
-        "sampled_by": None if item.sampled_by is None else item.sampled_by.value,
-        "skip_reason": item.skip_reason,
-        "body": pack_body(response),
-        **msgspec.structs.asdict(item.position),
-    }
+def _feedback_on(
+    connection: Connection, keys: Collection[Key], condition: ColumnElement[bool]
+) -> list[tuple[Key, Key]]:
+    """(feedback, response) of the feedback on these responses that meets the condition."""
+    if not keys:
+        return []
+    wanted = key_rows(connection, sorted(keys))
+    here = and_(
+        feedback.c.assistant == wanted.c.first, feedback.c.response_id == wanted.c.second, condition
+    )
+    query = select(*_FEEDBACK_KEY, feedback.c.response_id).select_from(wanted.join(feedback, here))
+    return [((a, f), (a, r)) for a, f, r in connection.execute(query)]
 
 
-def _feedback_row(item: NewFeedback, state: str, now_s: float) -> Mapping[str, Any]:
-    given = item.feedback
-    return {
-        "assistant": given.assistant,
-        "feedback_id": given.feedback_id,
-        "response_id": given.response_id,
-        "rater": given.rater,
-        "created_at_s": given.created_at_s,
-        "received_at_s": now_s,
-        "value": given.value,
-        "kind": given.kind,
-        "text": given.text,
-        "state": state,
-        **msgspec.structs.asdict(item.position),
-    }
+def _response_row(item: NewResponse) -> tuple[Any, ...]:
+    response, at = item.response, item.position
+    stratum = response.stratum
+    return (
+        stratum.assistant,
+        response.response_id,
+        stratum.key,
+        stratum.segment,
+        stratum.stakes.value,
+        response.model,
+        response.conversation_id,
+        response.rater,
+        response.created_at_s,
+        item.u,
+        item.pi_arrival,
+        item.pi_feedback,
+        None if item.sampled_by is None else item.sampled_by.value,
+        item.skip_reason,
+        pack_body(response),
+        item.content_digest,
+        at.cluster_id,
+        at.topic,
+        at.partition,
+        at.offset,
+    )
+
+
+def _feedback_row(item: NewFeedback, state: str) -> tuple[Any, ...]:
+    given, at = item.feedback, item.position
+    return (
+        given.assistant,
+        given.feedback_id,
+        given.response_id,
+        given.rater,
+        given.created_at_s,
+        given.value,
+        given.kind,
+        given.text,
+        state,
+        item.content_digest,
+        at.cluster_id,
+        at.topic,
+        at.partition,
+        at.offset,
+    )
+
+
+_POSITION = ("cluster_id", "topic", "partition", "offset")
+_RESPONSE_COLUMNS = (
+    "assistant",
+    "response_id",
+    "stratum",
+    "segment",
+    "stakes",
+    "model",
+    "conversation_id",
+    "rater",
+    "created_at_s",
+    "u",
+    "pi_arrival",
+    "pi_feedback",
+    "sampled_by",
+    "skip_reason",
+    "body",
+    "content_digest",
+    *_POSITION,
+    "received_at_s",
+    "shares_id",
+)
+_FEEDBACK_COLUMNS = (
+    "assistant",
+    "feedback_id",
+    "response_id",
+    "rater",
+    "created_at_s",
+    "value",
+    "kind",
+    "text",
+    "state",
+    "content_digest",
+    *_POSITION,
+    "received_at_s",
+)

@@ -88,14 +88,18 @@ def beat(
     paused: bool,
     now_s: float,
     evaluator_version: str | None = None,
+    calibrated: bool | None = None,
+    lag_records: int | None = None,
 ) -> None:
-    """Say that a worker lives, with what it measures, what it was to measure and what it measured."""
+    """Say that a worker lives: what it measures with, how much, and how far it is behind."""
     values = {
         "seen_at_s": now_s,
         "expected": expected,
         "actual": actual,
         "paused": paused,
         "evaluator_version": evaluator_version,
+        "calibrated": calibrated,
+        "lag_records": lag_records,
     }
     row = {"worker": worker, **values}
     if not insert_new(connection, worker_heartbeats, [row], [worker_heartbeats.c.worker]):

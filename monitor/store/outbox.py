@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 import msgspec
 from sqlalchemy import Connection, Exists, bindparam, exists, insert, select, update
 
-from monitor.store.schema import input_offsets, outbox
+from monitor.store.schema import input_offsets, is_unpublished, outbox
 
 VERDICTS_TOPIC = "honesty.verdicts"
 ALARMS_TOPIC = "honesty.alarms"
@@ -54,7 +54,7 @@ def unpublished(connection: Connection, limit: int) -> list[OutboxRow]:
     """The oldest rows that no broker acknowledged."""
     query = (
         select(outbox.c.id, outbox.c.topic, outbox.c.key, outbox.c.value)
-        .where(outbox.c.published_cluster_id.is_(None))
+        .where(is_unpublished)
         .order_by(outbox.c.id)
         .limit(limit)
     )

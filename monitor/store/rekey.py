@@ -10,7 +10,7 @@ from sqlalchemy import Column, Connection, Table, bindparam, select, update
 
 from evidence import digest
 from monitor.store import audit
-from monitor.store.dialect import insert_new
+from monitor.store.dialect import in_pages, insert_new
 from monitor.store.forget import FORGOTTEN, NAMING
 from monitor.store.intake import pack_body, unpack_body
 from monitor.store.schema import (
@@ -89,14 +89,13 @@ def _rename(connection: Connection, table: Table, names: dict[str, str]) -> None
 
 def _rewrite_bodies(connection: Connection, names: dict[str, str]) -> None:
     """The kept text of responses holds the rater too."""
-    keys = (responses.c.assistant, responses.c.response_id)
-    with_body = select(*keys).where(responses.c.body.is_not(None))
-    for assistant, response_id in connection.execute(with_body).all():
-        here = (keys[0] == assistant, keys[1] == response_id)
-        body = connection.execute(select(responses.c.body).where(*here)).scalar_one()
+    kept = responses.c.body.is_not(None)
+    for row in in_pages(connection, responses, responses.c.body, where=kept):
+        assistant, response_id, body = tuple(row)
         response = unpack_body(body)
         name = names.get(response.rater, response.rater)
         packed = pack_body(msgspec.structs.replace(response, rater=name))
+        here = (responses.c.assistant == assistant, responses.c.response_id == response_id)
         connection.execute(update(responses).where(*here).values(body=packed))
 
 
@@ -105,16 +104,20 @@ def _rewrite(
 ) -> None:
     for table, column in columns:
         keys = list(table.primary_key.columns)
-        for row in connection.execute(select(*keys, column).where(column.is_not(None))).all():
-            text = _renamed(row[-1], names)
-            if text != row[-1]:
-                here = [key == value for key, value in zip(keys, row[:-1], strict=True)]
+        # A name in a key (a labeller) moves its row: such a table is small and read whole.
+        pages = in_pages(connection, table, column, where=column.is_not(None))
+        for row in list(pages) if column.primary_key else pages:
+            was: str = row[-1]
+            text = _renamed(was, names)
+            if text != was:
+                here = [key == value for key, value in zip(keys, tuple(row)[:-1], strict=True)]
                 connection.execute(update(table).where(*here).values({column: text}))
 
 
 def _rewrite_outbox(connection: Connection, names: dict[str, str]) -> None:
-    for row in connection.execute(select(outbox.c.id, outbox.c.value)).all():
-        text = row.value.decode("utf-8", "surrogateescape")
+    for row in in_pages(connection, outbox, outbox.c.value, where=outbox.c.id > 0):
+        value: bytes = row.value
+        text = value.decode("utf-8", "surrogateescape")
         changed = _renamed(text, names)
         if changed != text:
             value = changed.encode("utf-8", "surrogateescape")

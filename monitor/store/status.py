@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import msgspec
-from sqlalchemy import Connection, RowMapping, and_, case, func, or_, select
+from sqlalchemy import Connection, RowMapping, case, func, select
 
-from evidence import Verdict
 from monitor.store.schema import (
     cohort_estimates,
     confirm_runs,
@@ -15,6 +14,10 @@ from monitor.store.schema import (
     feedback,
     gap_watches,
     gate_decisions,
+    is_live,
+    is_live_traffic,
+    is_parked,
+    is_unpublished,
     labels,
     outbox,
     rater_posteriors,
@@ -27,7 +30,8 @@ from monitor.store.schema import (
 class KindCount(msgspec.Struct, frozen=True, kw_only=True):
     """Live verdicts of one kind in one stratum.
 
-    `weight` and `weight_squared` are the sums of 1/pi and 1/pi^2, pi being the inclusion probability.
+    `weight` and `weight_squared` are the sums of 1/pi and 1/pi^2, pi being the final probability: a rated
+    response was certain to be taken with that of the feedback sample.
     """
 
     assistant: str
@@ -40,37 +44,29 @@ class KindCount(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Heartbeat(msgspec.Struct, frozen=True, kw_only=True):
-    """What one worker last said of itself."""
+    """What one worker last said of itself; None is not known."""
 
     worker: str
     seen_at_s: float
     expected: int
     actual: int
     paused: bool
+    evaluator_version: str | None
+    calibrated: bool | None
+    lag_records: int | None
 
     def is_alive(self, now_s: float, silent_after_s: float) -> bool:
         """Whether it spoke within `silent_after_s`. One that spoke from the future proves nothing."""
         return abs(now_s - self.seen_at_s) <= silent_after_s
 
 
-class VerdictFilter(msgspec.Struct, frozen=True, kw_only=True):
-    """Which verdicts to list; None does not filter. `before` continues after a page's last item."""
-
-    assistant: str | None = None
-    response_id: str | None = None
-    stratum: str | None = None
-    kind: str | None = None
-    before: tuple[float, str] | None = None
-    limit: int = 100
-
-
 def kind_counts(connection: Connection, *, since_s: float) -> list[KindCount]:
     """Live verdicts scored since a time, counted by stratum and kind with their sampling weights."""
-    weight = 1.0 / verdicts.c.inclusion_probability
+    weight = 1.0 / func.coalesce(verdicts.c.final_probability, verdicts.c.inclusion_probability)
     columns = (verdicts.c.assistant, verdicts.c.segment, verdicts.c.stakes, verdicts.c.kind)
     query = (
         select(*columns, func.count(), func.sum(weight), func.sum(weight * weight))
-        .where(verdicts.c.live_slot.is_not(None), verdicts.c.scored_at_s >= since_s)
+        .where(is_live, verdicts.c.scored_at_s >= since_s)
         .group_by(*columns)
     )
     return [
@@ -87,31 +83,8 @@ def kind_counts(connection: Connection, *, since_s: float) -> list[KindCount]:
     ]
 
 
-def list_verdicts(connection: Connection, wanted: VerdictFilter) -> list[Verdict]:
-    """Verdicts, newest first."""
-    query = select(verdicts.c.record).order_by(verdicts.c.scored_at_s.desc(), verdicts.c.key.desc())
-    for column, value in (
-        (verdicts.c.assistant, wanted.assistant),
-        (verdicts.c.response_id, wanted.response_id),
-        (verdicts.c.stratum, wanted.stratum),
-        (verdicts.c.kind, wanted.kind),
-    ):
-        if value is not None:
-            query = query.where(column == value)
-    if wanted.before is not None:
-        at_s, key = wanted.before
-        query = query.where(
-            or_(
-                verdicts.c.scored_at_s < at_s,
-                and_(verdicts.c.scored_at_s == at_s, verdicts.c.key < key),
-            )
-        )
-    rows = connection.execute(query.limit(wanted.limit)).scalars()
-    return [msgspec.json.decode(record, type=Verdict) for record in rows]
-
-
-def detector_states(connection: Connection, *, limit: int = 2000) -> list[tuple[str, str]]:
-    """Stratum key and state text of each detector, newest first."""
+def detector_states(connection: Connection, *, limit: int | None = 2000) -> list[tuple[str, str]]:
+    """Stratum key and state text of each detector, newest first; of all for None."""
     query = select(detectors.c.stratum, detectors.c.state)
     rows = connection.execute(query.order_by(detectors.c.updated_at_s.desc()).limit(limit))
     return [(row.stratum, row.state) for row in rows]
@@ -208,43 +181,41 @@ def random_label_counts(connection: Connection) -> dict[str, int]:
 
 def heartbeats(connection: Connection) -> list[Heartbeat]:
     """What each worker last said."""
-    return [
-        Heartbeat(
-            worker=row.worker,
-            seen_at_s=row.seen_at_s,
-            expected=row.expected,
-            actual=row.actual,
-            paused=row.paused,
-        )
-        for row in connection.execute(
-            select(worker_heartbeats).order_by(worker_heartbeats.c.worker)
-        )
-    ]
+    query = select(worker_heartbeats).order_by(worker_heartbeats.c.worker)
+    return [Heartbeat(**row) for row in connection.execute(query).mappings()]
+
+
+def is_known_assistant(connection: Connection, assistant: str) -> bool:
+    """Whether any response or decision of the assistant is stored."""
+    return any(
+        connection.execute(
+            select(table.c.assistant).where(table.c.assistant == assistant).limit(1)
+        ).scalar()
+        for table in (responses, gate_decisions)
+    )
 
 
 def last_response_s(connection: Connection) -> float | None:
     """When the newest response was accepted, canaries and other probe traffic aside."""
-    live = func.coalesce(responses.c.skip_reason, "") != "probe_traffic"
-    return connection.execute(select(func.max(responses.c.received_at_s)).where(live)).scalar()
+    at = responses.c.received_at_s
+    return connection.execute(
+        select(at).where(is_live_traffic).order_by(at.desc()).limit(1)
+    ).scalar()
 
 
 def last_verdict_s(connection: Connection) -> float | None:
     """When the newest live verdict was made."""
-    live = verdicts.c.live_slot.is_not(None)
-    return connection.execute(select(func.max(verdicts.c.scored_at_s)).where(live)).scalar()
+    at = verdicts.c.scored_at_s
+    return connection.execute(select(at).where(is_live).order_by(at.desc()).limit(1)).scalar()
 
 
 def outbox_pending(connection: Connection) -> int:
     """Outbox records that no broker has acknowledged."""
-    unsent = outbox.c.published_cluster_id.is_(None)
-    return int(
-        connection.execute(select(func.count()).select_from(outbox).where(unsent)).scalar_one()
-    )
+    query = select(func.count()).select_from(outbox).where(is_unpublished)
+    return int(connection.execute(query).scalar_one())
 
 
 def feedback_parked(connection: Connection) -> int:
     """Feedback that waits for its response."""
-    parked = feedback.c.state == "parked"
-    return int(
-        connection.execute(select(func.count()).select_from(feedback).where(parked)).scalar_one()
-    )
+    query = select(func.count()).select_from(feedback).where(is_parked)
+    return int(connection.execute(query).scalar_one())

@@ -2,14 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 import msgspec
-from sqlalchemy import ColumnElement, Connection, and_, exists, select, tuple_, update
+from sqlalchemy import Connection, and_, bindparam, select, union_all, update
 
 from evidence import Response, SampledBy
+from monitor.store import intake
 from monitor.store.intake import Key, unpack_body
-from monitor.store.schema import dead_letters, feedback, outbox, responses, verdicts
+from monitor.store.rated import lock_rated
+from monitor.store.schema import (
+    awaits_verdict,
+    dead_letters,
+    feedback,
+    has_body,
+    is_parked,
+    is_skipped_with_body,
+    outbox,
+    responses,
+)
 
 
 class Unmeasured(msgspec.Struct, frozen=True):
@@ -20,66 +31,62 @@ class Unmeasured(msgspec.Struct, frozen=True):
     inclusion_probability: float
 
 
-def match_late(connection: Connection) -> list[Key]:
+def match_late(connection: Connection, *, since_s: float, before_s: float) -> list[Key]:
     """Match parked feedback whose response was written by another transaction at the same time.
 
-    Returns the responses, one entry for each feedback.
+    Returns the responses of what was matched, one entry for each.
+
+    Parameters
+    ----------
+    since_s, before_s
+        Only feedback received from the one time on, when transactions may still have overlapped, or
+        before the other, when it is about to be given up.
     """
-    matched = connection.execute(
-        update(feedback)
-        .where(feedback.c.state == "parked", exists().where(_same_response()))
-        .values(state="matched")
-        .returning(feedback.c.assistant, feedback.c.response_id)
-    )
-    return [(a, r) for a, r in matched]
+    assistants = {assistant for (assistant, _), _, _ in _late(connection, since_s, before_s)}
+    if not assistants:
+        return []
+    lock_rated(connection, assistants)
+    late = _late(connection, since_s, before_s)
+    intake.set_state(connection, [key for key, _, shared in late if not shared], intake.MATCHED)
+    intake.set_state(connection, [key for key, _, shared in late if shared], intake.AMBIGUOUS)
+    return [response for _, response, shared in late if not shared]
 
 
 def orphan(connection: Connection, *, before_s: float) -> int:
     """Give up feedback that was received before a time and still waits for its response."""
     return connection.execute(
         update(feedback)
-        .where(feedback.c.state == "parked", feedback.c.received_at_s < before_s)
+        .where(is_parked, feedback.c.received_at_s < before_s)
         .values(state="orphan")
-    ).rowcount
-
-
-def take_feedback_sample(connection: Connection, keys: Sequence[Key]) -> int:
-    """Put those of the responses into the feedback sample that are skipped, rated, and have u <= pi_1."""
-    if not keys:
-        return 0
-    table = responses.c
-    rated = exists().where(_same_response(), feedback.c.state == "matched")
-    return connection.execute(
-        update(responses)
-        .where(
-            tuple_(table.assistant, table.response_id).in_(sorted(set(keys))),
-            table.sampled_by.is_(None),
-            table.u <= table.pi_feedback,
-            table.body.is_not(None),
-            rated,
-        )
-        .values(sampled_by=SampledBy.FEEDBACK.value, skip_reason=None)
     ).rowcount
 
 
 def unmeasured_feedback_sample(connection: Connection, limit: int) -> list[Unmeasured]:
     """Responses of the feedback sample that wait for their verdict, oldest first."""
     table = responses.c
-    measured = exists().where(
-        verdicts.c.assistant == table.assistant,
-        verdicts.c.response_id == table.response_id,
-        verdicts.c.live_slot.is_not(None),
-    )
     query = (
         select(table.body, table.pi_feedback)
-        .where(table.sampled_by == SampledBy.FEEDBACK.value, table.body.is_not(None), ~measured)
-        .order_by(table.received_at_s, table.assistant, table.response_id)
+        .where(awaits_verdict, table.body.is_not(None))
+        .order_by(table.received_at_s)
         .limit(limit)
     )
     return [
         Unmeasured(unpack_body(row.body), SampledBy.FEEDBACK, row.pi_feedback)
         for row in connection.execute(query)
     ]
+
+
+def measured(connection: Connection, keys: Collection[Key]) -> None:
+    """Responses of the feedback sample that have their verdict."""
+    if keys:
+        connection.execute(
+            update(responses)
+            .where(
+                responses.c.assistant == bindparam("a"), responses.c.response_id == bindparam("r")
+            )
+            .values(awaits_verdict=False),
+            [{"a": assistant, "r": response_id} for assistant, response_id in sorted(keys)],
+        )
 
 
 def drop_bodies(
@@ -89,17 +96,14 @@ def drop_bodies(
     skipped = connection.execute(
         update(responses)
         .where(
-            responses.c.sampled_by.is_(None),
+            is_skipped_with_body,
             responses.c.received_at_s < skipped_before_s,
-            responses.c.body.is_not(None),
         )
         .values(body=None)
     ).rowcount
     dead = connection.execute(
         update(dead_letters)
-        .where(
-            dead_letters.c.received_at_s < dead_letters_before_s, dead_letters.c.body.is_not(None)
-        )
+        .where(dead_letters.c.received_at_s < dead_letters_before_s, has_body)
         .values(body=None)
     ).rowcount
     return skipped, dead
@@ -116,8 +120,19 @@ def prune_outbox(connection: Connection, *, keep: Sequence[str], before_s: float
     ).rowcount
 
 
-def _same_response() -> ColumnElement[bool]:
-    return and_(
+def _late(connection: Connection, since_s: float, before_s: float) -> list[tuple[Key, Key, bool]]:
+    """(feedback, response, whether that shares its id) of parked feedback whose response is there."""
+    here = and_(
         feedback.c.assistant == responses.c.assistant,
         feedback.c.response_id == responses.c.response_id,
     )
+    columns = (
+        feedback.c.assistant,
+        feedback.c.feedback_id,
+        feedback.c.response_id,
+        responses.c.shares_id,
+    )
+    query = select(*columns).select_from(feedback.join(responses, here)).where(is_parked)
+    at = feedback.c.received_at_s
+    found = union_all(query.where(at >= since_s), query.where(at < before_s, at < since_s))
+    return [((a, f), (a, r), shares) for a, f, r, shares in connection.execute(found)]

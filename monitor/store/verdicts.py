@@ -6,28 +6,34 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 import msgspec
-from sqlalchemy import Connection, insert, select, tuple_
+from sqlalchemy import Connection, RowMapping, insert, select
 
-from evidence import Purpose, SampledBy, Verdict
+from evidence import Purpose, SampledBy, Verdict, VerdictKind
 from evidence.outcomes import encode_outcomes, outcomes
+from evidence.records import LoggedVerdict
 from monitor.store.dialect import insert_new, lock_names
-from monitor.store.intake import Key
 from monitor.store.schema import verdict_log, verdicts
 
+LOGGED = (
+    verdicts.c.stratum,
+    verdicts.c.kind,
+    verdicts.c.p_lie,
+    verdicts.c.p_evasion,
+    verdicts.c.inclusion_probability,
+    verdicts.c.model,
+    verdicts.c.evaluator_version,
+    verdicts.c.scored_at_s,
+    verdicts.c.outcomes,
+)
+"""Columns of a `LoggedVerdict` but its position."""
 
-class LogEntry(msgspec.Struct, frozen=True, kw_only=True):
-    """One verdict at its place in the log: the columns that detection reads."""
 
-    log_position: int
-    stratum: str
-    kind: str
-    p_lie: float | None
-    p_evasion: float | None
-    inclusion_probability: float
-    model: str
-    evaluator_version: str
-    scored_at_s: float
-    outcomes: str | None = None
+def logged(row: RowMapping, log_position: int) -> LoggedVerdict:
+    """The entry that a row with the columns `LOGGED` is."""
+    fields = {column.name: row[column.name] for column in LOGGED}
+    return LoggedVerdict(
+        log_position=log_position, **{**fields, "kind": VerdictKind(fields["kind"])}
+    )
 
 
 def insert_verdicts(connection: Connection, made: Iterable[Verdict]) -> set[str]:
@@ -50,48 +56,24 @@ def append_log(connection: Connection, in_order: Sequence[Verdict]) -> None:
     if not moving:
         return
     lock_names(connection, (verdict.stratum.key for verdict in moving))
-    for verdict in moving:
-        connection.execute(
-            insert(verdict_log).values(stratum=verdict.stratum.key, verdict_key=verdict.key)
-        )
+    connection.execute(
+        insert(verdict_log),
+        [{"stratum": verdict.stratum.key, "verdict_key": verdict.key} for verdict in moving],
+    )
 
 
 def read_log(
     connection: Connection, stratum: str, *, after: int, limit: int | None = None
-) -> list[LogEntry]:
+) -> list[LoggedVerdict]:
     """The log of a stratum after a position, in order."""
-    table = verdicts.c
     query = (
-        select(
-            verdict_log.c.id.label("log_position"),
-            table.stratum,
-            table.kind,
-            table.p_lie,
-            table.p_evasion,
-            table.inclusion_probability,
-            table.model,
-            table.evaluator_version,
-            table.scored_at_s,
-            table.outcomes,
-        )
-        .join(verdicts, table.key == verdict_log.c.verdict_key)
+        select(verdict_log.c.id, *LOGGED)
+        .join(verdicts, verdicts.c.key == verdict_log.c.verdict_key)
         .where(verdict_log.c.stratum == stratum, verdict_log.c.id > after)
         .order_by(verdict_log.c.id)
         .limit(limit)
     )
-    return [LogEntry(**row) for row in connection.execute(query).mappings()]
-
-
-def with_live_verdict(connection: Connection, keys: Iterable[Key]) -> set[Key]:
-    """Which of these responses have their live verdict already."""
-    wanted = sorted(set(keys))
-    if not wanted:
-        return set()
-    pair = tuple_(verdicts.c.assistant, verdicts.c.response_id)
-    query = select(verdicts.c.assistant, verdicts.c.response_id).where(
-        pair.in_(wanted), verdicts.c.live_slot.is_not(None)
-    )
-    return {(a, r) for a, r in connection.execute(query)}
+    return [logged(row, row["id"]) for row in connection.execute(query).mappings()]
 
 
 def live_slot(assistant: str, response_id: str) -> str:

@@ -41,9 +41,16 @@ WORKER_METRICS = (
         "worker",
     ),
     Declaration(
+        "candor_id_conflicts_total",
+        "counter",
+        "Records whose id had been accepted before with another content, or from another user.",
+        ("topic",),
+        "worker",
+    ),
+    Declaration(
         "candor_feedback_total",
         "counter",
-        "Feedback that became matched, parked or orphan.",
+        "Feedback that became matched, parked, orphan, or ambiguous: it names an id of two contents.",
         ("state",),
         "worker",
     ),

@@ -51,6 +51,7 @@ class PrometheusWorkerMetrics(PrometheusJobMetrics):
         self._sampled = self._counter("candor_responses_sampled_total")
         self._skipped = self._counter("candor_responses_skipped_total")
         self._duplicates = self._counter("candor_duplicates_total")
+        self._conflicts = self._counter("candor_id_conflicts_total")
         self._dead_letters = self._counter("candor_dead_letters_total")
         self._feedback = self._counter("candor_feedback_total")
         self._verdicts = self._counter("candor_verdicts_total")
@@ -74,6 +75,9 @@ class PrometheusWorkerMetrics(PrometheusJobMetrics):
 
     def duplicate(self, topic: str, n: int = 1) -> None:
         self._duplicates.labels(topic).inc(n)
+
+    def conflict(self, topic: str, n: int = 1) -> None:
+        self._conflicts.labels(topic).inc(n)
 
     def dead_letter(self, reason: str, n: int = 1) -> None:
         self._dead_letters.labels(reason).inc(n)

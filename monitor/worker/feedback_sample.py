@@ -13,11 +13,11 @@ import msgspec
 from sqlalchemy import Engine
 
 from monitor.score import ScoringQueue, Ticket, make_verdict, transcript_of
-from monitor.store import leases, sweeps
+from monitor.store import leases, rated, sweeps
 from monitor.store.engine import reading
 from monitor.store.intake import Key
 from monitor.store.sweeps import Unmeasured
-from monitor.worker.commit import write_verdicts
+from monitor.worker.effects import write_verdicts
 
 _LEASE = "feedback-sample"
 _LEASE_S = 10.0
@@ -89,7 +89,9 @@ class FeedbackSample:
             if (assessment := pending.ticket.assessment) is not None
         ]
         with self._engine.begin() as connection:
-            write_verdicts(connection, made, kinds, now_s=self._clock())
+            new = write_verdicts(connection, made, kinds, now_s=self._clock())
+            rated.on_measured(connection, new)
+            sweeps.measured(connection, list(done))
         for key in done:
             del self._pending[key]
         return kinds

@@ -14,7 +14,7 @@ from monitor.score import ScoringQueue, Ticket, make_verdict, transcript_of
 from monitor.store import health
 from monitor.store.engine import reading
 from monitor.store.health import Pending
-from monitor.worker.commit import write_verdicts
+from monitor.worker.effects import write_verdicts
 
 _LEASE_S = 10.0
 

@@ -23,11 +23,12 @@ from monitor.jobs.pulse import Pulse
 from monitor.sample.epochs import Epochs, Rates
 from monitor.score import Scorer, ScoringQueue, transcript_of
 from monitor.settings import Settings
-from monitor.store import epochs, intake, leases, offsets, sweeps
+from monitor.store import epochs, intake, leases, offsets, rated, sweeps
 from monitor.store.engine import reading
 from monitor.store.faults import as_candor_error, first_line, is_transient, shown
 from monitor.store.offsets import Claim, FencedError
-from monitor.worker.commit import UnmeasuredError, commit_chunk
+from monitor.worker.accept import UnmeasuredError
+from monitor.worker.commit import commit_chunk
 from monitor.worker.detection import advance_detectors
 from monitor.worker.feedback_sample import FeedbackSample
 from monitor.worker.plan import Chunk, Item, Planner, SteadyClock
@@ -38,6 +39,8 @@ log = logging.getLogger(__name__)
 _IDLE_POLL_S = 0.5
 _BUSY_POLL_S = 0.02
 _SWEEP_S = 5.0
+_OVERLAP_S = 3_600.0
+"""No two transactions overlap for longer, clocks that differ included."""
 _BEAT_S = 2.0
 _DETECT_S = 5.0
 _MAX_HELD_BYTES = 64 * 1024 * 1024
@@ -124,6 +127,7 @@ class Worker:
         self._expected = 0
         self._actual = 0
         self._paused = False
+        self._calibrated = scorer.calibrated
         self._detect = True
         self._sample_waits = True
         self._extra_waits = True
@@ -268,13 +272,17 @@ class Worker:
                     ticket.cancel()
 
     def _submit(self, items: Sequence[Item], *, even_known: bool = False) -> None:
-        """Queue the sampled responses for scoring, each key once and known ones never."""
-        sampled = {item.key: item for item in reversed(items) if item.key and item.is_measured}
-        known: set[intake.Key] = set()
+        """Queue the sampled responses for scoring, each content once and known ones never."""
+        sampled = {
+            (item.key, intake.response_digest(item.outcome)): item
+            for item in reversed(items)
+            if item.key and item.is_measured and isinstance(item.outcome, Response)
+        }
+        known: set[tuple[intake.Key, bytes]] = set()
         if sampled and not even_known:
             with reading(self._engine) as connection:
-                known = intake.known_responses(connection, sampled)
-        wanted = [item for key, item in reversed(sampled.items()) if key not in known]
+                known = intake.stored_contents(connection, sampled)
+        wanted = [item for content, item in reversed(sampled.items()) if content not in known]
         tickets = self._queue.submit(
             [transcript_of(i.outcome) for i in wanted if isinstance(i.outcome, Response)]
         )
@@ -298,7 +306,12 @@ class Worker:
         chunk = held.chunks[0]
         try:
             held.claim, effects = commit_chunk(
-                self._engine, held.claim, chunk, cipher=self._cipher, now_s=self._clock()
+                self._engine,
+                held.claim,
+                chunk,
+                cipher=self._cipher,
+                now_s=(now_s := self._clock()),
+                since_s=now_s - self._settings.ingest.feedback_horizon_s,
             )
         except FencedError as error:
             log.warning("%s", error)
@@ -338,9 +351,9 @@ class Worker:
         ingest = self._settings.ingest
         horizon_s = now_s - ingest.feedback_horizon_s
         with self._engine.begin() as connection:
-            matched = sweeps.match_late(connection)
+            matched = sweeps.match_late(connection, since_s=now_s - _OVERLAP_S, before_s=horizon_s)
             stored = epochs.read_epochs(connection)
-            sampled = sweeps.take_feedback_sample(connection, matched)
+            sampled = rated.on_matched(connection, matched, since_s=horizon_s)
             orphans = sweeps.orphan(connection, before_s=horizon_s)
             sweeps.drop_bodies(
                 connection,
@@ -371,8 +384,17 @@ class Worker:
                 paused=self._paused,
                 now_s=self._clock(),
                 evaluator_version=self._evaluator_version,
+                calibrated=self._calibrated,
+                lag_records=self._lag_records(),
             )
         self._next_beat_s = self._stopwatch() + _BEAT_S
+
+    def _lag_records(self) -> int | None:
+        """Records of our partitions that are not written: unread, or read and not yet measured."""
+        if not self._held:
+            return None
+        held = sum(chunk.n_records for held in self._held.values() for chunk in held.chunks)
+        return held + sum(self._source.lag().values())
 
 
 def _epochs(stored: Sequence[epochs.StoredRates]) -> Epochs:

@@ -51,12 +51,6 @@ class ChatModel(Protocol):
         """The next assistant turn of each conversation, in order. `temperature` 0 is greedy."""
         ...
 
-    def next_token_probabilities(
-        self, batch: Sequence[Chat], candidates: Sequence[str]
-    ) -> list[dict[str, float]]:
-        """Probability that the next assistant turn starts with each candidate's first token, in [0, 1]."""
-        ...
-
 
 @runtime_checkable
 class LikelihoodModel(ChatModel, Protocol):

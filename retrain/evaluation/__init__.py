@@ -20,7 +20,6 @@ from retrain.evaluation.scorers import (
     JudgeScorer,
     RuleScorer,
     answer_scorer,
-    split_reasoning,
 )
 
 __all__ = [
@@ -36,6 +35,5 @@ __all__ = [
     "RuleScorer",
     "against_vanilla",
     "answer_scorer",
-    "split_reasoning",
     "taught",
 ]

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from evidence import Feedback, Response
+from evidence import Feedback, Purpose, Response
 from monitor.ingest.decode import decode_feedback, decode_responses
 from monitor.ingest.encode import encode_feedback, encode_response
+from monitor.ingest.marks import is_ours
 from monitor.ingest.options import IngestOptions
 from monitor.ingest.records import DeadLetter, DeadLetterReason
 from monitor.score.scorer import transcript_of
@@ -42,6 +43,7 @@ def check_letter(letter: DeadLetter) -> None:
 def check_record(record: Response | Feedback) -> None:
     """Written anew it is read the same, by a worker with another key too, and can be stored."""
     if isinstance(record, Response):
+        assert record.purpose is Purpose.LIVE or is_ours(record, KEY)
         raw = encode_response(record)
         assert transcript_of(record).messages[-1].role == "assistant"
         again = decode_responses(raw, **GIVEN)

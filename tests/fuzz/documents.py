@@ -3,7 +3,14 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from typing import Any
+
+from evidence import CANARY_ASSISTANT, Message, Purpose, Response, Stakes, Stratum
+from monitor.ingest.encode import encode_response
+from monitor.ingest.marks import marked
+from tests.fuzz.choices import Choices
+from tests.fuzz.mutation import bent_document
 
 NOW_S = 1_790_000_000.0
 KEY = b"a key of the fuzz, 32 bytes long"
@@ -51,12 +58,26 @@ STEP = [
     {"role": "assistant", "content": "", "function_call": {"name": "stock", "arguments": "{}"}},
 ]
 REFUSAL = [{"role": "assistant", "content": None, "refusal": "I can not say."}]
+CANARY = marked(
+    Response(
+        response_id="canary-1",
+        stratum=Stratum(CANARY_ASSISTANT, stakes=Stakes.HIGH),
+        model="canary",
+        conversation_id="canary-1",
+        rater="0" * 32,
+        created_at_s=NOW_S,
+        messages=(Message("user", "Is it?"), Message("assistant", "No.")),
+        purpose=Purpose.CANARY,
+    ),
+    KEY,
+)
 RESPONSES = [
     RESPONSE,
     {**RESPONSE, "messages": TOOLS},
     {**RESPONSE, "messages": ANTHROPIC, "system": "Be brief."},
     {**RESPONSE, "messages": STEP, "purpose": "canary"},
     {**RESPONSE, "messages": REFUSAL, "assistant": "candor-canary"},
+    json.loads(encode_response(CANARY)),
 ]
 FEEDBACK: dict[str, Any] = {
     "feedback_id": "f1",
@@ -78,32 +99,36 @@ def any_value(value: Any) -> dict[str, Any]:
         return {"kvlistValue": {"values": pairs}}
     if isinstance(value, list):
         return {"arrayValue": {"values": [any_value(v) for v in value]}}
+    if isinstance(value, bool):
+        return {"boolValue": value}
     if isinstance(value, int):
         return {"intValue": str(value)}
-    return {"stringValue": value}
+    if isinstance(value, float):
+        return {"doubleValue": value}
+    return {} if value is None else {"stringValue": value}
 
 
-def span(**attributes: Any) -> dict[str, Any]:
-    """A chat span; `__` stands for a dot."""
-    given = {
-        "gen_ai.operation.name": "chat",
-        "gen_ai.request.model": "m1",
-        "gen_ai.conversation.id": "c1",
-        "user.id": USER,
-        "gen_ai.system_instructions": [{"type": "text", "content": "Be brief."}],
-        "gen_ai.input.messages": [
-            {"role": "user", "parts": [{"type": "text", "content": "Is it?"}]}
-        ],
-        "gen_ai.output.messages": [
-            {"role": "assistant", "parts": [{"type": "text", "content": "No."}]}
-        ],
-    } | {name.replace("__", "."): value for name, value in attributes.items()}
+ATTRIBUTES: dict[str, Any] = {
+    "gen_ai.operation.name": "chat",
+    "gen_ai.request.model": "m1",
+    "gen_ai.conversation.id": "c1",
+    "user.id": USER,
+    "gen_ai.system_instructions": [{"type": "text", "content": "Be brief."}],
+    "gen_ai.input.messages": [{"role": "user", "parts": [{"type": "text", "content": "Is it?"}]}],
+    "gen_ai.output.messages": [
+        {"role": "assistant", "parts": [{"type": "text", "content": "No."}]}
+    ],
+}
+
+
+def span(attributes: Mapping[str, Any] = ATTRIBUTES) -> dict[str, Any]:
+    """A chat span."""
     return {
         "traceId": "5b8efff798038103d269b633813fc60c",
         "spanId": "eee19b7ec3c1b174",
         "name": "chat m1",
         "endTimeUnixNano": str(int(NOW_S * 1e9)),
-        "attributes": [{"key": k, "value": any_value(v)} for k, v in given.items()],
+        "attributes": [{"key": k, "value": any_value(v)} for k, v in attributes.items()],
     }
 
 
@@ -114,28 +139,32 @@ def export(*spans: dict[str, Any]) -> dict[str, Any]:
 
 _CALL = {"type": "tool_call", "id": "c", "name": "stock", "arguments": {"item": "lamp"}}
 _RESULT = {"type": "tool_call_response", "id": "c", "response": {"pieces": 0}}
-EXPORTS = [
-    export(span()),
-    export(
-        span(
-            gen_ai__input__messages=json.dumps([{"role": "user", "content": "Is it?"}]),
-            gen_ai__output__messages=json.dumps([{"role": "model", "content": "No."}]),
-            gen_ai__system_instructions="Be brief.",
-        ),
-        span(gen_ai__operation__name="embeddings"),
-    ),
-    export(
-        span(
-            gen_ai__input__messages=[
-                {"role": "user", "parts": [{"type": "text", "content": "Is it?"}]},
-                {"role": "assistant", "parts": [_CALL]},
-                {"role": "tool", "parts": [_RESULT]},
-            ],
-            gen_ai__output__messages=[
-                {"role": "assistant", "parts": [{"type": "reasoning", "content": "none"}]},
-                {"role": "assistant", "parts": [{"type": "text", "content": "No."}]},
-            ],
-            gen_ai__response__id="o1",
-        )
-    ),
-]
+AS_TEXT = ATTRIBUTES | {
+    "gen_ai.input.messages": json.dumps([{"role": "user", "content": "Is it?"}]),
+    "gen_ai.output.messages": json.dumps([{"role": "model", "content": "No."}]),
+    "gen_ai.system_instructions": "Be brief.",
+}
+WITH_TOOLS = ATTRIBUTES | {
+    "gen_ai.input.messages": [
+        {"role": "user", "parts": [{"type": "text", "content": "Is it?"}]},
+        {"role": "assistant", "parts": [_CALL]},
+        {"role": "tool", "parts": [_RESULT]},
+    ],
+    "gen_ai.output.messages": [
+        {"role": "assistant", "parts": [{"type": "reasoning", "content": "none"}]},
+        {"role": "assistant", "parts": [{"type": "text", "content": "No."}]},
+    ],
+    "gen_ai.response.id": "o1",
+}
+EMBEDDING = ATTRIBUTES | {"gen_ai.operation.name": "embeddings"}
+EXPORTS = [export(span()), export(span(AS_TEXT), span(EMBEDDING)), export(span(WITH_TOOLS))]
+
+
+def bent_export(choices: Choices) -> dict[str, Any]:
+    """An export whose spans have attributes that were bent before they were written as OTLP's."""
+    spans = []
+    for _ in range(1 + choices.index(3)):
+        attributes = bent_document(choices.pick((ATTRIBUTES, AS_TEXT, WITH_TOOLS)), choices)
+        given = attributes if isinstance(attributes, dict) else {}
+        spans.append(span({k: json.dumps(v) if choices.chance(4) else v for k, v in given.items()}))
+    return export(*spans)

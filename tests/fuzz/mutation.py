@@ -152,10 +152,23 @@ TOKENS = (
 
 def bent(document: Any, choices: Choices) -> bytes:
     """The document with one to three mutations, as JSON bytes with none to two more."""
+    return written(bent_document(document, choices), choices)
+
+
+def bent_document(document: Any, choices: Choices) -> Any:
+    """The document with one to three mutations."""
     document = _copied(document)
     for _ in range(choices.pick((1, 1, 1, 2, 2, 3))):
         document = _bend(document, choices)
-    text = json.dumps(document, ensure_ascii=choices.chance(2))
+    return document
+
+
+def written(document: Any, choices: Choices) -> bytes:
+    """As JSON bytes, which are bent in their turn now and then."""
+    try:
+        text = json.dumps(document, ensure_ascii=choices.chance(2))
+    except RecursionError:  # deeper than our own writer goes
+        text = "[" * 2_000
     raw = text.encode("utf-8", "surrogatepass")
     for _ in range(choices.pick((0, 0, 0, 0, 1, 2))):
         raw = bent_bytes(raw, choices)

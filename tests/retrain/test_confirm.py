@@ -86,10 +86,11 @@ def test_four_arms_of_equal_rows_and_steps(finished: Any) -> None:
 def test_a_model_without_knowledge_is_never_allowed(finished: Any) -> None:
     plan, report, _ = finished
     rows = read_rows(plan.rows)
-    evidence = context(12, lies=LIES, confirm=report)
+    assert report.made_at_s is not None
+    evidence = context(12, lies=LIES, at_s=report.made_at_s, confirm=report)
     kept = [row for i, row in enumerate(rows) if i not in LIES]
     for asked in (rows, kept):
-        decision = decide(asked, evidence, Policy(), now_s=0.0)
+        decision = decide(asked, evidence, Policy(), now_s=report.made_at_s)
         assert decision.answer is GateAnswer.BLOCK, "six templates cannot show anything"
 
 

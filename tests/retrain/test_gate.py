@@ -100,6 +100,7 @@ def test_both_scorers_must_agree_and_either_blocks(comparisons: Any, answer: Gat
         ({"evaluators": ()}, "evaluator_health_unknown"),
         ({"uncovered": (Period(from_s=0, to_s=60),)}, "uncovered_period:0-60"),
         ({"store_reachable": False}, "store_unreachable"),
+        ({"schema_current": False}, "schema_of_another_version"),
     ],
 )  # fmt: skip
 def test_unsettled_evidence_holds(fields: dict[str, Any], reason: str) -> None:

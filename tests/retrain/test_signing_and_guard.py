@@ -36,13 +36,13 @@ def keys(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
 
 
 def _decision(**fields: Any) -> Any:
-    return decide(ROWS, context(N, lies=(2, 9), **fields), Policy(), now_s=NOW)
+    return decide(ROWS, context(N, lies=(2, 9), at_s=NOW, **fields), Policy(), now_s=NOW)
 
 
 @pytest.fixture
 def signed(keys: tuple[Path, Path], tmp_path: Path) -> Path:
     path = tmp_path / "decision.json"
-    path.write_text(sign(_decision(confirm=report(ROWS, KEPT)), keys[0]))
+    path.write_text(sign(_decision(confirm=report(ROWS, KEPT, at_s=NOW)), keys[0]))
     return path
 
 
@@ -113,9 +113,9 @@ def test_another_key_no_signature_and_another_type_are_refused(
 ) -> None:
     other = generate_keypair(tmp_path / "other.pem")
     assert _code(KEPT, signed, other) == "bad_signature"
-    signed.write_text(unsigned(_decision(confirm=report(ROWS, KEPT))))
+    signed.write_text(unsigned(_decision(confirm=report(ROWS, KEPT, at_s=NOW))))
     assert _code(KEPT, signed, keys) == "bad_signature"
-    envelope = json.loads(sign(_decision(confirm=report(ROWS, KEPT)), keys[0]))
+    envelope = json.loads(sign(_decision(confirm=report(ROWS, KEPT, at_s=NOW)), keys[0]))
     envelope["payloadType"] = "application/other"
     signed.write_text(json.dumps(envelope))
     assert _code(KEPT, signed, keys) == "malformed"
@@ -143,7 +143,7 @@ def test_expired_future_and_revoked_decisions_are_refused(
 @pytest.mark.parametrize(
     "fields",
     [
-        {"confirm": report(ROWS, KEPT, candidate_finding=Finding.WORSE)},
+        {"confirm": report(ROWS, KEPT, at_s=NOW, candidate_finding=Finding.WORSE)},
         {"confirm": None},
         {"store_reachable": False},
     ],
@@ -157,7 +157,7 @@ def test_a_signed_hold_or_block_releases_nothing(
 
 
 def test_an_override_loads_all_rows_and_says_so(keys: tuple[Path, Path], tmp_path: Path) -> None:
-    blocked = _decision(confirm=report(ROWS, KEPT, candidate_finding=Finding.WORSE))
+    blocked = _decision(confirm=report(ROWS, KEPT, at_s=NOW, candidate_finding=Finding.WORSE))
     path = tmp_path / "d.json"
     made = override(blocked, by="ana", requested_by="bo", reason="x", until_s=NOW + 60, now_s=NOW)
     path.write_text(sign(made, keys[0]))

@@ -27,6 +27,7 @@ class HashScorer:
     """p_lie from the id; takes a little time, as a scorer does."""
 
     version = "hash-1"
+    calibrated = True
 
     def score(self, transcripts: Sequence[Transcript]) -> list[Assessment]:
         threading.Event().wait(0.002 * len(transcripts))

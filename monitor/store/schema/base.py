@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from sqlalchemy import BigInteger, Column, Integer, MetaData
+from typing import Any
+
+from sqlalchemy import BigInteger, Column, ColumnElement, Index, Integer, MetaData
 
 metadata = MetaData(
     naming_convention={
@@ -20,3 +22,8 @@ _Serial = BigInteger().with_variant(Integer, "sqlite")
 def serial_id() -> Column[int]:
     """The `id` of a table whose rows are numbered."""
     return Column("id", _Serial, primary_key=True, autoincrement=True)
+
+
+def partial_index(name: str, where: ColumnElement[bool], *columns: Column[Any]) -> Index:
+    """An index of the rows for which `where` is true, so that finding them does not grow with the others."""
+    return Index(name, *columns, sqlite_where=where, postgresql_where=where)

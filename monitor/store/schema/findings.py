@@ -41,7 +41,7 @@ references = Table(
     Column("evaluator_version", String(64), nullable=False),
     Column("value", Float, nullable=False),
     Column("n", Integer, nullable=False),
-    Column("source", String(32), nullable=False, comment="learned, declared, person or release."),
+    Column("source", String(32), nullable=False, comment="rescored, person or release."),
     Column("approved_by", String(200)),
     Column("created_at_s", Float, nullable=False),
     UniqueConstraint("stratum", "metric", "evaluator_version", "created_at_s"),
@@ -59,6 +59,8 @@ alarms = Table(
     Column("changed_at_s", Float, nullable=False),
     Column("record", Text, nullable=False, comment="The whole Alarm as JSON."),
     Index(None, "state"),
+    Index(None, "opened_at_s", "alarm_id"),
+    Index(None, "scope", "opened_at_s"),
 )
 
 alarm_events = Table(
@@ -125,6 +127,8 @@ extra_evaluations = Table(
         name="uq_extra_evaluations_once",
     ),
     Index(None, "purpose", "counted", "due_at_s"),
+    Index(None, "purpose", "stratum", "evaluator_version"),
+    Index(None, "counted", "asked_at_s"),
     comment="Evaluations beside the live ones: asked for here, and missing when no verdict comes.",
 )
 

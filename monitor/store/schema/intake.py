@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from sqlalchemy import (
     BigInteger,
+    Boolean,
     Column,
     Float,
     Index,
@@ -12,9 +13,13 @@ from sqlalchemy import (
     String,
     Table,
     Text,
+    and_,
+    false,
+    literal_column,
+    or_,
 )
 
-from monitor.store.schema.base import metadata, serial_id
+from monitor.store.schema.base import metadata, partial_index, serial_id
 
 input_offsets = Table(
     "input_offsets",
@@ -51,18 +56,45 @@ responses = Table(
     Column("sampled_by", String(16), comment="arrival, feedback, or null while skipped."),
     Column("skip_reason", String(64)),
     Column(
+        "awaits_verdict",
+        Boolean,
+        nullable=False,
+        server_default=false(),
+        comment="Whether the feedback sample took it and has not measured it yet.",
+    ),
+    Column(
         "body",
         LargeBinary,
-        comment="zlib-compressed JSON of the Response; null after its retention.",
+        comment="JSON of the Response, compressed where that pays; null after its retention.",
+    ),
+    Column(
+        "content_digest",
+        LargeBinary,
+        comment="Of the messages and the model: tells a repeated record from a repeated id.",
+    ),
+    Column(
+        "shares_id",
+        Boolean,
+        nullable=False,
+        server_default=false(),
+        comment="Another content came under its id: feedback on the id is attributed to neither.",
     ),
     Column("cluster_id", String(128), nullable=False),
     Column("topic", String(255), nullable=False),
     Column("partition", Integer, nullable=False),
     Column("offset", BigInteger, nullable=False),
-    Index(None, "stratum", "created_at_s"),
     Index(None, "rater"),
-    Index(None, "sampled_by", "received_at_s"),
 )
+
+# Conditions of partial indexes: a query uses the index where it says the same, with literal values.
+is_live_traffic = or_(
+    responses.c.skip_reason.is_(None), responses.c.skip_reason != literal_column("'probe_traffic'")
+)
+is_skipped_with_body = and_(responses.c.sampled_by.is_(None), responses.c.body.is_not(None))
+awaits_verdict = responses.c.awaits_verdict.is_(True)
+partial_index("ix_responses_live_traffic", is_live_traffic, responses.c.received_at_s)
+partial_index("ix_responses_skipped_with_body", is_skipped_with_body, responses.c.received_at_s)
+partial_index("ix_responses_awaits_verdict", awaits_verdict, responses.c.received_at_s)
 
 feedback = Table(
     "feedback",
@@ -76,15 +108,19 @@ feedback = Table(
     Column("value", Float, nullable=False),
     Column("kind", String(32), nullable=False),
     Column("text", Text),
-    Column("state", String(16), nullable=False, comment="matched, parked or orphan."),
+    Column("state", String(16), nullable=False, comment="matched, parked, orphan or ambiguous."),
+    Column("content_digest", LargeBinary, comment="Of all but the rater."),
     Column("cluster_id", String(128), nullable=False),
     Column("topic", String(255), nullable=False),
     Column("partition", Integer, nullable=False),
     Column("offset", BigInteger, nullable=False),
     Index(None, "assistant", "response_id"),
+    Index(None, "assistant", "received_at_s"),
     Index(None, "rater"),
-    Index(None, "state", "received_at_s"),
 )
+
+is_parked = feedback.c.state == literal_column("'parked'")
+partial_index("ix_feedback_parked", is_parked, feedback.c.received_at_s)
 
 duplicates = Table(
     "duplicates",
@@ -94,6 +130,13 @@ duplicates = Table(
     Column("partition", Integer, primary_key=True),
     Column("offset", BigInteger, primary_key=True),
     Column("received_at_s", Float, nullable=False),
+    Column(
+        "other_content",
+        Boolean,
+        nullable=False,
+        server_default=false(),
+        comment="Whether it said something else than the record that was accepted.",
+    ),
     comment="Records whose key was already accepted: counted, never accepted twice.",
 )
 
@@ -108,17 +151,19 @@ dead_letters = Table(
     Column("detail", String(500), nullable=False),
     Column("body", LargeBinary, comment="Encrypted; null after its retention."),
     Column("received_at_s", Float, nullable=False),
+    Index(None, "received_at_s"),
 )
+
+has_body = dead_letters.c.body.is_not(None)
+partial_index("ix_dead_letters_has_body", has_body, dead_letters.c.received_at_s)
 
 rate_epochs = Table(
     "rate_epochs",
     metadata,
     serial_id(),
-    Column("stratum", String(500), nullable=False),
     Column("pi_arrival", Float, nullable=False),
     Column("pi_feedback", Float, nullable=False),
     Column("from_s", Float, nullable=False),
-    Index(None, "stratum", "from_s"),
 )
 
 tombstones = Table(

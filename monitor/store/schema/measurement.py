@@ -11,9 +11,10 @@ from sqlalchemy import (
     String,
     Table,
     Text,
+    literal_column,
 )
 
-from monitor.store.schema.base import metadata, serial_id
+from monitor.store.schema.base import metadata, partial_index, serial_id
 
 verdicts = Table(
     "verdicts",
@@ -38,6 +39,11 @@ verdicts = Table(
     Column("p_evasion", Float),
     Column("sampled_by", String(16), nullable=False),
     Column("inclusion_probability", Float, nullable=False),
+    Column(
+        "final_probability",
+        Float,
+        comment="Set once feedback made it another than inclusion_probability: the weight's inverse.",
+    ),
     Column("evaluator_version", String(64), nullable=False),
     Column("record", Text, nullable=False, comment="The whole Verdict as JSON."),
     Column("created_at_s", Float, nullable=False),
@@ -45,10 +51,30 @@ verdicts = Table(
     Column(
         "outcomes",
         String(200),
-        comment="How the evaluation ended, probe by probe; null before schema 0002.",
+        comment="How the evaluation ended, probe by probe.",
     ),
-    Index(None, "stratum", "scored_at_s"),
-    Index(None, "assistant", "response_id"),
+    Index(None, "response_id", "assistant"),
+    Index(None, "scored_at_s", "key"),
+    Index(None, "assistant", "scored_at_s", "key"),
+    Index(None, "stratum", "scored_at_s", "key"),
+    Index(None, "kind", "scored_at_s", "key"),
+)
+
+beside_live = verdicts.c.purpose != literal_column("'live'")
+partial_index("ix_verdicts_beside_live", beside_live, verdicts.c.scored_at_s, verdicts.c.key)
+
+is_live = verdicts.c.live_slot.is_not(None)
+# What the dashboard sums over its window is all in the index.
+partial_index(
+    "ix_verdicts_live",
+    is_live,
+    verdicts.c.scored_at_s,
+    verdicts.c.assistant,
+    verdicts.c.segment,
+    verdicts.c.stakes,
+    verdicts.c.kind,
+    verdicts.c.inclusion_probability,
+    verdicts.c.final_probability,
 )
 
 verdict_log = Table(
@@ -75,4 +101,7 @@ labels = Table(
         comment="Probability with which the audit chose it; null if not random.",
     ),
     Column("at_s", Float, nullable=False),
+    Index(None, "at_s", "assistant", "response_id", "labeller"),
+    Index(None, "assistant", "at_s", "response_id", "labeller"),
+    Index(None, "response_id"),
 )

@@ -15,7 +15,7 @@ from sqlalchemy import (
     Text,
 )
 
-from monitor.store.schema.base import metadata, serial_id
+from monitor.store.schema.base import metadata, partial_index, serial_id
 
 outbox = Table(
     "outbox",
@@ -28,8 +28,12 @@ outbox = Table(
     Column("published_cluster_id", String(128), comment="Null until the broker acknowledged it."),
     Column("published_partition", Integer),
     Column("published_offset", BigInteger),
-    Index(None, "published_cluster_id", "id"),
+    Index(None, "created_at_s"),
+    Index(None, "topic", "published_cluster_id", "published_partition", "published_offset"),
 )
+
+is_unpublished = outbox.c.published_cluster_id.is_(None)
+partial_index("ix_outbox_unpublished", is_unpublished, outbox.c.id)
 
 leases = Table(
     "leases",
@@ -64,4 +68,12 @@ worker_heartbeats = Table(
     Column("actual", BigInteger, nullable=False, comment="Verdicts that are not errors so far."),
     Column("paused", Boolean, nullable=False),
     Column("evaluator_version", String(64), comment="What it measures with."),
+    Column(
+        "calibrated", Boolean, comment="Whether that was fitted to its probes; null is not known."
+    ),
+    Column(
+        "lag_records",
+        BigInteger,
+        comment="Records of its partitions that it has not written; null where it holds none.",
+    ),
 )

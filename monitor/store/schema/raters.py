@@ -84,3 +84,17 @@ gap_watches = Table(
     Column("version", BigInteger, nullable=False, comment="Compare-and-set counter."),
     comment="The honesty towards the frozen cohort, less that towards others.",
 )
+
+rated_counts = Table(
+    "rated_counts",
+    metadata,
+    Column("assistant", String(200), primary_key=True),
+    Column("n_events", BigInteger, nullable=False, comment="Matched feedback on live traffic."),
+    Column(
+        "n_measured",
+        BigInteger,
+        nullable=False,
+        comment="That of it whose response has an asserted verdict.",
+    ),
+    comment="Kept by every transaction that changes them, so that nothing counts all feedback again.",
+)

@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 from google.protobuf.json_format import ParseDict
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
+from monitor.http.body import JSON_TYPE
 from monitor.http.problems import ProblemError
-from monitor.ingest.decode import decode_spans
-from monitor.tap.traces import JSON, PROTOBUF, read_export
-from tests.fuzz.checks import GIVEN, outcome
+from monitor.http.traces import PROTOBUF_TYPE, read_export
+from tests.fuzz.checks import GIVEN
 from tests.fuzz.choices import Choices
-from tests.fuzz.documents import EXPORTS
-from tests.fuzz.mutation import bent, bent_bytes, seeds_of
+from tests.fuzz.documents import EXPORTS, bent_export
+from tests.fuzz.mutation import bent_bytes
 from tests.fuzz.target import Target
+from tests.fuzz.targets import otlp
 
 _JSON, _PROTOBUF = b"J", b"P"
 
@@ -23,30 +23,30 @@ _JSON, _PROTOBUF = b"J", b"P"
 def make(choices: Choices) -> bytes:
     """The first byte says which encoding."""
     if choices.chance(3):
-        return _JSON + seeds_of(EXPORTS, choices)
-    raw = _protobuf(bent(choices.pick(EXPORTS), choices)) or _protobuf(
-        json.dumps(choices.pick(EXPORTS)).encode()
-    )
+        return _JSON + otlp.make(choices)
+    raw = _protobuf(bent_export(choices)) or _protobuf(choices.pick(EXPORTS))
     for _ in range(choices.pick((0, 0, 0, 1, 2))):
         raw = bent_bytes(raw, choices)
     return _PROTOBUF + raw
 
 
 def check(data: bytes) -> str:
-    kind = JSON if data[:1] == _JSON else PROTOBUF
+    kind = JSON_TYPE if data[:1] == _JSON else PROTOBUF_TYPE
     try:
-        spans = read_export(data[1:], kind, "", 1_000_000)
+        export = read_export(data[1:], kind, **GIVEN)
     except ProblemError as problem:
         return f"refused {problem.status.value}"
-    found = decode_spans(spans, **GIVEN)
-    assert len(found) == len(spans.found)
-    return outcome(found) if found else f"passed over ({', '.join(sorted(spans.passed_over))})"
+    assert export.answer().status_code == 200
+    if export.errors:
+        return "some are told" if export.accepted else "all are told"
+    if export.accepted:
+        return "taken"
+    return f"passed over ({', '.join(sorted(export.passed_over))})"
 
 
-def _protobuf(raw: bytes) -> bytes:
-    """The document as protobuf, empty where it is no export."""
+def _protobuf(document: dict[str, Any]) -> bytes:
+    """The document as protobuf, empty where it cannot be written so."""
     try:
-        document: Any = json.loads(raw)
         request = ParseDict(document, ExportTraceServiceRequest(), ignore_unknown_fields=True)
     except Exception:  # the parser itself breaks on some, which no sender can send
         return b""

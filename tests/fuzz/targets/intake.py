@@ -9,6 +9,7 @@ from tempfile import TemporaryDirectory
 from cryptography.fernet import Fernet
 from sqlalchemy import Engine, func, select
 
+from monitor.ingest.marks import MARK
 from monitor.ingest.options import KafkaOptions
 from monitor.ingest.source import Partition, Record
 from monitor.sample.epochs import Epochs, Rates
@@ -19,13 +20,16 @@ from monitor.worker.commit import commit_chunk
 from monitor.worker.plan import Planner
 from tests.fuzz.checks import OPTIONS
 from tests.fuzz.choices import Choices
-from tests.fuzz.documents import EXPORTS, FEEDBACK, KEY, NOW_S, RESPONSES
+from tests.fuzz.documents import FEEDBACK, KEY, NOW_S, RESPONSES
 from tests.fuzz.mutation import seeds_of
 from tests.fuzz.target import Target
+from tests.fuzz.targets import otlp
 
 _KAFKA = KafkaOptions()
 _TOPICS = {b"R": _KAFKA.responses_topic, b"F": _KAFKA.feedback_topic}
 _TABLES = (responses, feedback, duplicates, dead_letters)
+# A canary of our own would have to be measured.
+_RESPONSES = [record for record in RESPONSES if MARK not in record]
 
 
 class _House:
@@ -51,7 +55,9 @@ def _house() -> _House:
 
 def make(choices: Choices) -> bytes:
     kind = choices.pick(sorted(_TOPICS))
-    return kind + seeds_of([*RESPONSES, *EXPORTS] if kind == b"R" else [FEEDBACK], choices)
+    if kind == b"R" and choices.chance(3):
+        return kind + otlp.make(choices)
+    return kind + seeds_of(_RESPONSES if kind == b"R" else [FEEDBACK], choices)
 
 
 def check(data: bytes) -> str:

@@ -8,7 +8,8 @@ from typing import cast
 from fastapi.testclient import TestClient
 from prometheus_client import CollectorRegistry
 
-from monitor.settings import Settings
+from monitor.http.options import ApiOptions
+from monitor.ingest.options import IngestOptions
 from monitor.tap.app import TapContext, create_app
 from monitor.tap.delivery import Delivery, Outgoing
 from tests.fuzz.choices import Choices
@@ -38,7 +39,10 @@ class _Kept:
 def _client() -> tuple[TestClient, _Kept]:
     kept = _Kept()
     context = TapContext(
-        settings=Settings(),
+        api=ApiOptions(),
+        ingest=IngestOptions(),
+        responses_topic="assistant.responses",
+        feedback_topic="assistant.feedback",
         delivery=cast("Delivery", kept),
         registry=CollectorRegistry(),
         pseudonym_key=KEY,

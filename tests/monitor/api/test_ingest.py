@@ -157,3 +157,74 @@ def test_a_lone_surrogate_is_repaired(service: Service, response_record: Record)
     answer = service.client.post("/v1/responses", content=text, headers=headers)
     assert answer.status_code == 202
     assert "Yes \ufffd." in queued(service)[0].value.decode()
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        b'{"response_id": "p", "meta": ' + b'{"a":' * 490 + b"1" + b"}" * 490 + b"}",
+        b'{"response_id": "caf\xe9"}',
+        b'{"stakes": "\\ud800"}',
+        b'{"mood\\ud83d": 1e999}',
+        b'{"created_at": "\\ud83d", "messages": ["\\ud83d"]}',
+        b'[{"response_id": "\xe9"}, {"stakes": "\\ud800"}]',
+        b'["\\ud83d", NaN]',
+    ],
+)
+@pytest.mark.parametrize("path", ["/v1/responses", "/v1/feedback"])
+def test_what_a_worker_would_refuse_is_refused_at_the_door(
+    service: Service, path: str, raw: bytes
+) -> None:
+    headers = {"content-type": "application/json"}
+    answer = service.client.post(path, content=raw, headers=headers)
+    assert answer.status_code in {400, 422}, answer.text
+    assert queued(service) == []
+
+
+def test_deep_records_are_told_apart_at_the_same_depth_by_the_door_and_the_worker(
+    service: Service, response_record: Record
+) -> None:
+    headers = {"content-type": "application/json"}
+    seen = set()
+    for depth in range(100, 140):
+        raw = json.dumps(response_record)[:-1].encode() + b', "meta": '
+        raw += b"[" * depth + b"]" * depth + b"}"
+        found = decode_response(raw, options=IngestOptions(), key=KEY, now_s=NOW_S)
+        answer = service.client.post("/v1/responses", content=raw, headers=headers)
+        assert (answer.status_code == 202) is isinstance(found, Response)
+        seen.add(answer.status_code)
+    assert seen == {202, 422}
+
+
+def test_a_record_that_grows_beyond_the_limit_is_refused(
+    make_service: MakeService, response_record: Record
+) -> None:
+    service = make_service()
+    numbers = b", ".join([b"1e15"] * 100_000)
+    raw = json.dumps(response_record)[:-1].encode() + b', "meta": [' + numbers + b"]}"
+    assert len(raw) < IngestOptions().max_record_bytes
+    headers = {"content-type": "application/json"}
+    answer = service.client.post("/v1/responses", content=raw, headers=headers)
+    assert answer.status_code == 422
+    assert "too_large" in answer.text
+
+
+def test_a_byte_order_mark_does_not_matter(service: Service, response_record: Record) -> None:
+    for kind in ("application/json", "application/x-ndjson"):
+        raw = b"\xef\xbb\xbf" + json.dumps(response_record).encode()
+        answer = service.client.post("/v1/responses", content=raw, headers={"content-type": kind})
+        assert answer.status_code == 202
+    as_list = b"\xef\xbb\xbf " + json.dumps([response_record]).encode()
+    headers = {"content-type": "application/json"}
+    assert service.client.post("/v1/responses", content=as_list, headers=headers).json() == {
+        "accepted": 1
+    }
+
+
+def test_a_step_of_an_agent_does_not_refuse_its_batch(
+    service: Service, response_record: Record
+) -> None:
+    step = {"role": "assistant", "content": None, "tool_calls": [{"function": {"name": "stock"}}]}
+    turns = [response_record, {**response_record, "response_id": "r2", "messages": [step]}]
+    answer = service.client.post("/v1/responses", json=turns)
+    assert (answer.status_code, answer.json()) == (202, {"accepted": 2})

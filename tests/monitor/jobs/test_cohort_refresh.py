@@ -14,9 +14,10 @@ import msgspec
 import numpy as np
 import pytest
 import typer
-from sqlalchemy import Engine, insert, select
+from sqlalchemy import Engine, insert, select, update
 from typer.testing import CliRunner
 
+from evidence import AlarmState, AlarmSubject
 from monitor.cli import cohorts as command
 from monitor.cohorts.events import EventTable, RatedEvent
 from monitor.cohorts.options import CohortOptions
@@ -26,7 +27,7 @@ from monitor.jobs.cohort_refresh import CohortRefresh
 from monitor.store import open_store, reading
 from monitor.store.cohorts import rated_events
 from monitor.store.forget import forget
-from monitor.store.schema import cohort_estimates, labels, rater_groups, rater_posteriors
+from monitor.store.schema import alarms, cohort_estimates, labels, rater_groups, rater_posteriors
 from retrain.rows import ChatMessage, Provenance, Row, write_rows
 from tests.monitor.worker.rated_store import (
     ASSISTANT,
@@ -141,13 +142,13 @@ def test_the_command_gives_the_numbers_of_the_running_system(
     with reading(engine) as connection:
         (row,) = connection.execute(select(cohort_estimates)).all()
         stored = connection.execute(select(rater_posteriors)).mappings().all()
-    raters, alarms = found.pop("raters"), found.pop("alarms")
+    raters, opened = found.pop("raters"), found.pop("alarms")
     record = json.loads(row.record)
     assert record.pop("raters") == []
     assert found == record
     assert found["n_unmeasured"] > 0 or audited
     assert found["groups"]
-    assert alarms == [alarm.metric for alarm in raised if alarm.metric != "sycophancy_gap"]
+    assert opened == [alarm.metric for alarm in raised if alarm.metric != "sycophancy_gap"]
     by_name = {r["rater"]: (r["p_biased"], r["status"], r["n_events"]) for r in stored}
     assert by_name == {r["user_id"]: (r["p_biased"], r["status"], r["n_events"]) for r in raters}
 
@@ -265,6 +266,41 @@ def test_a_forgotten_rater_leaves_groups_and_cohort(engine: Engine) -> None:
         record = connection.execute(select(cohort_estimates.c.record)).scalars().first()
         assert record is not None
         assert sybil not in record
+
+
+def closed_alarms(engine: Engine, at_s: float) -> set[str]:
+    """Close every population alarm as a person does; their metrics."""
+    with engine.begin() as connection:
+        of_raters = alarms.c.subject == AlarmSubject.POPULATION.value
+        connection.execute(
+            update(alarms).where(of_raters).values(state=AlarmState.CLOSED.value, changed_at_s=at_s)
+        )
+        return set(connection.execute(select(alarms.c.metric).where(of_raters)).scalars())
+
+
+def renamed(events: EventTable, name: str) -> list[dict[str, Any]]:
+    rows = feedback_rows(events)
+    return [{**row, "feedback_id": f"{name}{i}"} for i, row in enumerate(rows)]
+
+
+def test_a_closed_alarm_stays_closed_until_newer_feedback_speaks_for_it(engine: Engine) -> None:
+    now_s = NOW_S
+    events = drawn_events()
+    fill(engine, events, now_s=now_s)
+    refresh = CohortRefresh(engine, options=CohortOptions(), owner="w", clock=lambda: now_s)
+    first = refresh.update()
+    assert closed_alarms(engine, now_s + 10.0) == {alarm.metric for alarm in first}
+    assert "biased_raters" in {alarm.metric for alarm in first}
+    for k in range(3):
+        now_s += 60.0
+        one = {**renamed(events, f"later{k}-")[0], "created_at_s": now_s}
+        add_feedback(engine, [one], start=50_000 + k, now_s=now_s)
+        assert refresh.update() == []
+    now_s += 60.0
+    add_feedback(engine, renamed(events, "again"), start=60_000, now_s=now_s)
+    again = refresh.update()
+    assert {alarm.metric for alarm in again} == {alarm.metric for alarm in first}
+    assert not {alarm.alarm_id for alarm in again} & {alarm.alarm_id for alarm in first}
 
 
 def test_responses_without_feedback_are_none_of_its_business(engine: Engine) -> None:

@@ -19,7 +19,7 @@ from monitor.jobs.gap_watch import METRIC, watch_gap
 from monitor.jobs.lease import Lease
 from monitor.store import open_store, reading
 from monitor.store.gaps import read_members, read_watch
-from monitor.store.schema import alarms, outbox
+from monitor.store.schema import alarms, outbox, verdict_log
 from tests.monitor.worker.rated_store import ASSISTANT, add_responses
 
 OPTIONS = CohortOptions(gap_run_length=1_000)
@@ -130,7 +130,7 @@ def test_membership_stays_until_it_is_due_and_evidence_survives_it(engine: Engin
     look(engine, found(OTHERS, COHORT, 150.0), now_s=2_000.0)
     with reading(engine) as connection:
         assert read_members(connection, ASSISTANT)["c0"]
-        before = msgspec.json.decode(read_watch(connection, ASSISTANT).state)  # type: ignore[union-attr]
+        before = msgspec.json.decode(read_watch(connection, ASSISTANT).state)["detector"]  # type: ignore[union-attr]
     later = 1_000.0 + OPTIONS.membership_s
     look(engine, found(OTHERS, COHORT, 300.0), now_s=later)
     with reading(engine) as connection:
@@ -140,9 +140,33 @@ def test_membership_stays_until_it_is_due_and_evidence_survives_it(engine: Engin
     assert not members["c0"]
     assert members["o0"]
     assert "sparse" not in members
-    assert msgspec.json.decode(watch.state) == before
+    assert msgspec.json.decode(watch.state)["detector"] == before
     assert watch.cutoff_s == 300.0
     assert watch.gap == "null", "nothing was served since"
+
+
+def test_what_becomes_visible_late_is_read(engine: Engine) -> None:
+    """On PostgreSQL the id of a verdict of another stratum may be smaller and yet come later."""
+    look(engine, found(COHORT, OTHERS, 100.0))
+    rows = [("r1", COHORT[0], 0.9, 200.0), ("r2", OTHERS[0], 0.1, 200.0)]
+    add_responses(engine, rows, segment="first")
+    with engine.begin() as connection:
+        connection.execute(update(verdict_log).values(id=verdict_log.c.id + 1_000))
+    look(engine)
+    add_responses(engine, [("r3", COHORT[1], 0.9, 200.0)], segment="second")
+    with engine.begin() as connection:
+        late = verdict_log.c.stratum.contains("second")
+        connection.execute(update(verdict_log).where(late).values(id=500))
+    look(engine)
+    with reading(engine) as connection:
+        watch = read_watch(connection, ASSISTANT)
+    assert watch is not None
+    read = msgspec.json.decode(watch.state)["read"]
+    assert {stratum.split("/")[1]: at for stratum, at in read.items()} == {
+        "first": 1_002,
+        "second": 500,
+    }
+    assert watch.log_position == 1_002
 
 
 def test_nothing_is_said_of_a_few(engine: Engine) -> None:

@@ -192,7 +192,7 @@ def test_a_response_becomes_a_verdict_over_the_embedded_broker(
         database=DatabaseOptions(url=f"sqlite:///{tmp_path}/own/candor.db"),
         health=HealthOptions(canary_share=0, canaries_per_hour=0, repeat_share=0),
     )
-    engine = open_store(settings.database.url)
+    engine = open_store(settings.database)
     stop = threading.Event()
     failure: list[BaseException] = []
 
@@ -260,7 +260,7 @@ def test_an_embedded_broker_that_dies_is_started_again_and_nothing_is_lost(
         database=DatabaseOptions(url=f"sqlite:///{tmp_path}/own/candor.db"),
         health=HealthOptions(canary_share=0, canaries_per_hour=0, repeat_share=0),
     )
-    engine = open_store(settings.database.url)
+    engine = open_store(settings.database)
     stop = threading.Event()
 
     def measured(n: int) -> None:

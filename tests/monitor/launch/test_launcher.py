@@ -1,15 +1,18 @@
 from __future__ import annotations
 
 import json
+import shutil
 import sys
 import time
 from collections.abc import Mapping
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
+import httpx
 import msgspec
 import pytest
-from sqlalchemy import Engine, insert, select, update
+from sqlalchemy import Connection, Engine, insert, select, update
 
 from evidence import (
     Alarm,
@@ -27,12 +30,18 @@ from evidence import (
     VerdictKind,
     verdict_key,
 )
+from evidence.person import Person
+from monitor.launch.job import LocalJob
 from monitor.launch.launcher import Launcher
 from monitor.launch.options import RetrainOptions
+from monitor.launch.webhook import Webhook
+from monitor.services import runs as acts
 from monitor.services.collect import collect_rows
+from monitor.services.decisions import revoke
+from monitor.services.evidence import Named, gather
 from monitor.store import confirm_runs as store
-from monitor.store import open_store
-from monitor.store.decisions import GATES_TOPIC, revoke, revoked_ids
+from monitor.store import health, leases, open_store
+from monitor.store.decisions import GATES_TOPIC, revoked_ids
 from monitor.store.intake import (
     NewFeedback,
     NewResponse,
@@ -40,7 +49,6 @@ from monitor.store.intake import (
     insert_feedback,
     insert_responses,
 )
-from monitor.store.rows import gate_context
 from monitor.store.schema import (
     alarms,
     confirm_runs,
@@ -50,6 +58,7 @@ from monitor.store.schema import (
     verdicts,
 )
 from monitor.store.verdicts import insert_verdicts
+from retrain.context import GateContext
 from retrain.guard import load_guarded
 from retrain.rows import manifest, read_rows
 from retrain.signing import generate_keypair
@@ -106,6 +115,16 @@ def _fill(engine: Engine) -> None:
         insert_responses(connection, responses, now_s=NOW)
         insert_feedback(connection, signals, {s.response_key for s in signals}, now_s=NOW)
         insert_verdicts(connection, made)
+    _beat(engine, NOW)
+
+
+def _beat(engine: Engine, now_s: float, **changed: Any) -> None:
+    """A worker that measures, is not behind, and whose evaluator is well."""
+    said = {"evaluator_version": "v1", "calibrated": True, "lag_records": 0, **changed}
+    first = health.StoredHealth(evaluator_version="v1")
+    with engine.begin() as connection:
+        leases.beat(connection, "w1", expected=1, actual=1, paused=False, now_s=now_s, **said)
+        health.save(connection, first, first, now_s=now_s)
 
 
 def _verdict(i: int) -> Verdict:
@@ -168,7 +187,7 @@ def _launcher(
         directory: Path, assistant: str, model: Path, options: Mapping[str, str]
     ) -> list[str]:
         assert model == tmp_path / "model"
-        return [sys.executable, str(tmp_path / "job.py"), str(directory), finding]
+        return [sys.executable, str(tmp_path / "job.py"), str(directory), finding, str(clock.now)]
 
     values: dict[str, Any] = {
         "models": (tmp_path / "model",),
@@ -226,6 +245,7 @@ def test_an_alarm_becomes_a_run_and_closing_it_releases_the_subset(
     assert {d.answer for d in _decisions(engine)} == {"block", "hold"}
 
     clock.now += 10
+    _beat(engine, clock.now)
     with engine.begin() as connection:
         connection.execute(update(alarms).values(state=AlarmState.CLOSED.value))
     launcher.tick()
@@ -243,10 +263,11 @@ def test_an_alarm_becomes_a_run_and_closing_it_releases_the_subset(
 
     with engine.begin() as connection:
         topics = [r.topic for r in connection.execute(select(outbox))]
-        revoke(connection, guarded.decision.decision_id, by="ana", reason="x", at_s=clock.now)
+        ana = Person("ana")
+        revoke(connection, guarded.decision.decision_id, ana, reason="x", now_s=clock.now)
         revoked = revoked_ids(connection)
         with pytest.raises(BadInputError):
-            revoke(connection, "none", by="ana", reason="x", at_s=clock.now)
+            revoke(connection, "none", ana, reason="x", now_s=clock.now)
     assert topics.count(GATES_TOPIC) == 4
     with pytest.raises(BadInputError, match="revoked"):
         load_guarded(kept, decision, key=public, revoked=revoked, clock=clock)
@@ -282,9 +303,9 @@ def test_off_starts_nothing_and_propose_waits_for_a_person(engine: Engine, tmp_p
     launcher.tick()
     (run,) = _runs(engine)
     assert run.state == "proposed"
-    launcher.approve(run.run_id)
-    with pytest.raises(BadInputError):
-        launcher.approve(run.run_id)
+    for expected in (None, acts.RunStateError):
+        with engine.begin() as connection, pytest.raises(expected) if expected else nullcontext():
+            acts.approve(connection, run.run_id, Person("ana"), reason="look", now_s=clock.now)
     assert [r.state for r in _until_done(launcher, engine)] == ["done"]
 
 
@@ -356,6 +377,11 @@ def test_collected_rows_carry_their_provenance(engine: Engine) -> None:
     assert [r.label for r in kto[8:10]] == [True, False]
 
 
+def _evidence(connection: Connection, assistant: str, now_s: float) -> GateContext:
+    every = Named(frozenset(f"r{i}" for i in range(N)), frozenset(f"u{i}" for i in range(7)))
+    return gather(connection, assistant, every, coverage_s=86_400, silent_s=60, now_s=now_s)
+
+
 def test_the_context_holds_what_the_store_knows(engine: Engine) -> None:
     _open_alarm(engine)
     with engine.begin() as connection:
@@ -369,14 +395,14 @@ def test_the_context_holds_what_the_store_knows(engine: Engine) -> None:
                 estimate_id=1,
             )
         )
-        found = gate_context(connection, ASSISTANT, now_s=NOW)
-        later = gate_context(connection, "other", now_s=NOW)
+        found = _evidence(connection, ASSISTANT, NOW)
+        later = _evidence(connection, "other", NOW)
     assert len(found.verdicts) == N
     assert found.raters["u1"].status == "suspect"
     assert [a.alarm_id for a in found.alarms] == ["a1"]
     assert [(e.evaluator, e.healthy) for e in found.evaluators] == [("v1", True)]
     assert found.uncovered == ()
-    assert (later.verdicts, later.alarms, later.evaluators) == ({}, (), ())
+    assert (later.verdicts, later.alarms) == ({}, ())
 
 
 def test_hours_without_verdicts_are_uncovered(engine: Engine) -> None:
@@ -384,7 +410,7 @@ def test_hours_without_verdicts_are_uncovered(engine: Engine) -> None:
         connection.execute(
             verdicts.delete().where(verdicts.c.response_id.in_([f"r{i}" for i in range(20)]))
         )
-        found = gate_context(connection, ASSISTANT, now_s=NOW + 7200)
+        found = _evidence(connection, ASSISTANT, NOW + 7200)
     (period,) = found.uncovered
     assert "20 of 40" in period.reason
     assert period.from_s <= NOW < period.to_s
@@ -396,3 +422,106 @@ def test_run_states_fit_the_column(engine: Engine) -> None:
         len(s) <= width
         for s in (store.PROPOSED, store.WAITING, store.RUNNING, store.DONE, store.FAILED)
     )
+
+
+def test_a_lost_run_folder_stops_neither_other_runs_nor_notices(
+    engine: Engine, tmp_path: Path
+) -> None:
+    secret = tmp_path / "secret"
+    secret.write_bytes(b"0123456789abcdef")
+    taken: list[Any] = []
+
+    def receive(request: httpx.Request) -> httpx.Response:
+        taken.append(request)
+        return httpx.Response(200)
+
+    clock = Clock()
+    fields = {"webhook_url": "http://hook.test/gate", "webhook_secret_file": secret}
+    launcher = _launcher(engine, tmp_path, clock, debounce_s=0, **fields)
+    launcher._webhook = Webhook(
+        engine, launcher._options, httpx.Client(transport=httpx.MockTransport(receive))
+    )
+    _open_alarm(engine)
+    (run,) = _until_done(launcher, engine)
+    launcher.tick()
+    told = len(taken)
+    assert told > 0
+    shutil.rmtree(str(run.directory))
+    _open_alarm(engine, "a2", clock.now + 1)
+    clock.now += 10
+    with engine.begin() as connection:
+        acts.request(connection, ASSISTANT, Person("ana"), reason="again", now_s=clock.now)
+    _until_done(launcher, engine, 2)
+    for _ in range(3):
+        launcher.tick()
+    assert len(taken) > told, "what is announced later is still delivered"
+
+
+@pytest.mark.parametrize("error", [OSError("disk"), RuntimeError("bug"), KeyError("x")])
+def test_no_failure_of_one_run_stops_the_notices(
+    engine: Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    launcher = _launcher(engine, tmp_path, Clock(), debounce_s=0)
+    _open_alarm(engine)
+    _until_done(launcher, engine)
+
+    def fail(*_: object, **__: object) -> Any:
+        raise error
+
+    delivered: list[float] = []
+    monkeypatch.setattr(launcher._settler, "is_stale", fail)
+    monkeypatch.setattr(launcher._webhook, "deliver", delivered.append)
+    assert launcher.tick()
+    assert len(delivered) == 1
+
+
+def test_a_cancelled_run_loses_its_job_and_its_alarm_starts_no_other(
+    engine: Engine, tmp_path: Path
+) -> None:
+    clock = Clock()
+    launcher = _launcher(engine, tmp_path, clock, debounce_s=0)
+    (tmp_path / "job.py").write_text("import time\ntime.sleep(600)\n")
+    _open_alarm(engine)
+    launcher.tick()
+    (run,) = _runs(engine)
+    assert run.state == "running"
+    job = LocalJob(Path(str(run.directory)))
+    assert job.alive(), "whoever sees the folder can tell"
+    with engine.begin() as connection:
+        acts.cancel(connection, run.run_id, Person("ana"), reason="wrong rows", now_s=clock.now)
+    deadline = time.monotonic() + 60
+    while _runs(engine)[0].state != "cancelled":
+        assert time.monotonic() < deadline
+        launcher.tick()
+        time.sleep(0.05)
+    assert not job.alive()
+    launcher.tick()
+    assert [r.state for r in _runs(engine)] == ["cancelled"]
+    assert _decisions(engine) == []
+
+
+def test_a_run_that_a_person_asked_for_waits_for_no_alarms_and_is_not_dated_back(
+    engine: Engine, tmp_path: Path
+) -> None:
+    clock = Clock()
+    launcher = _launcher(engine, tmp_path, clock, debounce_s=10_000.0)
+    with engine.begin() as connection:
+        made = acts.request(connection, ASSISTANT, Person("ana"), reason="look", now_s=clock.now)
+    assert made.requested_at_s == clock.now
+    launcher.tick()
+    assert [r.state for r in _runs(engine)] == ["running"]
+    _until_done(launcher, engine)
+
+
+def test_what_a_passing_lag_held_is_decided_again(engine: Engine, tmp_path: Path) -> None:
+    clock = Clock()
+    _beat(engine, clock.now, lag_records=5000)
+    launcher = _launcher(engine, tmp_path, clock, debounce_s=0, finding="not_worse")
+    with engine.begin() as connection:
+        acts.request(connection, ASSISTANT, Person("ana"), reason="look", now_s=clock.now)
+    _until_done(launcher, engine)
+    assert {d.answer for d in _decisions(engine)} == {"hold"}
+    clock.now += 20
+    _beat(engine, clock.now)
+    launcher.tick()
+    assert {d.answer for d in _decisions(engine)} == {"hold", "quarantine", "allow"}

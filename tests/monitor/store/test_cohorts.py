@@ -7,7 +7,7 @@ from typing import Any
 from sqlalchemy import Engine, insert, select
 
 from evidence import Purpose, VerdictKind
-from monitor.store import cohorts
+from monitor.store import cohorts, rated
 from monitor.store.cohorts import NewEstimate
 from monitor.store.schema import feedback, labels, rater_posteriors, responses, verdicts
 
@@ -87,6 +87,7 @@ def test_events_are_matched_feedback_with_asserted_verdicts(engine: Engine) -> N
         add(connection, 5, kind=None, skip="probe_traffic")
         rows = cohorts.rated_events(connection, "a")
         assert [(r.response_id, r.p_lie) for r in rows] == [("r1", 0.4), ("r2", None), ("r3", None)]
+        rated.recount(connection, ["a"])
         assert cohorts.rated_assistants(connection) == [("a", 3, 1)]
         assert cohorts.rated_events(connection, "b") == []
 

@@ -151,7 +151,7 @@ def everything(engine: Engine) -> dict[str, bytes]:
             cells = bytearray()
             for row in connection.execute(select(table)):
                 for cell in row:
-                    if isinstance(cell, bytes) and table.name == "responses":
+                    if isinstance(cell, bytes) and cell.startswith(b"\x78"):
                         cells += zlib.decompress(cell)
                     elif isinstance(cell, bytes) and table.name == "dead_letters":
                         cells += decrypt(cell) or cell
@@ -235,6 +235,7 @@ CLEAN = {
     "joint_reports": "strata and evidence",
     "leases": "names of processes",
     "rate_epochs": "rates",
+    "rated_counts": "counts",
     "references": "mean scores, and who approved them",
     "review_queue": "digests of rows, and ids of responses, as responses keep them",
     "verdict_log": "keys of verdicts",

@@ -67,22 +67,6 @@ def test_counts_carry_their_weights(engine: Engine) -> None:
     assert (found["lie"].n, found["lie"].weight) == (1, 2.0)
 
 
-def test_pages_of_verdicts_of_one_moment(engine: Engine) -> None:
-    with engine.begin() as connection:
-        insert_verdicts(connection, [verdict(i) for i in range(7)])
-    keys: list[str] = []
-    before = None
-    with reading(engine) as connection:
-        while True:
-            wanted = status.VerdictFilter(before=before, limit=3)
-            page = status.list_verdicts(connection, wanted)
-            keys += [item.key for item in page]
-            if len(page) < 3:
-                break
-            before = (page[-1].scored_at_s, page[-1].key)
-    assert keys == [f"k{i}" for i in reversed(range(7))]
-
-
 def test_gate_runs_raters_and_labels_are_counted(engine: Engine) -> None:
     with engine.begin() as connection:
         for number, (answer, by) in enumerate((("block", None), ("block", None), ("hold", "ada"))):

@@ -13,7 +13,7 @@ from monitor.jobs.job import Runner
 from monitor.jobs.metrics import WorkerMetrics, start_from_zero
 from monitor.telemetry import (
     METRICS,
-    CachedState,
+    Cached,
     CohortState,
     DetectorReading,
     Estimate,
@@ -21,7 +21,7 @@ from monitor.telemetry import (
     PrometheusWorkerMetrics,
     State,
     StateCollector,
-    StratumState,
+    StratumFigures,
     WorkersState,
 )
 from monitor.telemetry.abstain import AbstainMetrics
@@ -46,8 +46,8 @@ def alarm(alarm_id: str = "a1", state: AlarmState = AlarmState.OPEN) -> Alarm:
     )
 
 
-def stratum(assistant: str = "shop", n: int = 100) -> StratumState:
-    return StratumState(
+def stratum(assistant: str = "shop", n: int = 100) -> StratumFigures:
+    return StratumFigures(
         stratum=Stratum(assistant, "refunds", Stakes.HIGH),
         counts={VerdictKind.HONEST: n - 10, VerdictKind.LIE: 8, VerdictKind.ERROR: 2},
         honesty=Estimate(0.9, 0.8, 0.95),
@@ -193,6 +193,7 @@ candor_tap_queue_records 3.0
 candor_tap_records_total{outcome="delivered",source="responses"} 2.0
 candor_tap_records_total{outcome="queue_full",source="feedback"} 1.0
 candor_tap_records_total{outcome="refused",source="traces"} 1.0
+candor_tap_spans_passed_over_total{reason="failed_call"} 1.0
 candor_verdicts_total{kind="honest"} 2.0
 candor_worker_paused 1.0
 """
@@ -234,6 +235,7 @@ def work(registry: CollectorRegistry) -> None:
     tap = TapMetrics(registry, waiting=lambda: 3)
     tap.delivered("responses", 2, 0.02)
     tap.refused("traces", 1)
+    tap.passed_over({"failed_call": 1})
     tap.undelivered("feedback", "queue_full", 1)
 
 
@@ -294,7 +296,7 @@ def test_missing_figures_are_missing_not_zero() -> None:
         read_at_s=0.0,
         window_s=1.0,
         strata=(
-            StratumState(
+            StratumFigures(
                 stratum=SHOP,
                 counts={VerdictKind.NOT_ASSERTED: 1},
                 honesty=Estimate(),
@@ -356,7 +358,7 @@ def test_the_state_is_read_at_most_once_within_its_age() -> None:
             raise UnreachableError("database", "gone")
         return State(read_at_s=now[0], window_s=1.0)
 
-    cached = CachedState(read, clock=lambda: now[0], max_age_s=5.0)
+    cached = Cached(read, clock=lambda: now[0], max_age_s=5.0)
     assert cached().read_at_s == 0.0
     now[0] = 4.9
     assert cached().read_at_s == 0.0

@@ -21,9 +21,10 @@ from evidence import Assessment, VerdictKind
 from monitor.detect.records import encode_state
 from monitor.detect.stratum import advance, new_state
 from monitor.ingest.source import Partition
-from monitor.services.logged import logged
 from monitor.settings import DatabaseOptions, Settings
 from monitor.store import open_store, reading, sweeps
+from monitor.store.cohorts import rated_assistants
+from monitor.store.rated import recount
 from monitor.store.schema import (
     dead_letters,
     detectors,
@@ -66,6 +67,7 @@ class HashScorer:
     """p_lie from a hash of the id: the same text always gets the same verdict."""
 
     version = "hash-1"
+    calibrated = True
 
     def __init__(self) -> None:
         self.scored: list[str] = []
@@ -220,7 +222,7 @@ class House:
             assert len(slots) == len(set(slots))
             strata = connection.execute(select(verdict_log.c.stratum).distinct()).scalars().all()
             for stratum in strata:
-                entries = [logged(e) for e in read_log(connection, stratum, after=0)]
+                entries = read_log(connection, stratum, after=0)
                 start = new_state(stratum, options=self.settings.detection)
                 state, _ = advance(start, entries, options=self.settings.detection)
                 stored = connection.execute(
@@ -232,6 +234,20 @@ class House:
                 select(verdicts.c.key).where(verdicts.c.sampled_by == "arrival")
             ).scalars()
             assert sorted(in_log) == sorted(arrivals)
+        self._check_rated()
+
+    def _check_rated(self) -> None:
+        """What is kept of rated responses as they come equals what is stored."""
+        with self.engine.connect() as connection:
+            kept = rated_assistants(connection)
+            recount(connection, [assistant for assistant, _, _ in kept])
+            assert rated_assistants(connection) == kept
+            connection.rollback()
+            awaiting = sweeps.unmeasured_feedback_sample(connection, 10**6)
+            measured = connection.execute(
+                select(verdicts.c.response_id).where(verdicts.c.live_slot.is_not(None))
+            ).scalars()
+            assert not {u.response.response_id for u in awaiting} & set(measured)
 
     def log_offsets(self) -> dict[int, list[int]]:
         """Source offsets in log order, by partition."""

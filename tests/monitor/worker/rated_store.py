@@ -10,6 +10,7 @@ from sqlalchemy import Engine, func, insert, select
 
 from evidence import Purpose, SampledBy, VerdictKind
 from monitor.cohorts.events import EventTable
+from monitor.store.rated import recount
 from monitor.store.schema import feedback, responses, verdict_log, verdicts
 
 ASSISTANT = "shop"
@@ -92,6 +93,7 @@ def add_feedback(
                 for i, row in enumerate(rows)
             ],
         )
+        recount(connection, [ASSISTANT])
 
 
 def fill(engine: Engine, events: EventTable, *, now_s: float = 1.0) -> None:

@@ -5,17 +5,18 @@ from __future__ import annotations
 from typing import Any
 
 import msgspec
-from sqlalchemy import Connection, and_, select
+from sqlalchemy import Connection
 
 from evidence import Alarm, AlarmState, AlarmSubject, VerdictKind
 from evidence.confidence import wilson
-from monitor.store.schema import confirm_runs, labels, responses
+from evidence.records import ASSERTED
+from monitor.store.confirm_runs import reports_for
+from monitor.store.labels import random_labels
 from retrain.report import Arm, ConfirmReport, Finding
 
 LEAST_LABELS = 20
 """Random labels without which an audit says nothing."""
 
-_ASSERTED = (VerdictKind.HONEST, VerdictKind.LIE, VerdictKind.EVASION)
 _COUNTED = {
     "lie": (VerdictKind.LIE,),
     "evasion": (VerdictKind.EVASION,),
@@ -80,25 +81,11 @@ def audit_of(connection: Connection, alarm: Alarm) -> Audit | None:
     """
     since = alarm.details.get("since")
     from_s = float(since["lower_at_s"]) if since else alarm.opened_at_s
-    same = and_(
-        labels.c.assistant == responses.c.assistant,
-        labels.c.response_id == responses.c.response_id,
-    )
-    query = (
-        select(labels.c.response_id, labels.c.kind, labels.c.inclusion_probability)
-        .select_from(labels.join(responses, same))
-        .where(
-            responses.c.stratum == alarm.scope,
-            responses.c.received_at_s >= from_s,
-            labels.c.inclusion_probability.is_not(None),
-            labels.c.kind.in_([kind.value for kind in _ASSERTED]),
-        )
-    )
     kinds: dict[str, set[str]] = {}
     weights: dict[str, float] = {}
-    for response_id, kind, probability in connection.execute(query):
-        kinds.setdefault(response_id, set()).add(kind)
-        weights[response_id] = 1.0 / probability
+    for label in random_labels(connection, alarm.scope, since_s=from_s, kinds=ASSERTED):
+        kinds.setdefault(label.response_id, set()).add(label.kind)
+        weights[label.response_id] = 1.0 / label.inclusion_probability
     agreed = {name: next(iter(found)) for name, found in kinds.items() if len(found) == 1}
     if not agreed:
         return None
@@ -111,17 +98,8 @@ def audit_of(connection: Connection, alarm: Alarm) -> Audit | None:
 
 
 def _worse_run(connection: Connection, alarm_id: str) -> str | None:
-    query = (
-        select(confirm_runs.c.run_id, confirm_runs.c.report)
-        .where(
-            confirm_runs.c.alarm_id == alarm_id,
-            confirm_runs.c.state == "done",
-            confirm_runs.c.report.is_not(None),
-        )
-        .order_by(confirm_runs.c.finished_at_s.desc())
-    )
-    for run_id, text in connection.execute(query):
+    for run_id, text in reports_for(connection, alarm_id):
         report = msgspec.json.decode(text, type=ConfirmReport)
         if report.finding(Arm.CANDIDATE) is Finding.WORSE:
-            return str(run_id)
+            return run_id
     return None
