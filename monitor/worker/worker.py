@@ -115,7 +115,7 @@ class Worker:
             share=max(1, settings.scoring.max_queue // 2),
             clock=clock,
         )
-        self._evaluator_version = scorer.version
+        self._scorer = scorer
         self._remeasure = Remeasure(
             engine,
             self._queue,
@@ -128,7 +128,6 @@ class Worker:
         self._expected = 0
         self._actual = 0
         self._paused = False
-        self._calibrated = scorer.calibrated
         self._detect = True
         self._sample_waits = True
         self._extra_waits = True
@@ -392,8 +391,8 @@ class Worker:
                 actual=self._actual,
                 paused=self._paused,
                 now_s=self._clock(),
-                evaluator_version=self._evaluator_version,
-                calibrated=self._calibrated,
+                evaluator_version=self._scorer.version,
+                calibrated=self._scorer.calibrated,
                 lag_records=self._lag_records(),
             )
         self._next_beat_s = self._stopwatch() + _BEAT_S

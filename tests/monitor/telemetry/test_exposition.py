@@ -120,6 +120,8 @@ candor_biased_weight_upper_ratio{assistant="shop"} 0.3
 candor_build_info{version="0.1.0"} 1.0
 candor_cohort_events{assistant="shop"} 1000.0
 candor_cohort_raters{assistant="shop"} 200.0
+candor_confirm_runs{assistant="shop",state="cancelled"} 0.0
+candor_confirm_runs{assistant="shop",state="cancelling"} 0.0
 candor_confirm_runs{assistant="shop",state="done"} 0.0
 candor_confirm_runs{assistant="shop",state="failed"} 0.0
 candor_confirm_runs{assistant="shop",state="proposed"} 0.0
