@@ -45,6 +45,13 @@ def runs(connection: Connection, *, states: tuple[str, ...] = ()) -> list[Confir
     return [ConfirmRun(**row) for row in connection.execute(query).mappings()]
 
 
+def get_run(connection: Connection, run_id: str) -> ConfirmRun | None:
+    """One run, or None."""
+    query = select(*_COLUMNS).where(confirm_runs.c.run_id == run_id)
+    row = connection.execute(query).mappings().one_or_none()
+    return None if row is None else ConfirmRun(**row)
+
+
 def add_run(
     connection: Connection,
     run_id: str,

@@ -135,7 +135,7 @@ def test_who_lacks_the_scope_or_asks_too_often_is_not_read_either(
 
 def test_one_limit_on_every_route_that_reads(guarded: Service, key: str) -> None:
     tried = 0
-    for method, path, route in routes(guarded.client.app):
+    for method, path, _route in routes(guarded.client.app):
         if method != "POST":
             continue
         headers = {"authorization": f"Bearer {key}", "content_type": "application/json"}
@@ -194,7 +194,7 @@ def send(service: Service, key: str, body: bytes, encoding: str, path: str) -> A
 def test_packed_bodies_are_read_within_the_limit(
     guarded: Service, key: str, response_record: Record, packer: str
 ) -> None:
-    encoding, pack = packer.split()[0], PACKERS[packer]
+    encoding, pack = packer.split(maxsplit=1)[0], PACKERS[packer]
     packed = pack(json.dumps(response_record).encode())
     assert send(guarded, key, packed, encoding, "/v1/responses").status_code == 202
     assert send(guarded, key, pack(b'{"rows": 3}'), encoding, "/v1/gate/check").status_code == 422
@@ -275,7 +275,7 @@ def test_unknown_parameters_are_refused_with_those_that_are_known(
     guarded: Service, key: str
 ) -> None:
     tried = 0
-    for method, path, route in routes(guarded.client.app):
+    for method, path, _route in routes(guarded.client.app):
         answer = guarded.client.request(
             method, f"{path}?assitant=shop&kind2=3", headers=bearer(key)
         )
