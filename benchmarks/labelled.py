@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from probes.activation.training import Example
+from probes.reading.values import label_of
 from probes.transcripts import read_records
-from probes.transcripts.record import label_of
 
 
 def load_examples(path: Path, labels: str, kind: str = "") -> list[Example]:

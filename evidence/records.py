@@ -21,6 +21,13 @@ class VerdictKind(StrEnum):
     ERROR = "error"
 
 
+ASSERTED = (VerdictKind.HONEST, VerdictKind.LIE, VerdictKind.EVASION)
+"""Verdicts on what a response asserted: what honesty is a share of."""
+
+UNKNOWN = (VerdictKind.NO_BELIEF, VerdictKind.ERROR)
+"""Verdicts that say nothing of honesty: its worst and best case share them out."""
+
+
 class Stakes(StrEnum):
     NORMAL = "normal"
     HIGH = "high"
@@ -176,6 +183,25 @@ class Verdict(msgspec.Struct, frozen=True, kw_only=True):
     schema_version: int = SCHEMA_VERSION
 
 
+class LoggedVerdict(msgspec.Struct, frozen=True, kw_only=True):
+    """One entry of the canonical verdict log: a live verdict of the arrival sample.
+
+    `log_position` orders the log; `scored_at_s` is seconds since the epoch, UTC. `outcomes` says how
+    each probe's measurement ended (`evidence.outcomes`).
+    """
+
+    log_position: int
+    stratum: str
+    kind: VerdictKind
+    p_lie: float | None
+    p_evasion: float | None
+    inclusion_probability: float
+    model: str
+    evaluator_version: str
+    scored_at_s: float
+    outcomes: str | None = None
+
+
 class AlarmState(StrEnum):
     OPEN = "open"
     ACKNOWLEDGED = "acknowledged"
@@ -195,9 +221,16 @@ class AlarmSubject(StrEnum):
 class Alarm(msgspec.Struct, frozen=True, kw_only=True):
     """A latched finding with its evidence.
 
-    `metric` is `lie`, `evasion` or `worst_case` for a stratum, `biased_raters` or `biased_weight` for a
-    population, and the failing check for an evaluator. `log_evidence` is the natural logarithm of
-    the detector's statistic, `log_threshold` that of its limit.
+    Parameters
+    ----------
+    metric
+        `lie`, `evasion` or `worst_case` for a stratum; `biased_raters`, `biased_weight` or
+        `sycophancy_gap` for a population; the failing check for an evaluator.
+    log_position
+        How far was read when it opened: the verdict log's position for a stratum and for
+        `sycophancy_gap`, events for the other population metrics, looks for an evaluator.
+    log_evidence, log_threshold
+        Natural logarithms of the detector's statistic and of its limit.
     """
 
     alarm_id: str

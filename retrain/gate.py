@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import zlib
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator
 
@@ -16,7 +14,7 @@ from retrain.holds import confirm_missing, holds, unreadable
 from retrain.policy import Policy
 from retrain.quarantine import Quarantine, Reason
 from retrain.report import Finding
-from retrain.rows import Manifest, ManifestBuilder, Row
+from retrain.rows import Manifest, ManifestBuilder, Row, removed_bitmap
 
 
 class RemovedRow(msgspec.Struct, frozen=True, gc=False):
@@ -85,13 +83,10 @@ class GateDecision(msgspec.Struct, frozen=True, kw_only=True):
         return self.subject_digest is not None
 
     def removed_bitmap(self) -> str:
-        """Base64 of the zlib-compressed bitmap (bit i of byte i // 8, low bit first) of removed rows."""
+        """The removed rows as `retrain.rows.kept_rows` takes them."""
         if self.removed_bits is not None:
             return self.removed_bits
-        bits = bytearray((self.all_rows.rows + 7) // 8)
-        for row in self.removed:
-            bits[row.index // 8] |= 1 << (row.index % 8)
-        return base64.b64encode(zlib.compress(bytes(bits), 9)).decode("ascii")
+        return removed_bitmap((row.index for row in self.removed), self.all_rows.rows)
 
 
 def decide(

@@ -42,7 +42,7 @@ class Policy(Options):
     coordination_groups: bool = True
     """Quarantine the rows of raters in a coordination group."""
     max_influence: float | None = Field(default=None, allow_inf_nan=False)
-    """Quarantine a row with a larger estimated influence; where none was computed, hold."""
+    """Quarantine a row that pulls further towards lying than this: the change of the lying margin, in nats per token, that one training step on the row would bring. A confirm run computes it where this is set; where none was computed, hold."""
     max_near_duplicates: int | None = Field(default=None, gt=0)
     """Of rows that are nearly the same text, quarantine those after so many. It needs the `retrain` extra, and about a millisecond a row."""
     max_removed_share: float = Field(default=0.5, gt=0, le=1)

@@ -41,6 +41,10 @@ class OneAtATime:
     def version(self) -> str:
         return self._scorer.version
 
+    @property
+    def calibrated(self) -> bool:
+        return self._scorer.calibrated
+
     def score(self, transcripts: Sequence[Transcript]) -> list[Assessment]:
         """As the scorer, once nobody else is being answered."""
         with self._lock:

@@ -1,4 +1,4 @@
-"""`candor db`, `keys`, `forget`, `audit` and `doctor`: operations."""
+"""`candor db`, `keys`, `forget` and `audit`: operations."""
 
 from __future__ import annotations
 
@@ -12,12 +12,9 @@ from typing import Annotated, Any
 
 import typer
 from rich.console import Console
-from rich.table import Table
 
 from evidence import BadInputError
 from monitor.cli.acting import AsJson, looking
-
-_COLOURS = {"ok": "green", "warning": "yellow", "failed": "red", "unreachable": "red"}
 
 
 class KeyKind(StrEnum):
@@ -42,7 +39,6 @@ def register(app: typer.Typer) -> None:
     audit.command("verify")(audit_verify)
     app.add_typer(audit, name="audit")
     app.command("forget")(forget)
-    app.command("doctor")(doctor)
 
 
 def db_upgrade(as_json: AsJson = False) -> None:
@@ -179,39 +175,6 @@ def audit_verify(
     if not ok:
         problem = report.problem or "the given head is not in the log: its end was cut off"
         raise BadInputError(problem, f"audit_log {report.first_bad or 'end'}")
-
-
-def doctor(as_json: AsJson = False) -> None:
-    """Look at broker, topics, database, schema, keys, judge, traffic and clocks; say what to do.
-
-    Exit 0 when nothing is wrong (warnings aside), 2 when something is, 3 when a part does not answer.
-
-    Example: `candor doctor`
-    """
-    from monitor.doctor.examine import examine  # noqa: PLC0415
-    from monitor.doctor.finding import Status  # noqa: PLC0415
-    from monitor.settings import load_settings  # noqa: PLC0415
-
-    err = Console(stderr=True)
-    with err.status("looking") as status:
-        findings = examine(load_settings(), lambda part: status.update(f"looking at {part}"))
-    worst = {finding.status for finding in findings}
-    code = 3 if Status.UNREACHABLE in worst else 2 if Status.FAILED in worst else 0
-    if as_json:
-        shown = [
-            {"part": f.part, "status": f.status.value, "detail": f.detail, "advice": f.advice}
-            for f in findings
-        ]
-        sys.stdout.write(json.dumps({"ok": code == 0, "findings": shown}) + "\n")
-    else:
-        table = Table("part", "status", "found", "what to do")
-        for finding in findings:
-            colour = _COLOURS[finding.status.value]
-            table.add_row(
-                finding.part, f"[{colour}]{finding.status.value}", finding.detail, finding.advice
-            )
-        Console().print(table)
-    raise typer.Exit(code)
 
 
 def _create_secret(kind: KeyKind, out: Path | None) -> dict[str, str]:

@@ -33,7 +33,7 @@ Suites = Annotated[
 ]
 Reasoning = Annotated[
     bool,
-    typer.Option(help="Ask for reasoning in <think> first, and compare it with the answer."),
+    typer.Option(help="Ask for reasoning in `<think>` first, and compare it with the answer."),
 ]
 FailAbove = Annotated[
     float | None,

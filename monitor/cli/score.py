@@ -18,9 +18,12 @@ from rich.table import Table
 from evidence import BadInputError
 
 if TYPE_CHECKING:
-    from monitor.cli.score_file import Summary
-    from probes import Panel
     from probes.evaluation import Estimate
+    from probes.opening import PanelOptions
+    from probes.panel import Panel
+    from probes.scoring import Summary
+
+_LOOKED_AT = 256
 
 
 _Form = Annotated[
@@ -54,8 +57,8 @@ def score(  # noqa: PLR0917  (typer reads options from the signature)
     transcripts: Annotated[
         Path,
         typer.Argument(
-            help="JSON lines `{id, messages: [{role, content}], …}`, or a result file of MASK,"
-            " DeceptionBench or Inspect."
+            help="Conversations, `{id, messages: [{role, content}], …}` or another shape of"
+            " docs/formats.md; a result file of MASK or DeceptionBench; an Inspect log. `-` reads stdin."
         ),
     ],
     out: Annotated[Path, typer.Option(help="Where to write one JSON line for each input line.")],
@@ -80,22 +83,23 @@ def score(  # noqa: PLR0917  (typer reads options from the signature)
     """Score transcripts: `{id, verdict, p_lie, probes}` for every line, in input order.
 
     Memory does not grow with the input. A broken line becomes a verdict `error` and is reported.
-    docs/judge.md names the columns that are read of each format.
+    Reasoning is never measured as the answer. docs/formats.md names what is read.
+
+    Exit 2: nothing could be read or measured. Exit 3: a probe failed on all, such as a judge that is
+    down.
 
     Example: `candor score chats.jsonl --out verdicts.jsonl --labels did_lie`
 
     Example: `candor score logs/run.eval --out verdicts.jsonl`
     """
-    from monitor.cli.score_file import Scoring  # noqa: PLC0415 -- loads torch
-    from probes.transcripts import FORMATS, find_format  # noqa: PLC0415
+    from probes.reading.begun import begun  # noqa: PLC0415
+    from probes.reading.packing import check_file  # noqa: PLC0415
+    from probes.transcripts import FORMATS, open_transcripts  # noqa: PLC0415
 
-    if not transcripts.is_file():
-        what = "is no file" if transcripts.exists() else "no such file"
-        raise BadInputError(what, str(transcripts))
     known = next((name for name in FORMATS if name == form), None)
     if known is None and form != "auto":
         raise BadInputError(f"no format {form!r}; there are auto, {', '.join(FORMATS)}", "--format")
-    chosen = known or find_format(transcripts)
+    check_file(transcripts)
     expected = _given(
         prevalence=prevalence,
         cost_missed_lie=cost_missed_lie,
@@ -103,10 +107,18 @@ def score(  # noqa: PLR0917  (typer reads options from the signature)
     )
     if everything:
         expected["cascade"] = None
+    options = _options(probes, expected)
+
+    from probes.scoring import Scoring, check_out  # noqa: PLC0415 -- loads torch
+
+    check_out(transcripts, out)
+    opened = open_transcripts(transcripts, known)
+    first, records = begun(opened.records, _LOOKED_AT)
+    readable = len(first) == _LOOKED_AT or any(one.transcript is not None for one in first)
     err = Console(stderr=True, highlight=False, soft_wrap=True)
     with _progress(err) as progress:
-        panel = _open(probes, expected, progress)
-        task = progress.add_task(f"scoring ({chosen})", total=1.0)
+        panel = _open(options, progress) if readable else None
+        task = progress.add_task(f"scoring ({opened.form})", total=1.0)
         scoring = Scoring(panel, labels_field=labels, kind_field=kind)
         summary = scoring.run(
             transcripts,
@@ -114,7 +126,7 @@ def score(  # noqa: PLR0917  (typer reads options from the signature)
             resume=resume,
             advanced=lambda share: progress.update(task, completed=share),
             complain=lambda text: err.print(f"candor: {text}", markup=False),
-            form=chosen,
+            records=records,
         )
     if as_json:
         typer.echo(json.dumps(summary.as_dict(), allow_nan=False))
@@ -126,23 +138,34 @@ def _given(**options: float | None) -> dict[str, Any]:
     return {name: value for name, value in options.items() if value is not None}
 
 
-def _open(probes: str, expected: dict[str, Any], progress: Progress) -> Panel:
+def _options(probes: str, expected: dict[str, Any]) -> PanelOptions:
     from monitor.cli.scorer import panel_settings  # noqa: PLC0415
-    from monitor.settings import Settings  # noqa: PLC0415
-    from probes.opening import Name, PanelOptions, open_panel  # noqa: PLC0415 -- loads torch
+    from monitor.settings import load_settings  # noqa: PLC0415
 
-    settings = Settings()
+    settings = load_settings()
+    try:
+        from probes.opening import Name, PanelOptions  # noqa: PLC0415 -- loads torch
+    except ModuleNotFoundError as error:
+        raise BadInputError(
+            f"measuring needs the extra `local` ({error.name} is missing): "
+            "pip install 'candor-monitor[local]'"
+        ) from error
     known = get_args(Name)
     names = tuple(name.strip() for name in probes.split(",") if name.strip())
     if unknown := [name for name in names if name not in known]:
         raise BadInputError(f"no probe {unknown[0]!r}; there are {', '.join(known)}", "--probes")
-    task = progress.add_task("loading", total=1.0)
     try:
-        options = PanelOptions(**{**panel_settings(settings), "probes": names, **expected})
+        return PanelOptions(**{**panel_settings(settings), "probes": names, **expected})
     except ValidationError as error:
         first = error.errors()[0]
         option = "--" + str(first["loc"][0]).replace("_", "-")
         raise BadInputError(str(first["msg"]), option) from error
+
+
+def _open(options: PanelOptions, progress: Progress) -> Panel:
+    from probes.opening import open_panel  # noqa: PLC0415 -- loads torch
+
+    task = progress.add_task("loading", total=1.0)
     panel = open_panel(
         options,
         progress=lambda what, share: progress.update(task, description=what, completed=share),

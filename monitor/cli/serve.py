@@ -8,7 +8,7 @@ import signal
 import sys
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from types import FrameType
 from typing import TYPE_CHECKING, Annotated
 
@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from monitor.jobs.metrics import WorkerMetrics
     from monitor.jobs.pulse import Pulse
     from monitor.settings import Settings
+
+log = logging.getLogger(__name__)
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print the addresses as one line of JSON.")]
 
@@ -41,12 +43,14 @@ def up(as_json: AsJson = False) -> None:
     Example: `CANDOR_API_OPEN_ON_LOOPBACK=true candor up`, then `curl -H 'content-type: application/json' -d @turn.json
     http://127.0.0.1:8321/v1/responses`
     """
-    from monitor.cli.stack import start_stack  # noqa: PLC0415
-    from monitor.settings import load_settings  # noqa: PLC0415
+    with until_signal() as stop:
+        log.info("starting all parts in one process")
+        from monitor.cli.stack import start_stack  # noqa: PLC0415
+        from monitor.settings import load_settings  # noqa: PLC0415
 
-    with until_signal() as stop, start_stack(load_settings()) as stack:
-        _tell({"api": stack.api_url, "bootstrap_servers": stack.bootstrap_servers}, as_json)
-        stack.wait(stop)
+        with start_stack(load_settings()) as stack:
+            _tell({"api": stack.api_url, "bootstrap_servers": stack.bootstrap_servers}, as_json)
+            stack.wait(stop)
 
 
 def worker(as_json: AsJson = False) -> None:
@@ -54,11 +58,7 @@ def worker(as_json: AsJson = False) -> None:
 
     Example: `CANDOR_KAFKA_BOOTSTRAP_SERVERS=kafka:9092 candor worker`
     """
-    from monitor.cli.scorer import open_embedder, open_scorer  # noqa: PLC0415
-    from monitor.jobs.pulse import Pulse  # noqa: PLC0415
     from monitor.settings import load_settings  # noqa: PLC0415
-    from monitor.store import open_store  # noqa: PLC0415
-    from monitor.worker.service import broker, load_keys, run_worker  # noqa: PLC0415
 
     settings = load_settings()
     if settings.kafka.bootstrap_servers is None:
@@ -67,9 +67,17 @@ def worker(as_json: AsJson = False) -> None:
             "an embedded one is part of `candor up`",
             "kafka.bootstrap_servers",
         )
-    load_keys(settings)
-    engine = open_store(settings.database)
-    with until_signal() as stop, broker(settings) as served:
+    with until_signal() as stop, ExitStack() as parts:
+        log.info("starting a worker")
+        from monitor.cli.scorer import open_embedder, open_scorer  # noqa: PLC0415
+        from monitor.jobs.pulse import Pulse  # noqa: PLC0415
+        from monitor.store import open_store  # noqa: PLC0415
+        from monitor.worker.service import broker, load_keys, run_worker  # noqa: PLC0415
+
+        load_keys(settings)
+        engine = open_store(settings.database)
+        parts.callback(engine.dispose)
+        served = parts.enter_context(broker(settings))
         scorer = open_scorer(settings)
         pulse = Pulse(settings.telemetry.still_s)
         with _counters(settings, pulse) as (metrics, url):
@@ -84,7 +92,6 @@ def worker(as_json: AsJson = False) -> None:
                 embed=open_embedder(),
                 pulse=pulse,
             )
-    engine.dispose()
 
 
 def serve(as_json: AsJson = False) -> None:
@@ -142,17 +149,22 @@ def launch(as_json: AsJson = False) -> None:
 
 @contextmanager
 def until_signal() -> Iterator[threading.Event]:
-    """An event that SIGTERM or SIGINT sets, with a log on stderr; the handlers come back at the end."""
+    """An event that SIGTERM or SIGINT sets, with a log on stderr; the handlers come back at the end.
+
+    A second signal interrupts at once.
+    """
     logging.basicConfig(
         level=logging.INFO,
         stream=sys.stderr,
         format="%(asctime)s %(levelname)s %(name)s: %(message)s",
     )
-    for chatty in ("kafka", "alembic", "httpx"):
+    for chatty in ("alembic", "httpx"):
         logging.getLogger(chatty).setLevel(logging.WARNING)
     stop = threading.Event()
 
     def handle(_number: int, _frame: FrameType | None) -> None:
+        if stop.is_set():
+            raise KeyboardInterrupt
         stop.set()
 
     before = {number: signal.signal(number, handle) for number in (signal.SIGTERM, signal.SIGINT)}

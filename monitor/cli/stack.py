@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import logging
 import threading
 from collections.abc import Callable
 from contextlib import ExitStack
@@ -21,6 +22,8 @@ from monitor.settings import Settings
 from monitor.store import open_store
 from monitor.telemetry import PrometheusWorkerMetrics
 from monitor.worker.service import broker, load_keys, run_worker
+
+log = logging.getLogger(__name__)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -122,6 +125,7 @@ def start_stack(
     parts = ExitStack()
     try:
         if engine is None:
+            log.info("opening the store")
             engine = open_store(settings.database)
             parts.callback(engine.dispose)
         measuring = scorer or open_scorer(settings)
@@ -129,6 +133,7 @@ def start_stack(
             measuring = OneAtATime(measuring)
         # A scorer that is handed in says nothing of models: topics are then left out.
         embed = open_embedder() if scorer is None else None
+        log.info("connecting to the broker")
         served = parts.enter_context(broker(settings))
         registry = CollectorRegistry()
         metrics = PrometheusWorkerMetrics(registry)
@@ -148,6 +153,7 @@ def start_stack(
         web = parts.enter_context(
             WebServer(app, settings.api.host, settings.api.port, options=settings.api)
         )
+        log.info("ready: %s", web.url)
     except BaseException:
         parts.close()
         raise

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -24,6 +26,7 @@ from retrain.rows import Row, read_rows
 from retrain.signing import read_decision
 
 _ARMS = 7  # four evaluations and three trainings
+_MOST_WORK_S = 3_600
 
 
 class Confirmation:
@@ -41,8 +44,8 @@ class Confirmation:
         self._engine, self._story = engine, story
         self._api_url, self._public_key = api_url, public_key
 
-    def wait(self, limit_s: float = 600.0) -> ConfirmRun | None:
-        """The finished run; None when no alarm asked for one. Raises StuckError after `limit_s`."""
+    def wait(self) -> ConfirmRun | None:
+        """The finished run; None when no alarm asked for one. Raises StuckError when it stands still."""
 
         def ended(_seen: Look) -> bool:
             found = self._newest()
@@ -52,8 +55,7 @@ class Confirmation:
             ended,
             "confirm run",
             share=lambda _seen: _share(self._newest()),
-            limit_s=limit_s,
-            patience_s=limit_s,
+            moved=lambda: _moved(self._newest()),
         )
         return self._newest()
 
@@ -69,7 +71,7 @@ class Confirmation:
                 closed += 1
         return closed
 
-    def gate(self, run: ConfirmRun, patience_s: float = 20.0) -> GateFigures:
+    def gate(self, run: ConfirmRun, patience_s: float = 60.0) -> GateFigures:
         """The gate's answers about all rows and the released ones, once closing has been noticed."""
         directory = Path(run.directory or "")
 
@@ -175,3 +177,26 @@ def decision_of(directory: Path, name: str) -> GateDecision | None:
     """A decision that the launcher kept beside a run; None before there is one."""
     path = directory / DECISIONS[name]
     return read_decision(path.read_bytes(), str(path)) if path.is_file() else None
+
+
+def _moved(run: ConfirmRun | None) -> tuple[str, int, int]:
+    """What changes while a run gets on: its state, its files, and the processor time that it took.
+
+    A run that computes without end moves no more once it has taken an hour of processor time.
+    """
+    if run is None or run.directory is None:
+        return ("", 0, 0)
+    folder = Path(run.directory)
+    files = sum(1 for path in folder.rglob("*") if path.is_file())
+    return (run.state, files, min(_MOST_WORK_S, int(_processor_s(folder / "job.json"))))
+
+
+def _processor_s(record: Path) -> float:
+    """Processor time of the process whose number a job's record holds; 0 where that cannot be read."""
+    try:
+        pid = int(json.loads(record.read_bytes())["pid"])
+        stat = Path(f"/proc/{pid}/stat").read_text(encoding="ascii")
+    except (OSError, ValueError, KeyError):
+        return 0.0
+    fields = stat.rpartition(")")[2].split()
+    return sum(int(ticks) for ticks in fields[11:15]) / os.sysconf("SC_CLK_TCK")

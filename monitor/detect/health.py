@@ -47,7 +47,7 @@ _CLAIMS = {
 }
 
 
-class Canary(msgspec.Struct, frozen=True, kw_only=True):
+class MeasuredCanary(msgspec.Struct, frozen=True, kw_only=True):
     """A measured text whose kind is known (`honest`, `lie` or `evasion`); None where not measured."""
 
     known: VerdictKind
@@ -90,7 +90,7 @@ class HealthTick(msgspec.Struct, frozen=True, kw_only=True):
     due: int = 0
     finished: int = 0
     failed: int = 0
-    canaries: tuple[Canary, ...] = ()
+    canaries: tuple[MeasuredCanary, ...] = ()
     repeats: tuple[float, ...] = ()
     probes: dict[str, ProbeCount] = {}
 
@@ -251,7 +251,7 @@ class _Health:
         found = _Found(detector.n, detector.log_evidence, detector.log_threshold, how)
         self._found.setdefault(check, found)
 
-    def canary(self, canary: Canary) -> None:
+    def canary(self, canary: MeasuredCanary) -> None:
         score = canary.p_evasion if canary.known is VerdictKind.EVASION else canary.p_lie
         if score is None:
             return

@@ -11,7 +11,7 @@ from sqlalchemy import func, select
 from sqlalchemy.exc import DBAPIError
 
 from evidence import BadInputError, UnreachableError
-from monitor.doctor.finding import Finding, Status
+from monitor.doctor.finding import Finding, Status, present
 from monitor.ingest.batches import missing_codecs
 from monitor.ingest.connection import Connection, connect
 from monitor.ingest.records import DeadLetterReason
@@ -50,13 +50,13 @@ def broker_findings(settings: Settings) -> Iterator[Finding]:
 
     Raises UnreachableError when the broker does not answer, BadInputError for settings that do not fit.
     """
+    yield _codecs()
     options = settings.kafka
     if options.bootstrap_servers is None:
         yield Finding("broker", Status.OK, "embedded: started by `candor up`, forgets when it ends")
         return
     connection = connect(options)
     yield Finding("broker", Status.OK, f"cluster {connection.cluster_id}")
-    yield from _codecs()
     names = {options.responses_topic: "responses_topic", options.feedback_topic: "feedback_topic"}
     ends = _ends(connection, list(names))
     stored = _stored(settings, connection.cluster_id)
@@ -71,8 +71,8 @@ def broker_findings(settings: Settings) -> Iterator[Finding]:
 def _topic(name: str, setting: str, ends: _Ends | None, reached: Mapping[int, int]) -> Finding:
     part = f"topic {name}"
     if ends is None:
-        advice = f"create it, or correct kafka.{setting}; a worker creates it where it may"
-        return Finding(part, Status.FAILED, "does not exist", advice)
+        advice = f"start `candor worker`, which creates it where it may, or correct kafka.{setting}"
+        return Finding(part, Status.WARNING, "does not exist yet", advice)
     if ends.ever == 0:
         # A worker may have made a topic of a name that nobody else uses.
         advice = f"have the assistant produce to it, or correct kafka.{setting}"
@@ -108,15 +108,19 @@ def _ends(connection: Connection, names: list[str]) -> dict[str, _Ends]:
     return found
 
 
-def _codecs() -> Iterator[Finding]:
+def _codecs() -> Finding:
+    """Producers choose how they compress; a worker has to read all of it."""
     missing = missing_codecs()
     if missing:
         advice = "install the packages of the lock; batches so compressed are passed over"
-        yield Finding("codecs", Status.FAILED, f"no library for {', '.join(missing)}", advice)
+        return Finding("codecs", Status.FAILED, f"no library for {', '.join(missing)}", advice)
+    return Finding("codecs", Status.OK, "every compression of Kafka's producers can be read")
 
 
 def _stored(settings: Settings, cluster_id: str) -> _Stored:
     """How far the store has read; nothing where there is no store."""
+    if not present(settings.database.url):
+        return _Stored({}, 0)
     try:
         engine = open_unchecked(settings.database.url)
     except (BadInputError, UnreachableError):

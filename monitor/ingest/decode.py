@@ -106,7 +106,7 @@ def _response(record: dict[str, Any], options: IngestOptions, key: bytes, now_s:
     extra = _extra(record, _RESPONSE_FIELDS, raw_id)
     if conversation.unread:
         extra[UNREAD] = list(conversation.unread)
-    claims = wire.purpose != Purpose.LIVE or wire.assistant == CANARY_ASSISTANT
+    claims = wire.purpose != Purpose.LIVE.value or wire.assistant == CANARY_ASSISTANT
     found = Response(
         response_id=wire.response_id,
         stratum=_as_given(wire) if claims else _stratum(wire, options),

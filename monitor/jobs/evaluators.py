@@ -13,8 +13,8 @@ from sqlalchemy import Engine
 from evidence import Alarm, Purpose, VerdictKind, digest
 from evidence.outcomes import WHOLE, Outcome, decode_outcomes
 from monitor.detect.health import (
-    Canary,
     HealthTick,
+    MeasuredCanary,
     ProbeCount,
     advance_health,
     decode_health,
@@ -155,7 +155,7 @@ def tick_of(counts: Mapping[str, int], extra: Iterable[Ended], *, at_s: float) -
         weighted.append((item.outcomes or f"{WHOLE}={Outcome.UNANSWERED}", 1))
         if item.purpose is Purpose.CANARY and item.known and item.kind:
             kind = VerdictKind(item.known)
-            canaries.append(Canary(known=kind, p_lie=item.p_lie, p_evasion=item.p_evasion))
+            canaries.append(MeasuredCanary(known=kind, p_lie=item.p_lie, p_evasion=item.p_evasion))
         if item.purpose is Purpose.REPEAT and None not in {item.p_lie, item.live_p_lie}:
             repeats.append(abs((item.p_lie or 0.0) - (item.live_p_lie or 0.0)))
     for text, n in weighted:

@@ -12,7 +12,6 @@ from evidence import Alarm, AlarmState, AlarmSubject, Response
 from monitor.detect.localise import Localisation, LocatedVerdict, localise, since_of
 from monitor.detect.topics import Embed
 from monitor.jobs.job import LeasedJob
-from monitor.services.logged import logged
 from monitor.store import localisations
 from monitor.store.alarms import list_alarms
 from monitor.store.engine import reading
@@ -87,7 +86,7 @@ class Localiser(LeasedJob):
             )
         located = [
             LocatedVerdict(
-                entry=logged(item.entry),
+                entry=item.entry,
                 key=item.key,
                 response_id=item.response_id,
                 text=_text(item.response) if item.response else None,

@@ -126,11 +126,6 @@ class ScoringQueue:
             self._changed.notify_all()
         return tickets
 
-    def wait(self, tickets: Sequence[Ticket], timeout_s: float) -> bool:
-        """Wait until all these tickets are done; False after the time."""
-        with self._changed:
-            return self._changed.wait_for(lambda: all(t.done for t in tickets), timeout_s)
-
     def close(self) -> None:
         """Stop taking batches; a scorer in the middle of one is left to finish in its daemon thread."""
         with self._changed:

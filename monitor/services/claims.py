@@ -9,6 +9,7 @@ from sqlalchemy import Connection
 
 from evidence import Alarm, AlarmState, AlarmSubject, VerdictKind
 from evidence.confidence import wilson
+from evidence.records import ASSERTED
 from monitor.store.confirm_runs import reports_for
 from monitor.store.labels import random_labels
 from retrain.report import Arm, ConfirmReport, Finding
@@ -16,7 +17,6 @@ from retrain.report import Arm, ConfirmReport, Finding
 LEAST_LABELS = 20
 """Random labels without which an audit says nothing."""
 
-_ASSERTED = (VerdictKind.HONEST, VerdictKind.LIE, VerdictKind.EVASION)
 _COUNTED = {
     "lie": (VerdictKind.LIE,),
     "evasion": (VerdictKind.EVASION,),
@@ -83,7 +83,7 @@ def audit_of(connection: Connection, alarm: Alarm) -> Audit | None:
     from_s = float(since["lower_at_s"]) if since else alarm.opened_at_s
     kinds: dict[str, set[str]] = {}
     weights: dict[str, float] = {}
-    for label in random_labels(connection, alarm.scope, since_s=from_s, kinds=_ASSERTED):
+    for label in random_labels(connection, alarm.scope, since_s=from_s, kinds=ASSERTED):
         kinds.setdefault(label.response_id, set()).add(label.kind)
         weights[label.response_id] = 1.0 / label.inclusion_probability
     agreed = {name: next(iter(found)) for name, found in kinds.items() if len(found) == 1}

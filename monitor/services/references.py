@@ -8,19 +8,16 @@ import msgspec
 from sqlalchemy import Connection
 
 from evidence import BadInputError
-from evidence.confidence import upper_bound
 from evidence.person import Person
 from monitor.detect.options import DetectionOptions
-from monitor.detect.records import METRICS, Reference, StratumState, decode_state, encode_state
-from monitor.detect.scores import score_of
+from monitor.detect.records import Reference, StratumState, decode_state, encode_state
+from monitor.detect.reference import LEAST, reference_of
+from monitor.detect.scores import scores_of
 from monitor.detect.stratum import rebase
 from monitor.services.decisions import find
-from monitor.services.logged import logged
 from monitor.services.person import Sees, sees_all
 from monitor.store import detectors, references
 from monitor.store.references import MovedReference
-
-_LEAST = 20
 
 
 class Move(msgspec.Struct, frozen=True, kw_only=True):
@@ -102,22 +99,15 @@ def _wanted(
     entries = references.newest_entries(
         connection, state.stratum, state.evaluators[-1], limit=move.from_last
     )
-    error = options.reference_error / len(METRICS)
     made = {}
-    for metric in METRICS:
-        scores = [s for entry in entries if (s := score_of(metric, logged(entry))) is not None]
-        if len(scores) < _LEAST:
+    for metric, scores in scores_of(entries).items():
+        if len(scores) < LEAST:
             raise BadInputError(
-                f"{len(scores)} verdicts say something about {metric}, {_LEAST} are needed",
+                f"{len(scores)} verdicts say something about {metric}, {LEAST} are needed",
                 move.stratum,
             )
-        made[metric] = Reference(
-            value=upper_bound(scores, error),
-            source=source,
-            log_position=state.log_position,
-            n=len(scores),
-            estimate=sum(scores) / len(scores),
-            error=error,
+        made[metric] = reference_of(
+            scores, source=source, log_position=state.log_position, options=options
         )
     return made
 

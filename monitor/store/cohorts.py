@@ -9,7 +9,7 @@ import msgspec
 from sqlalchemy import ColumnElement, Connection, and_, bindparam, func, insert, select
 
 from evidence import AlarmState, AlarmSubject, VerdictKind
-from monitor.store.rated import ASSERTED
+from evidence.records import ASSERTED
 from monitor.store.schema import (
     alarms,
     cohort_estimates,
@@ -243,5 +243,5 @@ def _verdict_of_feedback() -> ColumnElement[bool]:
         verdicts.c.assistant == feedback.c.assistant,
         verdicts.c.response_id == feedback.c.response_id,
         verdicts.c.live_slot.is_not(None),
-        verdicts.c.kind.in_(ASSERTED),
+        verdicts.c.kind.in_([kind.value for kind in ASSERTED]),
     )

@@ -90,9 +90,8 @@ def _rename(connection: Connection, table: Table, names: dict[str, str]) -> None
 def _rewrite_bodies(connection: Connection, names: dict[str, str]) -> None:
     """The kept text of responses holds the rater too."""
     kept = responses.c.body.is_not(None)
-    for assistant, response_id, body in in_pages(
-        connection, responses, responses.c.body, where=kept
-    ):
+    for row in in_pages(connection, responses, responses.c.body, where=kept):
+        assistant, response_id, body = tuple(row)
         response = unpack_body(body)
         name = names.get(response.rater, response.rater)
         packed = pack_body(msgspec.structs.replace(response, rater=name))
@@ -108,15 +107,17 @@ def _rewrite(
         # A name in a key (a labeller) moves its row: such a table is small and read whole.
         pages = in_pages(connection, table, column, where=column.is_not(None))
         for row in list(pages) if column.primary_key else pages:
-            text = _renamed(row[-1], names)
-            if text != row[-1]:
-                here = [key == value for key, value in zip(keys, row[:-1], strict=True)]
+            was: str = row[-1]
+            text = _renamed(was, names)
+            if text != was:
+                here = [key == value for key, value in zip(keys, tuple(row)[:-1], strict=True)]
                 connection.execute(update(table).where(*here).values({column: text}))
 
 
 def _rewrite_outbox(connection: Connection, names: dict[str, str]) -> None:
     for row in in_pages(connection, outbox, outbox.c.value, where=outbox.c.id > 0):
-        text = row.value.decode("utf-8", "surrogateescape")
+        value: bytes = row.value
+        text = value.decode("utf-8", "surrogateescape")
         changed = _renamed(text, names)
         if changed != text:
             value = changed.encode("utf-8", "surrogateescape")

@@ -12,7 +12,7 @@ from monitor.telemetry.state import (
     EvaluatorState,
     GateRecord,
     State,
-    StratumState,
+    StratumFigures,
     WorkersState,
 )
 from monitor.telemetry.worker import PrometheusJobMetrics, PrometheusWorkerMetrics
@@ -33,6 +33,6 @@ __all__ = [
     "PrometheusWorkerMetrics",
     "State",
     "StateCollector",
-    "StratumState",
+    "StratumFigures",
     "WorkersState",
 ]

@@ -11,7 +11,7 @@ from prometheus_client.registry import Collector
 
 from evidence import AlarmState, GateAnswer, Stratum, UnreachableError, VerdictKind
 from monitor.telemetry.declarations import STATE_METRICS
-from monitor.telemetry.state import Estimate, State, StratumState
+from monitor.telemetry.state import Estimate, State, StratumFigures
 
 _RUN_STATES = ("proposed", "waiting", "running", "done", "failed", "cancelling", "cancelled")
 
@@ -84,7 +84,7 @@ def _interval(prefix: str, labels: tuple[str, ...], value: Estimate) -> Iterator
             yield f"{prefix}_{suffix}_ratio", labels, bound
 
 
-def _stratum(state: StratumState) -> Iterator[Series]:
+def _stratum(state: StratumFigures) -> Iterator[Series]:
     labels = _labels(state.stratum)
     if state.honesty.estimate is not None:
         yield "candor_honesty_ratio", (*labels, state.figure), state.honesty.estimate

@@ -13,7 +13,6 @@ from monitor.detect.records import decode_state, encode_state
 from monitor.detect.stratum import advance, new_state
 from monitor.jobs.deadline import Deadline
 from monitor.services.freezing import Health, audit_freezing, frozen_as, readable
-from monitor.services.logged import logged
 from monitor.store import detectors, health, verdicts
 from monitor.store.engine import reading
 from monitor.store.outbox import ALARMS_TOPIC
@@ -80,7 +79,7 @@ class _Stepper:
             decode_state(read.state) if read.state else new_state(stratum, options=self._options)
         )
         state = frozen_as(stored, self._found)
-        ready = self._rescoring.prepare(state, [logged(entry) for entry in entries])
+        ready = self._rescoring.prepare(state, entries)
         if not ready.entries:
             return None
         after, raised = advance(ready.state, ready.entries, options=self._options)

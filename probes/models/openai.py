@@ -100,6 +100,10 @@ class OpenAIModel:
         """What the server turned out to allow of a request, by field."""
         return self._allowed
 
+    def date(self) -> str | None:
+        """What time the server says it is, as a `Date` header; None where it does not say."""
+        return self._server.date()
+
     def served_models(self) -> list[str]:
         """Names the server answers to now (`GET {url}/models`)."""
         return self._server.call("GET", "/models", None, read_models)

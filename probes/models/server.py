@@ -6,6 +6,7 @@ import random
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 from urllib.parse import urlsplit
 
@@ -159,6 +160,14 @@ class Server:
         self._count(tries)
         raise self._error(failure)
 
+    def date(self) -> str | None:
+        """The `Date` header of a reply, None where none comes."""
+        self._ends.start(self._options.timeout_s)
+        try:
+            return self._client.get(self.url + "/models").headers.get("date")
+        except httpx.HTTPError:
+            return None
+
     def close(self) -> None:
         self._client.close()
 
@@ -281,6 +290,19 @@ def _least(timeout: float | None, ends: _Deadline, late: type[Exception]) -> flo
     if left_s <= 0:
         raise late("the call's time is over")
     return left_s if timeout is None else min(timeout, left_s)
+
+
+def read_token(path: Path | None) -> str | None:
+    """The key in a file, None without a file. Raises BadInputError for what no header can carry."""
+    if path is None:
+        return None
+    try:
+        token = path.read_text(encoding="ascii").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        raise BadInputError(f"no key can be read: {type(error).__name__}", str(path)) from error
+    if not token or not token.isprintable() or " " in token:
+        raise BadInputError("holds no key: one line of printable characters", str(path))
+    return token
 
 
 def _retry_after(reply: httpx.Response) -> float:

@@ -15,7 +15,7 @@ from probes.models.packaged import packaged_model_dir
 from probes.models.server import ServerOptions
 from tests.system.vllm_server import serve
 
-pytestmark = [pytest.mark.system, pytest.mark.slow, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.system, pytest.mark.slow]
 
 MODEL = "smollm2-135m-instruct"
 

@@ -10,8 +10,9 @@ import pytest
 from sqlalchemy import select
 
 from evidence import Alarm, AlarmSubject, SampledBy, VerdictKind
+from evidence.records import LoggedVerdict
 from monitor.detect.options import DetectionOptions
-from monitor.detect.records import LoggedVerdict, decode_state, encode_state
+from monitor.detect.records import decode_state, encode_state
 from monitor.detect.stratum import advance, new_state
 from monitor.ingest.decode import decode_response
 from monitor.ingest.options import IngestOptions

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import pytest
 
+from evidence.records import LoggedVerdict
 from monitor.detect.options import DetectionOptions
 from monitor.detect.stratum import new_state
 from monitor.services.freezing import frozen_as, readable
 from monitor.store.health import StoredHealth
-from monitor.store.verdicts import LogEntry
 
 WELL, FAILED = "judge=answered verdict=answered", "judge=unreadable verdict=answered"
 
 
-def entry(position: int, outcomes: str | None = WELL) -> LogEntry:
-    return LogEntry(
+def entry(position: int, outcomes: str | None = WELL) -> LoggedVerdict:
+    return LoggedVerdict(
         log_position=position,
         stratum="a/b/normal",
         kind="honest",

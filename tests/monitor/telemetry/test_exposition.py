@@ -21,7 +21,7 @@ from monitor.telemetry import (
     PrometheusWorkerMetrics,
     State,
     StateCollector,
-    StratumState,
+    StratumFigures,
     WorkersState,
 )
 from monitor.telemetry.abstain import AbstainMetrics
@@ -46,8 +46,8 @@ def alarm(alarm_id: str = "a1", state: AlarmState = AlarmState.OPEN) -> Alarm:
     )
 
 
-def stratum(assistant: str = "shop", n: int = 100) -> StratumState:
-    return StratumState(
+def stratum(assistant: str = "shop", n: int = 100) -> StratumFigures:
+    return StratumFigures(
         stratum=Stratum(assistant, "refunds", Stakes.HIGH),
         counts={VerdictKind.HONEST: n - 10, VerdictKind.LIE: 8, VerdictKind.ERROR: 2},
         honesty=Estimate(0.9, 0.8, 0.95),
@@ -296,7 +296,7 @@ def test_missing_figures_are_missing_not_zero() -> None:
         read_at_s=0.0,
         window_s=1.0,
         strata=(
-            StratumState(
+            StratumFigures(
                 stratum=SHOP,
                 counts={VerdictKind.NOT_ASSERTED: 1},
                 honesty=Estimate(),

@@ -21,7 +21,6 @@ from evidence import Assessment, VerdictKind
 from monitor.detect.records import encode_state
 from monitor.detect.stratum import advance, new_state
 from monitor.ingest.source import Partition
-from monitor.services.logged import logged
 from monitor.settings import DatabaseOptions, Settings
 from monitor.store import open_store, reading, sweeps
 from monitor.store.cohorts import rated_assistants
@@ -223,7 +222,7 @@ class House:
             assert len(slots) == len(set(slots))
             strata = connection.execute(select(verdict_log.c.stratum).distinct()).scalars().all()
             for stratum in strata:
-                entries = [logged(e) for e in read_log(connection, stratum, after=0)]
+                entries = read_log(connection, stratum, after=0)
                 start = new_state(stratum, options=self.settings.detection)
                 state, _ = advance(start, entries, options=self.settings.detection)
                 stored = connection.execute(

@@ -19,13 +19,13 @@ from monitor.jobs.evaluators import EvaluatorWatch
 from monitor.jobs.publisher import Publisher
 from monitor.services.alarms import transition
 from monitor.services.evidence import Named, gather
-from monitor.services.logged import logged
 from monitor.store import alarms as store_alarms
 from monitor.store import detectors, health, reading
 from monitor.store.schema import audit_log, extra_evaluations, responses, verdict_log, verdicts
 from monitor.store.status import kind_counts, last_response_s
 from monitor.store.verdicts import read_log
-from retrain.gate import Policy, decide
+from retrain.gate import decide
+from retrain.policy import Policy
 from retrain.rows import ChatMessage, Provenance, Row
 from tests.monitor.worker.judge_double import JudgeServer, judge_panel, judge_server
 
@@ -268,7 +268,7 @@ def replayed(house: House) -> str:
     """The verdict log read again, with the audited acts at their log positions."""
     options = house.settings.detection
     with reading(house.engine) as connection:
-        entries = [logged(entry) for entry in read_log(connection, STRATUM, after=0)]
+        entries = read_log(connection, STRATUM, after=0)
         acts = connection.execute(
             select(audit_log.c.action, audit_log.c.details)
             .where(audit_log.c.action.in_(["detector.freeze", "detector.thaw"]))

@@ -1,8 +1,6 @@
 from __future__ import annotations
 
-import subprocess
-import sys
-
+import grimp
 import numpy as np
 import pytest
 
@@ -117,6 +115,6 @@ def test_copies_keep_the_prompt_and_name_their_style(seed: int) -> None:
 
 
 def test_measuring_loads_no_training_code() -> None:
-    code = "import sys, probes.activation.probe; print('probes.activation.training' in sys.modules)"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout.strip() == "False"
+    graph = grimp.build_graph("probes", cache_dir=None)
+    measuring, training = "probes.activation.probe", "probes.activation.training"
+    assert not graph.chain_exists(importer=measuring, imported=training)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -12,12 +13,14 @@ from typing import IO, Any, Literal, NamedTuple
 import msgspec
 import numpy as np
 
-from evidence import Assessment, BadInputError, digest
-from probes import Panel
-from probes.activation import ActivationProbe
+from evidence import Assessment, BadInputError, UnreachableError, digest
+from probes.activation.probe import ActivationProbe
 from probes.evaluation import Figures, figures
 from probes.grouping import scenario_group
-from probes.transcripts import Format, Record, label_of, open_records
+from probes.panel import Panel
+from probes.reading.values import label_of
+from probes.transcripts.formats import Format, open_records
+from probes.transcripts.record import Record
 
 WINDOW = 256
 
@@ -25,8 +28,9 @@ WINDOW = 256
 class Summary(NamedTuple):
     """What a run found.
 
-    `unlabelled` lines have no label and enter no figure. `seen_share` is the share of labelled scenarios the activation probe was trained on; `left_out`
-    its AUROC by kind on scenarios kept from it, from its card.
+    `unlabelled` lines have no label and enter no figure. `seen_share` is the share of labelled
+    scenarios the activation probe was trained on; `left_out` its AUROC by kind on scenarios kept from
+    it, from its card. `failures` counts by probe the transcripts that it could not measure.
     """
 
     n: int
@@ -35,6 +39,7 @@ class Summary(NamedTuple):
     seen_share: float
     left_out: dict[str, float]
     unlabelled: int = 0
+    failures: tuple[tuple[str, int], ...] = ()
 
     def as_dict(self) -> dict[str, Any]:
         """For `--json`: figures as objects with `value`, `lower`, `upper`."""
@@ -42,6 +47,7 @@ class Summary(NamedTuple):
             "n": self.n,
             "verdicts": self.verdicts,
             "unlabelled": self.unlabelled,
+            "failures": dict(self.failures),
             "in_sample_share": self.seen_share,
             "left_out_auroc": self.left_out,
             "figures": [
@@ -54,12 +60,18 @@ class Summary(NamedTuple):
         }
 
 
+class _Probed(msgspec.Struct):
+    error: str | None = None
+
+
 class _Line(msgspec.Struct):
     id: str
     verdict: str
     p_lie: float | None = None
     evaluator: str | None = None
     transcript: str | None = None
+    probes: dict[str, _Probed] = {}
+    unread: tuple[str, ...] = ()
 
 
 class Scoring:
@@ -67,6 +79,8 @@ class Scoring:
 
     Parameters
     ----------
+    panel
+        What measures; None only for records of which none can be read.
     labels_field, kind_field
         Columns with the label and the kind; without labels no figures are kept.
     window
@@ -75,7 +89,7 @@ class Scoring:
 
     def __init__(
         self,
-        panel: Panel,
+        panel: Panel | None,
         *,
         labels_field: str | None = None,
         kind_field: str = "category",
@@ -84,7 +98,10 @@ class Scoring:
         self._panel, self._window = panel, window
         self._labels_field, self._kind_field = labels_field, kind_field
         self._verdicts: Counter[str] = Counter()
-        self._readable, self._unlabelled = 0, 0
+        self._readable, self._measured, self._unlabelled = 0, 0, 0
+        self._failures: Counter[str] = Counter()
+        self._reasons: dict[str, str] = {}
+        self._unread: Counter[str] = Counter()
         self._rows: list[tuple[str, bool, float, str]] = []
 
     def run(
@@ -96,19 +113,21 @@ class Scoring:
         advanced: Callable[[float], None],
         complain: Callable[[str], None],
         form: Format | None = None,
+        records: Iterator[Record] | None = None,
     ) -> Summary:
         """Score `source` into `out`; `advanced` is called with the share of the input that is done.
 
         A window that an earlier run wrote in part is measured again as a whole, so that every text
-        meets the same batch and a resumed run ends as one that was never stopped.
+        meets the same batch and a resumed run ends as one that was never stopped. `records` are those
+        of `source` where it is opened already.
 
         Raises BadInputError when `out` is of another input or evaluator or cannot be written, when the
-        input cannot be read on, and when no transcript in it could be read; what was scored until then
-        is in `out`.
+        input cannot be read on, and when no transcript in it could be read or measured;
+        UnreachableError when none was measured because a probe failed on all. What was scored until
+        then is in `out`.
         """
-        if out.exists() and out.samefile(source):
-            raise BadInputError("is the input; name another file for the verdicts", str(out))
-        records = map(_named, open_records(source, form))
+        check_out(source, out)
+        records = map(_named, records if records is not None else open_records(source, form))
         begun: list[Record] = []
         kept = 0
         if resume and out.exists():
@@ -131,19 +150,35 @@ class Scoring:
                 part, problem = _window(records, self._window)
         if problem is not None:
             raise problem
-        if self._verdicts and not self._readable:
+        self._tell(source, complain)
+        return self._summary()
+
+    def _tell(self, source: Path, complain: Callable[[str], None]) -> None:
+        """What went wrong in parts is told; what went wrong as a whole is raised."""
+        total = self._verdicts.total()
+        if not self._readable:
             raise BadInputError("no transcript in it could be read", str(source))
+        if self._unread:
+            parts = ", ".join(f"{what} in {n}" for what, n in sorted(self._unread.items()))
+            complain(f"{source}: not read, because it has no text: {parts} of {total}")
+        for name, count in sorted(self._failures.items()):
+            complain(f"probe {name} failed on {count} of {self._readable}: {self._reasons[name]}")
+        if not self._measured:
+            if self._failures:
+                name, _ = self._failures.most_common(1)[0]
+                raise UnreachableError(f"probe {name}", self._reasons[name])
+            raise BadInputError("no response in it could be measured", str(source))
         if self._unlabelled:
             complain(
-                f"{source}: {self._unlabelled} of {self._verdicts.total()} have no"
+                f"{source}: {self._unlabelled} of {total} have no"
                 f" `{self._labels_field}` true or false and enter no figure"
             )
-        return self._summary()
 
     def _skip(self, line: _Line, record: Record | None, out: Path) -> Record:
         if record is None or record.id != line.id:
             raise BadInputError(f"holds {line.id!r} where the input does not", str(out))
-        if line.evaluator not in {None, self._panel.version}:
+        version = None if self._panel is None else self._panel.version
+        if line.evaluator not in {None, version}:
             raise BadInputError(
                 f"{line.id!r} was scored by another evaluator: resume with the probes and settings"
                 " it was begun with, or begin anew without --resume",
@@ -152,7 +187,7 @@ class Scoring:
         if line.transcript not in {None, _digest(record)}:
             raise BadInputError(f"{line.id!r} is another text in the input", str(out))
         self._readable += record.transcript is not None
-        self._note(record, line.verdict, line.p_lie)
+        self._note(record, line)
         return record
 
     def _score(
@@ -167,13 +202,15 @@ class Scoring:
         whole = [one.transcript for one in (*begun, *part) if one.transcript is not None]
         usable = sum(record.transcript is not None for record in part)
         self._readable += usable
-        scored = self._panel.score(whole, measured=lambda n: steps(n / len(whole)))
+        scored: list[Assessment] = []
+        if self._panel is not None:
+            scored = self._panel.score(whole, measured=lambda n: steps(n / len(whole)))
         found = iter(scored[len(whole) - usable :])
         lines = []
         for record in part:
             if record.transcript is None:
                 complain(f"{record.where}: {record.error}")
-                line: dict[str, Any] = {
+                data: dict[str, Any] = {
                     "id": record.id,
                     "verdict": "error",
                     "p_lie": None,
@@ -181,15 +218,24 @@ class Scoring:
                     "error": record.error,
                 }
             else:
-                line = {**to_line(record.id, next(found)), "transcript": _digest(record)}
-            self._note(record, str(line["verdict"]), line["p_lie"])
-            lines.append(msgspec.json.encode(line) + b"\n")
+                data = {**to_line(record.id, next(found)), "transcript": _digest(record)}
+            if record.unread:
+                data["unread"] = record.unread
+            lines.append(msgspec.json.encode(data) + b"\n")
+            self._note(record, msgspec.convert(data, _Line))
         sink.write(b"".join(lines))
         sink.flush()
         steps(1.0)
 
-    def _note(self, record: Record, verdict: str, p_lie: float | None) -> None:
-        self._verdicts[verdict] += 1
+    def _note(self, record: Record, line: _Line) -> None:
+        self._verdicts[line.verdict] += 1
+        self._unread.update(line.unread)
+        if record.transcript is not None:
+            self._measured += line.verdict != "error"
+            for name, probed in line.probes.items():
+                if probed.error is not None:
+                    self._failures[name] += 1
+                    self._reasons.setdefault(name, probed.error)
         if self._labels_field is None:
             return
         label = label_of(record.fields.get(self._labels_field))
@@ -198,13 +244,13 @@ class Scoring:
             return
         kind = _writable(str(record.fields.get(self._kind_field) or ""))
         group = scenario_group(record.transcript)[:8] if record.transcript else record.id
-        p = float("nan") if p_lie is None else p_lie
+        p = float("nan") if line.p_lie is None else line.p_lie
         self._rows.append((kind, label, p, group))
 
     def _summary(self) -> Summary:
-        n = sum(self._verdicts.values())
-        if not self._rows:
-            return Summary(n, dict(self._verdicts), (), 0.0, {}, self._unlabelled)
+        n, failures = sum(self._verdicts.values()), tuple(self._failures.items())
+        if not self._rows or self._panel is None:
+            return Summary(n, dict(self._verdicts), (), 0.0, {}, self._unlabelled, failures)
         kinds, labels, p, groups = zip(*self._rows, strict=True)
         found = figures(
             kinds,
@@ -215,15 +261,29 @@ class Scoring:
             rng=np.random.default_rng(0),
         )
         seen, left_out = self._training(set(groups))
-        return Summary(n, dict(self._verdicts), tuple(found), seen, left_out, self._unlabelled)
+        return Summary(
+            n, dict(self._verdicts), tuple(found), seen, left_out, self._unlabelled, failures
+        )
 
     def _training(self, groups: set[str]) -> tuple[float, dict[str, float]]:
-        for probe in self._panel.probes:
+        for probe in self._panel.probes if self._panel else ():
             if isinstance(probe, ActivationProbe):
                 card = probe.card
                 seen = len(groups & set(card.group_hashes)) / len(groups)
                 return seen, {name: row.auroc for name, row in card.by_kind.items()}
         return 0.0, {}
+
+
+def check_out(source: Path, out: Path) -> None:
+    """Raise BadInputError unless `out` is another file than `source` that can be written."""
+    if out.is_dir():
+        raise BadInputError("is a folder; name a file for the verdicts", str(out))
+    if out.exists() and source.exists() and out.samefile(source):
+        raise BadInputError("is the input; name another file for the verdicts", str(out))
+    if not out.absolute().parent.is_dir():
+        raise BadInputError("its folder does not exist", str(out))
+    if not os.access(out if out.exists() else out.absolute().parent, os.W_OK):
+        raise BadInputError("cannot be written: Permission denied", str(out))
 
 
 def to_line(name: str, assessment: Assessment) -> dict[str, Any]:
