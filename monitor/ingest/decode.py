@@ -171,10 +171,11 @@ def _convert(record: dict[str, Any], kind: type[_Wire]) -> _Wire:
         # The message about an enumeration quotes the value, which may be anything.
         message = re.sub(r"Invalid enum value .*(?= - at )", "Not one of the values", str(error))
         message = re.sub(r"matching regex .*(?= - at )", "without what an id may not hold", message)
-        raise Refused(_reason(message), message) from error
+        raise Refused(reason_of(message), message) from error
 
 
-def _reason(message: str) -> DeadLetterReason:
+def reason_of(message: str) -> DeadLetterReason:
+    """The reason behind msgspec's message about a field."""
     if message.startswith("Object missing required field"):
         return DeadLetterReason.MISSING_FIELD
     if message.startswith("Expected `") and ", got `" in message:
