@@ -104,7 +104,9 @@ def guard(tmp_path: Path) -> Callable[[str], GuardedRows]:
 
     def load(name: str) -> GuardedRows:
         rows = rows_of(name)
-        decision = decide(rows, context(4, at_s=NOW, confirm=report(rows, at_s=NOW)), Policy(), now_s=NOW)
+        decision = decide(
+            rows, context(4, at_s=NOW, confirm=report(rows, at_s=NOW)), Policy(), now_s=NOW
+        )
         (tmp_path / "decision.json").write_text(sign(decision, private))
         return load_guarded(rows, tmp_path / "decision.json", key=public, clock=lambda: NOW)
 
