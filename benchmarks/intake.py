@@ -1,6 +1,6 @@
 """How fast a worker reads a backlog, beside a bare kafka-python loop over the same records in the same run.
 
-`python -m benchmarks.intake [--kafka HOST:PORT] [--database URL] [--records N] [--arrival-rate PI]`: without
+`python -m benchmarks.intake [--kafka HOST:PORT] [--database URL] [--records N] [--arrival-rate PI] [--bare-poll N]`: without
 `--kafka` the embedded broker serves, without `--database` a new SQLite file, and with `--database pgserver`
 a PostgreSQL from a wheel. The scorer is a hash, so the figure is that of everything around it.
 """
@@ -37,7 +37,6 @@ from monitor.worker.worker import Worker, WorkerKeys
 from probes.probe import Transcript
 
 _PARTITIONS = 4
-_BARE_POLL = 500  # kafka-python's default
 
 
 class HashScorer:
@@ -89,7 +88,7 @@ def produce(connection: Connection, topic: str, n: int) -> float:
     return n_bytes / n
 
 
-def bare(connection: Connection, topic: str, n: int) -> dict[str, float]:
+def bare(connection: Connection, topic: str, n: int, poll: int) -> dict[str, float]:
     """Poll and parse, nothing else."""
     consumer = KafkaConsumer(
         **connection.client, enable_auto_commit=False, auto_offset_reset="earliest"
@@ -102,7 +101,7 @@ def bare(connection: Connection, topic: str, n: int) -> dict[str, float]:
     def read() -> None:
         nonlocal seen
         while seen < n:
-            for batch in consumer.poll(1000, max_records=_BARE_POLL).values():
+            for batch in consumer.poll(1000, max_records=poll).values():
                 for one in batch:
                     json.loads(one.value)
                 seen += len(batch)
@@ -176,6 +175,7 @@ def main() -> None:
     parser.add_argument("--database")
     parser.add_argument("--records", type=int, default=200_000)
     parser.add_argument("--arrival-rate", type=float, default=0.01)
+    parser.add_argument("--bare-poll", type=int, default=500, help="kafka-python's default")
     asked = parser.parse_args()
     tag = secrets.token_hex(4)
     kafka = KafkaOptions(
@@ -200,9 +200,9 @@ def main() -> None:
             sampling=SamplingOptions(arrival_rate=asked.arrival_rate),
         )
         size = produce(connection, kafka.responses_topic, asked.records)
-        before = bare(connection, kafka.responses_topic, asked.records)
+        before = bare(connection, kafka.responses_topic, asked.records, asked.bare_poll)
         measured = candor(settings, connection, asked.records)
-        after = bare(connection, kafka.responses_topic, asked.records)
+        after = bare(connection, kafka.responses_topic, asked.records, asked.bare_poll)
     shown: dict[str, Any] = {
         "n": asked.records,
         "record_bytes": round(size),
