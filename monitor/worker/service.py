@@ -34,6 +34,7 @@ from monitor.jobs.sink import KafkaSink
 from monitor.score import Scorer
 from monitor.settings import Settings
 from monitor.store.outbox import OUTPUT_TOPICS
+from monitor.worker.options import WorkerOptions
 from monitor.worker.worker import Worker, WorkerKeys
 
 log = logging.getLogger(__name__)
@@ -220,7 +221,7 @@ def _run_once(
         stack.callback(sink.close)
         source = KafkaSource(connection, topics, settings.kafka)
         worker = Worker(
-            settings,
+            options_of(settings),
             engine,
             scorer,
             source,
@@ -238,6 +239,18 @@ def _run_once(
             runner.start()
             stack.callback(runner.stop)
         worker.run(stop)
+
+
+def options_of(settings: Settings) -> WorkerOptions:
+    """The sections that the poll loop reads."""
+    return WorkerOptions(
+        kafka=settings.kafka,
+        ingest=settings.ingest,
+        sampling=settings.sampling,
+        scoring=settings.scoring,
+        detection=settings.detection,
+        health=settings.health,
+    )
 
 
 def _jobs(

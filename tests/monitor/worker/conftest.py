@@ -37,6 +37,7 @@ from monitor.store.schema import (
     verdicts,
 )
 from monitor.store.verdicts import read_log
+from monitor.worker.service import options_of
 from monitor.worker.worker import Worker, WorkerKeys
 from probes.probe import Transcript
 from tests.monitor.worker.memory_broker import (
@@ -145,7 +146,7 @@ class House:
 
     def worker(self, name: str = "w1", scorer: Any = None) -> Worker:
         worker = Worker(
-            self.settings,
+            options_of(self.settings),
             self.engine,
             scorer or self.scorer,
             self.broker.join(),
