@@ -332,7 +332,12 @@ def test_series_are_bounded_and_the_hidden_strata_are_counted() -> None:
             )
             for i in range(30)
         ),
+        gate_counts={(f"invented{i:04d}", "hold"): 1 + (i == 700) for i in range(2_000)},
     )
+    registry = CollectorRegistry()
+    registry.register(StateCollector(lambda: state, max_strata=15))
+    text = samples(registry)
+    assert text.count('candor_gate_decisions_total{answer="hold"') == 15
     registry = CollectorRegistry()
     registry.register(StateCollector(lambda: state, max_strata=10))
     text = samples(registry)
