@@ -23,7 +23,6 @@ from retrain.context import (
     RaterEvidence,
     VerdictEvidence,
 )
-from retrain.holds import CLOCK_ERROR_S
 from retrain.report import ConfirmReport
 from retrain.rows import Row
 
@@ -73,7 +72,7 @@ def gather(
     """
     verdicts = list(asked.live_verdicts(connection, assistant, named.response_ids))
     beats = heartbeats(connection)
-    alive = [b for b in beats if -CLOCK_ERROR_S <= now_s - b.seen_at_s <= silent_s]
+    alive = [b for b in beats if b.is_alive(now_s, silent_s)]
     covered, missing = _coverage(
         connection, assistant, beats, alive, since_s=now_s - coverage_s, now_s=now_s
     )
