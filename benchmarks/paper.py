@@ -18,7 +18,7 @@ import numpy as np
 
 from benchmarks.paper_runs import BIASED, DOSES, NEAR, SIZES, Job, Runner, Scores, collect, jobs
 from probes.models.packaged import packaged_model_dir
-from retrain.decision import t_interval
+from retrain.comparison import t_interval
 
 Chosen = Callable[[str], bool]
 

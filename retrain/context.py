@@ -33,12 +33,11 @@ class AlarmEvidence(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     scope: str
     metric: str
     state: AlarmState
-    suspended: bool = False
 
     @property
     def holds(self) -> bool:
         """Only closing releases: a confirmed or refuted alarm still holds until it is closed."""
-        return self.suspended or self.state is not AlarmState.CLOSED
+        return self.state is not AlarmState.CLOSED
 
 
 class EvaluatorHealth(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -105,7 +104,8 @@ class GateContext(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     forgotten
         Raters whose data was erased.
     influence
-        Estimated pull of single rows towards lying, by response id, where it was computed.
+        Estimated pull of single rows towards lying, by response id, where it was computed apart
+        from the confirm run, whose report brings its own.
     store_reachable, schema_current
         False when the evidence could not be read, or comes from a store of another version's schema;
         the other fields are then not to be trusted.
@@ -135,6 +135,13 @@ class GateContext(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     made_at_s: float | None = None
     newest_s: float | None = None
 
+    @property
+    def influences(self) -> dict[str, float]:
+        """The influence of rows, by response id: the confirm run's, and over it what was given apart."""
+        report = self.confirm
+        of_run = {} if report is None or report.assistant != self.assistant else report.influence
+        return {**of_run, **self.influence}
+
 
 def read_context(path: Path | str) -> GateContext:
     """A context from a JSON file with the fields of `GateContext`. Raises BadInputError."""
@@ -143,5 +150,5 @@ def read_context(path: Path | str) -> GateContext:
         return msgspec.json.decode(path.read_bytes(), type=GateContext)
     except OSError as error:
         raise BadInputError(f"cannot be read: {error.strerror}", str(path)) from error
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise BadInputError(f"not gate evidence: {error}", str(path)) from error

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import zlib
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator
 
@@ -16,7 +14,7 @@ from retrain.holds import confirm_missing, holds, unreadable
 from retrain.policy import Policy
 from retrain.quarantine import Quarantine, Reason
 from retrain.report import Finding
-from retrain.rows import Manifest, ManifestBuilder, Row
+from retrain.rows import Manifest, ManifestBuilder, Row, removed_bitmap
 
 
 class RemovedRow(msgspec.Struct, frozen=True, gc=False):
@@ -85,13 +83,10 @@ class GateDecision(msgspec.Struct, frozen=True, kw_only=True):
         return self.subject_digest is not None
 
     def removed_bitmap(self) -> str:
-        """Base64 of the zlib-compressed bitmap (bit i of byte i // 8, low bit first) of removed rows."""
+        """The removed rows as `retrain.rows.kept_rows` takes them."""
         if self.removed_bits is not None:
             return self.removed_bits
-        bits = bytearray((self.all_rows.rows + 7) // 8)
-        for row in self.removed:
-            bits[row.index // 8] |= 1 << (row.index % 8)
-        return base64.b64encode(zlib.compress(bytes(bits), 9)).decode("ascii")
+        return removed_bitmap((row.index for row in self.removed), self.all_rows.rows)
 
 
 def decide(
@@ -176,23 +171,20 @@ class _Question(msgspec.Struct, frozen=True):
     now_s: float
 
     def answer(self, unmeasured: int) -> tuple[GateAnswer, tuple[str, ...]]:
-        everything, most = self.everything.rows, self.policy.max_removed_share
+        everything = self.everything.rows
         if everything == 0:
             return GateAnswer.BLOCK, ("no_rows",)
         nothing_known = unreadable(self.context)
         if nothing_known is not None:
             return GateAnswer.HOLD, (nothing_known,)
         removed = everything - self.released.rows
-        if removed - unmeasured > most * everything:
+        # Whatever the share: where nothing is left, there is nothing to release.
+        most = min(self.policy.max_removed_share * everything, everything - 1)
+        if removed - unmeasured > most:
             return GateAnswer.BLOCK, (f"too_many_removed:{removed / everything:.3f}",)
-        if removed > most * everything or (unmeasured and removed == everything):
+        if removed > most:
             # What was never measured may be fine: scoring it is what is missing.
             return GateAnswer.HOLD, (f"too_many_unmeasured:{unmeasured / everything:.3f}",)
-        return self._by_evidence()
-
-    def _by_evidence(self) -> tuple[GateAnswer, tuple[str, ...]]:
-        if self.released.rows == 0:
-            return GateAnswer.BLOCK, ("no_rows_left",)
         answer, reason = self._by_confirm()
         waits = holds(self.context, self.policy, now_s=self.now_s)
         if waits and answer is not GateAnswer.BLOCK:

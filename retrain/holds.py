@@ -51,8 +51,7 @@ def _alarms(context: GateContext) -> Iterator[str]:
     for alarm in context.alarms:
         if alarm.holds:
             kind = "evaluator_alarm" if alarm.subject is AlarmSubject.EVALUATOR else "alarm"
-            state = "suspended" if alarm.suspended else alarm.state.value
-            yield f"{kind}:{alarm.alarm_id}:{state}"
+            yield f"{kind}:{alarm.alarm_id}:{alarm.state.value}"
 
 
 def _evaluators(context: GateContext) -> Iterator[str]:
@@ -77,7 +76,7 @@ def _coverage(context: GateContext, policy: Policy) -> Iterator[str]:
         yield "lag_unknown"
     elif found.lag_records > policy.max_lag_records:
         yield f"lag:{found.lag_records}"
-    if policy.max_influence is not None and not context.influence:
+    if policy.max_influence is not None and not context.influences:
         yield "influence_unknown"
 
 

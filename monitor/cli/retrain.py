@@ -181,10 +181,11 @@ def confirm(  # noqa: PLR0917
 
     Example: `candor retrain confirm --rows rows.jsonl --evidence evidence.json --model DIR --out run`
     """
-    from retrain.decision import DecisionOptions  # noqa: PLC0415
-    from retrain.evaluate import EvaluationOptions  # noqa: PLC0415
+    from retrain.comparison import DecisionOptions  # noqa: PLC0415
+    from retrain.evaluation.evaluate import EvaluationOptions  # noqa: PLC0415
     from retrain.finetune import FinetuneOptions  # noqa: PLC0415
     from retrain.plan import ItemOptions  # noqa: PLC0415
+    from retrain.policy import read_policy  # noqa: PLC0415
 
     plan = _plan(
         run_id=run_id or _run_id(out),
@@ -206,6 +207,7 @@ def confirm(  # noqa: PLR0917
         evaluation=EvaluationOptions(paraphrases=paraphrases),
         decision=_made(DecisionOptions, margin=margin),
         items=ItemOptions(source=items, per_template=items_per_template),
+        max_influence=None if policy is None else read_policy(policy).max_influence,
         capability=capability,
         seed_spreads=seed_spreads,
         judge_url=judge_url,

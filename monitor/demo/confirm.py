@@ -173,6 +173,12 @@ def _share(run: ConfirmRun | None) -> float:
     return min(1.0, done / _ARMS)
 
 
+def decision_of(directory: Path, name: str) -> GateDecision | None:
+    """A decision that the launcher kept beside a run; None before there is one."""
+    path = directory / DECISIONS[name]
+    return read_decision(path.read_bytes(), str(path)) if path.is_file() else None
+
+
 def _moved(run: ConfirmRun | None) -> tuple[str, int, int]:
     """What changes while a run gets on: its state, its files, and the processor time that it took.
 
@@ -194,9 +200,3 @@ def _processor_s(record: Path) -> float:
         return 0.0
     fields = stat.rpartition(")")[2].split()
     return sum(int(ticks) for ticks in fields[11:15]) / os.sysconf("SC_CLK_TCK")
-
-
-def decision_of(directory: Path, name: str) -> GateDecision | None:
-    """A decision that the launcher kept beside a run; None before there is one."""
-    path = directory / DECISIONS[name]
-    return read_decision(path.read_bytes(), str(path)) if path.is_file() else None

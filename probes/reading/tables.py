@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from evidence import BadInputError
+from probes.reading.arrow import arrow_records
 from probes.reading.item import LARGEST, Item
 from probes.reading.packing import Source
 
@@ -52,18 +53,18 @@ def csv_items(source: Source, mark: str) -> Iterator[Item]:
             if len(cells) > len(names):
                 problem = f"{len(cells) - len(names)} cells more than columns"
             if any(_NOT_UTF8.search(cell) for cell in cells):
-                problem, values = "not UTF-8 text, perhaps Latin-1", {}
-            yield Item(where, number, name, values, problem, source.share())
+                problem = "not UTF-8 text, perhaps Latin-1"
+            yield Item(where, number, name, None if problem else values, problem, source.share())
     except csv.Error as error:
         raise BadInputError(f"not CSV: {error}", f"{source.name}:{begin}") from error
 
 
 def _check_header(names: list[str], name: str) -> None:
+    if any(_NOT_UTF8.search(one) for one in names):
+        raise BadInputError("not UTF-8 text, perhaps Latin-1", f"{name}:1")
     twice = next((one for k, one in enumerate(names) if one in names[:k]), None)
     if twice is not None:
         raise BadInputError(f"two columns are named `{twice}`", f"{name}:1")
-    if any(_NOT_UTF8.search(one) for one in names):
-        raise BadInputError("not UTF-8 text, perhaps Latin-1", f"{name}:1")
 
 
 def parquet_items(source: Source) -> Iterator[Item]:
@@ -80,7 +81,7 @@ def parquet_items(source: Source) -> Iterator[Item]:
         file = pq.ParquetFile(source.seekable or pa.BufferReader(source.file.read()))
         total, number = max(1, file.metadata.num_rows), 0
         for batch in file.iter_batches(batch_size=_ROWS):
-            for values in batch.to_pylist():
+            for values in arrow_records(batch):
                 number += 1
                 where: Any = f"{source.name}:row {number}"
                 yield Item(where, number, f"row-{number}", values, None, number / total)

@@ -23,8 +23,9 @@ from monitor.store import audit, gate_queues, reading
 from monitor.store.labels import Label, put_label
 from monitor.store.outbox import GATES_TOPIC
 from monitor.store.schema import audit_log, gate_decisions, outbox, responses
-from retrain.gate import Policy, decide
+from retrain.gate import decide
 from retrain.guard import load_guarded
+from retrain.policy import Policy
 from retrain.signing import RefusedError, generate_keypair, sign
 from tests.monitor.api.conftest import KEY, NOW_S
 from tests.retrain.gate_values import ASSISTANT, context, report, row

@@ -24,7 +24,8 @@ from monitor.store import detectors, health, reading
 from monitor.store.schema import audit_log, extra_evaluations, responses, verdict_log, verdicts
 from monitor.store.status import kind_counts, last_response_s
 from monitor.store.verdicts import read_log
-from retrain.gate import Policy, decide
+from retrain.gate import decide
+from retrain.policy import Policy
 from retrain.rows import ChatMessage, Provenance, Row
 from tests.monitor.worker.judge_double import JudgeServer, judge_panel, judge_server
 

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from retrain.decision import (
+from retrain.comparison import (
     DecisionOptions,
     compare,
     mean_rate,

@@ -3,8 +3,8 @@ from __future__ import annotations
 import pytest
 
 from probes.scenarios import load_scenarios
-from retrain.decision import DecisionOptions
-from retrain.evaluate import ItemResult, outcome
+from retrain.comparison import DecisionOptions
+from retrain.evaluation.evaluate import ItemResult, outcome
 from retrain.report import Arm, Finding
 from retrain.summary import Trained, arm_result, comparisons
 
