@@ -242,10 +242,8 @@ def work(registry: CollectorRegistry) -> None:
 
 
 def samples(registry: CollectorRegistry) -> str:
-    lines = [
-        line for line in generate_latest(registry).decode().splitlines() if not line.startswith("#")
-    ]
-    return "\n".join(sorted(lines)) + "\n"
+    lines = generate_latest(registry).decode().splitlines()
+    return "\n".join(sorted(line for line in lines if not line.startswith("#"))) + "\n"
 
 
 def test_golden_text_of_the_state() -> None:
