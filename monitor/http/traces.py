@@ -25,6 +25,7 @@ from evidence import Response
 from monitor.http.body import JSON_TYPE, media_type
 from monitor.http.problems import ProblemError
 from monitor.http.records import shown
+from monitor.http.repair import repaired
 from monitor.ingest import batch
 from monitor.ingest.decode import decode_spans
 from monitor.ingest.options import IngestOptions
@@ -94,10 +95,8 @@ def _from_json(plain: bytes) -> dict[str, Any]:
 
 
 def _from_protobuf(plain: bytes) -> dict[str, Any]:
-    request = ExportTraceServiceRequest()
     try:
-        request.ParseFromString(plain)
-        export: dict[str, Any] = MessageToDict(request)
+        export: dict[str, Any] = MessageToDict(_parsed(plain))
     except (DecodeError, ValueError, RecursionError) as error:
         raise ProblemError(HTTPStatus.BAD_REQUEST, "the body is not OTLP protobuf") from error
     for span in _spans(export):
@@ -106,6 +105,14 @@ def _from_protobuf(plain: bytes) -> dict[str, Any]:
             if name in span:
                 span[name] = base64.b64decode(span[name]).hex()
     return export
+
+
+def _parsed(plain: bytes) -> ExportTraceServiceRequest:
+    try:
+        return ExportTraceServiceRequest.FromString(plain)
+    except DecodeError:
+        message = ExportTraceServiceRequest.DESCRIPTOR
+        return ExportTraceServiceRequest.FromString(repaired(plain, message))
 
 
 def _spans(export: dict[str, Any]) -> Iterator[dict[str, Any]]:

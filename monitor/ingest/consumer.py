@@ -40,6 +40,7 @@ class KafkaSource:
         self._claimed: set[TopicPartition] = set()
         self._revoked: set[TopicPartition] = set()
         self._positions: dict[TopicPartition, int] = {}
+        self._shown: dict[TopicPartition, int] = {}
         self._damaged: tuple[TopicPartition, int] | None = None
         try:
             self._consumer = KafkaConsumer(
@@ -128,16 +129,18 @@ class KafkaSource:
         self._consumer.resume(*(paused - wanted))
 
     def commit(self, offsets: Mapping[Partition, int]) -> None:
+        self._show({_theirs(partition): offset for partition, offset in offsets.items()})
+
+    def _show(self, offsets: Mapping[TopicPartition, int]) -> None:
         if self._connection.embedded:
             return
         owned = self._consumer.assignment()
-        shown = {
-            tp: OffsetAndMetadata(offset, "", -1)
-            for tp, offset in ((_theirs(p), o) for p, o in offsets.items())
-            if tp in owned
-        }
+        shown = {tp: offset for tp, offset in offsets.items() if tp in owned}
         if shown:
-            self._consumer.commit_async(shown)
+            self._consumer.commit_async(
+                {tp: OffsetAndMetadata(offset, "", -1) for tp, offset in shown.items()}
+            )
+            self._shown |= shown
 
     def lag(self) -> Mapping[str, int]:
         by_topic: dict[str, int] = {}
@@ -146,7 +149,12 @@ class KafkaSource:
             if end is not None:
                 behind = max(0, end - self._positions.get(tp, end))
                 if behind:
-                    behind = max(0, end - self._passed(tp))
+                    passed = self._passed(tp)
+                    behind = max(0, end - passed)
+                    if passed > self._positions[tp] == self._shown.get(tp):
+                        # All records are accounted for; others who look at lag see no marker either.
+                        self._positions[tp] = passed
+                        self._show({tp: passed})
                 by_topic[tp.topic] = by_topic.get(tp.topic, 0) + behind
         return by_topic
 

@@ -75,6 +75,8 @@ def without_bom(raw: bytes) -> bytes:
 
 def clean(text: str) -> str:
     """The text with NUL and lone surrogates replaced by U+FFFD."""
+    if text.isascii() and "\x00" not in text:
+        return text
     return _UNSTORABLE.sub("\ufffd", text)
 
 
@@ -96,9 +98,13 @@ def _parse_leniently(raw: bytes) -> Any:
         return json.loads(text, parse_constant=_refuse_constant, parse_float=_finite)
     except RecursionError as error:
         raise _too_deep() from error
+    except UnicodeDecodeError as error:
+        raise Refused(DeadLetterReason.NOT_JSON, f"not UTF-8 (byte {error.start})") from error
+    except json.JSONDecodeError as error:
+        raise Refused(DeadLetterReason.NOT_JSON, f"malformed (character {error.pos})") from error
     except ValueError as error:
-        shown = type(error).__name__
-        raise Refused(DeadLetterReason.NOT_JSON, f"not UTF-8 JSON ({shown})") from error
+        what = "a number that is NaN, infinite or too long"
+        raise Refused(DeadLetterReason.NOT_JSON, what) from error
 
 
 def _encodable(value: Any) -> Any:

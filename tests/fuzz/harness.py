@@ -23,6 +23,7 @@ from tests.fuzz import targets
 from tests.fuzz.choices import ConsumedChoices, DrawnChoices, RandomChoices
 from tests.fuzz.target import Target
 
+_ROUND = 500
 _COVERED = ["monitor.ingest", "monitor.tap", "probes.reasoning"]
 FINDS = Path(__file__).with_name("finds")
 
@@ -71,14 +72,23 @@ def run_random(target: Target, *, seed: int, limit_s: float, limit_n: int | None
     return Ran(outcomes, time.monotonic() - started, None)
 
 
-def run_hypothesis(target: Target, *, limit_s: float, limit_n: int = 10**9) -> Ran:
-    """Inputs that Hypothesis draws; a find is shrunk before it is told."""
+def run_hypothesis(target: Target, *, limit_s: float, limit_n: int | None = None) -> Ran:
+    """Inputs that Hypothesis draws, in rounds; a find is shrunk before it is told."""
     outcomes: Counter[str] = Counter()
     started = time.monotonic()
     least: list[Found] = []
+    left = limit_n
+    while not least and left != 0 and time.monotonic() - started < limit_s:
+        n = _ROUND if left is None else min(left, _ROUND)
+        left = None if left is None else left - n
+        _round(target, n, outcomes, least)
+    shortest = min(least, key=lambda found: len(found.data), default=None)
+    return Ran(outcomes, time.monotonic() - started, shortest)
 
+
+def _round(target: Target, n: int, outcomes: Counter[str], least: list[Found]) -> None:
     @settings(
-        max_examples=limit_n,
+        max_examples=n,
         deadline=None,
         database=InMemoryExampleDatabase(),
         phases=(Phase.generate, Phase.shrink),
@@ -86,18 +96,14 @@ def run_hypothesis(target: Target, *, limit_s: float, limit_n: int = 10**9) -> R
     )
     @given(st.data())
     def drive(data: st.DataObject) -> None:
-        if time.monotonic() - started > limit_s:
-            raise _TimeUpError
         made = target.make(DrawnChoices(data.draw))
         found = _tried(target, made, outcomes)
         if found is not None:
             least.append(found)
             raise AssertionError(found.error)
 
-    with suppress(_TimeUpError, AssertionError, BaseExceptionGroup):
+    with suppress(AssertionError, BaseExceptionGroup):
         drive()
-    shortest = min(least, key=lambda found: len(found.data), default=None)
-    return Ran(outcomes, time.monotonic() - started, shortest)
 
 
 def run_atheris(name: str, *, limit_s: float) -> Ran:
@@ -143,7 +149,3 @@ def _tried(target: Target, data: bytes, outcomes: Counter[str]) -> Found | None:
     except Exception as error:
         return Found(target.name, data, f"{type(error).__name__}: {error}"[:600])
     return None
-
-
-class _TimeUpError(Exception):
-    """The run's time is over."""

@@ -6,7 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.fuzz.harness import all_targets, kept, run_hypothesis, run_random
+from tests.fuzz import harness
+from tests.fuzz.harness import all_targets, keep, kept, run_hypothesis, run_random
+from tests.fuzz.mutation import bent
+from tests.fuzz.target import Target
 
 TARGETS = all_targets()
 KEPT = list(kept())
@@ -27,3 +30,20 @@ def test_what_was_found_stays_away(name: str, path: Path) -> None:
 def test_hypothesis_drives_the_same_targets() -> None:
     ran = run_hypothesis(TARGETS["feedback"], limit_s=float("inf"), limit_n=50)
     assert (ran.found, ran.n >= 50) == (None, True)
+
+
+def test_a_find_is_told_shrunk_and_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def check(data: bytes) -> str:
+        assert b"null" not in data, "null"
+        return "fine"
+
+    target = Target("sample", lambda choices: bent({"a": [1, "b"]}, choices), check)
+    drawn = run_hypothesis(target, limit_s=60)
+    taken = run_random(target, seed=0, limit_s=60)
+    assert drawn.found is not None
+    assert taken.found is not None
+    assert len(drawn.found.data) <= len(taken.found.data)
+    monkeypatch.setattr(harness, "FINDS", tmp_path)
+    path = keep(drawn.found)
+    assert list(kept()) == [("sample", path)]
+    assert path.read_bytes() == drawn.found.data

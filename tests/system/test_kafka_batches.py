@@ -8,13 +8,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from kafka import KafkaProducer, codec
+from kafka import KafkaProducer, TopicPartition, codec
+from kafka.admin import KafkaAdminClient
 from sqlalchemy import select
 
 from monitor.ingest.connection import connect
 from monitor.ingest.consumer import KafkaSource
 from monitor.ingest.options import KafkaOptions
-from monitor.ingest.source import Record
+from monitor.ingest.source import Partition, Record
 from monitor.store.engine import reading
 from monitor.store.schema import dead_letters, responses
 from tests.monitor.ingest.test_decode import RESPONSE, dumped
@@ -30,7 +31,7 @@ def opened(kafka: str, topic: str) -> KafkaSource:
     return KafkaSource(connection, [topic], options)
 
 
-def read(source: KafkaSource, n: int, timeout_s: float = 30.0) -> list[Record]:
+def read(source: KafkaSource, n: int, timeout_s: float = 300.0) -> list[Record]:
     found: list[Record] = []
     end = time.monotonic() + timeout_s
     while len(found) < n and time.monotonic() < end:
@@ -39,6 +40,12 @@ def read(source: KafkaSource, n: int, timeout_s: float = 30.0) -> list[Record]:
             source.seek(partition, 0)
         found += [record for records in poll.records.values() for record in records]
     return found
+
+
+def committed(admin: KafkaAdminClient, partition: TopicPartition) -> int:
+    group = f"group-{partition.topic}"
+    found = admin.list_group_offsets({group: [partition]})[group]
+    return int(found[partition].offset) if partition in found else -1
 
 
 def produce(kafka: str, topic: str, name: str | None, values: list[bytes], **client: Any) -> None:
@@ -91,6 +98,19 @@ def test_aborted_records_are_not_read_and_markers_are_no_lag(kafka: str) -> None
     while source.lag() != {"transactions": 0} and time.monotonic() < end:
         assert source.poll(0.2, 100).records == {}
     assert source.lag() == {"transactions": 0}
+    partition, shown = Partition("transactions", 0), TopicPartition("transactions", 0)
+    source.commit({partition: found[-1].offset + 1})
+    producer.begin_transaction()
+    producer.send("transactions", value=b"more")
+    producer.commit_transaction()
+    (more,) = read(source, 1)
+    source.commit({partition: more.offset + 1})
+    with KafkaAdminClient(bootstrap_servers=kafka) as admin:
+        end = time.monotonic() + 20
+        while committed(admin, shown) != more.offset + 2 and time.monotonic() < end:
+            source.poll(0.2, 100)
+            source.lag()
+        assert committed(admin, shown) == more.offset + 2, "the marker is no lag for others either"
     producer.begin_transaction()
     producer.send("transactions", value=b"open")
     producer.flush()

@@ -69,7 +69,7 @@ def check(data: bytes) -> str:
     raw = data[1:].replace(b'"r1"', name).replace(b'"f1"', name)
     chunk = house.planner.plan(Partition(topic, 0), [Record(offset, raw)])
     house.claims[topic], effects = commit_chunk(
-        house.engine, held, chunk, cipher=house.cipher, now_s=NOW_S
+        house.engine, held, chunk, cipher=house.cipher, now_s=NOW_S, since_s=0.0
     )
     assert effects.n_records == 1
     with reading(house.engine) as connection:

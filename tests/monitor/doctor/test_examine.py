@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from kafka import KafkaProducer
+from kafka import KafkaProducer, codec
 from rich.console import Console
 from sqlalchemy import text
 
@@ -21,13 +21,21 @@ from evidence import SampledBy
 from monitor.cli.doctor import show
 from monitor.doctor.examine import examine
 from monitor.doctor.finding import Finding, Status
+from monitor.ingest import batches
 from monitor.ingest.connection import connect
 from monitor.ingest.decode import decode_response
 from monitor.ingest.embedded import EmbeddedBroker
 from monitor.ingest.options import IngestOptions, KafkaOptions
+from monitor.ingest.records import DeadLetterReason
 from monitor.settings import DatabaseOptions, JudgeOptions, PseudonymOptions, Settings
 from monitor.store import leases, offsets, open_store
-from monitor.store.intake import NewResponse, Position, insert_responses
+from monitor.store.intake import (
+    NewDeadLetter,
+    NewResponse,
+    Position,
+    insert_dead_letters,
+    insert_responses,
+)
 from probes.rubrics import load_rubric
 from tests.monitor.cli.conftest import Candor
 
@@ -218,12 +226,43 @@ def test_a_topic_that_nobody_uses_and_one_that_nobody_reads(settings: Settings) 
         assert (read.status, "1 of them wait" in read.detail) == (Status.OK, True)
 
 
+def test_batches_that_could_not_be_unpacked(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with EmbeddedBroker() as broker:
+        kafka = KafkaOptions(bootstrap_servers=broker.bootstrap_servers)
+        connection = connect(kafka)
+        engine = open_store(settings.database)
+        reason = DeadLetterReason.UNREADABLE_BATCH.value
+        place = Position(connection.cluster_id, kafka.responses_topic, 0, 7)
+        with engine.begin() as store:
+            insert_dead_letters(store, [NewDeadLetter(place, reason, "lz4", None)], now_s=1.0)
+        engine.dispose()
+        found = look(settings, kafka=kafka)
+        assert "codecs" not in found
+        assert found["batches"].status is Status.WARNING
+        assert "1 records" in found["batches"].detail
+        monkeypatch.setattr(codec, "has_lz4", lambda: False)
+        monkeypatch.setitem(batches._CODECS, "lz4", codec.has_lz4)
+        missing = look(settings, kafka=kafka)["codecs"]
+        assert (missing.status, "lz4" in missing.detail) == (Status.FAILED, True)
+
+
 def test_database_unreachable(settings: Settings) -> None:
     database = DatabaseOptions(url="postgresql://nobody:hush@127.0.0.1:1/none")
     found = look(settings, database=database)
     assert found["database"].status is Status.UNREACHABLE
     assert "hush" not in found["database"].detail
     assert found["pseudonym key"].status is Status.FAILED, "required beyond one process"
+
+
+def test_a_file_that_is_no_database_is_wrong_and_not_away(
+    settings: Settings, tmp_path: Path
+) -> None:
+    (tmp_path / "candor.db").write_bytes(b"no database at all" * 500)
+    found = look(settings)["database"]
+    assert found.status is Status.FAILED
+    assert "not a SQLite database" in found.detail
 
 
 def test_wrong_schema(settings: Settings) -> None:

@@ -383,3 +383,23 @@ def test_a_turn_that_only_calls_tools_is_taken(tap: Tap, broker: Connection) -> 
     assert (answer.status_code, answer.json()) == (202, {"accepted": 2})
     sent = records(broker, "assistant.responses")[-1]
     assert sent["messages"][0]["tool_calls"] == [{"name": "stock"}]
+
+
+def test_a_text_that_is_not_utf8_spoils_its_span_alone(tap: Tap, broker: Connection) -> None:
+    before = len(records(broker, "assistant.responses"))
+    made = export(
+        span("chat", **{"gen_ai.response.id": "idX"}),
+        span("chat", **{"gen_ai.response.id": "whole", "user.id": "bob"}),
+        span("chat", **{"gen_ai.response.id": "text", "gen_ai.output.messages": "No, cafX"}),
+    )
+    made["resourceSpans"][0]["scopeSpans"][0]["spans"][2]["attributes"].append(
+        {"key": "gen_ai.input.messages", "value": {"stringValue": "Is there a cafe?"}}
+    )
+    body = protobuf(made).replace(b"idX", b"id\xe9").replace(b"cafX", b"caf\xe9")
+    headers = {"content-type": "application/x-protobuf"}
+    answer = tap.client.post("/v1/traces", content=body, headers=headers)
+    assert answer.status_code == 200
+    told = ExportTraceServiceResponse.FromString(answer.content).partial_success
+    assert told.rejected_spans == 1
+    one, two = records(broker, "assistant.responses")[before:]
+    assert (one["response_id"], two["messages"][-1]["content"]) == ("whole", "No, caf\ufffd")
