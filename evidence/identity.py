@@ -16,12 +16,16 @@ def digest(*parts: str | bytes) -> str:
     >>> digest("ab", "c") == digest("a", "bc")
     False
     """
-    h = hashlib.sha256()
+    return _digest(*parts).hexdigest()
+
+
+def _digest(*parts: str | bytes) -> hashlib._Hash:
+    whole = bytearray()
     for part in parts:
         data = part.encode("utf-8", "surrogatepass") if isinstance(part, str) else part
-        h.update(len(data).to_bytes(8, "big"))
-        h.update(data)
-    return h.hexdigest()
+        whole += len(data).to_bytes(8, "big")
+        whole += data
+    return hashlib.sha256(whole)
 
 
 def canonical_json(value: Any) -> bytes:
@@ -50,6 +54,8 @@ def key_chain(key: bytes) -> list[bytes]:
     >>> len(key_chain(b"the first of all keys" + bytes([10]) + b"0" * 64))
     2
     """
+    if b"\n" not in key:
+        return [key]
     first, *later = key.split(b"\n")
     rotated = all(re.fullmatch(rb"[0-9a-f]{64}", link) for link in later)
     return [first, *later] if rotated else [key]
@@ -75,7 +81,7 @@ def next_pseudonym(name: str, link: bytes) -> str:
     if len(link) < 16:
         raise ValueError("a pseudonym key has at least 16 bytes")
     data = name.encode("utf-8", "surrogatepass")
-    return hmac.new(link, data, hashlib.sha256).hexdigest()[:32]
+    return hmac.digest(link, data, "sha256").hex()[:32]
 
 
 def sampling_hash(assistant: str, response_id: str, key: bytes) -> float:
@@ -83,8 +89,8 @@ def sampling_hash(assistant: str, response_id: str, key: bytes) -> float:
 
     One u serves both phases: arrival takes u <= pi_0, feedback takes u <= pi_1, so the samples nest.
     """
-    data = bytes.fromhex(digest(assistant, response_id))
-    return int.from_bytes(hmac.new(key, data, hashlib.sha256).digest()[:7], "big") / 2.0**56
+    data = _digest(assistant, response_id).digest()
+    return int.from_bytes(hmac.digest(key, data, "sha256")[:7], "big") / 2.0**56
 
 
 def verdict_key(

@@ -82,7 +82,7 @@ class JudgeProbe:
 
     def __init__(self, back_end: JudgeBackEnd, rubric: Rubric | None = None) -> None:
         self._back_end, self._rubric = back_end, rubric or load_rubric()
-        self._version = digest("judge-2", back_end.digest, self._rubric.version)[:16]
+        self._version = digest("judge-3", back_end.digest, self._rubric.version)[:16]
 
     @property
     def version(self) -> str:

@@ -49,7 +49,7 @@ class Panel:
         self._micro_batch = micro_batch
         parts = [f"{probe.name}={probe.version}" for probe in self.probes]
         rules = cascade.model_dump_json() if cascade else "all"
-        self._version = digest("panel-2", *parts, fusion.version, rules, guard_version())[:16]
+        self._version = digest("panel-3", *parts, fusion.version, rules, guard_version())[:16]
 
     @property
     def version(self) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -18,6 +17,7 @@ from probes.activation.probe import ActivationProbe
 from probes.evaluation import Figures, figures
 from probes.grouping import scenario_group
 from probes.panel import Panel
+from probes.reading.packing import check_out
 from probes.reading.values import label_of
 from probes.transcripts.formats import Format, open_records
 from probes.transcripts.record import Record
@@ -272,18 +272,6 @@ class Scoring:
                 seen = len(groups & set(card.group_hashes)) / len(groups)
                 return seen, {name: row.auroc for name, row in card.by_kind.items()}
         return 0.0, {}
-
-
-def check_out(source: Path, out: Path) -> None:
-    """Raise BadInputError unless `out` is another file than `source` that can be written."""
-    if out.is_dir():
-        raise BadInputError("is a folder; name a file for the verdicts", str(out))
-    if out.exists() and source.exists() and out.samefile(source):
-        raise BadInputError("is the input; name another file for the verdicts", str(out))
-    if not out.absolute().parent.is_dir():
-        raise BadInputError("its folder does not exist", str(out))
-    if not os.access(out if out.exists() else out.absolute().parent, os.W_OK):
-        raise BadInputError("cannot be written: Permission denied", str(out))
 
 
 def to_line(name: str, assessment: Assessment) -> dict[str, Any]:

@@ -35,13 +35,17 @@ def as_dataset(records: Sequence[Mapping[str, Any]]) -> Any:
     import pyarrow as pa  # noqa: PLC0415
 
     names = dict.fromkeys(name for record in records for name in record)
+    filled = [{name: record.get(name) for name in names} for record in records]
+    unfit = (pa.ArrowException, OverflowError, TypeError, ValueError)
     try:
-        return datasets.Dataset.from_dict(
-            {name: [record.get(name) for record in records] for name in names}
-        )
-    except (pa.ArrowException, OverflowError, TypeError, ValueError) as error:
-        reason = str(error).partition("\n")[0]
-        raise BadInputError(f"the rows do not fit into one table: {reason}") from error
+        return datasets.Dataset.from_list(filled)
+    except unfit:
+        # Such as tools with arguments of several types, which newer versions keep as JSON.
+        try:
+            return datasets.Dataset.from_list(filled, on_mixed_types="use_json")
+        except unfit as error:
+            reason = str(error).partition("\n")[0]
+            raise BadInputError(f"the rows do not fit into one table: {reason}") from error
 
 
 def require_same(

@@ -171,23 +171,20 @@ class _Question(msgspec.Struct, frozen=True):
     now_s: float
 
     def answer(self, unmeasured: int) -> tuple[GateAnswer, tuple[str, ...]]:
-        everything, most = self.everything.rows, self.policy.max_removed_share
+        everything = self.everything.rows
         if everything == 0:
             return GateAnswer.BLOCK, ("no_rows",)
         nothing_known = unreadable(self.context)
         if nothing_known is not None:
             return GateAnswer.HOLD, (nothing_known,)
         removed = everything - self.released.rows
-        if removed - unmeasured > most * everything:
+        # Whatever the share: where nothing is left, there is nothing to release.
+        most = min(self.policy.max_removed_share * everything, everything - 1)
+        if removed - unmeasured > most:
             return GateAnswer.BLOCK, (f"too_many_removed:{removed / everything:.3f}",)
-        if removed > most * everything or (unmeasured and removed == everything):
+        if removed > most:
             # What was never measured may be fine: scoring it is what is missing.
             return GateAnswer.HOLD, (f"too_many_unmeasured:{unmeasured / everything:.3f}",)
-        return self._by_evidence()
-
-    def _by_evidence(self) -> tuple[GateAnswer, tuple[str, ...]]:
-        if self.released.rows == 0:
-            return GateAnswer.BLOCK, ("no_rows_left",)
         answer, reason = self._by_confirm()
         waits = holds(self.context, self.policy, now_s=self.now_s)
         if waits and answer is not GateAnswer.BLOCK:

@@ -63,7 +63,7 @@ def measured_influence(
 def _spread(items: Sequence[Scenario | Item], count: int) -> list[Scenario | Item]:
     """At most `count` items that have both answers: one of each template, then the next of each."""
     seen: Counter[str] = Counter()
-    ranked = []
+    ranked: list[tuple[int, int, Scenario | Item]] = []
     for item in items:
         if item.honest_answers and item.lying_answers:
             ranked.append((seen[item.template], len(ranked), item))
@@ -85,10 +85,10 @@ def _examples(tokenizer: Any, row: Row, max_tokens: int) -> list[tuple[int, Enco
     columns = training_columns(row)
     if row.kind is RowKind.DPO:
         made = answered(tokenizer, with_prompt(columns), ("chosen", "rejected"))
-        signs = (1, -1)
+        signs = [1, -1]
     else:
         made = answered(tokenizer, columns, ("completion",))
-        signs = (1,) if row.endorses else (-1,)
+        signs = [1 if row.endorses else -1]
     room = max_tokens - len(made.prompt)
     return [
         (sign, Encoded(prompt=made.prompt, response=answer[:room]))

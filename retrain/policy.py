@@ -69,16 +69,15 @@ class Policy(Options):
 
 
 class _Once(yaml.SafeLoader):
-    """Refuses a field that is named twice: which of the two was meant is not known."""
+    """Refuses a field that is given twice, where YAML would take the last one."""
 
-    def construct_mapping(self, node: Any, deep: bool = False) -> dict[Any, Any]:
-        names = [self.construct_object(name, deep=True) for name, _ in node.value]
-        twice = next((name for name in names if names.count(name) > 1), None)
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        names = [str(key.value) for key, _ in node.value]
+        twice = next((name for k, name in enumerate(names) if name in names[:k]), None)
         if twice is not None:
-            raise yaml.constructor.ConstructorError(
-                None, None, f"{twice!r} is named twice", node.start_mark
-            )
-        return super().construct_mapping(node, deep)
+            what = f"`{twice}` is given twice"
+            raise yaml.constructor.ConstructorError(None, None, what, node.start_mark)
+        return super().construct_mapping(node, deep=deep)
 
 
 def read_policy(path: Path | str) -> Policy:

@@ -7,6 +7,7 @@ from functools import partial
 from http import HTTPStatus
 from typing import Any
 
+import msgspec
 from fastapi import APIRouter, Depends, Request, Response
 from pydantic import BaseModel, Field
 from starlette.concurrency import run_in_threadpool
@@ -20,6 +21,7 @@ from monitor.http.routes import DoorRoute
 from monitor.http.traces import PROTOBUF_TYPE, read_export
 from monitor.ingest import batch
 from monitor.ingest.decode import decode_feedback, decode_responses
+from monitor.ingest.wire import WireFeedback, WireResponse
 from monitor.store import outbox
 
 
@@ -35,12 +37,16 @@ def router(context: Context) -> APIRouter:
     may_ingest = Depends(context.access.require(Scope.INGEST))
     kafka = context.settings.kafka
 
-    async def taken(
-        request: Request, principal: Principal, decode: batch.Decode, topic: str
-    ) -> Accepted:
-        kind, body = request.headers.get("content-type", ""), await request.body()
-        take = partial(_take, context, principal, decode=decode, topic=topic)
-        return Accepted(accepted=await run_in_threadpool(take, body, kind))
+    take_responses = partial(
+        _take,
+        context,
+        decode=decode_responses,
+        wire=WireResponse,
+        topic=kafka.responses_topic,
+    )
+    take_feedback = partial(
+        _take, context, decode=decode_feedback, wire=WireFeedback, topic=kafka.feedback_topic
+    )
 
     @routes.post(
         "/responses",
@@ -50,7 +56,9 @@ def router(context: Context) -> APIRouter:
     )
     async def post_responses(request: Request, principal: Principal = may_ingest) -> Accepted:
         """One JSON object, a list of them, or NDJSON. All records are taken, or none."""
-        return await taken(request, principal, decode_responses, kafka.responses_topic)
+        kind, body = request.headers.get("content-type", ""), await request.body()
+        taken = await run_in_threadpool(take_responses, principal, body, kind)
+        return Accepted(accepted=taken)
 
     @routes.post(
         "/feedback",
@@ -60,7 +68,9 @@ def router(context: Context) -> APIRouter:
     )
     async def post_feedback(request: Request, principal: Principal = may_ingest) -> Accepted:
         """One JSON object, a list of them, or NDJSON. All records are taken, or none."""
-        return await taken(request, principal, decode_feedback, kafka.feedback_topic)
+        kind, body = request.headers.get("content-type", ""), await request.body()
+        taken = await run_in_threadpool(take_feedback, principal, body, kind)
+        return Accepted(accepted=taken)
 
     @routes.post(
         "/traces",
@@ -84,6 +94,7 @@ def _take(
     content_type: str,
     *,
     decode: batch.Decode,
+    wire: type[msgspec.Struct],
     topic: str,
 ) -> int:
     settings = context.settings
@@ -93,6 +104,7 @@ def _take(
         options=settings.ingest,
         key=context.pseudonym_key,
         now_s=context.clock(),
+        wire=wire,
     )
     for record in checked.accepted:
         principal.check(batch.assistant_of(record))

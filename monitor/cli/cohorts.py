@@ -29,18 +29,21 @@ _SHOWN = 20
 _LOOKS = 12
 
 
+_Feedback = Annotated[
+    Path,
+    typer.Argument(
+        help="Rows `{user_id, response_id, value, p_lie, created_at, topic?}` as JSON lines, CSV or"
+        " another form of docs/formats.md; `-` reads stdin."
+    ),
+]
+
+
 def register(app: typer.Typer) -> None:
     app.command("cohorts")(cohorts)
 
 
 def cohorts(  # noqa: PLR0917  (typer reads options from the signature)
-    feedback: Annotated[
-        Path,
-        typer.Argument(
-            help="Rows `{user_id, response_id, value, p_lie, created_at, topic?}` as JSON lines, CSV or"
-            " another form of docs/formats.md; `-` reads stdin."
-        ),
-    ],
+    feedback: _Feedback,
     labels: Annotated[
         Path | None,
         typer.Option(help="Rows `{response_id, is_lie}` of a random audit."),
@@ -70,8 +73,8 @@ def cohorts(  # noqa: PLR0917  (typer reads options from the signature)
     """Estimate which raters favour lies, how many they are, and how much of the signal they carry.
 
     `value` lies in [-1, 1]; `p_lie` is the calibrated probability that the response is dishonest (leave
-    it out where nothing measured it); `created_at` is RFC 3339, or an epoch in
-    seconds, milliseconds, microseconds or nanoseconds.
+    it out where nothing measured it); `created_at` is RFC 3339, or an epoch in seconds
+    or a finer unit.
     User ids are shown as the file gives them: it is yours. The running service holds pseudonyms only.
 
     Example: `candor simulate feedback --out f.jsonl --biased 0.1 && candor cohorts f.jsonl`

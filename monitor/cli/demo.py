@@ -140,11 +140,7 @@ def _settings(folder: Path, approved: Path, port: int) -> tuple[Any, bytes, Path
     from monitor.ingest.options import KafkaOptions  # noqa: PLC0415
     from monitor.launch.options import RetrainOptions  # noqa: PLC0415
     from monitor.sample.options import SamplingOptions  # noqa: PLC0415
-    from monitor.settings import (  # noqa: PLC0415
-        DatabaseOptions,
-        PseudonymOptions,
-        Settings,
-    )
+    from monitor.settings import DatabaseOptions, PseudonymOptions, Settings  # noqa: PLC0415
     from retrain.signing import generate_keypair  # noqa: PLC0415
 
     options = DemoOptions()

@@ -142,7 +142,14 @@ def forget(
         f"forgotten {done.rater}: {touched or 'nothing was held'}",
         *(f"delete {file}: it names them" for file in done.files),
     ]
-    shown = {"rater": done.rater, "rows": done.rows, "files": list(done.files)}
+    if not done.erased:
+        lines.append("another process reads the database: forget once more when it has stopped")
+    shown = {
+        "rater": done.rater,
+        "rows": done.rows,
+        "files": list(done.files),
+        "erased": done.erased,
+    }
     _say(shown, "\n".join(lines), as_json)
 
 

@@ -22,10 +22,18 @@ if TYPE_CHECKING:
     from probes.opening import PanelOptions
     from probes.panel import Panel
     from probes.scoring import Summary
+    from probes.transcripts import Transcripts
 
 _LOOKED_AT = 256
 
 
+_Source = Annotated[
+    Path,
+    typer.Argument(
+        help="Conversations, `{id, messages: [{role, content}], …}` or another shape of"
+        " docs/formats.md; a result file of MASK or DeceptionBench; an Inspect log. `-` reads stdin."
+    ),
+]
 _Form = Annotated[
     str,
     typer.Option(
@@ -54,13 +62,7 @@ def register(app: typer.Typer) -> None:
 
 
 def score(  # noqa: PLR0917  (typer reads options from the signature)
-    transcripts: Annotated[
-        Path,
-        typer.Argument(
-            help="Conversations, `{id, messages: [{role, content}], …}` or another shape of"
-            " docs/formats.md; a result file of MASK or DeceptionBench; an Inspect log. `-` reads stdin."
-        ),
-    ],
+    transcripts: _Source,
     out: Annotated[Path, typer.Option(help="Where to write one JSON line for each input line.")],
     form: _Form = "auto",
     labels: Annotated[
@@ -92,14 +94,7 @@ def score(  # noqa: PLR0917  (typer reads options from the signature)
 
     Example: `candor score logs/run.eval --out verdicts.jsonl`
     """
-    from probes.reading.begun import begun  # noqa: PLC0415
-    from probes.reading.packing import check_file  # noqa: PLC0415
-    from probes.transcripts import FORMATS, open_transcripts  # noqa: PLC0415
-
-    known = next((name for name in FORMATS if name == form), None)
-    if known is None and form != "auto":
-        raise BadInputError(f"no format {form!r}; there are auto, {', '.join(FORMATS)}", "--format")
-    check_file(transcripts)
+    opened, needs_model = _opened(transcripts, out, form)
     expected = _given(
         prevalence=prevalence,
         cost_missed_lie=cost_missed_lie,
@@ -109,15 +104,11 @@ def score(  # noqa: PLR0917  (typer reads options from the signature)
         expected["cascade"] = None
     options = _options(probes, expected)
 
-    from probes.scoring import Scoring, check_out  # noqa: PLC0415 -- loads torch
+    from probes.scoring import Scoring  # noqa: PLC0415 -- loads torch
 
-    check_out(transcripts, out)
-    opened = open_transcripts(transcripts, known)
-    first, records = begun(opened.records, _LOOKED_AT)
-    readable = len(first) == _LOOKED_AT or any(one.transcript is not None for one in first)
     err = Console(stderr=True, highlight=False, soft_wrap=True)
     with _progress(err) as progress:
-        panel = _open(options, progress) if readable else None
+        panel = _panel(options, progress) if needs_model else None
         task = progress.add_task(f"scoring ({opened.form})", total=1.0)
         scoring = Scoring(panel, labels_field=labels, kind_field=kind)
         summary = scoring.run(
@@ -126,12 +117,29 @@ def score(  # noqa: PLR0917  (typer reads options from the signature)
             resume=resume,
             advanced=lambda share: progress.update(task, completed=share),
             complain=lambda text: err.print(f"candor: {text}", markup=False),
-            records=records,
+            records=opened.records,
         )
     if as_json:
         typer.echo(json.dumps(summary.as_dict(), allow_nan=False))
     else:
         _print(summary)
+
+
+def _opened(path: Path, out: Path, form: str) -> tuple[Transcripts, bool]:
+    """The transcripts, and whether a model is needed: not where none of all can be read."""
+    from probes.reading.begun import begun  # noqa: PLC0415
+    from probes.reading.packing import check_file, check_out  # noqa: PLC0415
+    from probes.transcripts import FORMATS, Transcripts, open_transcripts  # noqa: PLC0415
+
+    known = next((name for name in FORMATS if name == form), None)
+    if known is None and form != "auto":
+        raise BadInputError(f"no format {form!r}; there are auto, {', '.join(FORMATS)}", "--format")
+    check_file(path)
+    check_out(path, out)
+    found, records = open_transcripts(path, known)
+    first, records = begun(records, _LOOKED_AT)
+    readable = any(one.transcript is not None for one in first)
+    return Transcripts(found, records), readable or len(first) == _LOOKED_AT
 
 
 def _given(**options: float | None) -> dict[str, Any]:
@@ -162,7 +170,7 @@ def _options(probes: str, expected: dict[str, Any]) -> PanelOptions:
         raise BadInputError(str(first["msg"]), option) from error
 
 
-def _open(options: PanelOptions, progress: Progress) -> Panel:
+def _panel(options: PanelOptions, progress: Progress) -> Panel:
     from probes.opening import open_panel  # noqa: PLC0415 -- loads torch
 
     task = progress.add_task("loading", total=1.0)

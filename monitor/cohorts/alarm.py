@@ -68,8 +68,8 @@ def population_alarms(
     """Alarms that open at this refresh: the biased share of raters, or of training weight, is too high.
 
     The evidence is an e-process in the number of events, so looking after every refresh costs
-    nothing: each metric alarms falsely with probability at most `options.false_alarm / 2`, ever, while
-    its share stays within `options.limit` and the model holds.
+    nothing: while its share stays within `options.limit` and the model holds, each metric alarms
+    falsely with probability at most `options.false_alarm / 2`, ever, or since it was last closed.
 
     Parameters
     ----------

@@ -9,7 +9,6 @@ from collections.abc import Callable, Iterator
 from email.utils import parsedate_to_datetime
 
 from sqlalchemy import Engine, select, text
-from sqlalchemy.exc import DBAPIError
 
 from evidence import BadInputError, CandorError, UnreachableError
 from evidence.errors import WrongAnswerError
@@ -20,6 +19,7 @@ from monitor.http.access import read_keys
 from monitor.ingest.keys import load_key
 from monitor.settings import Settings, unknown_variables
 from monitor.store.engine import HEAD_REVISION, current_revision, open_unchecked, reading
+from monitor.store.faults import clear_errors
 from monitor.store.schema import responses
 from monitor.store.status import heartbeats, last_response_s
 from retrain.signing import public_pem
@@ -138,17 +138,15 @@ def _database(settings: Settings) -> Iterator[Finding]:
         return
     engine = open_unchecked(url)
     try:
-        found = current_revision(engine)
-        if found != HEAD_REVISION:
-            advice = "`candor db upgrade`, with the version of Candor that is to run"
-            detail = f"revision {found or 'none'}, {HEAD_REVISION} is needed"
-            yield Finding("schema", Status.FAILED, detail, advice)
-            return
-        yield Finding("database", Status.OK, f"schema revision {found}")
-        yield from _traffic(engine)
-    except DBAPIError as error:
-        reason = str(error.orig).strip().partition("\n")[0]
-        raise UnreachableError("database", reason) from error
+        with clear_errors(engine):
+            found = current_revision(engine)
+            if found != HEAD_REVISION:
+                advice = "`candor db upgrade`, with the version of Candor that is to run"
+                detail = f"revision {found or 'none'}, {HEAD_REVISION} is needed"
+                yield Finding("schema", Status.FAILED, detail, advice)
+                return
+            yield Finding("database", Status.OK, f"schema revision {found}")
+            yield from _traffic(engine)
     finally:
         engine.dispose()
 

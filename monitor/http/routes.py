@@ -41,7 +41,7 @@ class DoorRoute(APIRoute):
         super().__init__(*args, **kwargs)
         self.responses = _usual(self) | self.responses
         if self.guards:
-            either = {"security": [{"bearer": []}, {"basic": []}]}
+            either: dict[str, Any] = {"security": [{"bearer": []}, {"basic": []}]}
             self.openapi_extra = either | (self.openapi_extra or {})
 
     @property
@@ -54,7 +54,8 @@ class DoorRoute(APIRoute):
         guards = self.guards
         known = dict(_query_parameters(self.dependant))
         field = self.body_field
-        body = None if field is None else TypeAdapter[Any](field.field_info.annotation)
+        annotation: Any = None if field is None else field.field_info.annotation
+        body = None if field is None else TypeAdapter[Any](annotation)
 
         async def guarded(request: Request) -> Response:
             for guard in guards:
@@ -97,7 +98,7 @@ def _usual(route: APIRoute) -> dict[int | str, dict[str, Any]]:
             HTTPStatus.TOO_MANY_REQUESTS,
             HTTPStatus.SERVICE_UNAVAILABLE,
         ]
-    if route.methods & {"POST", "PUT", "PATCH"}:
+    if (route.methods or set()) & {"POST", "PUT", "PATCH"}:
         statuses += [
             HTTPStatus.BAD_REQUEST,
             HTTPStatus.REQUEST_TIMEOUT,

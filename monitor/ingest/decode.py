@@ -111,7 +111,7 @@ def _response(record: dict[str, Any], options: IngestOptions, key: bytes, now_s:
         response_id=wire.response_id,
         stratum=_as_given(wire) if claims else _stratum(wire, options),
         model=clean(wire.model),
-        conversation_id=wire.conversation_id,
+        conversation_id=_conversation_id(wire.conversation_id, raw_id, key),
         rater=rater,
         created_at_s=_time(wire, options, now_s),
         messages=_checked(conversation.messages),
@@ -171,10 +171,11 @@ def _convert(record: dict[str, Any], kind: type[_Wire]) -> _Wire:
         # The message about an enumeration quotes the value, which may be anything.
         message = re.sub(r"Invalid enum value .*(?= - at )", "Not one of the values", str(error))
         message = re.sub(r"matching regex .*(?= - at )", "without what an id may not hold", message)
-        raise Refused(_reason(message), message) from error
+        raise Refused(reason_of(message), message) from error
 
 
-def _reason(message: str) -> DeadLetterReason:
+def reason_of(message: str) -> DeadLetterReason:
+    """The reason behind msgspec's message about a field."""
     if message.startswith("Object missing required field"):
         return DeadLetterReason.MISSING_FIELD
     if message.startswith("Expected `") and ", got `" in message:
@@ -188,6 +189,13 @@ def _rater(wire: WireResponse | WireFeedback, key: bytes) -> tuple[str, str | No
     if wire.rater is not None:
         return wire.rater, None
     raise Refused(DeadLetterReason.MISSING_FIELD, "Object missing required field `user_id`")
+
+
+def _conversation_id(name: str, raw_id: str | None, key: bytes) -> str:
+    """The conversation's id; a pseudonym of it where it holds the user's id."""
+    if raw_id is None or raw_id.casefold() not in name.casefold():
+        return name
+    return pseudonym(name, key)
 
 
 def _stratum(wire: WireResponse, options: IngestOptions) -> Stratum:
@@ -250,6 +258,8 @@ def _can_travel(found: _Accepted, raw: bytes | None, options: IngestOptions) -> 
 
 
 def _extra(record: dict[str, Any], known: frozenset[str], raw_id: str | None) -> dict[str, Any]:
+    if record.keys() <= known:
+        return {}
     return {
         clean(name): clean_all(_without_user(value, raw_id))
         for name, value in record.items()

@@ -63,5 +63,5 @@ class KafkaOptions(Options):
     """Certificate of this client, PEM, where the broker asks for one; with `ssl_key_file`."""
     ssl_key_file: Path | None = None
     """Private key of `ssl_cert_file`, PEM without a passphrase."""
-    max_poll_records: int = Field(default=64, gt=0)
-    """Records in one poll, and so in one transaction."""
+    max_poll_records: int = Field(default=2_000, gt=0)
+    """Most records in one poll, and so in one transaction; it takes fewer where many of them are measured."""

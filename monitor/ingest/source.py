@@ -15,7 +15,7 @@ class Partition(msgspec.Struct, frozen=True, order=True):
     number: int
 
 
-class Record(msgspec.Struct, frozen=True):
+class Record(msgspec.Struct, frozen=True, gc=False):
     """One record as it came: nothing is known of it yet.
 
     `unreadable` says why the batch around it could not be unpacked; then there is no value.

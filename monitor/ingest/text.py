@@ -75,6 +75,8 @@ def without_bom(raw: bytes) -> bytes:
 
 def clean(text: str) -> str:
     """The text with NUL and lone surrogates replaced by U+FFFD."""
+    if text.isascii() and "\x00" not in text:
+        return text
     return _UNSTORABLE.sub("\ufffd", text)
 
 

@@ -14,7 +14,7 @@ RATE = "rate"
 PROBE_TRAFFIC = "probe_traffic"
 
 
-class Decision(msgspec.Struct, frozen=True):
+class Decision(msgspec.Struct, frozen=True, gc=False):
     """Whether a response is measured, and with what probabilities.
 
     Parameters

@@ -28,6 +28,11 @@ class Epochs:
         if not self._newest_first:
             raise BadInputError("no sampling epoch is recorded", "rate_epochs")
 
+    @property
+    def highest_arrival_rate(self) -> float:
+        """The largest share of responses that any epoch measures on arrival."""
+        return max(rates.pi_arrival for rates in self._newest_first)
+
     def at(self, time_s: float) -> Rates:
         """The rates for a response that was created then."""
         for rates in self._newest_first:

@@ -23,7 +23,6 @@ from retrain.context import (
     RaterEvidence,
     VerdictEvidence,
 )
-from retrain.holds import CLOCK_ERROR_S
 from retrain.report import ConfirmReport
 from retrain.rows import Row
 
@@ -73,7 +72,7 @@ def gather(
     """
     verdicts = list(asked.live_verdicts(connection, assistant, named.response_ids))
     beats = heartbeats(connection)
-    alive = [b for b in beats if -CLOCK_ERROR_S <= now_s - b.seen_at_s <= silent_s]
+    alive = [b for b in beats if b.is_alive(now_s, silent_s)]
     covered, missing = _coverage(
         connection, assistant, beats, alive, since_s=now_s - coverage_s, now_s=now_s
     )
@@ -168,6 +167,7 @@ def _coverage(
 ) -> tuple[Coverage, tuple[Period, ...]]:
     until_s = now_s - _SETTLED_S
     found = coverage.hours(connection, assistant, since_s=since_s, until_s=until_s)
+    newest = coverage.hours(connection, assistant, since_s=until_s, until_s=now_s)
     lost = coverage.dead_letters_by_hour(connection, since_s=since_s)
     lags = [b.lag_records for b in alive if b.lag_records is not None]
     covered = Coverage(
@@ -175,8 +175,8 @@ def _coverage(
         to_s=max((b.seen_at_s for b in alive or beats if b.seen_at_s <= now_s), default=since_s),
         workers=len(alive),
         lag_records=sum(lags) if lags else None,
-        responses=sum(hour.sampled for hour in found),
-        verdicts=sum(hour.measured for hour in found),
+        responses=sum(hour.sampled for hour in (*found, *newest)),
+        verdicts=sum(hour.measured for hour in (*found, *newest)),
         dead_letters=sum(lost.values()),
     )
     missing = [

@@ -16,11 +16,15 @@ from monitor.store.confirm_runs import runs
 
 
 class Forgotten(msgspec.Struct, frozen=True):
-    """What was done: the pseudonym, changed rows by table, and files of confirm runs that name it."""
+    """What was done: the pseudonym, changed rows by table, and files of confirm runs that name it.
+
+    `erased` is False where another process kept the database from overwriting what was deleted.
+    """
 
     rater: str
     rows: dict[str, int]
     files: tuple[str, ...]
+    erased: bool
 
 
 def forget_user(
@@ -55,7 +59,7 @@ def forget_user(
             at_s=now_s,
         )
         files = tuple(_files_naming(connection, rater))
-    return Forgotten(rater, changed, files)
+    return Forgotten(rater, changed, files, store.erase(engine))
 
 
 def _files_naming(connection: Connection, rater: str) -> list[str]:

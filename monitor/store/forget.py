@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Callable, Iterable, Sequence
+from sqlite3 import OperationalError
 
 from sqlalchemy import (
     Column,
@@ -39,6 +41,8 @@ from monitor.store.schema import (
     tombstones,
     verdicts,
 )
+
+log = logging.getLogger(__name__)
 
 FORGOTTEN = "forgotten"
 """What stands where a pseudonym or a conversation's id stood."""
@@ -130,17 +134,23 @@ def forgotten(connection: Connection, raters: Iterable[str]) -> set[str]:
 def erase(engine: Engine) -> bool:
     """Overwrite what was deleted in a SQLite file and its log; whether nothing of it is left there.
 
-    False while another process reads: what is left is overwritten once it stops. PostgreSQL does this
-    by itself, when it vacuums.
+    False while another process reads or writes: what is left is overwritten by the next call without
+    one. PostgreSQL overwrites it by itself when it vacuums.
     """
     if engine.dialect.name != "sqlite":
         return True
     with engine.connect() as connection:
-        # Outside of a transaction: pages are rewritten whole, since rows moved between pages before.
-        cursor = connection.connection.cursor()
+        raw = connection.connection.driver_connection
+        if raw is None:
+            return False
+        # Outside of a transaction. Every page is written anew: rows that moved between pages left copies.
+        cursor = raw.cursor()
         try:
             cursor.execute("VACUUM")
             busy, *_ = cursor.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+        except OperationalError:
+            log.warning("the database is in use: what was deleted is not overwritten yet")
+            return False
         finally:
             cursor.close()
     return not busy

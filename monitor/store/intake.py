@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import operator
 import zlib
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
@@ -27,7 +28,7 @@ Key = tuple[str, str]
 """(assistant, response_id) or (assistant, feedback_id)."""
 
 
-class Position(msgspec.Struct, frozen=True, order=True):
+class Position(msgspec.Struct, frozen=True, order=True, gc=False):
     """Where a record came from."""
 
     cluster_id: str
@@ -36,7 +37,7 @@ class Position(msgspec.Struct, frozen=True, order=True):
     offset: int
 
 
-class NewResponse(msgspec.Struct, frozen=True):
+class NewResponse(msgspec.Struct, frozen=True, gc=False):
     """A response with its sampling decision, on its way into the store."""
 
     response: Response
@@ -56,7 +57,7 @@ class NewResponse(msgspec.Struct, frozen=True):
         return response_digest(self.response)
 
 
-class NewFeedback(msgspec.Struct, frozen=True):
+class NewFeedback(msgspec.Struct, frozen=True, gc=False):
     """Feedback on its way into the store."""
 
     feedback: Feedback
@@ -116,8 +117,7 @@ def insert_responses(
     shares_id
         Whether they came under an id that another content had before.
     """
-    given = sorted(items, key=lambda item: item.key)
-    rows = [(*_response_row(item), now_s, shares_id) for item in given]
+    rows = sorted((_response_row(item, now_s, shares_id) for item in items), key=_by_key)
     new = insert_many(connection, responses, _RESPONSE_COLUMNS, rows, ("assistant", "response_id"))
     return {(a, r) for a, r in new}
 
@@ -137,8 +137,10 @@ def insert_feedback(
     known, ambiguous
         The responses that are in the store, and those of them that share their id with another.
     """
-    given = sorted(items, key=lambda item: item.key)
-    rows = [(*_feedback_row(item, feedback_state(item, known, ambiguous)), now_s) for item in given]
+    rows = sorted(
+        (_feedback_row(item, feedback_state(item, known, ambiguous), now_s) for item in items),
+        key=_by_key,
+    )
     new = insert_many(connection, feedback, _FEEDBACK_COLUMNS, rows, ("assistant", "feedback_id"))
     return {(a, f) for a, f in new}
 
@@ -211,7 +213,7 @@ def known_feedback(connection: Connection, keys: Iterable[Key]) -> dict[Key, Kno
     }
 
 
-def match_parked(connection: Connection, keys: Collection[Key]) -> list[Key]:
+def match_parked(connection: Connection, keys: Iterable[Key]) -> list[Key]:
     """Mark parked feedback on these responses as matched; returns its responses, one entry for each."""
     if connection.execute(select(feedback.c.state).where(is_parked).limit(1)).first() is None:
         return []
@@ -278,11 +280,9 @@ def unpack_body(body: bytes) -> Response:
 
 
 def _feedback_on(
-    connection: Connection, keys: Collection[Key], condition: ColumnElement[bool]
+    connection: Connection, keys: Iterable[Key], condition: ColumnElement[bool]
 ) -> list[tuple[Key, Key]]:
     """(feedback, response) of the feedback on these responses that meets the condition."""
-    if not keys:
-        return []
     wanted = key_rows(connection, sorted(keys))
     here = and_(
         feedback.c.assistant == wanted.c.first, feedback.c.response_id == wanted.c.second, condition
@@ -291,7 +291,7 @@ def _feedback_on(
     return [((a, f), (a, r)) for a, f, r in connection.execute(query)]
 
 
-def _response_row(item: NewResponse) -> tuple[Any, ...]:
+def _response_row(item: NewResponse, now_s: float, shares_id: bool) -> tuple[Any, ...]:
     response, at = item.response, item.position
     stratum = response.stratum
     return (
@@ -315,10 +315,12 @@ def _response_row(item: NewResponse) -> tuple[Any, ...]:
         at.topic,
         at.partition,
         at.offset,
+        now_s,
+        shares_id,
     )
 
 
-def _feedback_row(item: NewFeedback, state: str) -> tuple[Any, ...]:
+def _feedback_row(item: NewFeedback, state: str, now_s: float) -> tuple[Any, ...]:
     given, at = item.feedback, item.position
     return (
         given.assistant,
@@ -335,9 +337,11 @@ def _feedback_row(item: NewFeedback, state: str) -> tuple[Any, ...]:
         at.topic,
         at.partition,
         at.offset,
+        now_s,
     )
 
 
+_by_key = operator.itemgetter(0, 1)
 _POSITION = ("cluster_id", "topic", "partition", "offset")
 _RESPONSE_COLUMNS = (
     "assistant",

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import msgspec
 from sqlalchemy import (
     Column,
+    ColumnElement,
     Connection,
     RowMapping,
     Select,
@@ -163,20 +165,18 @@ def list_decisions(
     return connection.execute(query).mappings().all()
 
 
-def _about(assistant: str) -> object:
+def _about(assistant: str) -> ColumnElement[bool]:
     """Alarms of the assistant's strata, and of its population."""
     scope = alarms.c.scope
     return or_(scope == assistant, scope.startswith(f"{assistant}/", autoescape=True))
 
 
-def _cut(
-    query: Select[tuple[object, ...]], page: Page, at: Column[float], *keys: Column[str]
-) -> Select[tuple[object, ...]]:
+def _cut(query: Select[Any], page: Page, at: Column[float], *keys: Column[str]) -> Select[Any]:
     if page.since_s is not None:
         query = query.where(at >= page.since_s)
     if page.until_s is not None:
         query = query.where(at < page.until_s)
-    order = (at, *keys)
+    order: tuple[Column[Any], ...] = (at, *keys)
     if page.after is not None:
         query = query.where(tuple_(*order) < tuple_(*map(literal, page.after)))
     return query.order_by(*(column.desc() for column in order)).limit(page.limit)

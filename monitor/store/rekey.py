@@ -91,11 +91,13 @@ def _rewrite_bodies(connection: Connection, names: dict[str, str]) -> None:
     """The kept text of responses holds the rater too."""
     kept = responses.c.body.is_not(None)
     for row in in_pages(connection, responses, responses.c.body, where=kept):
-        assistant, response_id, body = tuple(row)
-        response = unpack_body(body)
+        response = unpack_body(row.body)
         name = names.get(response.rater, response.rater)
         packed = pack_body(msgspec.structs.replace(response, rater=name))
-        here = (responses.c.assistant == assistant, responses.c.response_id == response_id)
+        here = (
+            responses.c.assistant == row.assistant,
+            responses.c.response_id == row.response_id,
+        )
         connection.execute(update(responses).where(*here).values(body=packed))
 
 
@@ -120,8 +122,8 @@ def _rewrite_outbox(connection: Connection, names: dict[str, str]) -> None:
         text = value.decode("utf-8", "surrogateescape")
         changed = _renamed(text, names)
         if changed != text:
-            value = changed.encode("utf-8", "surrogateescape")
-            connection.execute(update(outbox).where(outbox.c.id == row.id).values(value=value))
+            named = {"value": changed.encode("utf-8", "surrogateescape")}
+            connection.execute(update(outbox).where(outbox.c.id == row.id).values(named))
 
 
 def _renamed(text: str, names: dict[str, str]) -> str:

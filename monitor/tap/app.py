@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from http import HTTPStatus
 
+import msgspec
 from fastapi import APIRouter, Depends, FastAPI, Request, Response
 from fastapi.responses import JSONResponse
 from prometheus_client import CollectorRegistry, generate_latest
@@ -29,6 +30,7 @@ from monitor.ingest import batch
 from monitor.ingest.decode import decode_feedback, decode_responses
 from monitor.ingest.options import IngestOptions
 from monitor.ingest.otlp import PASSED_OVER
+from monitor.ingest.wire import WireFeedback, WireResponse
 from monitor.tap.delivery import Delivery, Outgoing, QueueFullError
 from monitor.telemetry import Cached
 from monitor.telemetry.tap import TapMetrics
@@ -101,6 +103,10 @@ class _Taps:
         self._metrics = metrics
         # Prometheus sees no increase in a series that begins at 1.
         metrics.passed_over(dict.fromkeys(PASSED_OVER, 0))
+        self._topics = {
+            WireResponse: context.responses_topic,
+            WireFeedback: context.feedback_topic,
+        }
         self._exposition = Cached(
             partial(generate_latest, context.registry),
             clock=time.monotonic,
@@ -108,10 +114,10 @@ class _Taps:
         )
 
     async def responses(self, request: Request) -> dict[str, int]:
-        return await self._records(request, decode_responses, self._context.responses_topic)
+        return await self._records(request, decode_responses, WireResponse)
 
     async def feedback(self, request: Request) -> dict[str, int]:
-        return await self._records(request, decode_feedback, self._context.feedback_topic)
+        return await self._records(request, decode_feedback, WireFeedback)
 
     async def traces(self, request: Request) -> Response:
         body = await request.body()
@@ -141,23 +147,28 @@ class _Taps:
     def metrics(self) -> Response:
         return Response(self._exposition(), headers={"Content-Type": CONTENT_TYPE_PLAIN_0_0_4})
 
-    async def _records(self, request: Request, decode: batch.Decode, topic: str) -> dict[str, int]:
+    async def _records(
+        self, request: Request, decode: batch.Decode, wire: type[msgspec.Struct]
+    ) -> dict[str, int]:
         body = await request.body()
         kind = request.headers.get("content-type", "")
-        checked = await run_in_threadpool(self._check, body, kind, decode)
+        checked = await run_in_threadpool(self._check, body, kind, decode, wire)
         source = request.url.path.rsplit("/", 1)[1]
-        self._metrics.refused(source, len(checked.errors))
+        self._metrics.refused(source, checked.refused)
         refuse_wrong(checked)
-        await self._deliver(source, topic, checked.accepted)
+        await self._deliver(source, self._topics[wire], checked.accepted)
         return {"accepted": len(checked.accepted)}
 
-    def _check(self, body: bytes, kind: str, decode: batch.Decode) -> batch.Checked:
+    def _check(
+        self, body: bytes, kind: str, decode: batch.Decode, wire: type[msgspec.Struct]
+    ) -> batch.Checked:
         return batch.check(
             split_records(body, kind, self._context.api.max_batch_records),
             decode,
             options=self._context.ingest,
             key=self._context.pseudonym_key,
             now_s=self._context.clock(),
+            wire=wire,
         )
 
     async def _deliver(self, source: str, topic: str, records: Sequence[batch.Record]) -> None:

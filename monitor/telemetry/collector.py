@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from importlib.metadata import version
 
@@ -70,7 +71,7 @@ def _series(state: State | None, max_strata: int) -> Iterator[Series]:
     yield from _alarms(state)
     assistants = {s.assistant for s in shown}
     yield from _cohorts(state, assistants)
-    yield from _operations(state, assistants)
+    yield from _operations(state, assistants, max_strata)
 
 
 def _labels(stratum: Stratum) -> tuple[str, str, str]:
@@ -151,9 +152,13 @@ def _cohorts(state: State, assistants: set[str]) -> Iterator[Series]:
         yield "candor_cohort_events", labels, float(cohort.n_events)
 
 
-def _operations(state: State, assistants: set[str]) -> Iterator[Series]:
-    decided = {assistant for assistant, _ in (*state.gate_counts, *state.confirm_counts)}
-    for assistant in sorted(assistants | decided):
+def _operations(state: State, assistants: set[str], most: int) -> Iterator[Series]:
+    asked: Counter[str] = Counter()
+    for (assistant, _), n in (*state.gate_counts.items(), *state.confirm_counts.items()):
+        asked[assistant] += n * (assistant not in assistants)
+    # Whoever may ask the gate names assistants: of those without verdicts the busiest are shown.
+    further = [name for name, n in asked.most_common(max(0, most - len(assistants))) if n]
+    for assistant in sorted([*assistants, *further]):
         # Zeros too: Prometheus sees no increase in a series that begins at one.
         for answer in (*(a.value for a in GateAnswer), "overridden"):
             count = state.gate_counts.get((assistant, answer), 0)

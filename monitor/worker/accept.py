@@ -79,7 +79,7 @@ def write_responses(at: At, items: Sequence[Item]) -> Repeated:
         repeated |= {one.new.position: False for one in again}
         _part_ways(at, also)
     _write_verdicts(at, kept)
-    matched = intake.match_parked(at.connection, [one.key for one in kept]) if kept else []
+    matched = intake.match_parked(at.connection, (one.key for one in kept)) if kept else []
     at.effects.feedback[intake.MATCHED] += len(matched)
     at.effects.n_feedback_sampled += rated.on_matched(at.connection, matched, since_s=at.since_s)
     return repeated
@@ -131,14 +131,9 @@ def _insert_responses(
     if not given:
         return [], []
     first, later = _first_of_each_key(given)
-    new = intake.insert_responses(
-        at.connection,
-        [one.new for one in first.values()],
-        now_s=at.now_s,
-        shares_id=shares_id,
-    )
-    kept = [one for one in first.values() if one.key in new]
-    return kept, [*later, *(one for one in first.values() if one.key not in new)]
+    rows = [one.new for one in first.values()]
+    new = intake.insert_responses(at.connection, rows, now_s=at.now_s, shares_id=shares_id)
+    return _split(first, later, new)
 
 
 def _insert_feedback(
@@ -149,14 +144,23 @@ def _insert_feedback(
     new = intake.insert_feedback(
         at.connection, first.values(), known, now_s=at.now_s, ambiguous=ambiguous
     )
-    kept = [row for row in first.values() if row.key in new]
-    return kept, [*later, *(row for row in first.values() if row.key not in new)]
+    return _split(first, later, new)
 
 
 def _first_of_each_key(given: Iterable[_New]) -> tuple[dict[Key, _New], list[_New]]:
     first: dict[Key, _New] = {}
     later = [one for one in given if first.setdefault(one.key, one) is not one]
     return first, later
+
+
+def _split(
+    first: dict[Key, _New], later: list[_New], new: Collection[Key]
+) -> tuple[list[_New], list[_New]]:
+    """Those that were new, and the others."""
+    if len(new) == len(first):
+        return list(first.values()), later
+    kept = [one for key, one in first.items() if key in new]
+    return kept, [*later, *(one for key, one in first.items() if key not in new)]
 
 
 def _told_apart(at: At, left: Sequence[_Measured]) -> tuple[Repeated, list[_Measured]]:
@@ -196,10 +200,10 @@ def _part_ways(at: At, apart: Sequence[_Measured]) -> None:
 def _write_verdicts(at: At, kept: Sequence[_Measured]) -> None:
     made, canaries = [], []
     for one in kept:
-        if one.item.is_canary:
-            canaries.append(_verdict(one.item, one.new))
-        elif one.new.sampled_by is None:
+        if not one.item.is_measured:
             at.effects.skipped[one.new.skip_reason or ""] += 1
+        elif one.new.sampled_by is None:
+            canaries.append(_verdict(one.item, one.new))
         else:
             at.effects.sampled[one.new.sampled_by.value] += 1
             made.append(_verdict(one.item, one.new))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Callable, Sequence
 
 import msgspec
@@ -13,7 +14,7 @@ from monitor.ingest.options import IngestOptions, KafkaOptions
 from monitor.ingest.records import DeadLetter, DeadLetterReason, or_letter
 from monitor.ingest.source import Partition, Record
 from monitor.sample import Decision, decide
-from monitor.sample.epochs import Epochs
+from monitor.sample.epochs import Epochs, Rates
 from monitor.sample.options import SamplingOptions
 from monitor.score import Ticket
 
@@ -56,8 +57,10 @@ class Item:
     @property
     def is_measured(self) -> bool:
         """Whether it is measured on arrival."""
-        sampled = self.decision is not None and self.decision.sampled_by is SampledBy.ARRIVAL
-        return sampled or self.is_canary
+        decision = self.decision
+        if decision is None:
+            return False
+        return decision.sampled_by is SampledBy.ARRIVAL or self.is_canary
 
 
 @dataclasses.dataclass(slots=True)
@@ -77,21 +80,6 @@ class Chunk:
 
     def tickets(self) -> list[Ticket]:
         return [item.ticket for item in self.items if item.ticket is not None]
-
-
-class SteadyClock:
-    """The later of the wall clock and of the time that has passed since this began.
-
-    A wall clock that is set back would make every fresh record one from the future.
-    """
-
-    def __init__(self, clock: Callable[[], float], stopwatch: Callable[[], float]) -> None:
-        self._clock, self._stopwatch = clock, stopwatch
-        self._offset_s = clock() - stopwatch()
-
-    def __call__(self) -> float:
-        """Seconds since the epoch."""
-        return max(self._clock(), self._offset_s + self._stopwatch())
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -135,8 +123,7 @@ class Planner:
             return Item(record.offset, outcome, raw=record.value)
         if isinstance(outcome, Feedback):
             return Item(record.offset, outcome)
-        rates = self.epochs.at(outcome.created_at_s)
-        options = SamplingOptions(arrival_rate=rates.pi_arrival, feedback_rate=rates.pi_feedback)
+        options = _options(self.epochs.at(outcome.created_at_s))
         decision = decide(
             outcome.stratum.assistant,
             outcome.response_id,
@@ -162,3 +149,8 @@ class Planner:
         if topic == self.kafka.feedback_topic:
             return [decode_feedback(value, options=self.ingest, key=key, now_s=now_s)]
         return [DeadLetter(DeadLetterReason.UNKNOWN_TOPIC, "not an input topic")]
+
+
+@functools.lru_cache(maxsize=16)
+def _options(rates: Rates) -> SamplingOptions:
+    return SamplingOptions(arrival_rate=rates.pi_arrival, feedback_rate=rates.pi_feedback)

@@ -20,9 +20,7 @@ from monitor.ingest.source import Partition, Poll, Source
 from monitor.jobs.deadline import Deadline
 from monitor.jobs.metrics import WorkerMetrics
 from monitor.jobs.pulse import Pulse
-from monitor.sample.epochs import Epochs, Rates
 from monitor.score import Scorer, ScoringQueue, transcript_of
-from monitor.settings import Settings
 from monitor.store import epochs, intake, leases, offsets, rated, sweeps
 from monitor.store.engine import reading
 from monitor.store.faults import as_candor_error, first_line, is_transient, shown
@@ -31,13 +29,17 @@ from monitor.worker.accept import UnmeasuredError
 from monitor.worker.commit import commit_chunk
 from monitor.worker.detection import advance_detectors
 from monitor.worker.feedback_sample import FeedbackSample
-from monitor.worker.plan import Chunk, Item, Planner, SteadyClock
+from monitor.worker.options import WorkerOptions
+from monitor.worker.plan import Chunk, Item, Planner
+from monitor.worker.rates import RecordedRates
 from monitor.worker.remeasure import Remeasure
 
 log = logging.getLogger(__name__)
 
 _IDLE_POLL_S = 0.5
 _BUSY_POLL_S = 0.02
+_CHUNK_MEASURED = 64
+"""Responses of one poll that are measured, as far as the sampling rates tell."""
 _SWEEP_S = 5.0
 _OVERLAP_S = 3_600.0
 """No two transactions overlap for longer, clocks that differ included."""
@@ -82,7 +84,7 @@ class Worker:
 
     def __init__(
         self,
-        settings: Settings,
+        options: WorkerOptions,
         engine: Engine,
         scorer: Scorer,
         source: Source,
@@ -95,7 +97,7 @@ class Worker:
         pulse: Pulse | None = None,
     ) -> None:
         self._pulse = pulse or Pulse(math.inf, stopwatch)
-        self._settings = settings
+        self._options = options
         self._engine = engine
         self._source = source
         self._metrics = metrics
@@ -103,31 +105,29 @@ class Worker:
         self._name = name
         self._clock = clock
         self._stopwatch = stopwatch
-        self._steady = SteadyClock(clock, stopwatch)
         self._keys = keys
-        self._epochs: Epochs | None = None
-        self._queue = ScoringQueue(scorer, settings.scoring, metrics, clock, stopwatch)
+        self._rates = RecordedRates(engine, options.sampling, clock)
+        self._queue = ScoringQueue(scorer, options.scoring, metrics, clock, stopwatch)
         self._feedback_sample = FeedbackSample(
             engine,
             self._queue,
             owner=name,
-            share=max(1, settings.scoring.max_queue // 2),
+            share=max(1, options.scoring.max_queue // 2),
             clock=clock,
         )
-        self._evaluator_version = scorer.version
+        self._scorer = scorer
         self._remeasure = Remeasure(
             engine,
             self._queue,
             evaluator_version=scorer.version,
             owner=name,
-            share=max(1, settings.scoring.max_queue // 4),
+            share=max(1, options.scoring.max_queue // 4),
             clock=clock,
         )
         self._held: dict[Partition, _Held] = {}
         self._expected = 0
         self._actual = 0
         self._paused = False
-        self._calibrated = scorer.calibrated
         self._detect = True
         self._sample_waits = True
         self._extra_waits = True
@@ -172,8 +172,8 @@ class Worker:
         if self._detect:
             opened, self._detect = advance_detectors(
                 self._engine,
-                options=self._settings.detection,
-                health_options=self._settings.health,
+                options=self._options.detection,
+                health_options=self._options.health,
                 clock=self._clock,
                 until=Deadline(_DETECT_S, self._stopwatch),
             )
@@ -192,8 +192,16 @@ class Worker:
         for topic, records in self._source.lag().items():
             self._metrics.lag(topic, records)
         timeout_s = _IDLE_POLL_S if self.idle else _BUSY_POLL_S
-        most = self._settings.kafka.max_poll_records
-        return self._source.poll(timeout_s, max(1, min(most, room)))
+        return self._source.poll(timeout_s, self._poll_size(room))
+
+    def _poll_size(self, room: int) -> int:
+        """Records to take: a chunk is written once all its sampled responses are measured.
+
+        A backlog of which little is measured is so read in large transactions.
+        """
+        rate = self._rates.highest_arrival
+        measured = min(room, _CHUNK_MEASURED)
+        return max(1, min(self._options.kafka.max_poll_records, int(measured / rate)))
 
     def _room(self) -> int:
         held = sum(chunk.n_bytes for held in self._held.values() for chunk in held.chunks)
@@ -223,36 +231,18 @@ class Worker:
                 held.chunks.append(chunk)
 
     def _planner(self) -> Planner:
-        assert self._epochs is not None  # noqa: S101 -- begun with the first claim
-        settings, keys = self._settings, self._keys
+        options, keys = self._options, self._keys
         return Planner(
-            settings.kafka,
-            settings.ingest,
-            self._epochs,
+            options.kafka,
+            options.ingest,
+            self._rates.current(),
             keys.pseudonym,
             keys.sampling,
-            self._steady,
+            self._clock,
         )
 
-    def _begin_epoch(self) -> Epochs:
-        """Record the configured rates, if they are new, before the first response is decided on."""
-        sampling = self._settings.sampling
-        with self._engine.begin() as connection:
-            begun = epochs.begin_epoch(
-                connection,
-                pi_arrival=sampling.arrival_rate,
-                pi_feedback=sampling.feedback_rate,
-                now_s=self._clock(),
-            )
-            stored = epochs.read_epochs(connection)
-        if begun:
-            newest = stored[-1]
-            log.info("sampling: %g on arrival, %g rated", newest.pi_arrival, newest.pi_feedback)
-        return _epochs(stored)
-
     def _claim(self, partition: Partition) -> None:
-        if self._epochs is None:
-            self._epochs = self._begin_epoch()
+        self._rates.current()
         with self._engine.begin() as connection:
             claim = offsets.claim(
                 connection,
@@ -276,7 +266,7 @@ class Worker:
         sampled = {
             (item.key, intake.response_digest(item.outcome)): item
             for item in reversed(items)
-            if item.key and item.is_measured and isinstance(item.outcome, Response)
+            if item.is_measured and item.key and isinstance(item.outcome, Response)
         }
         known: set[tuple[intake.Key, bytes]] = set()
         if sampled and not even_known:
@@ -311,7 +301,7 @@ class Worker:
                 chunk,
                 cipher=self._cipher,
                 now_s=(now_s := self._clock()),
-                since_s=now_s - self._settings.ingest.feedback_horizon_s,
+                since_s=now_s - self._options.ingest.feedback_horizon_s,
             )
         except FencedError as error:
             log.warning("%s", error)
@@ -348,7 +338,7 @@ class Worker:
         if self._stopwatch() < self._next_sweep_s:
             return
         now_s = self._clock()
-        ingest = self._settings.ingest
+        ingest = self._options.ingest
         horizon_s = now_s - ingest.feedback_horizon_s
         with self._engine.begin() as connection:
             matched = sweeps.match_late(connection, since_s=now_s - _OVERLAP_S, before_s=horizon_s)
@@ -360,9 +350,7 @@ class Worker:
                 skipped_before_s=horizon_s,
                 dead_letters_before_s=now_s - ingest.dead_letter_retention_s,
             )
-        if self._epochs is not None:
-            # Another worker may have begun an epoch: all follow the same.
-            self._epochs = _epochs(stored)
+        self._rates.follow(stored)
         for state, n in (("matched", len(matched)), ("orphan", orphans)):
             if n:
                 self._metrics.feedback(state, n)
@@ -383,8 +371,8 @@ class Worker:
                 actual=self._actual,
                 paused=self._paused,
                 now_s=self._clock(),
-                evaluator_version=self._evaluator_version,
-                calibrated=self._calibrated,
+                evaluator_version=self._scorer.version,
+                calibrated=self._scorer.calibrated,
                 lag_records=self._lag_records(),
             )
         self._next_beat_s = self._stopwatch() + _BEAT_S
@@ -395,7 +383,3 @@ class Worker:
             return None
         held = sum(chunk.n_records for held in self._held.values() for chunk in held.chunks)
         return held + sum(self._source.lag().values())
-
-
-def _epochs(stored: Sequence[epochs.StoredRates]) -> Epochs:
-    return Epochs(Rates(e.from_s, e.pi_arrival, e.pi_feedback) for e in stored)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Any
 
-import msgspec
+from probes.reading.text import decode_json
 
 
 def arrow_records(table: Any) -> Iterator[dict[str, Any]]:
@@ -28,7 +28,7 @@ def _json_decoder(kind: Any) -> Callable[[Any], Any] | None:
     import pyarrow as pa  # noqa: PLC0415 -- an extra
 
     if getattr(kind, "extension_name", "") == "arrow.json":
-        return lambda value: None if value is None else msgspec.json.decode(value)
+        return lambda value: None if value is None else _decoded(value)
     if pa.types.is_list(kind) or pa.types.is_large_list(kind):
         inner = _json_decoder(kind.value_type)
         return inner and (lambda value: value and [inner(item) for item in value])
@@ -43,3 +43,10 @@ def _json_decoder(kind: Any) -> Callable[[Any], Any] | None:
                 }
             )
     return None
+
+
+def _decoded(text: str) -> Any:
+    value, problem = decode_json(text.encode())
+    if problem is not None:
+        raise ValueError(problem)
+    return value

@@ -6,6 +6,7 @@ import bz2
 import gzip
 import io
 import lzma
+import os
 import sys
 import zipfile
 import zlib
@@ -89,6 +90,18 @@ def check_file(path: Path) -> None:
         path.open("rb").close()
     except OSError as error:
         raise BadInputError(f"cannot be read: {error.strerror}", str(path)) from error
+
+
+def check_out(source: Path, out: Path) -> None:
+    """Raise BadInputError unless `out` is another file than `source` that can be written."""
+    if out.is_dir():
+        raise BadInputError("is a folder; name a file", str(out))
+    if out.exists() and source.exists() and out.samefile(source):
+        raise BadInputError("is the input; name another file", str(out))
+    if not out.absolute().parent.is_dir():
+        raise BadInputError("its folder does not exist", str(out))
+    if not os.access(out if out.exists() else out.absolute().parent, os.W_OK):
+        raise BadInputError("cannot be written: Permission denied", str(out))
 
 
 @contextmanager

@@ -53,18 +53,18 @@ def csv_items(source: Source, mark: str) -> Iterator[Item]:
             if len(cells) > len(names):
                 problem = f"{len(cells) - len(names)} cells more than columns"
             if any(_NOT_UTF8.search(cell) for cell in cells):
-                problem, values = "not UTF-8 text, perhaps Latin-1", {}
-            yield Item(where, number, name, values, problem, source.share())
+                problem = "not UTF-8 text, perhaps Latin-1"
+            yield Item(where, number, name, None if problem else values, problem, source.share())
     except csv.Error as error:
         raise BadInputError(f"not CSV: {error}", f"{source.name}:{begin}") from error
 
 
 def _check_header(names: list[str], name: str) -> None:
+    if any(_NOT_UTF8.search(one) for one in names):
+        raise BadInputError("not UTF-8 text, perhaps Latin-1", f"{name}:1")
     twice = next((one for k, one in enumerate(names) if one in names[:k]), None)
     if twice is not None:
         raise BadInputError(f"two columns are named `{twice}`", f"{name}:1")
-    if any(_NOT_UTF8.search(one) for one in names):
-        raise BadInputError("not UTF-8 text, perhaps Latin-1", f"{name}:1")
 
 
 def parquet_items(source: Source) -> Iterator[Item]:

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 from probes.reading import decode_json, looks_like
 from probes.reading.shapes import is_turn
-from probes.transcripts.turns import text_of
+from probes.transcripts.turns import role_of, text_of
 
 Object = dict[str, Any]
 _PAIRS = (
@@ -44,9 +44,7 @@ def _with_system(data: Object, found: Found) -> Found:
     for key in _SYSTEM:
         told = text_of(data[key]) if key in data and key not in found.keys else None
         begins = found.turns[0] if found.turns else None
-        if told and not (
-            isinstance(begins, dict) and begins.get("role") in {"system", "developer"}
-        ):
+        if told and not (isinstance(begins, dict) and role_of(begins) in {"system", "developer"}):
             turns = [{"role": "system", "content": told}, *found.turns]
             return Found(turns, (*found.keys, key))
     return found
@@ -85,7 +83,8 @@ def _answer_of(reply: Any) -> list[Any] | None:
         return None
     reply = reply.get("body") if isinstance(reply.get("body"), dict) else reply
     if _has_choices(reply, "message"):
-        return [choice["message"] for choice in reply["choices"][:1]]
+        choices = (c["message"] for c in reply["choices"] if isinstance(c, dict) and "message" in c)
+        return [next(choices)]
     if isinstance(reply.get("output"), list):
         return list(reply["output"])
     if isinstance(reply.get("candidates"), list) and reply["candidates"]:
@@ -103,7 +102,7 @@ def _of_messages(data: Object) -> Found | str | None:
         return None
     answer = _answer_of(data)
     last = turns[-1]
-    if answer is None or (isinstance(last, dict) and last.get("role") == "assistant"):
+    if answer is None or (isinstance(last, dict) and role_of(last) == "assistant"):
         return Found(turns, ("messages",))
     return Found([*turns, *answer], ("messages", "choices", "output"))
 

@@ -101,10 +101,21 @@ def canonical_role(role: str) -> str:
     return _ROLES.get(plain, plain)
 
 
+def role_of(given: dict[str, Any]) -> str | None:
+    """Whose turn it is, as `canonical_role`; None where that is not said."""
+    for key in _ROLE_KEYS:
+        role = given.get(key)
+        if isinstance(role, dict):
+            role = role.get("role")
+        if isinstance(role, str) and (key != "type" or role.strip().lower() in _ROLES):
+            return canonical_role(role)
+    return None
+
+
 def _of(given: Any, k: int) -> Iterator[Turn]:
     if not isinstance(given, dict):
         raise BadTurnError(f"message {k} has no `role` and text `content`")
-    role = _role(given)
+    role = role_of(given)
     content = _Content()
     content.add(next((given[key] for key in _CONTENT_KEYS if given.get(key) is not None), None))
     for key in _THOUGHT_KEYS:
@@ -134,21 +145,16 @@ def _of(given: Any, k: int) -> Iterator[Turn]:
     yield Turn(role, text, "\n".join(content.thoughts), tuple(content.calls), tuple(content.unread))
 
 
-def _role(given: dict[str, Any]) -> str | None:
-    for key in _ROLE_KEYS:
-        role = given.get(key)
-        if isinstance(role, dict):
-            role = role.get("role")
-        if isinstance(role, str) and (key != "type" or role.strip().lower() in _ROLES):
-            return canonical_role(role)
-    return None
-
-
 def _is_silent(given: dict[str, Any]) -> bool:
     channel = given.get("channel")
     if isinstance(channel, str) and channel.lower() in _SILENT_CHANNELS:
         return True
-    return "role" not in given and given.get("type") in _THOUGHT_TYPES
+    return "role" not in given and _kind(given) in _THOUGHT_TYPES
+
+
+def _kind(part: dict[str, Any]) -> str:
+    kind = part.get("type") or part.get("content_type")
+    return kind.lower() if isinstance(kind, str) else ""
 
 
 class _Content:
@@ -198,7 +204,7 @@ class _Content:
         calls = turn.get("tool_calls")
         for call in [*(calls if isinstance(calls, list) else []), turn.get("function_call")]:
             self._call(call)
-        kind = turn.get("type")
+        kind = _kind(turn)
         if kind in _CALL_TYPES and "role" not in turn:
             self._call(turn)
         elif kind in _RESULT_TYPES and "role" not in turn:
@@ -214,8 +220,7 @@ class _Content:
         self.calls.append(told_call(str(name), arguments))
 
     def _add_part(self, part: dict[str, Any]) -> None:
-        kind = part.get("type") or part.get("content_type") or ""
-        kind = kind.lower() if isinstance(kind, str) else ""
+        kind = _kind(part)
         if kind in _THOUGHT_TYPES or part.get("thought") is True:
             keys = ("text", "thinking", "reasoning", "summary", "thoughts", "content")
             self.think(next((part[key] for key in keys if part.get(key)), None))

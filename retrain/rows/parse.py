@@ -101,10 +101,10 @@ def _message(value: Any, column: str, where: str) -> ChatMessage:
     content = value.get("content")
     given = {name: item for name, item in value.items() if name not in {"role", "content"}}
     if isinstance(content, str):
-        return ChatMessage(value["role"], content, given)
+        return ChatMessage(value["role"], content, given=given)
     if content is not None and not isinstance(content, list):
         raise BadInputError(f"`content` in `{column}` is a text or a list of parts", where)
-    return ChatMessage(value["role"], _spoken(content or []), {**given, "content": content})
+    return ChatMessage(value["role"], _spoken(content or []), given={**given, "content": content})
 
 
 def _json_object(text: str) -> Any:

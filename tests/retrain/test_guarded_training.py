@@ -55,6 +55,29 @@ DATA: dict[str, list[dict[str, Any]]] = {
     "dpo_text": [
         {"prompt": texts(i), "chosen": f" Yes, {i}.", "rejected": " No."} for i in range(4)
     ],
+    "sft_tools": [
+        {
+            "messages": [
+                *asked(i),
+                {
+                    "role": "assistant",
+                    "content": "",
+                    "tool_calls": [{"id": f"c{i}", "type": "function", "function": call}],
+                },
+                {"role": "tool", "name": "stock", "content": "0"},
+                *said(f"Yes, {i} is."),
+            ],
+            "tools": [{"type": "function", "function": {"name": "stock"}}],
+        }
+        for i, call in enumerate(
+            {"name": "stock", "arguments": arguments}
+            for arguments in ({"item": "a"}, {"shop": "b"}, {"item": "c"}, {"item": "d"})
+        )
+    ],
+    "sft_mixed": [
+        {"messages": [*asked(i), {**said(f"Yes, {i} is.")[0], "weight": weight}]}
+        for i, weight in enumerate((1, "high", 0, 1))
+    ],
     "dpo_implicit": [
         {"chosen": [*asked(i), *said(f"Yes, {i}.")], "rejected": [*asked(i), *said("No.")]}
         for i in range(4)
@@ -81,7 +104,9 @@ def guard(tmp_path: Path) -> Callable[[str], GuardedRows]:
 
     def load(name: str) -> GuardedRows:
         rows = rows_of(name)
-        decision = decide(rows, context(4, confirm=report(rows)), Policy(), now_s=NOW)
+        decision = decide(
+            rows, context(4, at_s=NOW, confirm=report(rows, at_s=NOW)), Policy(), now_s=NOW
+        )
         (tmp_path / "decision.json").write_text(sign(decision, private))
         return load_guarded(rows, tmp_path / "decision.json", key=public, clock=lambda: NOW)
 
@@ -144,6 +169,8 @@ def _swapped(item: dict[str, Any]) -> dict[str, Any]:
 
 CHANGES: list[tuple[str, str, Change]] = [
     ("sft_messages", "an answer", _lying_last("messages")),
+    ("sft_tools", "an answer", _lying_last("messages")),
+    ("sft_mixed", "an answer", _lying_last("messages")),
     ("sft_conversation", "a completion", _lying_last("completion")),
     ("sft_conversation", "a prompt", _lying_last("prompt")),
     ("sft_text", "a completion", _lying_last("completion")),

@@ -97,19 +97,6 @@ def test_a_decision_states_what_was_covered_and_keeps_it() -> None:
         msgspec.convert({**msgspec.to_builtins(coverage()), "more": 1}, Coverage)
 
 
-def test_no_row_left_is_no_release() -> None:
-    every = tuple(range(20))
-    found = decide(
-        ROWS,
-        context(20, lies=every, confirm=report(ROWS, [])),
-        Policy(max_removed_share=1.0),
-        now_s=AT_S,
-    )
-    assert (found.answer, found.reasons) == (GateAnswer.BLOCK, ("no_rows_left",))
-    unmeasured = decide(ROWS, context(0), Policy(max_removed_share=1.0), now_s=AT_S)
-    assert unmeasured.answer is GateAnswer.HOLD
-
-
 @pytest.mark.parametrize(
     "change",
     [{"alarm": []}, {"coverage": {"workers": 1}}, {"verdicts": {"r": {"kind": "honest", "p": 0}}}],

@@ -266,7 +266,10 @@ def test_the_dataset_has_the_columns_of_every_row(keys: tuple[Path, Path], tmp_p
     rows = [row(0), msgspec.structs.replace(row(1), extra={"tools": tools})]
     path = tmp_path / "d.json"
     path.write_text(
-        sign(decide(rows, context(2, confirm=report(rows)), Policy(), now_s=NOW), keys[0])
+        sign(
+            decide(rows, context(2, at_s=NOW, confirm=report(rows, at_s=NOW)), Policy(), now_s=NOW),
+            keys[0],
+        )
     )
     guarded = _load(rows, path, keys)
     dataset = guarded.dataset()
@@ -288,7 +291,10 @@ def test_every_column_of_the_rows_is_compared(
     rows = [parse_row({**data, "provenance": origin}, "x")] * 2
     path = tmp_path / "d.json"
     path.write_text(
-        sign(decide(rows, context(2, confirm=report(rows)), Policy(), now_s=NOW), keys[0])
+        sign(
+            decide(rows, context(2, at_s=NOW, confirm=report(rows, at_s=NOW)), Policy(), now_s=NOW),
+            keys[0],
+        )
     )
     guarded = _load(rows, path, keys)
     guarded.require(guarded.dataset())

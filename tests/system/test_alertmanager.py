@@ -141,7 +141,7 @@ def answers(client: httpx.Client) -> bool:
         return False
 
 
-def until(what: Callable[[], Any], timeout_s: float = 30.0) -> Any:
+def until(what: Callable[[], Any], timeout_s: float = 300.0) -> Any:
     end = time.monotonic() + timeout_s
     while not (found := what()):
         assert time.monotonic() < end, "it did not happen in time"

@@ -31,7 +31,7 @@ def opened(kafka: str, topic: str) -> KafkaSource:
     return KafkaSource(connection, [topic], options)
 
 
-def read(source: KafkaSource, n: int, timeout_s: float = 30.0) -> list[Record]:
+def read(source: KafkaSource, n: int, timeout_s: float = 300.0) -> list[Record]:
     found: list[Record] = []
     end = time.monotonic() + timeout_s
     while len(found) < n and time.monotonic() < end:

@@ -31,7 +31,7 @@ pytestmark = pytest.mark.system
 RULES = Path(__file__).parents[2] / "deploy/prometheus/rules.yml"
 
 
-def until(what: Callable[[], Any], timeout_s: float = 60.0) -> Any:
+def until(what: Callable[[], Any], timeout_s: float = 600.0) -> Any:
     end = time.monotonic() + timeout_s
     while not (found := what()):
         assert time.monotonic() < end, "it did not happen in time"

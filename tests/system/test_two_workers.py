@@ -111,7 +111,7 @@ def fences(run: Run) -> Counter[str]:
         return Counter({f"{t}/{p}": fence for t, p, fence in connection.execute(select(*columns))})
 
 
-def share_out(run: Run, timeout_s: float = 60.0) -> None:
+def share_out(run: Run, timeout_s: float = 600.0) -> None:
     """Wait until two workers have all partitions between them."""
     end = time.monotonic() + timeout_s
     assigned: list[int] = []

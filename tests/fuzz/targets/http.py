@@ -131,11 +131,11 @@ class Api:
             pseudonym_key=KEY,
             broker_problem=lambda: None,
         )
-        self._app = create_app(context)
+        self.app = create_app(context)
         self._loop = asyncio.new_event_loop()
         self.routes = sorted(
             (method, found.path)
-            for found in iter_route_contexts(self._app.routes)
+            for found in iter_route_contexts(self.app.routes)
             for method in found.methods or ()
         )
 
@@ -184,7 +184,7 @@ class Api:
         async def send(message: Any) -> None:
             told.append(message)
 
-        await self._app(scope, receive, send)
+        await self.app(scope, receive, send)
         kind = dict(told[0]["headers"]).get(b"content-type", b"").decode()
         text = b"".join(one.get("body", b"") for one in told[1:])
         return told[0]["status"], kind, text.decode("utf-8", "replace")

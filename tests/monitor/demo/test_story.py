@@ -38,6 +38,7 @@ class NoisyLabels:
     """p_lie is .9 on lies and .1 on others, wrong for one response in ten."""
 
     version = "noisy-labels"
+    calibrated = True
 
     def __init__(self, turns: dict[str, Turn]) -> None:
         self._turns = turns

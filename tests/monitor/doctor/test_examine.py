@@ -248,6 +248,15 @@ def test_database_unreachable(settings: Settings) -> None:
     assert found["pseudonym key"].status is Status.FAILED, "required beyond one process"
 
 
+def test_a_file_that_is_no_database_is_wrong_and_not_away(
+    settings: Settings, tmp_path: Path
+) -> None:
+    (tmp_path / "candor.db").write_bytes(b"no database at all" * 500)
+    found = look(settings)["database"]
+    assert found.status is Status.FAILED
+    assert "not a SQLite database" in found.detail
+
+
 def test_wrong_schema(settings: Settings) -> None:
     engine = open_store(settings.database)
     with engine.begin() as connection:

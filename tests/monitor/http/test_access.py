@@ -38,6 +38,10 @@ ROUTES = {
     ("POST", "/v1/gate/decisions/d1/revoke"): Scope.GATE,
     ("POST", "/v1/gate/decisions/d1/override"): Scope.OVERRIDE,
     ("GET", "/v1/gate/revoked"): Scope.READ,
+    ("GET", "/v1/gate/runs"): Scope.READ,
+    ("POST", "/v1/gate/runs"): Scope.GATE,
+    ("POST", "/v1/gate/runs/run-1/approve"): Scope.GATE,
+    ("POST", "/v1/gate/runs/run-1/cancel"): Scope.GATE,
     ("GET", "/v1/gate/review"): Scope.REVIEW,
     ("POST", "/v1/alarms/a1/acknowledge"): Scope.REVIEW,
     ("POST", "/v1/alarms/a1/confirm"): Scope.REVIEW,
@@ -45,7 +49,13 @@ ROUTES = {
     ("POST", "/v1/alarms/a1/close"): Scope.REVIEW,
 }
 EXAMPLES = re.compile(r"\{(\w+)\}")
-EXAMPLE_OF = {"key": "k1", "alarm_id": "a1", "decision_id": "d1", "kind": "honesty"}
+EXAMPLE_OF = {
+    "key": "k1",
+    "alarm_id": "a1",
+    "decision_id": "d1",
+    "kind": "honesty",
+    "run_id": "run-1",
+}
 OPEN = {"/healthz", "/readyz", "/metrics"}
 
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import gzip
+import html
 import json
+import re
 import zlib
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
@@ -14,13 +16,21 @@ import pytest
 import zstandard
 from fastapi import FastAPI
 from fastapi.routing import APIRoute, iter_route_contexts
-from sqlalchemy import func, select
+from fastapi.testclient import TestClient
+from prometheus_client import CollectorRegistry
+from prometheus_client.registry import Collector
+from sqlalchemy import Engine, func, select
 
-from monitor.http.access import Scope, add_key
+from monitor.api.app import create_app
+from monitor.api.context import Context
+from monitor.api.state import StateReader
+from monitor.cli.serving import api_settings
+from monitor.http.access import Access, Scope, add_key
 from monitor.http.routes import DoorRoute
+from monitor.settings import Settings
 from monitor.store import reading
 from monitor.store.schema import outbox
-from tests.monitor.api.conftest import MakeService, Service
+from tests.monitor.api.conftest import NOW_S, MakeService, Service
 from tests.monitor.http.test_access import bearer
 
 Record = dict[str, Any]
@@ -135,7 +145,7 @@ def test_who_lacks_the_scope_or_asks_too_often_is_not_read_either(
 
 def test_one_limit_on_every_route_that_reads(guarded: Service, key: str) -> None:
     tried = 0
-    for method, path, route in routes(guarded.client.app):
+    for method, path, _route in routes(guarded.client.app):
         if method != "POST":
             continue
         headers = {"authorization": f"Bearer {key}", "content_type": "application/json"}
@@ -275,7 +285,7 @@ def test_unknown_parameters_are_refused_with_those_that_are_known(
     guarded: Service, key: str
 ) -> None:
     tried = 0
-    for method, path, route in routes(guarded.client.app):
+    for method, path, _route in routes(guarded.client.app):
         answer = guarded.client.request(
             method, f"{path}?assitant=shop&kind2=3", headers=bearer(key)
         )
@@ -327,3 +337,53 @@ def test_a_refused_batch_leaves_nothing(
     assert send(guarded, key, body, "", "/v1/responses").status_code == 422
     with reading(guarded.engine) as connection:
         assert connection.execute(select(func.count()).select_from(outbox)).scalar_one() == 0
+
+
+def test_who_asks_for_metrics_again_and_again_gets_what_was_written(engine: Engine) -> None:
+    """Without a key, so that it must cost next to nothing."""
+    written: list[int] = []
+
+    class Counted(Collector):
+        def collect(self) -> Iterator[Any]:
+            written.append(1)
+            yield from ()
+
+    registry = CollectorRegistry()
+    registry.register(Counted())
+    settings = Settings()
+    context = Context(
+        engine=engine,
+        settings=api_settings(settings),
+        registry=registry,
+        state=StateReader(engine, settings.telemetry, clock=lambda: NOW_S),
+        clock=lambda: NOW_S,
+        access=Access(None),
+        pseudonym_key=b"",
+        broker_problem=lambda: None,
+        max_age_s=3_600.0,
+    )
+    client = TestClient(create_app(context), base_url="http://127.0.0.1")
+    written.clear()
+    assert len({client.get("/metrics").content for _ in range(50)}) == 1
+    assert len(written) == 1
+
+
+def test_the_description_says_how_to_get_in(guarded: Service) -> None:
+    document = guarded.client.get("/openapi.json").json()
+    assert document["components"]["securitySchemes"].keys() == {"bearer", "basic"}
+    for path, methods in document["paths"].items():
+        for operation in methods.values():
+            assert ("security" in operation) is path.startswith("/v1/"), path
+            for status, answer in operation["responses"].items():
+                if status >= "400" and path != "/readyz":
+                    assert list(answer["content"]) == ["application/problem+json"], path
+    assert "\\\\Z" not in json.dumps(document), "no regular expression that ECMA does not know"
+
+
+def test_the_page_for_people_loads_nothing(guarded: Service) -> None:
+    page = guarded.client.get("/docs")
+    assert page.status_code == 200
+    assert "default-src 'none'" in page.headers["content-security-policy"]
+    for path in guarded.client.get("/openapi.json").json()["paths"]:
+        assert html.escape(path) in page.text
+    assert not re.search(r"<script|src=|https?://", page.text)

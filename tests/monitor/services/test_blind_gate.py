@@ -79,6 +79,8 @@ def test_lies_that_nobody_measured_hold_the_gate(house: House) -> None:
     _confirmed(house, rows)
     released = _ask(house, rows).decision
     assert released.releases, released.reasons
+    assert released.coverage is not None
+    assert (released.coverage.verdicts, released.coverage.responses) == (N, N)
 
     for i in range(200):
         house.broker.produce(RESPONSES, response_json(1000 + i))

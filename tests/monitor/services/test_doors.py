@@ -21,10 +21,10 @@ from tests.monitor.services.gate_doors import (
     Doors,
     Question,
     beat,
-    generated,
     row,
     settled,
 )
+from tests.monitor.services.gate_questions import generated
 
 
 @pytest.fixture
@@ -39,7 +39,7 @@ def doors(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Doors]:
 
 def ask_everywhere(doors: Doors, question: Question) -> dict[str, object]:
     """The answer, which every door must give."""
-    doors.put(question)
+    now_s = doors.put(question)
     answer = doors.http()
     assert doors.command() == answer
     assert doors.with_file() == answer
@@ -51,7 +51,7 @@ def ask_everywhere(doors: Doors, question: Question) -> dict[str, object]:
         assert doors.demo() == (everything, released)
         assert (released is None) is (len(removed) in {0, len(question.rows)})
         if released is not None:
-            doors.put(_about(question, removed))
+            doors.put(_about(question, removed), now_s)
             assert doors.http() == doors.command() == released
     return answer
 

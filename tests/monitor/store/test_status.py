@@ -20,6 +20,9 @@ from evidence import (
     Verdict,
     VerdictKind,
 )
+from evidence.person import Person
+from monitor.detect.options import DetectionOptions
+from monitor.services.alarms import TransitionError, transition
 from monitor.store import alarms, detectors, reading, status
 from monitor.store.schema import confirm_runs, gate_decisions, labels, rater_posteriors
 from monitor.store.verdicts import insert_verdicts
@@ -151,11 +154,17 @@ def test_an_alarm_is_moved_once(engine: Engine, open_again: Callable[[], Engine]
         own = open_again()
         try:
             with own.begin() as connection:
-                alarms.transition(
-                    connection, "a1", AlarmState.CONFIRMED, by=name, reason="x", at_s=NOW_S
+                transition(
+                    connection,
+                    "a1",
+                    AlarmState.CONFIRMED,
+                    Person(name),
+                    reason="x",
+                    options=DetectionOptions(),
+                    now_s=NOW_S,
                 )
             done.append(name)
-        except alarms.TransitionError:
+        except TransitionError:
             pass
         finally:
             own.dispose()

@@ -120,6 +120,8 @@ candor_biased_weight_upper_ratio{assistant="shop"} 0.3
 candor_build_info{version="0.1.0"} 1.0
 candor_cohort_events{assistant="shop"} 1000.0
 candor_cohort_raters{assistant="shop"} 200.0
+candor_confirm_runs{assistant="shop",state="cancelled"} 0.0
+candor_confirm_runs{assistant="shop",state="cancelling"} 0.0
 candor_confirm_runs{assistant="shop",state="done"} 0.0
 candor_confirm_runs{assistant="shop",state="failed"} 0.0
 candor_confirm_runs{assistant="shop",state="proposed"} 0.0
@@ -240,10 +242,8 @@ def work(registry: CollectorRegistry) -> None:
 
 
 def samples(registry: CollectorRegistry) -> str:
-    lines = [
-        line for line in generate_latest(registry).decode().splitlines() if not line.startswith("#")
-    ]
-    return "\n".join(sorted(lines)) + "\n"
+    lines = generate_latest(registry).decode().splitlines()
+    return "\n".join(sorted(line for line in lines if not line.startswith("#"))) + "\n"
 
 
 def test_golden_text_of_the_state() -> None:
@@ -330,7 +330,12 @@ def test_series_are_bounded_and_the_hidden_strata_are_counted() -> None:
             )
             for i in range(30)
         ),
+        gate_counts={(f"invented{i:04d}", "hold"): 1 + (i == 700) for i in range(2_000)},
     )
+    registry = CollectorRegistry()
+    registry.register(StateCollector(lambda: state, max_strata=15))
+    text = samples(registry)
+    assert text.count('candor_gate_decisions_total{answer="hold"') == 15
     registry = CollectorRegistry()
     registry.register(StateCollector(lambda: state, max_strata=10))
     text = samples(registry)

@@ -22,7 +22,7 @@ from monitor.detect.records import encode_state
 from monitor.detect.stratum import advance, new_state
 from monitor.ingest.source import Partition
 from monitor.settings import DatabaseOptions, Settings
-from monitor.store import open_store, reading, sweeps
+from monitor.store import open_store, reading, sweeps, upgrade
 from monitor.store.cohorts import rated_assistants
 from monitor.store.rated import recount
 from monitor.store.schema import (
@@ -37,6 +37,7 @@ from monitor.store.schema import (
     verdicts,
 )
 from monitor.store.verdicts import read_log
+from monitor.worker.service import options_of
 from monitor.worker.worker import Worker, WorkerKeys
 from probes.probe import Transcript
 from tests.monitor.worker.memory_broker import (
@@ -45,6 +46,9 @@ from tests.monitor.worker.memory_broker import (
     MemoryBroker,
     MemorySink,
 )
+from tests.postgres import empty_postgres, postgres_server
+
+__all__ = ["empty_postgres", "postgres_server"]
 
 NOW_S = 1_790_000_000.0
 
@@ -124,11 +128,12 @@ def feedback_json(i: int, **changes: Any) -> bytes:
 class House:
     """A store with workers on a memory broker, and the invariants that must hold of it."""
 
-    def __init__(self, folder: Path, name: str = "candor") -> None:
+    def __init__(self, folder: Path, name: str = "candor", url: str | None = None) -> None:
         self.settings = Settings(
-            database=DatabaseOptions(url=f"sqlite:///{folder}/{name}.db"),
+            database=DatabaseOptions(url=url or f"sqlite:///{folder}/{name}.db"),
         )
-        self.engine: Engine = open_store(self.settings.database.url)
+        upgrade(self.settings.database)
+        self.engine: Engine = open_store(self.settings.database)
         self.broker = MemoryBroker()
         self.metrics = Counts()
         self.scorer = HashScorer()
@@ -141,7 +146,7 @@ class House:
 
     def worker(self, name: str = "w1", scorer: Any = None) -> Worker:
         worker = Worker(
-            self.settings,
+            options_of(self.settings),
             self.engine,
             scorer or self.scorer,
             self.broker.join(),
@@ -282,6 +287,15 @@ class House:
 @pytest.fixture
 def house(tmp_path: Path) -> Iterator[House]:
     made = House(tmp_path)
+    yield made
+    made.close()
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def either_house(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[House]:
+    """A house on each database."""
+    url = request.getfixturevalue("empty_postgres") if request.param == "postgresql" else None
+    made = House(tmp_path, url=url)
     yield made
     made.close()
 

@@ -15,7 +15,7 @@ from monitor.ingest.source import Partition, Record
 from monitor.sample.epochs import Epochs, Rates
 from monitor.store import reading
 from monitor.store.schema import dead_letters, responses, verdicts
-from monitor.worker.plan import Planner, SteadyClock
+from monitor.worker.plan import Planner
 
 House = Any
 
@@ -109,13 +109,3 @@ def test_offsets_of_a_batch_that_cannot_be_unpacked_are_dead_letters(
     letter, response = (item.outcome for item in chunk.items)
     assert letter == DeadLetter(DeadLetterReason.UNREADABLE_BATCH, "lz4: no library")
     assert isinstance(response, Response)
-
-
-def test_a_clock_that_is_set_back_makes_nothing_come_from_the_future() -> None:
-    wall, passed = [1_000_000.0], [5.0]
-    clock = SteadyClock(lambda: wall[0], lambda: passed[0])
-    wall[0] -= 26 * 3600
-    passed[0] += 10
-    assert clock() == 1_000_010.0
-    wall[0] += 27 * 3600
-    assert clock() == wall[0]

@@ -51,7 +51,7 @@ def serving(answer: Callable[[Body], Answer]) -> Iterator[tuple[str, list[Body]]
             pass
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    thread = Thread(target=server.serve_forever, daemon=True)
+    thread = Thread(target=server.serve_forever, args=(0.02,), daemon=True)
     thread.start()
     try:
         yield f"http://127.0.0.1:{server.server_address[1]}/v1", sent
@@ -193,6 +193,15 @@ def test_the_chosen_token_alone_leaves_the_rest_to_the_other_answer() -> None:
     found, _ = judged(lambda _: (200, said("no", 0.7, top=0)))
     assert found.p_lie == pytest.approx(0.3)
     assert not found.coarse
+
+
+def test_a_logarithm_of_nothing_is_a_probability_of_nothing() -> None:
+    reply = said("yes", 0.9)
+    for token in reply["choices"][0]["logprobs"]["content"]:
+        for top in token.get("top_logprobs", []):
+            top["logprob"] = 0.0 if top["token"] == "yes" else -math.inf
+    found, _ = judged(lambda _: (200, reply))
+    assert found.p_lie == pytest.approx(1.0)
 
 
 def test_booleans_are_answers() -> None:

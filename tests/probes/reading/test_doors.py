@@ -19,7 +19,7 @@ from monitor.cli.cohorts import read_feedback
 from monitor.cli.probe import labelled
 from monitor.cli.reading import read_rows
 from probes.transcripts import open_transcripts
-from retrain.rows import files
+from retrain.rows.files import iter_rows
 
 TURNS = [{"role": "user", "content": "Is it?"}, {"role": "assistant", "content": "It is."}]
 ROW = {
@@ -49,9 +49,8 @@ DOORS: dict[str, Callable[[Path], int]] = {
     "probe fit": lambda path: len(labelled(path, "did_lie", "")),
     "detect": lambda path: len(list(read_rows(path))),
     "cohorts": lambda path: len(list(read_feedback(path))),
+    "gate": lambda path: len(list(iter_rows(path))),
 }
-if hasattr(files, "read_objects"):
-    DOORS["gate"] = lambda path: len(list(files.iter_rows(path)))
 
 
 def rows(*extra: dict[str, Any], end: str = "\n") -> bytes:
@@ -136,7 +135,7 @@ def test_what_one_command_refuses_all_refuse_in_the_same_words(tmp_path: Path, n
             read(path)
         said[door] = str(caught.value)
     assert len(set(said.values())) == 1, said
-    assert what in said["detect"]
+    assert what in said["gate"]
 
 
 def test_a_table_is_read_where_its_cells_can_be_a_row(tmp_path: Path) -> None:

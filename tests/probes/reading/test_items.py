@@ -377,3 +377,21 @@ def test_no_bytes_end_a_reader_but_with_bad_input(data: bytes) -> None:
         except BadInputError as error:
             problems.append(str(error))
     assert "\n" not in "".join(problems)
+
+
+@pytest.mark.parametrize(
+    ("text", "what"), [("{", "not JSON"), ("[" * 300 + "]" * 300, "nested more than")]
+)
+def test_json_text_within_parquet_is_read_with_the_same_limits(
+    tmp_path: Path, text: str, what: str
+) -> None:
+    pa = pytest.importorskip("pyarrow")
+    pq = pytest.importorskip("pyarrow.parquet")
+    storage = pa.array(['{"a": 1}', text], pa.string())
+    column = pa.ExtensionArray.from_storage(pa.json_(pa.string()), storage)
+    path = tmp_path / "a.parquet"
+    pq.write_table(pa.table({"meta": column}), path)
+    found = read_items(path)
+    assert next(found).value == {"meta": {"a": 1}}
+    with pytest.raises(BadInputError, match=what):
+        next(found)
