@@ -10,6 +10,7 @@ import msgspec
 import pytest
 
 from evidence import VerdictKind
+from monitor.store import open_store
 from retrain.context import EvaluatorHealth, GateContext, VerdictEvidence
 from retrain.report import Arm, ArmResult, Comparison, ConfirmReport, Finding, Rate
 from retrain.rows import ChatMessage, Provenance, Row, manifest, write_rows
@@ -109,6 +110,7 @@ def _check(
 def test_the_exit_code_is_the_answer(
     folder: Path, context: GateContext | None, code: int, answer: str
 ) -> None:
+    open_store(f"sqlite:///{folder}/x.db").dispose()
     done = _check(folder, context)
     assert done.returncode == code, done.stderr
     assert json.loads(done.stdout)["answer"] == answer
