@@ -111,7 +111,7 @@ def _rewrite(
         for row in list(pages) if column.primary_key else pages:
             text = _renamed(row[-1], names)
             if text != row[-1]:
-                here = [key == value for key, value in zip(keys, row[:-1], strict=True)]
+                here = [key == row[place] for place, key in enumerate(keys)]
                 connection.execute(update(table).where(*here).values({column: text}))
 
 
