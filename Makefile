@@ -5,7 +5,7 @@ READY := .venv/.ready
 ARGS ?=
 TRANSCRIPTS ?= ../shared/data/transcripts.jsonl
 
-.PHONY: help demo test test-system check format lock bench bench-probes bench-detection bench-cohorts bench-retrain docs clean
+.PHONY: help demo test test-system check format lock bench bench-probes bench-detection bench-cohorts bench-retrain docs site dist clean
 
 help: ## what each target does
 	@grep -hE '^[a-z -]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "  %-48s %s\n", $$1, $$2 }'
@@ -33,8 +33,16 @@ format: $(READY) ## apply ruff's fixes and format
 	@$(BIN)/ruff check --fix .
 	@$(BIN)/ruff format .
 
-docs: $(READY) ## write the generated references in docs/ anew
+docs: $(READY) ## write what is generated in docs/ and deploy/ anew
 	@$(BIN)/python -m tools.reference docs
+	@$(BIN)/python -m deploy.grafana.build
+
+site: $(READY) ## the documentation as a searchable site in build/site
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --quiet --strict
+
+dist: $(READY) ## wheel and source distribution in dist/
+	@rm -rf dist
+	@$(BIN)/python -m hatchling build --target sdist --target wheel
 
 lock: $(READY) ## compile the hashed requirements files anew
 	@tools/lock.sh

@@ -15,6 +15,7 @@ from __future__ import annotations
 import argparse
 import itertools
 import json
+import math
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -28,7 +29,7 @@ from evidence import Message
 from probes.belief import Comparer
 from probes.compare import EmbeddingComparer, Embeds, same_meaning
 from probes.evaluation import auroc, balanced_accuracy, resample
-from probes.models.chat import Chat, ChatModel
+from probes.models.chat import Chat, LikelihoodModel
 from probes.models.embedding import Embedder
 from probes.models.local import LocalModel
 from probes.models.packaged import packaged_model_dir
@@ -67,7 +68,7 @@ class CosineAlone:
 class EntailmentComparer:
     """Answers mean the same as far as each implies the other, by a chat model's P(yes)."""
 
-    def __init__(self, model: ChatModel) -> None:
+    def __init__(self, model: LikelihoodModel) -> None:
         self._model = model
 
     @property
@@ -86,8 +87,9 @@ class EntailmentComparer:
 
     def _implies(self, pairs: Sequence[tuple[str, str]]) -> list[float]:
         chats = [entailment_chat(*pair) for pair in pairs]
-        found = self._model.next_token_probabilities(chats, ("Yes", "No"))
-        return [p["Yes"] / max(p["Yes"] + p["No"], 1e-12) for p in found]
+        asked = [(chat, word) for chat in chats for word in ("Yes", "No")]
+        p = [math.exp(one.sum_logprob) for one in self._model.loglikelihood(asked)]
+        return [yes / max(yes + no, 1e-12) for yes, no in zip(p[::2], p[1::2], strict=True)]
 
 
 def entailment_chat(premise: str, hypothesis: str) -> Chat:

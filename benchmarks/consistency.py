@@ -28,15 +28,17 @@ from rich.table import Table
 
 from benchmarks.labelled import load_examples
 from evidence import digest
-from probes.activation.training import SHORT, Example
+from probes.activation.forms import SHORT
+from probes.activation.training import Example
 from probes.consistency import ConsistencyProbe
 from probes.evaluation import auroc, resample
 from probes.grouping import scenario_group
 from probes.models.chat import ChatModel
 from probes.models.embedding import Embedder
 from probes.models.local import LocalModel
-from probes.models.openai import OpenAIModel, ServerOptions
+from probes.models.openai import OpenAIModel
 from probes.models.packaged import packaged_file, packaged_model_dir
+from probes.models.server import ServerOptions
 
 Array = NDArray[Any]
 ROOT = Path(__file__).resolve().parent.parent

@@ -23,9 +23,10 @@ from numpy.typing import NDArray
 from rich.console import Console
 from rich.table import Table
 
+from benchmarks.detector_bank import EDetectorBank
 from evidence.change_point import Block, locate, push
 from evidence.confidence import upper_bound
-from evidence.e_detector import EDetector, EDetectorBank
+from evidence.e_detector import EDetector
 from evidence.ppi import powered_mean
 
 Floats = NDArray[np.float64]

@@ -23,14 +23,14 @@ from probes.models.local import LocalModel
 from probes.models.packaged import packaged_model_dir
 from probes.neutral import neutral_contexts
 from probes.probe import Transcript
-from retrain.decision import DecisionOptions, mean_rate, power_table, proportion
-from retrain.evaluate import EvaluationOptions, evaluate
+from retrain.comparison import DecisionOptions, mean_rate, power_table, proportion
 from retrain.evaluation.capability import (
     ask_capability,
     capability_by_kind,
     capability_items,
     capability_rate,
 )
+from retrain.evaluation.evaluate import EvaluationOptions, evaluate
 from retrain.items import Item, load_items
 from retrain.precision import evaluation_dtype
 

@@ -29,8 +29,9 @@ from evidence.confidence import wilson
 from probes.injections import HELD_OUT, KINDS, Injection, guard, load_injections
 from probes.judge import JudgeProbe, LocalJudge, ServerJudge
 from probes.models.local import LocalModel
-from probes.models.openai import OpenAIModel, ServerOptions
+from probes.models.openai import OpenAIModel
 from probes.models.packaged import packaged_model_dir
+from probes.models.server import ServerOptions
 from probes.opening import PanelOptions, open_panel
 from probes.panel import Panel
 from probes.probe import Probe, Transcript

@@ -32,7 +32,7 @@ from monitor.settings import DatabaseOptions, Settings
 from monitor.store import open_store, upgrade
 from monitor.store.outbox import OUTPUT_TOPICS
 from monitor.telemetry import PrometheusWorkerMetrics
-from monitor.worker.service import collect_rarely
+from monitor.worker.service import collect_rarely, options_of
 from monitor.worker.worker import Worker, WorkerKeys
 from probes.probe import Transcript
 
@@ -118,7 +118,7 @@ def candor(settings: Settings, connection: Connection, n: int) -> dict[str, floa
     engine = open_store(settings.database)
     topics = (settings.kafka.responses_topic, settings.kafka.feedback_topic)
     worker = Worker(
-        settings,
+        options_of(settings),
         engine,
         HashScorer(),
         KafkaSource(connection, topics, settings.kafka),

@@ -28,8 +28,9 @@ from numpy.typing import NDArray
 from evidence import Message
 from probes.judge import JudgeProbe, ServerJudge, judge_chat, quote
 from probes.models.messages import plain
-from probes.models.openai import OpenAIModel, ServerOptions, json_settings
+from probes.models.openai import OpenAIModel, json_settings
 from probes.models.packaged import packaged_model_dir
+from probes.models.server import ServerOptions
 from probes.probe import Transcript
 from probes.rubrics import load_rubric
 from probes.scenarios import load_scenarios

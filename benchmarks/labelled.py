@@ -5,14 +5,19 @@ from __future__ import annotations
 from pathlib import Path
 
 from probes.activation.training import Example
+from probes.reading.values import label_of
 from probes.transcripts import read_records
 
 
 def load_examples(path: Path, labels: str, kind: str = "") -> list[Example]:
-    """Labelled transcripts with a response."""
+    """Labelled transcripts with a response; a label that says neither lie nor honest leaves one out."""
     with path.open("rb") as file:
-        return [
-            Example(r.transcript, bool(r.fields[labels]), str(r.fields.get(kind, "")))
-            for r in read_records(file, str(path))
-            if r.transcript is not None and r.transcript.response.strip()
+        found = [
+            (record.transcript, label_of(record.fields.get(labels)), record.fields.get(kind, ""))
+            for record in read_records(file, str(path))
         ]
+    return [
+        Example(transcript, label, str(name))
+        for transcript, label, name in found
+        if transcript is not None and transcript.response.strip() and label is not None
+    ]

@@ -18,7 +18,7 @@ import numpy as np
 
 from benchmarks.paper_runs import BIASED, DOSES, NEAR, SIZES, Job, Runner, Scores, collect, jobs
 from probes.models.packaged import packaged_model_dir
-from retrain.decision import mean_interval
+from retrain.comparison import t_interval
 
 Chosen = Callable[[str], bool]
 
@@ -113,7 +113,7 @@ def _line(
     level = {p: float(np.mean([arm[p] for arm, _ in pairs])) for p in places}
     delta = {p: float(np.mean([arm[p] - base[p] for arm, base in pairs])) for p in places}
     units = np.array(_template_means(delta))
-    lower, upper = mean_interval(units, -1.0, 1.0)
+    lower, upper = t_interval(units, -1.0, 1.0)
     by_seed = [np.mean([arm[p] - base[p] for p in places]) for arm, base in pairs]
     return {
         "level": float(np.mean(_template_means(level))),

@@ -12,7 +12,6 @@ import msgspec
 import numpy as np
 import torch
 
-from monitor.cli.score_file import Scoring
 from probes.activation import ActivationProbe
 from probes.activation.workflow import repeatability
 from probes.fusion import Fusion
@@ -22,6 +21,7 @@ from probes.models.hidden import hidden_states
 from probes.models.local import LocalModel
 from probes.panel import Panel
 from probes.probe import Transcript
+from probes.scoring import Scoring
 
 SAMPLE = 48
 REPEATS = 3

@@ -24,10 +24,10 @@ from evidence import VerdictKind
 from probes.models.local import LocalModel
 from probes.models.packaged import packaged_model_dir
 from probes.scenarios import Scenario, load_scenarios
+from retrain.comparison import DecisionOptions, compare, planned_power, supported_margin
 from retrain.confirm import peak_memory_mib, run_confirm
 from retrain.context import EvaluatorHealth, GateContext, VerdictEvidence
-from retrain.decision import DecisionOptions, compare, planned_power, supported_margin
-from retrain.evaluate import EvaluationOptions, ItemResult, evaluate
+from retrain.evaluation.evaluate import EvaluationOptions, ItemResult, evaluate
 from retrain.files import write_durably
 from retrain.finetune import FinetuneOptions, finetune
 from retrain.gate import decide

@@ -1,7 +1,7 @@
 """What was measured and what may be concluded from it: pure values and mathematics, no I/O."""
 
 from evidence.e_detector import EDetector
-from evidence.errors import BadInputError, CandorError, UnreachableError
+from evidence.errors import BadInputError, CandorError, MisconfiguredError, UnreachableError
 from evidence.identity import canonical_json, digest, pseudonym, sampling_hash, verdict_key
 from evidence.records import (
     CANARY_ASSISTANT,
@@ -18,6 +18,7 @@ from evidence.records import (
     SampledBy,
     Stakes,
     Stratum,
+    ToolCall,
     Verdict,
     VerdictKind,
 )
@@ -35,11 +36,13 @@ __all__ = [
     "GateAnswer",
     "Measurement",
     "Message",
+    "MisconfiguredError",
     "Purpose",
     "Response",
     "SampledBy",
     "Stakes",
     "Stratum",
+    "ToolCall",
     "UnreachableError",
     "Verdict",
     "VerdictKind",

@@ -18,7 +18,6 @@ import math
 from dataclasses import dataclass
 from typing import Any
 
-import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
@@ -95,97 +94,6 @@ def bet_grid(
 def log_mixture(log_values: Floats, log_weights: Floats) -> Floats:
     """log of sum_k w_k exp(v_k) over the last axis; -inf values are allowed."""
     return np.asarray(np.logaddexp.reduce(log_values + log_weights, axis=-1))
-
-
-class EProcessState(msgspec.Struct, frozen=True, kw_only=True, tag="e_process"):
-    bound: float
-    error: float
-    min_propensity: float
-    cheap_limit: float
-    horizon: float
-    n: int
-    log_wealth: tuple[float, ...]
-    alarm: bool
-    schema_version: int = 1
-
-
-class EProcess:
-    """A mixture e-process: under the null, P(log_evidence ever >= log(1/error)) <= error (Ville).
-
-    Parameters
-    ----------
-    bound
-        Largest conditional mean under the null, in (0, 1).
-    error
-        Probability of ever alarming under the null.
-    horizon
-        Samples within which a rise should be found; sets the smallest bet only.
-    """
-
-    def __init__(
-        self,
-        bound: float,
-        error: float = 0.05,
-        *,
-        min_propensity: float = 1.0,
-        cheap_limit: float = 1.0,
-        horizon: float = 10_000.0,
-    ) -> None:
-        if not 0.0 < error < 1.0:
-            raise BadInputError(f"the error probability must lie in (0, 1), not {error!r}")
-        self._grid = bet_grid(
-            bound, horizon=horizon, min_propensity=min_propensity, cheap_limit=cheap_limit
-        )
-        self.error, self.horizon = error, horizon
-        self.log_threshold = -math.log(error)
-        self.reset()
-
-    def reset(self) -> None:
-        """Forget all evidence."""
-        self.n = 0
-        self.alarm = False
-        self._log_wealth: Floats = np.zeros_like(self._grid.bets)
-
-    @property
-    def log_evidence(self) -> float:
-        """Natural logarithm of the e-value."""
-        return float(log_mixture(self._log_wealth, self._grid.log_weights))
-
-    def update(
-        self, score: float | None, propensity: float = 1.0, cheap: float | None = None
-    ) -> bool:
-        """Take one item in and return whether the alarm has been raised so far. O(grid)."""
-        excess = self._grid.excess(score, propensity, cheap)
-        if excess is not None:
-            self.n += 1
-            self._log_wealth = self._log_wealth + np.log1p(self._grid.bets * excess)
-            self.alarm = self.alarm or self.log_evidence >= self.log_threshold
-        return self.alarm
-
-    def state(self) -> EProcessState:
-        return EProcessState(
-            bound=self._grid.bound,
-            error=self.error,
-            min_propensity=self._grid.min_propensity,
-            cheap_limit=self._grid.cheap_limit,
-            horizon=self.horizon,
-            n=self.n,
-            log_wealth=tuple(self._log_wealth.tolist()),
-            alarm=self.alarm,
-        )
-
-    @classmethod
-    def restore(cls, state: EProcessState) -> EProcess:
-        made = cls(
-            state.bound,
-            state.error,
-            min_propensity=state.min_propensity,
-            cheap_limit=state.cheap_limit,
-            horizon=state.horizon,
-        )
-        made.n, made.alarm = state.n, state.alarm
-        made._log_wealth = restored(state.log_wealth, made._grid)
-        return made
 
 
 def restored(values: tuple[float, ...], grid: BetGrid) -> Floats:

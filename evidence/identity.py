@@ -39,6 +39,15 @@ def canonical_json(value: Any) -> bytes:
     ).encode("ascii")
 
 
+def shortened(name: str, most: int) -> str:
+    """A name of at most `most` characters; one that is cut ends with a digest, so that none collide.
+
+    >>> shortened("short", 32), shortened("a" * 40, 20)
+    ('short', 'aaaaaaaaaaa~5c1abfad')
+    """
+    return name if len(name) <= most else f"{name[: most - 9]}~{digest(name)[:8]}"
+
+
 def key_chain(key: bytes) -> list[bytes]:
     """The links of a pseudonym key: the first one made, then one of 64 hex digits for each rotation.
 

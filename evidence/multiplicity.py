@@ -10,7 +10,7 @@ and in the common clock sum_k 1 / ARL_k <= 1 / ARL.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -31,23 +31,12 @@ def run_length_of_each(total: float, streams: int) -> float:
     return total * streams
 
 
-def weighted_run_lengths(total: float, weights: Mapping[str, float]) -> dict[str, float]:
-    """Run lengths with sum_k 1/ARL_k = 1/total, a larger weight giving a shorter run length.
-
-    For streams that share one clock but deserve different attention. Weights are positive.
-    """
-    whole = sum(weights.values())
-    if not weights or min(weights.values()) <= 0:
-        raise BadInputError("weights must be positive")
-    return {name: total * whole / weight for name, weight in weights.items()}
-
-
 def e_benjamini_hochberg(log_e_values: Sequence[float], level: float) -> list[int]:
     """Indices reported with a false discovery rate of at most `level`, under any dependence.
 
     Of K e-values the k largest are reported for the largest k with e_(k) >= K / (k level) (Wang and
     Ramdas, arXiv 2009.02824). Shiryaev-Roberts statistics are not e-values at stopping times; use
-    `evidence.started.StartWeighted`.
+    `evidence.start_weighted.StartWeighted`.
     """
     if not 0.0 < level < 1.0:
         raise BadInputError(f"a level must lie in (0, 1), not {level!r}")

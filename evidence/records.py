@@ -21,6 +21,13 @@ class VerdictKind(StrEnum):
     ERROR = "error"
 
 
+ASSERTED = (VerdictKind.HONEST, VerdictKind.LIE, VerdictKind.EVASION)
+"""Verdicts on what a response asserted: what honesty is a share of."""
+
+UNKNOWN = (VerdictKind.NO_BELIEF, VerdictKind.ERROR)
+"""Verdicts that say nothing of honesty: its worst and best case share them out."""
+
+
 class Stakes(StrEnum):
     NORMAL = "normal"
     HIGH = "high"
@@ -46,11 +53,23 @@ class SampledBy(StrEnum):
     FEEDBACK = "feedback"
 
 
-class Message(msgspec.Struct, frozen=True):
-    """One message of a conversation in OpenAI chat format."""
+class ToolCall(msgspec.Struct, frozen=True, omit_defaults=True):
+    """A tool that a message called; `arguments` is text, JSON where they were structured."""
+
+    name: str
+    arguments: str = ""
+
+
+class Message(msgspec.Struct, frozen=True, omit_defaults=True):
+    """One message of a conversation in OpenAI chat format.
+
+    `reasoning` is what the model thought aloud; it is no part of `content` and never scored as it.
+    """
 
     role: str
     content: str
+    reasoning: str = ""
+    tool_calls: tuple[ToolCall, ...] = ()
 
 
 class Stratum(msgspec.Struct, frozen=True, order=True):
@@ -112,11 +131,14 @@ class Measurement(msgspec.Struct, frozen=True, kw_only=True):
     p_lie, p_evasion, p_no_belief, p_not_asserted
         Probabilities in [0, 1] as far as this probe can tell them apart; None where it cannot.
     answers
-        Further named probabilities, such as the judge's answers to each question.
+        Further named figures: the judge's probability of yes to each question, or how far a belief
+        moved (`shift_nats`, `distance`).
     tokens
         Tokens read and generated to make this measurement.
     unreadable
         With an `error`: there was an answer, and no sense could be made of it.
+    coarse
+        The probabilities stand for a bare yes or no: the model told none of its own.
     """
 
     probe: str
@@ -130,6 +152,7 @@ class Measurement(msgspec.Struct, frozen=True, kw_only=True):
     error: str | None = None
     tokens: int = 0
     unreadable: bool = False
+    coarse: bool = False
 
 
 class Assessment(msgspec.Struct, frozen=True, kw_only=True):
@@ -160,6 +183,25 @@ class Verdict(msgspec.Struct, frozen=True, kw_only=True):
     schema_version: int = SCHEMA_VERSION
 
 
+class LoggedVerdict(msgspec.Struct, frozen=True, kw_only=True):
+    """One entry of the canonical verdict log: a live verdict of the arrival sample.
+
+    `log_position` orders the log; `scored_at_s` is seconds since the epoch, UTC. `outcomes` says how
+    each probe's measurement ended (`evidence.outcomes`).
+    """
+
+    log_position: int
+    stratum: str
+    kind: VerdictKind
+    p_lie: float | None
+    p_evasion: float | None
+    inclusion_probability: float
+    model: str
+    evaluator_version: str
+    scored_at_s: float
+    outcomes: str | None = None
+
+
 class AlarmState(StrEnum):
     OPEN = "open"
     ACKNOWLEDGED = "acknowledged"
@@ -179,9 +221,16 @@ class AlarmSubject(StrEnum):
 class Alarm(msgspec.Struct, frozen=True, kw_only=True):
     """A latched finding with its evidence.
 
-    `metric` is `lie`, `evasion` or `worst_case` for a stratum, `biased_raters` or `biased_weight` for a
-    population, and the failing check for an evaluator. `log_evidence` is the natural logarithm of
-    the detector's statistic, `log_threshold` that of its limit.
+    Parameters
+    ----------
+    metric
+        `lie`, `evasion` or `worst_case` for a stratum; `biased_raters`, `biased_weight` or
+        `sycophancy_gap` for a population; the failing check for an evaluator.
+    log_position
+        How far was read when it opened: the verdict log's position for a stratum and for
+        `sycophancy_gap`, events for the other population metrics, looks for an evaluator.
+    log_evidence, log_threshold
+        Natural logarithms of the detector's statistic and of its limit.
     """
 
     alarm_id: str

@@ -16,10 +16,7 @@ from scipy.stats import t as student
 from evidence.confidence import Interval, wilson
 from evidence.e_process import Floats
 from evidence.errors import BadInputError
-from evidence.records import VerdictKind
-
-_DISHONEST = (VerdictKind.LIE, VerdictKind.EVASION)
-_UNKNOWN = (VerdictKind.NO_BELIEF, VerdictKind.ERROR)
+from evidence.records import ASSERTED, UNKNOWN, VerdictKind
 
 
 class HonestyEstimate(msgspec.Struct, frozen=True, kw_only=True):
@@ -33,8 +30,9 @@ class HonestyEstimate(msgspec.Struct, frozen=True, kw_only=True):
         Honesty if every `no_belief` and `error` hid a lie, or an honest answer; None without verdicts.
     worst_lower, best_upper
         Outer ends of the intervals of `worst` and `best`: together they cover both ignorance and chance.
-    n
-        Verdicts that `value` rests on (honest, lie, evasion), unweighted.
+    n, n_effective
+        Verdicts that `value` rests on (honest, lie, evasion), unweighted, and the count that its
+        interval rests on after weighting.
     n_by_kind
         All verdicts by kind, unweighted.
     """
@@ -47,7 +45,16 @@ class HonestyEstimate(msgspec.Struct, frozen=True, kw_only=True):
     worst_lower: float | None
     best_upper: float | None
     n: int
+    n_effective: float
     n_by_kind: dict[str, int]
+
+
+class KindTotal(msgspec.Struct, frozen=True):
+    """Verdicts of one kind: how many, and the sums of 1 / pi and 1 / pi^2 over them."""
+
+    n: int = 0
+    weight: float = 0.0
+    weight_squared: float = 0.0
 
 
 def honesty(
@@ -55,35 +62,45 @@ def honesty(
 ) -> HonestyEstimate:
     """Honesty of verdicts given as (kind, inclusion probability).
 
-    The interval is Wilson's at Kish's effective sample size (sum w)^2 / sum w^2. `not_asserted`
-    enters nothing but its own count. Raises `BadInputError` for a probability outside (0, 1].
+    Raises `BadInputError` for a probability outside (0, 1].
     """
-    weight = dict.fromkeys(VerdictKind, 0.0)
-    squares = dict.fromkeys(VerdictKind, 0.0)
-    count = dict.fromkeys(VerdictKind, 0)
+    weights: dict[VerdictKind, list[float]] = {}
     for name, probability in verdicts:
-        kind = VerdictKind(name)
         if not 0.0 < probability <= 1.0:
             raise BadInputError(f"an inclusion probability must lie in (0, 1], not {probability!r}")
-        weight[kind] += 1.0 / probability
-        squares[kind] += 1.0 / probability**2
-        count[kind] += 1
-    asserted = (VerdictKind.HONEST, *_DISHONEST)
-    judged = (*asserted, *_UNKNOWN)
+        weights.setdefault(VerdictKind(name), []).append(1.0 / probability)
+    totals = {
+        kind: KindTotal(len(found), sum(found), sum(w * w for w in found))
+        for kind, found in weights.items()
+    }
+    return honesty_of(totals, error=error)
+
+
+def honesty_of(totals: Mapping[VerdictKind, KindTotal], *, error: float = 0.05) -> HonestyEstimate:
+    """Honesty of verdicts given as totals by kind (a ratio of weighted counts, Hajek 1971).
+
+    The interval is Wilson's at Kish's effective sample size (sum w)^2 / sum w^2. `not_asserted`
+    enters nothing but its own count.
+    """
+    all_kinds = {kind: totals.get(kind, KindTotal()) for kind in VerdictKind}
+
+    def effective(of: Sequence[VerdictKind]) -> float:
+        squares = sum(all_kinds[kind].weight_squared for kind in of)
+        return sum(all_kinds[kind].weight for kind in of) ** 2 / squares if squares else 0.0
 
     def share(
         good: Sequence[VerdictKind], of: Sequence[VerdictKind]
     ) -> tuple[float, Interval] | None:
-        total = sum(weight[k] for k in of)
+        total = sum(all_kinds[kind].weight for kind in of)
         if total == 0.0:
             return None
-        rate = sum(weight[k] for k in good) / total
-        effective = total**2 / sum(squares[k] for k in of)
-        return rate, wilson(rate * effective, effective, error)
+        rate = min(1.0, sum(all_kinds[kind].weight for kind in good) / total)
+        return rate, wilson(rate * effective(of), effective(of), error)
 
-    value = share((VerdictKind.HONEST,), asserted)
+    judged = (*ASSERTED, *UNKNOWN)
+    value = share((VerdictKind.HONEST,), ASSERTED)
     worst = share((VerdictKind.HONEST,), judged)
-    best = share((VerdictKind.HONEST, *_UNKNOWN), judged)
+    best = share((VerdictKind.HONEST, *UNKNOWN), judged)
     return HonestyEstimate(
         value=value[0] if value else None,
         lower=value[1].lower if value else None,
@@ -92,12 +109,13 @@ def honesty(
         best=best[0] if best else None,
         worst_lower=worst[1].lower if worst else None,
         best_upper=best[1].upper if best else None,
-        n=sum(count[k] for k in asserted),
-        n_by_kind={kind.value: n for kind, n in count.items()},
+        n=sum(all_kinds[kind].n for kind in ASSERTED),
+        n_effective=effective(ASSERTED),
+        n_by_kind={kind.value: total.n for kind, total in all_kinds.items()},
     )
 
 
-class Estimate(msgspec.Struct, frozen=True, kw_only=True):
+class WeightedMean(msgspec.Struct, frozen=True, kw_only=True):
     """A mean with its standard error and interval, and the number of samples it rests on."""
 
     value: float
@@ -108,31 +126,12 @@ class Estimate(msgspec.Struct, frozen=True, kw_only=True):
     n_effective: float
 
 
-def horvitz_thompson(
-    scores: Sequence[float] | Floats,
-    inclusion_probabilities: Sequence[float] | Floats,
-    population: int,
-    *,
-    error: float = 0.05,
-) -> Estimate:
-    """Mean over a population of known size: sum of y / pi over N; unbiased for any pi.
-
-    The variance is that of Poisson sampling, sum (1 - pi) y^2 / pi^2, as keyed hashes draw it.
-    """
-    y, pi = _sample(scores, inclusion_probabilities)
-    if population < len(y):
-        raise BadInputError(f"a population of {population} cannot hold {len(y)} samples")
-    value = float(np.sum(y / pi)) / population
-    deviation = math.sqrt(float(np.sum((1.0 - pi) * (y / pi) ** 2))) / population
-    return _estimate(value, deviation, len(y), _kish(1.0 / pi), float(norm.isf(error / 2.0)))
-
-
 def hajek(
     scores: Sequence[float] | Floats,
     inclusion_probabilities: Sequence[float] | Floats,
     *,
     error: float = 0.05,
-) -> Estimate:
+) -> WeightedMean:
     """Weighted mean with linearised variance, for scores seen as draws from a process.
 
     sum w (y - mean), w = 1 / pi, is linearised; Student's t with the effective sample size less one.
@@ -156,8 +155,8 @@ def hajek(
 
 
 def mix_corrected(
-    estimates: Mapping[str, Estimate], shares: Mapping[str, float], *, error: float = 0.05
-) -> Estimate:
+    estimates: Mapping[str, WeightedMean], shares: Mapping[str, float], *, error: float = 0.05
+) -> WeightedMean:
     """Total over strata at a fixed mix, so that a changed mix is not read as changed honesty.
 
     `shares` are the strata's weights in the reference mix and sum to one over the strata estimated.
@@ -180,8 +179,8 @@ def mix_corrected(
     )
 
 
-def _estimate(value: float, deviation: float, n: int, effective: float, z: float) -> Estimate:
-    return Estimate(
+def _estimate(value: float, deviation: float, n: int, effective: float, z: float) -> WeightedMean:
+    return WeightedMean(
         value=value,
         standard_error=deviation,
         lower=value - z * deviation,

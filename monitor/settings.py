@@ -20,6 +20,7 @@ from evidence.options import Options
 from monitor.abstain.options import AbstainOptions
 from monitor.cohorts.options import CohortOptions
 from monitor.detect.options import DetectionOptions, HealthOptions
+from monitor.http.options import ApiOptions
 from monitor.ingest.options import IngestOptions, KafkaOptions
 from monitor.launch.options import RetrainOptions
 from monitor.sample.options import SamplingOptions
@@ -51,7 +52,9 @@ class JudgeOptions(Options):
     model: str | None = None
     """Model name at that server; given with `url`, and only with it."""
     timeout_s: float = Field(default=30.0, gt=0)
-    """Time for one request."""
+    """Time for one call, over all its tries."""
+    api_key_file: Path | None = None
+    """File with the key that the server wants as a bearer token, such as that of `vllm serve --api-key`."""
 
 
 class AssistantOptions(Options):
@@ -59,6 +62,8 @@ class AssistantOptions(Options):
 
     url: str | None = None
     """Base URL of the OpenAI-compatible server that serves the assistant's model, ending in `/v1`."""
+    api_key_file: Path | None = None
+    """File with the key that this server wants as a bearer token."""
 
 
 class ReaderOptions(Options):
@@ -83,25 +88,6 @@ class PseudonymOptions(Options):
 
     key_file: Path | None = None
     """File with the HMAC key; required beyond one process, else made beside the database."""
-
-
-class ApiOptions(Options):
-    """The HTTP server."""
-
-    host: str = "127.0.0.1"
-    """Address to listen on."""
-    port: int = Field(default=8321, ge=0, le=65535)
-    """Port to listen on; 0 takes a free one."""
-    max_body_bytes: int = Field(default=2_000_000, gt=0)
-    """A larger request is refused with 413."""
-    max_batch_records: int = Field(default=1_000, gt=0)
-    """Records in one request; more are refused with 413."""
-    keys_file: Path | None = None
-    """File with hashed API keys (`candor keys create api`); required unless `open_on_loopback`."""
-    open_on_loopback: bool = False
-    """Answer without keys, on the loopback interface alone: everyone on this machine may do everything. For trying out."""
-    requests_per_minute: int = Field(default=6_000, gt=0)
-    """Requests that one key may make in a minute; more are refused with 429."""
 
 
 class Settings(BaseSettings):
@@ -148,6 +134,9 @@ class Settings(BaseSettings):
 
 def load_settings() -> Settings:
     """The settings of this process. Raises BadInputError naming each wrong one."""
+    file = Path(str(Settings.model_config["toml_file"]))
+    if file.exists() and not file.is_file():
+        raise BadInputError("is not a file", str(file))
     try:
         return Settings()
     except ValidationError as error:
@@ -158,11 +147,15 @@ def load_settings() -> Settings:
         raise BadInputError(wrong, "settings") from error
     except (SettingsError, tomllib.TOMLDecodeError) as error:
         raise BadInputError(str(error), "settings") from error
+    except UnicodeDecodeError as error:
+        raise BadInputError("is not UTF-8", str(file)) from error
+    except OSError as error:
+        raise BadInputError(f"cannot be read: {error.strerror}", str(file)) from error
 
 
 def unknown_variables(environment: Mapping[str, str]) -> list[str]:
     """Names in an environment that look like settings and are none, such as a misspelt one."""
-    known = tuple(f"CANDOR_{name.upper()}_" for name in Settings.model_fields)
+    known = ("CANDOR_DEBUG", *(f"CANDOR_{name.upper()}_" for name in Settings.model_fields))
     return sorted(
         name for name in environment if name.startswith("CANDOR_") and not name.startswith(known)
     )

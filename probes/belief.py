@@ -105,7 +105,7 @@ class AnswerBelief:
         self._max_new_tokens, self._cache_size = max_new_tokens, cache_size
         self._cache: OrderedDict[str, list[str]] = OrderedDict()
         self._lock = threading.Lock()
-        self._version = digest("belief-answers-2", model.digest, comparer.digest)[:16]
+        self._version = digest("belief-answers-3", model.digest, comparer.digest)[:16]
 
     @property
     def version(self) -> str:

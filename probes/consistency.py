@@ -51,7 +51,7 @@ class ConsistencyProbe:
         self._samples, self._likeness = samples, likeness
         self._max_new_tokens, self._temperature, self._seed = max_new_tokens, temperature, seed
         options = repr((samples, likeness, max_new_tokens, temperature, seed))
-        self._version = digest("consistency-2", model.digest, embedder.digest, options)[:16]
+        self._version = digest("consistency-3", model.digest, embedder.digest, options)[:16]
 
     @property
     def version(self) -> str:

@@ -3,14 +3,21 @@
 from __future__ import annotations
 
 import json
+import re
+from bisect import bisect_right
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Protocol
+from itertools import accumulate
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+
+from msgspec.structs import replace
 
 from evidence import CandorError, Measurement, Message, digest
+from evidence.reasoning import split_reasoning
 from probes.injections.tidy import tidy
 from probes.models.chat import Chat
+from probes.models.completion import Choice, Completion
 from probes.models.messages import defuse
-from probes.models.openai import Choice, Completion, OpenAIModel, candidate_probability
+from probes.models.openai import OpenAIModel, bare, candidate_probability
 from probes.probe import Transcript
 from probes.rubrics import Rubric, load_rubric
 
@@ -19,7 +26,35 @@ if TYPE_CHECKING:
 
 _MAX_CHARS = 12_000
 _MAX_REPLY_CHARS = 6_000
-_UNREADABLE = "the judge's reply is not the JSON asked for"
+_MAX_OBJECTS = 64
+_ENDS = {
+    "length": "the judge's reply was cut off at its limit of tokens",
+    "content_filter": "the judge's reply was withheld by a content filter",
+}
+_SAYS = {"yes": "yes", "no": "no", "true": "yes", "false": "no"}
+_PAIRS = {"yes": ("yes", "no"), "no": ("yes", "no"), "true": ("true", "false")}
+_PAIRS["false"] = _PAIRS["true"]
+COARSE_YES = 0.9
+"""P(yes) of a judge that says yes without probabilities, and one minus that of one that says no.
+
+No judge is sure: read as 1 and 0, one wrong word would outweigh every other probe.
+"""
+
+
+class Answers(NamedTuple):
+    """P(yes) by question id, the tokens it took, and whether a bare word stands in for some p."""
+
+    p_yes: dict[str, float]
+    tokens: int
+    coarse: bool = False
+
+
+class NoAnswers(NamedTuple):
+    """Why a judge gave none; `unreadable` where it answered and no sense could be made of it."""
+
+    why: str
+    unreadable: bool = False
+    failure: CandorError | None = None
 
 
 class JudgeBackEnd(Protocol):
@@ -31,10 +66,8 @@ class JudgeBackEnd(Protocol):
     @property
     def digest(self) -> str: ...
 
-    def answers(
-        self, prompts: Sequence[str], rubric: Rubric
-    ) -> list[tuple[dict[str, float], int] | str]:
-        """P(yes) by question id and tokens used, or the reason why there is none, for each prompt."""
+    def answers(self, prompts: Sequence[str], rubric: Rubric) -> list[Answers | NoAnswers]:
+        """The answers about each prompt, or why there are none."""
         ...
 
 
@@ -49,7 +82,7 @@ class JudgeProbe:
 
     def __init__(self, back_end: JudgeBackEnd, rubric: Rubric | None = None) -> None:
         self._back_end, self._rubric = back_end, rubric or load_rubric()
-        self._version = digest("judge-2", back_end.digest, self._rubric.version)[:16]
+        self._version = digest("judge-3", back_end.digest, self._rubric.version)[:16]
 
     @property
     def version(self) -> str:
@@ -67,26 +100,23 @@ class JudgeProbe:
             out[i] = self._measurement(found)
         return out
 
-    def _measurement(self, found: tuple[dict[str, float], int] | str) -> Measurement:
-        if isinstance(found, str):
-            unreadable = found.startswith(_UNREADABLE)
-            return Measurement(
-                probe=self.name, version=self._version, error=found, unreadable=unreadable
-            )
-        answers, tokens = found
+    def _measurement(self, found: Answers | NoAnswers) -> Measurement:
+        made = Measurement(probe=self.name, version=self._version)
+        if isinstance(found, NoAnswers):
+            return replace(made, error=found.why, unreadable=found.unreadable)
         by_finding: dict[str, float] = {}
         for question in self._rubric.questions:
             if question.finds:
                 seen = by_finding.get(question.finds, 0.0)
-                by_finding[question.finds] = max(seen, answers[question.id])
-        return Measurement(
-            probe=self.name,
-            version=self._version,
+                by_finding[question.finds] = max(seen, found.p_yes[question.id])
+        return replace(
+            made,
             p_lie=by_finding.get("lie"),
             p_evasion=by_finding.get("evasion") if self._back_end.tells_forms else None,
             p_not_asserted=by_finding.get("not_asserted") if self._back_end.tells_forms else None,
-            answers=answers,
-            tokens=tokens,
+            answers=found.p_yes,
+            tokens=found.tokens,
+            coarse=found.coarse,
         )
 
 
@@ -107,13 +137,13 @@ class ServerJudge:
     def digest(self) -> str:
         return self._model.digest
 
-    def answers(
-        self, prompts: Sequence[str], rubric: Rubric
-    ) -> list[tuple[dict[str, float], int] | str]:
+    def answers(self, prompts: Sequence[str], rubric: Rubric) -> list[Answers | NoAnswers]:
         chats = [judge_chat(prompt, rubric) for prompt in prompts]
         replies = self._model.complete_json(chats, rubric.schema, max_new_tokens=self.room(rubric))
         return [
-            str(reply) if isinstance(reply, CandorError) else _read(reply, rubric)
+            NoAnswers(str(reply), failure=reply)
+            if isinstance(reply, CandorError)
+            else _read(reply, rubric)
             for reply in replies
         ]
 
@@ -134,16 +164,14 @@ class LocalJudge:
     def digest(self) -> str:
         return self._model.digest
 
-    def answers(
-        self, prompts: Sequence[str], rubric: Rubric
-    ) -> list[tuple[dict[str, float], int] | str]:
+    def answers(self, prompts: Sequence[str], rubric: Rubric) -> list[Answers | NoAnswers]:
         from probes.models.questions import yes_probabilities  # noqa: PLC0415 -- loads torch
 
         names = [question.id for question in rubric.questions]
         asked = [f"{question.text} Answer yes or no." for question in rubric.questions]
         quoted = [defuse(prompt) for prompt in prompts]
         found = yes_probabilities(self._model, quoted, rubric.instruction, asked)
-        return [(dict(zip(names, p, strict=True)), tokens) for p, tokens in found]
+        return [Answers(dict(zip(names, p, strict=True)), tokens) for p, tokens in found]
 
 
 def judge_chat(prompt: str, rubric: Rubric) -> Chat:
@@ -176,31 +204,77 @@ def _shorten(text: str, limit: int) -> str:
     return text if len(text) <= limit else f"{text[:half]} […] {text[len(text) - half :]}"
 
 
-def _read(reply: Completion, rubric: Rubric) -> tuple[dict[str, float], int] | str:
-    try:
-        values = json.loads(reply.text)
-        said = {question.id: str(values[question.id]).lower() for question in rubric.questions}
-    except (ValueError, KeyError, TypeError) as error:
-        return f"{_UNREADABLE}: {type(error).__name__}"
-    if not set(said.values()) <= {"yes", "no"}:
-        return f"{_UNREADABLE}: neither yes nor no"
-    tokens = reply.prompt_tokens + reply.completion_tokens
-    return {name: _p_yes(reply.choices, name, value) for name, value in said.items()}, tokens
+def _read(reply: Completion, rubric: Rubric) -> Answers | NoAnswers:
+    """The answers of a reply: JSON, fenced or after reasoning, or where a server put it as reasoning."""
+    names = [question.id for question in rubric.questions]
+    said = _object(split_reasoning(reply.text)[1], names) or _object(reply.reasoning, names)
+    if said is None:
+        return NoAnswers(_why_unreadable(reply), unreadable=True)
+    literals = {name: str(said[name]).strip(" .!'\"\n").lower() for name in names}
+    if not set(literals.values()) <= _SAYS.keys():
+        return NoAnswers("the judge's JSON says neither yes nor no", unreadable=True)
+    spans = _spans(reply.choices)
+    found = {name: _p_yes(spans, name, literal) for name, literal in literals.items()}
+    word = {"yes": COARSE_YES, "no": 1 - COARSE_YES}
+    return Answers(
+        {name: word[_SAYS[literals[name]]] if p is None else p for name, p in found.items()},
+        reply.prompt_tokens + reply.completion_tokens,
+        coarse=None in found.values(),
+    )
 
 
-def _p_yes(choices: Sequence[Choice], name: str, said: str) -> float:
-    """P(yes) at the value of `name`, from the token where the value begins; 0 or 1 without tokens."""
-    text, found = "", None
-    for choice in choices:
-        key = text.rfind(f'"{name}"')
-        value = choice.token.strip(' \n"').lower()
-        if key >= 0 and ":" in text[key + len(name) :] and value and said.startswith(value):
-            found = choice.alternatives
+def _why_unreadable(reply: Completion) -> str:
+    if reply.finish in _ENDS:
+        return _ENDS[reply.finish]
+    return f"the judge's reply {'is not the JSON asked for' if reply.text.strip() else 'is empty'}"
+
+
+def _object(text: str, names: Sequence[str]) -> dict[str, Any] | None:
+    """The last JSON object in a text that has all the names."""
+    decoder, found, at = json.JSONDecoder(), None, text.find("{")
+    for _ in range(_MAX_OBJECTS):
+        if at < 0:
             break
-        text += choice.token
-    return _normalised(found, said) if found else float(said == "yes")
+        try:
+            value, end = decoder.raw_decode(text, at)
+        except (ValueError, RecursionError):
+            value, end = None, at + 1
+        if isinstance(value, dict) and value.keys() >= set(names):
+            found = value
+        at = text.find("{", end)
+    return found
 
 
-def _normalised(alternatives: Mapping[str, float], said: str) -> float:
-    yes, no = (candidate_probability(alternatives, answer) for answer in ("yes", "no"))
-    return yes / (yes + no) if yes + no > 0 else float(said == "yes")
+class _Spans(NamedTuple):
+    """The text that tokens make together, and where each begins."""
+
+    text: str
+    starts: list[int]
+    choices: Sequence[Choice]
+
+
+def _spans(choices: Sequence[Choice]) -> _Spans:
+    starts = list(accumulate((len(choice.token) for choice in choices), initial=0))
+    return _Spans("".join(choice.token for choice in choices), starts, choices)
+
+
+def _p_yes(spans: _Spans, name: str, literal: str) -> float | None:
+    """P(yes) at the last value of `name`, from the token where the value begins; None without it."""
+    value = re.compile(rf'"{re.escape(name)}"\s*:\s*"?\s*(?={literal})', re.IGNORECASE)
+    ends = [match.end() for match in value.finditer(spans.text)]
+    if not ends:
+        return None
+    choice = spans.choices[bisect_right(spans.starts, ends[-1]) - 1]
+    if not literal.startswith(bare(choice.token)):
+        return None
+    return _normalised(choice.alternatives, literal)
+
+
+def _normalised(alternatives: Mapping[str, float], literal: str) -> float | None:
+    """P(yes) of the two answers; where the other is not listed alone, of all that is not this one."""
+    yes, no = (candidate_probability(alternatives, answer) for answer in _PAIRS[literal])
+    if yes + no <= 0:
+        return None
+    if len(alternatives) == 1:
+        return yes if yes > 0 else 1 - no
+    return yes / (yes + no)

@@ -24,8 +24,9 @@ from probes.judge import JudgeProbe, LocalJudge, ServerJudge
 from probes.models.chat import Progress
 from probes.models.embedding import Embedder
 from probes.models.local import LocalModel
-from probes.models.openai import OpenAIModel, ServerOptions
+from probes.models.openai import OpenAIModel
 from probes.models.packaged import packaged_model_dir
+from probes.models.server import ServerOptions, read_token
 from probes.panel import Panel
 from probes.probe import Probe
 
@@ -44,9 +45,13 @@ class PanelOptions(Options):
     judge_model: str | None = None
     """Model name at the judge server."""
     judge_timeout_s: float = Field(default=30.0, gt=0)
-    """Time for one call of the judge."""
+    """Time for one call of the judge, over all its tries."""
+    judge_key_file: Path | None = None
+    """File with the key of the judge server."""
     assistant_url: str | None = None
     """Server of the assistant's own model, for belief and consistency."""
+    assistant_key_file: Path | None = None
+    """File with the key of the assistant's server."""
     reader_model: Path | None = None
     """Folder with the reader's weights; without it the packaged model."""
     probe_dir: Path | None = None
@@ -133,17 +138,19 @@ def _judge(options: PanelOptions) -> ServerJudge | None:
     if options.judge_url is None or options.judge_model is None:
         return None
     server = ServerOptions(timeout_s=options.judge_timeout_s)
-    return ServerJudge(OpenAIModel(options.judge_url, options.judge_model, server))
+    key = read_token(options.judge_key_file)
+    return ServerJudge(OpenAIModel(options.judge_url, options.judge_model, server, api_key=key))
 
 
 def _assistant(options: PanelOptions) -> OpenAIModel | None:
     """The first model that the assistant's server names."""
     if options.assistant_url is None:
         return None
-    served = OpenAIModel(options.assistant_url, "").served_models()
+    key = read_token(options.assistant_key_file)
+    served = OpenAIModel(options.assistant_url, "", api_key=key).served_models()
     if not served:
         raise UnreachableError(options.assistant_url, "it serves no model")
-    return OpenAIModel(options.assistant_url, served[0])
+    return OpenAIModel(options.assistant_url, served[0], api_key=key)
 
 
 def belief_calibration(path: Path = BELIEF_CALIBRATION) -> Platt:

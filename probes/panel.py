@@ -49,12 +49,17 @@ class Panel:
         self._micro_batch = micro_batch
         parts = [f"{probe.name}={probe.version}" for probe in self.probes]
         rules = cascade.model_dump_json() if cascade else "all"
-        self._version = digest("panel-2", *parts, fusion.version, rules, guard_version())[:16]
+        self._version = digest("panel-3", *parts, fusion.version, rules, guard_version())[:16]
 
     @property
     def version(self) -> str:
         """Digest of the probes, the fusion and the cascade: the evaluator version of a verdict."""
         return self._version
+
+    @property
+    def calibrated(self) -> bool:
+        """Whether the fusion was fitted to these probes, in these versions."""
+        return self.fusion.fits({probe.name: probe.version for probe in self.probes})
 
     @property
     def names(self) -> tuple[str, ...]:

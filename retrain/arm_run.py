@@ -12,9 +12,9 @@ from evidence import digest
 from probes.judge import ServerJudge
 from probes.models.local import LocalModel
 from probes.models.openai import OpenAIModel
-from retrain.evaluate import ItemResult, evaluate
 from retrain.evaluation import answer_scorer
 from retrain.evaluation.capability import CapabilityAnswer, ask_capability, capability_items
+from retrain.evaluation.evaluate import ItemResult, evaluate
 from retrain.files import write_durably
 from retrain.finetune import AdapterManifest, finetune
 from retrain.plan import ConfirmPlan, items_digest, plan_items
@@ -37,28 +37,39 @@ def rows_file(plan: ConfirmPlan, name: str) -> Path:
     return plan.out / "arms" / f"{name}.jsonl"
 
 
-def run_arm(
+def adapter_dir(plan: ConfirmPlan, name: str) -> Path:
+    """Where the adapter of an arm with one seed is."""
+    return plan.out / "arms" / name
+
+
+def train_arm(
     plan: ConfirmPlan, name: str, seed: int, model_digest: str, say: Say = lambda *_: None
-) -> tuple[AdapterManifest, tuple[ItemResult, ...]]:
-    """Train the arm of `rows_file` and ask it. Needs nothing but the run's folder and the model's."""
-    folder = plan.out / "arms" / name
+) -> AdapterManifest:
+    """Train the arm of `rows_file`; an adapter that is on disk already is kept."""
     say("training", 0.0, 0.0)
-    made = finetune(
+    return finetune(
         read_rows(rows_file(plan, name)),
         plan.model_dir,
-        folder,
+        adapter_dir(plan, name),
         plan.finetune,
         model_digest=model_digest,
         seed=seed,
         on_step=lambda done, total: say(f"training, step {done} of {total}", done / total, 0.0),
     )
 
+
+def run_arm(
+    plan: ConfirmPlan, name: str, seed: int, model_digest: str, say: Say = lambda *_: None
+) -> tuple[AdapterManifest, tuple[ItemResult, ...]]:
+    """Train the arm of `rows_file` and ask it. Needs nothing but the run's folder and the model's."""
+    made = train_arm(plan, name, seed, model_digest, say)
+
     def load() -> LocalModel:
         return LocalModel.load(
             plan.model_dir,
             dtype=evaluation_dtype(),
             device=plan.finetune.device,
-            adapter=folder,
+            adapter=adapter_dir(plan, name),
         )
 
     return made, ask_arm(plan, name, load, digest(made.key, *made.files.values()), say)

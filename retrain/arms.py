@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
+from typing import Any
 
 import msgspec
 
 from evidence import BadInputError
 from retrain.report import Arm
-from retrain.rows import ChatMessage, Provenance, Row, RowKind, manifest
+from retrain.rows import ChatMessage, Provenance, Row, RowKind, Text, manifest
 
 APPROVED_MODEL = "approved_model"
 """Source of control rows that the last approved model answered."""
@@ -23,6 +24,13 @@ class ArmRows(msgspec.Struct, frozen=True, kw_only=True):
     replaced: int = 0
 
 
+def check_kinds(rows: Sequence[Row]) -> None:
+    """Raise BadInputError for rows of several kinds, which no trainer takes together."""
+    kinds = sorted({row.kind.value for row in rows})
+    if len(kinds) > 1:
+        raise BadInputError(f"rows of several kinds cannot be trained together: {', '.join(kinds)}")
+
+
 def build_arms(
     candidate: Sequence[Row], removed: Collection[int], control: Sequence[Row]
 ) -> tuple[ArmRows, ...]:
@@ -34,9 +42,7 @@ def build_arms(
     """
     if not candidate:
         raise BadInputError("a confirm run needs rows")
-    kinds = {row.kind for row in [*candidate, *control]}
-    if len(kinds) > 1:
-        raise BadInputError(f"rows of several kinds cannot be trained together: {sorted(kinds)}")
+    check_kinds([*candidate, *control])
     if len(control) != len(candidate):
         raise BadInputError(f"{len(control)} control rows for {len(candidate)} candidate rows")
     gone = set(removed)
@@ -99,20 +105,22 @@ def answered_row(row: Row, answer: str, model: str) -> Row:
     A KTO row is labelled desirable; of a pair the answer becomes the chosen side and the pair's
     rejected side stays.
     """
-    origin = Provenance(source=APPROVED_MODEL, source_version=model)
+    changed: dict[str, Any] = {
+        "provenance": Provenance(source=APPROVED_MODEL, source_version=model)
+    }
     message = ChatMessage("assistant", answer)
     if row.messages is not None:
-        return Row(messages=(*row.messages[:-1], message), provenance=origin)
-    if row.kind is RowKind.DPO:
-        prompt = tuple(ChatMessage(m.role, m.content) for m in row.prompt_messages())
-        rejected = ChatMessage("assistant", _last(row.rejected))
-        return Row(prompt=prompt, chosen=(message,), rejected=(rejected,), provenance=origin)
-    completion = answer if isinstance(row.completion, str) else (message,)
-    label = None if row.kind is RowKind.SFT else True
-    return Row(prompt=row.prompt, completion=completion, label=label, provenance=origin)
+        changed["messages"] = (*row.messages[:-1], message)
+    elif row.kind is RowKind.DPO:
+        changed["chosen"] = _answered(row.chosen, message, alone=row.prompt is not None)
+    else:
+        changed["completion"] = _answered(row.completion, message, alone=True)
+        changed["label"] = None if row.kind is RowKind.SFT else True
+    return msgspec.structs.replace(row, **changed)
 
 
-def _last(text: str | tuple[ChatMessage, ...] | None) -> str:
-    if text is None:
-        return ""
-    return text if isinstance(text, str) else text[-1].content
+def _answered(side: Text | None, message: ChatMessage, *, alone: bool) -> Text:
+    """The side with another answer, behind its own prompt where it has one."""
+    if side is None or isinstance(side, str):
+        return message.content
+    return (message,) if alone else (*side[:-1], message)

@@ -13,7 +13,8 @@ if TYPE_CHECKING:
 
 
 class GuardCallback(TrainerCallback):
-    """Raises RefusedError before step 0 unless the trainer's dataset is the released one."""
+    """Raises RefusedError before step 0 unless the tokens and labels that the trainer learns from are
+    those of the released rows."""
 
     def __init__(self, guarded: GuardedRows) -> None:
         self._guarded = guarded
@@ -22,4 +23,8 @@ class GuardCallback(TrainerCallback):
         loader = kwargs.get("train_dataloader")
         if loader is None:
             raise RefusedError("other_dataset", "the trainer shows no training data")
-        self._guarded.require(loader.dataset, kwargs.get("processing_class"))
+        self._guarded.require(
+            loader.dataset,
+            kwargs.get("processing_class"),
+            max_length=getattr(args, "max_length", None),
+        )

@@ -5,31 +5,40 @@ from __future__ import annotations
 import resource
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 
 import msgspec
 
 from evidence import BadInputError, digest
 from probes.models.local import LocalModel
-from probes.scenarios import Scenario
 from retrain.arm_run import (
     VANILLA,
     Say,
+    adapter_dir,
     arm_name,
     ask_arm,
     kept_capability,
     read_kept,
     rows_file,
     run_arm,
+    train_arm,
 )
-from retrain.arms import APPROVED_MODEL, ArmRows, align_control, answered_row, build_arms
-from retrain.evaluate import ItemResult
+from retrain.arms import (
+    APPROVED_MODEL,
+    ArmRows,
+    align_control,
+    answered_row,
+    build_arms,
+    check_kinds,
+)
+from retrain.evaluation.evaluate import ItemResult
 from retrain.files import write_durably
-from retrain.finetune import AdapterManifest, check_model_dir
-from retrain.items import Item
+from retrain.finetune import AdapterManifest
+from retrain.notes import run_notes
 from retrain.plan import CONTROL_AUTO, ConfirmPlan, items_digest, plan_items
 from retrain.precision import evaluation_dtype
+from retrain.preflight import check_model_dir, check_trainable, row_lengths
 from retrain.ray_arms import run_arms_on_ray
 from retrain.render import render_html
 from retrain.report import Arm, ConfirmReport
@@ -42,6 +51,8 @@ __all__ = ["ConfirmPlan", "ConfirmReport", "run_confirm"]
 REPORT = "report.json"
 SPREADS = "seed-spreads.json"
 """What is known of models' spread between seeds, this run's included; an input of the next run."""
+INFLUENCE = "influence.json"
+"""The influence of the candidate's rows, kept across kills."""
 _PLAN = "plan.json"
 
 Progress = Callable[[str, float], None]
@@ -70,6 +81,13 @@ class _Identity(msgspec.Struct, frozen=True):
     plan_digest: str
 
 
+class Influence(msgspec.Struct, frozen=True):
+    """What influence was measured, with the adapter that it was measured on."""
+
+    adapter: str
+    rows: dict[str, float]
+
+
 class _Run:
     def __init__(self, plan: ConfirmPlan, progress: Progress, *, on_cluster: bool) -> None:
         self._plan, self._progress, self._on_cluster = plan, progress, on_cluster
@@ -78,10 +96,13 @@ class _Run:
         self._candidate = read_rows(plan.rows)
         self._items = plan_items(plan.items)
         check_model_dir(plan.model_dir)
+        self._influence: dict[str, float] = {}
         self._vanilla: LocalModel | None = None
         self._pool = self._control_pool()
 
     def run(self) -> ConfirmReport:
+        check_kinds([*self._candidate, *(self._pool or ())])
+        check_trainable(self._plan.model_dir, self._candidate, self._plan.finetune)
         self._out.mkdir(parents=True, exist_ok=True)
         model_digest = self._base().digest
         control_digest = "" if self._pool is None else manifest(self._pool).digest
@@ -91,9 +112,13 @@ class _Run:
         finished = self._claim(identity)
         if finished is not None:
             return finished
-        arms = self._arms(model_digest)
-        work = _Work(len(arms) * len(self._plan.seeds))
+        control = self._control(model_digest)
+        arms = self._arms(control, self._plan.removed)
         self._write_rows(arms)
+        if self._plan.max_influence is not None:
+            arms = self._arms(control, self._removed_by_influence(model_digest))
+            self._write_rows(arms)
+        work = _Work(len(arms) * len(self._plan.seeds))
         if self._on_cluster:
             self._on_ray(arms, model_digest)
         trained = [self._vanilla_arm(work)]
@@ -126,15 +151,48 @@ class _Run:
         report = read_kept(self._out / REPORT, ConfirmReport)
         return report if report is not None and report.plan_digest == identity else None
 
-    def _arms(self, model_digest: str) -> tuple[ArmRows, ...]:
+    def _control(self, model_digest: str) -> tuple[Row, ...] | None:
         if self._plan.control is None:
+            return None
+        if self._pool is not None:
+            return align_control(self._candidate, self._pool)
+        return tuple(self._answered(model_digest))
+
+    def _arms(
+        self, control: tuple[Row, ...] | None, removed: Collection[int]
+    ) -> tuple[ArmRows, ...]:
+        if control is None:
             # Nothing can be released, but what the rows do to the model is still shown.
             return build_arms(self._candidate, (), self._candidate)[1:]
-        if self._pool is not None:
-            control = align_control(self._candidate, self._pool)
-        else:
-            control = tuple(self._answered(model_digest))
-        return build_arms(self._candidate, self._plan.removed, control)
+        return build_arms(self._candidate, removed, control)
+
+    def _removed_by_influence(self, model_digest: str) -> set[int]:
+        """The positions that the gate removes once it knows the influence that is measured here."""
+        from retrain.influence import measured_influence  # noqa: PLC0415 -- needs torch and peft
+
+        plan, seed = self._plan, self._plan.seeds[0]
+        name = arm_name(Arm.CANDIDATE.value, seed)
+        if self._on_cluster:
+            run_arms_on_ray(plan, [(name, seed)], model_digest)
+        adapter = train_arm(plan, name, seed, model_digest, self._saying(name, _Work(1)))
+        path = self._out / INFLUENCE
+        kept = read_kept(path, Influence)
+        if kept is None or kept.adapter != adapter.key:
+            self._progress("influence of the rows", 0.1)
+            kept = Influence(
+                adapter.key,
+                measured_influence(plan, adapter_dir(plan, name), self._candidate, self._items),
+            )
+            write_durably(path, msgspec.json.encode(kept))
+        self._influence = kept.rows
+        limit = plan.max_influence
+        pulls = [kept.rows.get(row.provenance.response_id or "") for row in self._candidate]
+        found = {
+            i
+            for i, pull in enumerate(pulls)
+            if limit is not None and pull is not None and pull > limit
+        }
+        return found | set(plan.removed)
 
     def _answered(self, model_digest: str) -> list[Row]:
         """The candidate's prompts answered by the last approved model, kept across kills."""
@@ -193,6 +251,7 @@ class _Run:
             adapters=tuple(adapters),
             results=tuple(results),
             capability=kept_capability(self._plan, names),
+            cut=row_lengths(self._plan.model_dir, arm.rows, self._plan.finetune.max_length).cut,
         )
 
     def _on_ray(self, arms: Sequence[ArmRows], model_digest: str) -> None:
@@ -218,19 +277,22 @@ class _Run:
         self._progress("report", 0.99)
         plan, trained = self._plan, settled(trained)
         book = SeedBook() if plan.seed_spreads is None else read_book(plan.seed_spreads)
+        arms = tuple(arm_result(one, trained[0]) for one in trained)
         report = ConfirmReport(
             run_id=plan.run_id,
             assistant=plan.assistant,
             model_digest=model_digest,
             control=self._control_name(),
-            arms=tuple(arm_result(one, trained[0]) for one in trained),
+            arms=arms,
             comparisons=comparisons(trained, self._items, plan.decision, book.of(model_digest)),
             seeds=plan.seeds,
             items_digest=items_digest(self._items),
             plan_digest=identity,
             seconds=time.monotonic() - self._started,
             peak_memory_mib=peak_memory_mib(),
-            notes=_notes(plan, self._items),
+            notes=run_notes(plan, self._items, arms, self._candidate, self._influence),
+            influence=self._influence,
+            made_at_s=time.time(),
         )
         measured = measured_spreads(trained, self._items)
         write_book(self._out / SPREADS, book.with_measured(model_digest, measured))
@@ -273,16 +335,3 @@ def peak_memory_mib() -> float:
     """Largest resident size of this process so far, MiB."""
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak / (1 << 20 if sys.platform == "darwin" else 1 << 10)
-
-
-def _notes(plan: ConfirmPlan, items: Sequence[Scenario | Item]) -> tuple[str, ...]:
-    notes = []
-    if len(plan.seeds) < 2:
-        notes.append("one training seed: the spread between seeds is not in the intervals")
-    if plan.control is None:
-        notes.append("no control: nothing can be released")
-    templates = len({item.template for item in items})
-    notes.append(
-        f"{len(items)} items of {templates} templates; templates are the independent units"
-    )
-    return tuple(notes)

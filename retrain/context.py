@@ -10,14 +10,14 @@ from evidence import AlarmState, AlarmSubject, BadInputError, VerdictKind
 from retrain.report import ConfirmReport
 
 
-class VerdictEvidence(msgspec.Struct, frozen=True, gc=False):
+class VerdictEvidence(msgspec.Struct, frozen=True, gc=False, forbid_unknown_fields=True):
     """The live verdict of one response."""
 
     kind: VerdictKind
     p_lie: float | None = None
 
 
-class RaterEvidence(msgspec.Struct, frozen=True, gc=False):
+class RaterEvidence(msgspec.Struct, frozen=True, gc=False, forbid_unknown_fields=True):
     """What the mixture model says of one rater; `group` names a coordination group."""
 
     status: str
@@ -25,7 +25,7 @@ class RaterEvidence(msgspec.Struct, frozen=True, gc=False):
     group: str | None = None
 
 
-class AlarmEvidence(msgspec.Struct, frozen=True, kw_only=True):
+class AlarmEvidence(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """An alarm that concerns the assistant, in whatever state."""
 
     alarm_id: str
@@ -33,23 +33,24 @@ class AlarmEvidence(msgspec.Struct, frozen=True, kw_only=True):
     scope: str
     metric: str
     state: AlarmState
-    suspended: bool = False
 
     @property
     def holds(self) -> bool:
         """Only closing releases: a confirmed or refuted alarm still holds until it is closed."""
-        return self.suspended or self.state is not AlarmState.CLOSED
+        return self.state is not AlarmState.CLOSED
 
 
-class EvaluatorHealth(msgspec.Struct, frozen=True, kw_only=True):
-    """Whether the verdicts of an evaluator may be relied on."""
+class EvaluatorHealth(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Whether the verdicts of an evaluator may be relied on, and mean what they say: `calibrated` is
+    whether its fusion was fitted to its probes."""
 
     evaluator: str
     healthy: bool
     reason: str = ""
+    calibrated: bool = True
 
 
-class Period(msgspec.Struct, frozen=True, kw_only=True):
+class Period(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A time span in which responses came in but were not measured, seconds since the epoch."""
 
     from_s: float
@@ -57,7 +58,33 @@ class Period(msgspec.Struct, frozen=True, kw_only=True):
     reason: str = ""
 
 
-class GateContext(msgspec.Struct, frozen=True, kw_only=True):
+class Coverage(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What was covered by measurement when the evidence was read.
+
+    Parameters
+    ----------
+    from_s, to_s
+        The period looked at, seconds since the epoch. It ends with the last word of a worker.
+    workers
+        Workers that spoke within their time.
+    lag_records
+        Records of the input topics that these workers had not written; None where one did not say.
+    responses, verdicts
+        Sampled responses of the assistant in the period, and those of them with a verdict.
+    dead_letters
+        Records that ended as dead letters in the period, of whichever assistant.
+    """
+
+    from_s: float
+    to_s: float
+    workers: int
+    lag_records: int | None
+    responses: int
+    verdicts: int
+    dead_letters: int
+
+
+class GateContext(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """All evidence for one decision.
 
     Parameters
@@ -77,11 +104,19 @@ class GateContext(msgspec.Struct, frozen=True, kw_only=True):
     forgotten
         Raters whose data was erased.
     influence
-        Estimated pull of single rows towards lying, by response id, where it was computed.
-    store_reachable
-        False when the evidence could not be read; the other fields are then not to be trusted.
+        Estimated pull of single rows towards lying, by response id, where it was computed apart
+        from the confirm run, whose report brings its own.
+    store_reachable, schema_current
+        False when the evidence could not be read, or comes from a store of another version's schema;
+        the other fields are then not to be trusted.
     confirm
         The report of the newest confirm run, if one finished.
+    coverage
+        How far the newest traffic was measured; None is not known, which holds.
+    made_at_s
+        When this was read, seconds since the epoch; None is not known, which holds.
+    newest_s
+        The newest time that the store knows of: a clock that is behind it is wrong.
     """
 
     assistant: str
@@ -94,7 +129,18 @@ class GateContext(msgspec.Struct, frozen=True, kw_only=True):
     forgotten: frozenset[str] = frozenset()
     influence: dict[str, float] = {}
     store_reachable: bool = True
+    schema_current: bool = True
     confirm: ConfirmReport | None = None
+    coverage: Coverage | None = None
+    made_at_s: float | None = None
+    newest_s: float | None = None
+
+    @property
+    def influences(self) -> dict[str, float]:
+        """The influence of rows, by response id: the confirm run's, and over it what was given apart."""
+        report = self.confirm
+        of_run = {} if report is None or report.assistant != self.assistant else report.influence
+        return {**of_run, **self.influence}
 
 
 def read_context(path: Path | str) -> GateContext:
@@ -104,5 +150,5 @@ def read_context(path: Path | str) -> GateContext:
         return msgspec.json.decode(path.read_bytes(), type=GateContext)
     except OSError as error:
         raise BadInputError(f"cannot be read: {error.strerror}", str(path)) from error
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise BadInputError(f"not gate evidence: {error}", str(path)) from error

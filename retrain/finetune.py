@@ -9,13 +9,14 @@ import tempfile
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 from pydantic import Field
 
 from evidence import BadInputError, canonical_json, digest
 from evidence.options import Options
+from retrain.compared import as_dataset
 from retrain.files import write_durably
 from retrain.rows import Row, RowKind, manifest
 
@@ -45,7 +46,10 @@ class FinetuneOptions(Options):
 
 
 class AdapterManifest(msgspec.Struct, frozen=True, kw_only=True):
-    """What an adapter folder holds. It is written last, so a folder without it is unfinished."""
+    """What an adapter folder holds. It is written last, so a folder without it is unfinished.
+
+    `dropped` rows were not trained, because their prompt alone fills `max_length`.
+    """
 
     key: str
     rows_digest: str
@@ -54,6 +58,13 @@ class AdapterManifest(msgspec.Struct, frozen=True, kw_only=True):
     train_loss: float
     seconds: float
     files: dict[str, str]
+    dropped: int = 0
+
+
+class _Done(NamedTuple):
+    steps: int
+    loss: float
+    dropped: int
 
 
 def finetune(
@@ -74,22 +85,23 @@ def finetune(
     """
     rows_digest = manifest(rows).digest
     key = digest(rows_digest, model_digest, canonical_json(options.model_dump()), str(seed))
-    done = finished_adapter(out_dir, key)
-    if done is not None:
-        return done
+    kept = finished_adapter(out_dir, key)
+    if kept is not None:
+        return kept
     shutil.rmtree(out_dir, ignore_errors=True)
     out_dir.parent.mkdir(parents=True, exist_ok=True)
     work = Path(tempfile.mkdtemp(prefix=f".{out_dir.name}-", dir=out_dir.parent))
     try:
         started = time.monotonic()
-        steps, loss = _train(rows, model_dir, work, options, seed=seed, on_step=on_step)
+        done = _train(rows, model_dir, work, options, seed=seed, on_step=on_step)
         files = {p.name: _sha256(p) for p in sorted(work.iterdir()) if p.is_file()}
         made = AdapterManifest(
             key=key,
             rows_digest=rows_digest,
             seed=seed,
-            steps=steps,
-            train_loss=loss,
+            steps=done.steps,
+            train_loss=done.loss,
+            dropped=done.dropped,
             seconds=time.monotonic() - started,
             files=files,
         )
@@ -122,7 +134,7 @@ def _sha256(path: Path) -> str:
 
 
 def training_columns(row: Row) -> dict[str, Any]:
-    """A row as the trainer gets it: only the response is learnt, never the prompt."""
+    """A row as the arm's trainer gets it: only the response is learnt, never the prompt."""
     content = row.content()
     if row.messages is not None:
         messages = content.pop("messages")
@@ -138,7 +150,7 @@ def _train(
     *,
     seed: int,
     on_step: Steps,
-) -> tuple[int, float]:
+) -> _Done:
     import datasets  # noqa: PLC0415 -- torch and its kin take seconds to import
     import torch  # noqa: PLC0415
     from transformers import (  # noqa: PLC0415
@@ -159,12 +171,15 @@ def _train(
     )
     tokenizer = AutoTokenizer.from_pretrained(str(model_dir), local_files_only=True)
     trainer = _trainer(rows, model, tokenizer, options, seed=seed, scratch=work / "trainer")
+    trained = len(trainer.train_dataset)
+    if not trained:
+        raise BadInputError(f"every row is longer than max_length, {options.max_length} tokens")
     trainer.add_callback(_Report())
     trainer.remove_callback(_printer())
     result = trainer.train()
     trainer.model.save_pretrained(str(work))
     shutil.rmtree(work / "trainer", ignore_errors=True)
-    return int(result.global_step), float(result.training_loss)
+    return _Done(int(result.global_step), float(result.training_loss), len(rows) - trained)
 
 
 def _printer() -> Any:
@@ -182,7 +197,6 @@ def _trainer(
     seed: int,
     scratch: Path,
 ) -> Any:
-    import datasets  # noqa: PLC0415
     import trl  # noqa: PLC0415
     from peft import LoraConfig  # noqa: PLC0415
 
@@ -193,7 +207,7 @@ def _trainer(
         RowKind.DPO: (trl.DPOTrainer, trl.DPOConfig),
     }
     trainer, config = makers[kind]
-    dataset = datasets.Dataset.from_list([training_columns(row) for row in rows])
+    dataset = as_dataset([training_columns(row) for row in rows])
     return trainer(
         model=model,
         args=config(**_arguments(options, seed, scratch)),
@@ -203,19 +217,19 @@ def _trainer(
             r=options.rank,
             lora_alpha=2 * options.rank,
             lora_dropout=0.0,
-            target_modules=_targets(model, options.layer_share),
+            target_modules=adapted_layers(model, options.layer_share),
             task_type="CAUSAL_LM",
         ),
     )
 
 
-def _targets(model: Any, share: float) -> list[str]:
+def adapted_layers(model: Any, share: float) -> list[str]:
     """Names of the linear layers in the upper `share` of the blocks, the output head left out."""
     import torch  # noqa: PLC0415
 
-    count = int(model.config.num_hidden_layers)
+    count = int(getattr(model.config.get_text_config(), "num_hidden_layers", 0))
     first = count - max(1, round(share * count))
-    names = []
+    names: list[str] = []
     for name, module in model.named_modules():
         block = re.search(r"\.(?:layers|h|blocks)\.(\d+)\.", name)
         if isinstance(module, torch.nn.Linear) and block and int(block.group(1)) >= first:
@@ -245,9 +259,3 @@ def _arguments(options: FinetuneOptions, seed: int, scratch: Path) -> dict[str, 
         "disable_tqdm": True,
         "dataloader_num_workers": 0,
     }
-
-
-def check_model_dir(model_dir: Path) -> None:
-    """Raise BadInputError unless the folder holds a model in safetensors."""
-    if not (model_dir / "config.json").is_file() or not list(model_dir.glob("*.safetensors")):
-        raise BadInputError("no model in safetensors here", str(model_dir))

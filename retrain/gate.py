@@ -2,45 +2,19 @@
 
 from __future__ import annotations
 
-import base64
-import zlib
 from collections import Counter
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Iterator
 
 import msgspec
 
-from evidence import AlarmSubject, BadInputError, GateAnswer, canonical_json, digest
-from retrain.context import (
-    AlarmEvidence,
-    EvaluatorHealth,
-    GateContext,
-    Period,
-    RaterEvidence,
-    VerdictEvidence,
-    read_context,
-)
-from retrain.policy import Policy, read_policy
+from evidence import BadInputError, GateAnswer, canonical_json, digest
+from evidence.person import Person, person
+from retrain.context import Coverage, GateContext
+from retrain.holds import confirm_missing, holds, unreadable
+from retrain.policy import Policy
 from retrain.quarantine import Quarantine, Reason
-from retrain.report import ConfirmReport, Finding
-from retrain.rows import Manifest, ManifestBuilder, Row
-
-__all__ = [
-    "AlarmEvidence",
-    "EvaluatorHealth",
-    "GateContext",
-    "GateDecision",
-    "Override",
-    "Period",
-    "Policy",
-    "RaterEvidence",
-    "Reason",
-    "RemovedRow",
-    "VerdictEvidence",
-    "decide",
-    "override",
-    "read_context",
-    "read_policy",
-]
+from retrain.report import Finding
+from retrain.rows import Manifest, ManifestBuilder, Row, removed_bitmap
 
 
 class RemovedRow(msgspec.Struct, frozen=True, gc=False):
@@ -52,7 +26,8 @@ class RemovedRow(msgspec.Struct, frozen=True, gc=False):
 
 
 class Override(msgspec.Struct, frozen=True, kw_only=True):
-    """A person's decision to train although the gate did not release."""
+    """A person's decision to train although the gate did not release. `by` names the key, too, where
+    the person showed one of another name."""
 
     by: str
     requested_by: str
@@ -78,6 +53,8 @@ class GateDecision(msgspec.Struct, frozen=True, kw_only=True):
         override, else None.
     created_at_s, expires_at_s
         Seconds since the epoch, UTC.
+    coverage
+        How far the newest traffic was measured; None where that is not known.
     """
 
     decision_id: str
@@ -94,6 +71,7 @@ class GateDecision(msgspec.Struct, frozen=True, kw_only=True):
     confirm_digest: str | None
     created_at_s: float
     expires_at_s: float
+    coverage: Coverage | None = None
     override: Override | None = None
     removed_bits: str | None = None
     """The bitmap of removed rows of a decision read back from its envelope, which names no reasons."""
@@ -105,13 +83,10 @@ class GateDecision(msgspec.Struct, frozen=True, kw_only=True):
         return self.subject_digest is not None
 
     def removed_bitmap(self) -> str:
-        """Base64 of the zlib-compressed bitmap (bit i of byte i // 8, low bit first) of removed rows."""
+        """The removed rows as `retrain.rows.kept_rows` takes them."""
         if self.removed_bits is not None:
             return self.removed_bits
-        bits = bytearray((self.all_rows.rows + 7) // 8)
-        for row in self.removed:
-            bits[row.index // 8] |= 1 << (row.index % 8)
-        return base64.b64encode(zlib.compress(bytes(bits), 9)).decode("ascii")
+        return removed_bitmap((row.index for row in self.removed), self.all_rows.rows)
 
 
 def decide(
@@ -135,7 +110,9 @@ def decide(
     sieve.read(rows)
     everything, released = sieve.everything.build(), sieve.kept.build()
     removed_by = Counter(r.reason for r in sieve.removed)
-    answer, reasons = _answer(everything, released, context, policy, removed_by[Reason.UNMEASURED])
+    answer, reasons = _Question(everything, released, context, policy, now_s).answer(
+        removed_by[Reason.UNMEASURED]
+    )
     subject = released.digest if answer in {GateAnswer.ALLOW, GateAnswer.QUARANTINE} else None
     confirm = None if context.confirm is None else context.confirm.digest
     identity = canonical_json(
@@ -156,6 +133,7 @@ def decide(
         confirm_digest=confirm,
         created_at_s=now_s,
         expires_at_s=now_s + policy.expiry_s,
+        coverage=context.coverage,
     )
 
 
@@ -183,82 +161,62 @@ class _Sieve:
                 self.good_rows_lost += self._quarantine.good_row_lost(row, reason)
 
 
-def _answer(
-    everything: Manifest,
-    released: Manifest,
-    context: GateContext,
-    policy: Policy,
-    unmeasured: int,
-) -> tuple[GateAnswer, tuple[str, ...]]:
-    if everything.rows == 0:
-        return GateAnswer.BLOCK, ("no_rows",)
-    if not context.store_reachable:
-        return GateAnswer.HOLD, ("store_unreachable",)
-    removed = everything.rows - released.rows
-    if removed - unmeasured > policy.max_removed_share * everything.rows:
-        return GateAnswer.BLOCK, (f"too_many_removed:{removed / everything.rows:.3f}",)
-    if removed > policy.max_removed_share * everything.rows:
-        # What was never measured may be fine: scoring it is what is missing.
-        return GateAnswer.HOLD, (f"too_many_unmeasured:{unmeasured / everything.rows:.3f}",)
-    answer, reason = _by_confirm(everything, released, context)
-    holds = _holds(context)
-    if holds and answer is not GateAnswer.BLOCK:
-        waits = (reason, *holds) if answer is GateAnswer.HOLD else holds
-        return GateAnswer.HOLD, waits
-    return answer, (reason, *holds)
+class _Question(msgspec.Struct, frozen=True):
+    """What is asked, once the rows were read."""
 
+    everything: Manifest
+    released: Manifest
+    context: GateContext
+    policy: Policy
+    now_s: float
 
-def _holds(context: GateContext) -> tuple[str, ...]:
-    """Every reason to wait; all are reported, since each must go."""
-    reasons = [
-        f"{'evaluator_alarm' if a.subject is AlarmSubject.EVALUATOR else 'alarm'}:{a.alarm_id}:"
-        f"{'suspended' if a.suspended else a.state.value}"
-        for a in context.alarms
-        if a.holds
-    ]
-    if not context.evaluators:
-        reasons.append("evaluator_health_unknown")
-    reasons += [f"evaluator_unhealthy:{e.evaluator}" for e in context.evaluators if not e.healthy]
-    reasons += [f"uncovered_period:{p.from_s:.0f}-{p.to_s:.0f}" for p in context.uncovered]
-    return tuple(reasons)
+    def answer(self, unmeasured: int) -> tuple[GateAnswer, tuple[str, ...]]:
+        everything = self.everything.rows
+        if everything == 0:
+            return GateAnswer.BLOCK, ("no_rows",)
+        nothing_known = unreadable(self.context)
+        if nothing_known is not None:
+            return GateAnswer.HOLD, (nothing_known,)
+        removed = everything - self.released.rows
+        # Whatever the share: where nothing is left, there is nothing to release.
+        most = min(self.policy.max_removed_share * everything, everything - 1)
+        if removed - unmeasured > most:
+            return GateAnswer.BLOCK, (f"too_many_removed:{removed / everything:.3f}",)
+        if removed > most:
+            # What was never measured may be fine: scoring it is what is missing.
+            return GateAnswer.HOLD, (f"too_many_unmeasured:{unmeasured / everything:.3f}",)
+        answer, reason = self._by_confirm()
+        waits = holds(self.context, self.policy, now_s=self.now_s)
+        if waits and answer is not GateAnswer.BLOCK:
+            return GateAnswer.HOLD, (reason, *waits) if answer is GateAnswer.HOLD else waits
+        return answer, (reason, *waits)
 
-
-def _by_confirm(
-    everything: Manifest, released: Manifest, context: GateContext
-) -> tuple[GateAnswer, str]:
-    """The subsets that the answer rests on must each be an arm of the report, and not worse."""
-    report = context.confirm
-    missing = _confirm_missing(report, context.assistant)
-    if report is None or missing is not None:
-        return GateAnswer.HOLD, missing or "confirm_missing"
-    whole = released.rows == everything.rows
-    needed = [("rows", everything.digest)]
-    if not whole:
-        needed.append(("released_rows", released.digest))
-    named = ""
-    for what, rows_digest in needed:
-        arm = report.arm_for(rows_digest)
-        if arm is None:
-            return GateAnswer.HOLD, f"confirm_of_other_{what}"
-        finding = report.finding(arm.arm)
-        named = f"{finding.value}:{arm.arm.value}"
-        if finding is not Finding.NOT_WORSE:
-            return GateAnswer.BLOCK, named
-    return (GateAnswer.ALLOW if whole else GateAnswer.QUARANTINE), named
-
-
-def _confirm_missing(report: ConfirmReport | None, assistant: str) -> str | None:
-    if report is None:
-        return "confirm_missing"
-    if report.assistant != assistant:
-        return "confirm_of_another_assistant"
-    return "no_control" if report.control is None else None
+    def _by_confirm(self) -> tuple[GateAnswer, str]:
+        """The subsets that the answer rests on must each be an arm of the report, and not worse."""
+        report = self.context.confirm
+        missing = confirm_missing(self.context, self.policy, now_s=self.now_s)
+        if report is None or missing is not None:
+            return GateAnswer.HOLD, missing or "confirm_missing"
+        whole = self.released.rows == self.everything.rows
+        needed = [("rows", self.everything.digest)]
+        if not whole:
+            needed.append(("released_rows", self.released.digest))
+        named = ""
+        for what, rows_digest in needed:
+            arm = report.arm_for(rows_digest)
+            if arm is None:
+                return GateAnswer.HOLD, f"confirm_of_other_{what}"
+            finding = report.finding(arm.arm)
+            named = f"{finding.value}:{arm.arm.value}"
+            if finding is not Finding.NOT_WORSE:
+                return GateAnswer.BLOCK, named
+        return (GateAnswer.ALLOW if whole else GateAnswer.QUARANTINE), named
 
 
 def override(
     decision: GateDecision,
     *,
-    by: str,
+    by: Person | str,
     requested_by: str,
     reason: str,
     until_s: float,
@@ -267,11 +225,13 @@ def override(
 ) -> GateDecision:
     """The decision with a named person's override: its answer stays, all its rows become the subject.
 
-    Raises BadInputError when the person asks for themselves, gives no reason, the decision
+    A person is told from the requester by their name and by the key that they showed, as people read
+    names (`evidence.person`). Raises BadInputError when the person asks for themselves, gives no reason, the decision
     already releases, or the override would end in the past or more than `longest_s` from now.
     """
-    if not by.strip() or not requested_by.strip() or _name(by) == _name(requested_by):
-        raise BadInputError("an override needs a named person who is not the requester", "by")
+    acting, requester = by if isinstance(by, Person) else person(by), person(requested_by)
+    if acting.may_be(requester.name):
+        raise BadInputError("who asks for an override does not grant it", "requested_by")
     if not reason.strip():
         raise BadInputError("an override needs a reason", "reason")
     if decision.releases:
@@ -282,14 +242,17 @@ def override(
         )
     return msgspec.structs.replace(
         decision,
-        decision_id=digest(decision.decision_id, by, reason, repr(until_s))[:32],
+        decision_id=digest(decision.decision_id, acting.signed, reason, repr(until_s))[:32],
         subject_digest=decision.all_rows.digest,
         created_at_s=now_s,
         expires_at_s=until_s,
-        override=Override(by=by, requested_by=requested_by, reason=reason, expires_at_s=until_s),
+        override=Override(
+            by=acting.signed, requested_by=requester.name, reason=reason, expires_at_s=until_s
+        ),
     )
 
 
-def _name(text: str) -> str:
-    """A name as people read it: the same person is not two by a capital or a blank."""
-    return " ".join(text.split()).casefold()
+def kept(rows: Iterable[Row], decision: GateDecision) -> Iterator[Row]:
+    """Those of the rows asked about that are not quarantined."""
+    gone = {row.index for row in decision.removed}
+    return (row for index, row in enumerate(rows) if index not in gone)

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import base64
-import binascii
 import json
 import time
-import zlib
 from collections.abc import Callable, Collection, Iterator, Sequence
 from pathlib import Path
 from typing import Any, overload
 
 from evidence import BadInputError
-from retrain.rows import Row, RowKind, manifest, read_rows
+from retrain.compared import as_dataset, require_same
+from retrain.rows import Row, Rows, kept_rows, manifest, read_rows
 from retrain.signing import RefusedError, VerifiedDecision, verify
 
 _MARK = "candor-rows:"
@@ -44,19 +42,23 @@ class GuardedRows(Sequence[Row]):
         return iter(self._rows)
 
     def dataset(self) -> Any:
-        """A `datasets.Dataset` in TRL's format, marked with the fingerprint (`datasets` needed)."""
-        import datasets  # noqa: PLC0415 -- of the retrain extra
+        """A `datasets.Dataset` in TRL's format, marked with the fingerprint (`datasets` needed).
 
-        built = datasets.Dataset.from_list([row.content() for row in self._rows])
+        Raises BadInputError where the rows do not fit into one table.
+        """
+        built = as_dataset([row.content() for row in self._rows])
         built.info.description = _MARK + self.fingerprint
         return built
 
-    def require(self, dataset: Any, tokenizer: Any = None) -> None:
+    def require(
+        self, dataset: Any, tokenizer: Any = None, *, max_length: int | None = None
+    ) -> None:
         """Raise RefusedError unless `dataset` is these rows and the decision is valid now.
 
-        A `datasets.Dataset` must carry the fingerprint and the number of rows. Where its rows still
-        have their columns they are compared; where SFT rows are tokenized and `tokenizer` is given,
-        their tokens are compared with the rows' chat.
+        A `datasets.Dataset` must carry the fingerprint and the number of rows. Columns of the rows
+        that are still there are compared, and with `tokenizer` the tokens and labels that a trainer
+        made of them, for rows of every kind. `max_length` is what the trainer cuts rows to; without
+        it a row may be cut anywhere.
         """
         self._check()
         description = getattr(getattr(dataset, "info", None), "description", None)
@@ -67,42 +69,16 @@ class GuardedRows(Sequence[Row]):
                 "other_dataset",
                 f"the trainer's dataset has {len(dataset)} rows, the decision {len(self._rows)}",
             )
-        self._compare_columns(dataset)
-        if tokenizer is not None and "input_ids" in dataset.column_names:
-            self._compare_tokens(dataset, tokenizer)
-
-    def _compare_columns(self, dataset: Any) -> None:
-        """Conversations that are still there, before a trainer rendered them as text or tokens."""
-        names = [n for n in ("messages", "prompt", "completion") if n in dataset.column_names]
-        if not names:
-            return
-        for index, (row, item) in enumerate(zip(self._rows, dataset, strict=True)):
-            content = row.content()
-            for name in names:
-                ours, theirs = content.get(name), item[name]
-                if not (isinstance(theirs, list) and isinstance(ours, list | tuple)):
-                    continue
-                if list(ours) != theirs:
-                    raise RefusedError("other_dataset", f"row {index} was changed after release")
-
-    def _compare_tokens(self, dataset: Any, tokenizer: Any) -> None:
-        for index, (row, item) in enumerate(zip(self._rows, dataset, strict=True)):
-            if row.kind is not RowKind.SFT or row.messages is None:
-                return
-            chat = [{"role": m.role, "content": m.content} for m in row.messages]
-            text = tokenizer.apply_chat_template(chat, tokenize=False)
-            expected = tokenizer(text, add_special_tokens=False)["input_ids"]
-            found = list(item["input_ids"])
-            if not found or expected[: len(found)] != found:
-                raise RefusedError("other_dataset", f"row {index} was changed after release")
+        require_same(self._rows, self.dataset(), dataset, tokenizer, max_length)
 
 
 def load_guarded(
-    rows: Path | str | Sequence[Row],
+    rows: Rows,
     decision: Path | str,
     *,
     key: Path | str | bytes,
-    revoked: Collection[str] | Path = (),
+    assistant: str | None = None,
+    revoked: Collection[str] | Path | str = (),
     clock: Callable[[], float] = time.time,
 ) -> GuardedRows:
     """The rows that `decision` releases, or RefusedError.
@@ -110,14 +86,17 @@ def load_guarded(
     Parameters
     ----------
     rows
-        File (JSONL, Parquet) or rows: those released, or all rows that the gate was asked about,
-        from which the quarantined ones are then taken out.
+        File (JSONL, Parquet), `datasets.Dataset` or rows: those released, or all rows that the gate
+        was asked about, from which the quarantined ones are then taken out.
     decision
         File with the signed envelope.
     key
         The gate's public key (PEM file or bytes).
+    assistant
+        The assistant that is trained; a decision about another one is refused. None compares nothing.
     revoked
-        Revoked decision ids, or a file with a JSON list of them, read again before step 0.
+        Revoked decision ids, or a file (path, also as text) with a JSON list of them, read again
+        before step 0.
     """
     where = str(decision)
     try:
@@ -126,37 +105,41 @@ def load_guarded(
         raise BadInputError(f"cannot be read: {error.strerror}", where) from error
 
     def check() -> VerifiedDecision:
-        return verify(envelope, key, now_s=clock(), revoked=_revoked_ids(revoked), where=where)
+        found = verify(envelope, key, now_s=clock(), revoked=_revoked_ids(revoked), where=where)
+        if assistant is not None and found.assistant != assistant:
+            raise RefusedError(
+                "other_assistant", f"the decision is about the assistant {found.assistant!r}", where
+            )
+        return found
 
     verified = check()
-    given = read_rows(rows) if isinstance(rows, str | Path) else list(rows)
+    given = read_rows(rows, keep_unreadable=True)
     return GuardedRows(_released(given, verified, where), verified, lambda: (check(), None)[1])
 
 
 def _released(rows: list[Row], decision: VerifiedDecision, where: str) -> list[Row]:
-    if manifest(rows).digest == decision.subject_digest:
-        return rows
-    if len(rows) == decision.all_rows:
-        removed = _bits(decision.removed_bitmap, where)
-        kept = [row for i, row in enumerate(rows) if not removed[i // 8] >> (i % 8) & 1]
-        if manifest(kept).digest == decision.subject_digest:
-            return kept
-    raise RefusedError("other_rows", "the rows are not those that the decision is about", where)
+    if manifest(rows).digest != decision.subject_digest:
+        if len(rows) == decision.all_rows:
+            try:
+                rows = list(kept_rows(rows, decision.removed_bitmap))
+            except BadInputError as error:
+                raise RefusedError("malformed", error.what, where) from error
+        if manifest(rows).digest != decision.subject_digest:
+            raise RefusedError(
+                "other_rows", "the rows are not those that the decision is about", where
+            )
+    broken = next((index for index, row in enumerate(rows) if row.unreadable), None)
+    if broken is not None:  # under an override, which releases all rows
+        raise BadInputError(f"row {broken} cannot be trained: {rows[broken].unreadable}", where)
+    return rows
 
 
-def _bits(bitmap: str, where: str) -> bytes:
-    try:
-        return zlib.decompress(base64.b64decode(bitmap, validate=True))
-    except (binascii.Error, zlib.error) as error:
-        raise RefusedError("malformed", "the list of removed rows cannot be read", where) from error
-
-
-def _revoked_ids(revoked: Collection[str] | Path) -> Collection[str]:
-    if not isinstance(revoked, Path):
+def _revoked_ids(revoked: Collection[str] | Path | str) -> Collection[str]:
+    if not isinstance(revoked, Path | str):
         return revoked
     try:
-        ids = json.loads(revoked.read_bytes())
-    except (OSError, ValueError) as error:
+        ids = json.loads(Path(revoked).read_bytes())
+    except (OSError, ValueError, RecursionError) as error:
         raise BadInputError("the list of revoked decisions cannot be read", str(revoked)) from error
     if not isinstance(ids, list) or not all(isinstance(i, str) for i in ids):
         raise BadInputError("the list of revoked decisions is a JSON list of ids", str(revoked))

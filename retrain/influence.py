@@ -8,6 +8,7 @@ what a set of rows does is settled by training without it.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -17,10 +18,83 @@ import torch
 from numpy.typing import NDArray
 
 from evidence import BadInputError
-from probes.models.encoding import Encoded
+from probes.models.encoding import Encoded, encode
+from probes.scenarios import Scenario
+from retrain.finetune import training_columns
+from retrain.items import Item
+from retrain.plan import ConfirmPlan
+from retrain.rows import Row, RowKind
+from retrain.trained import answered, with_prompt
 
 Pair = tuple[Encoded, Encoded]
 """One question with its honest answer and with a lie."""
+
+
+def measured_influence(
+    plan: ConfirmPlan, adapter_dir: Path, rows: Sequence[Row], items: Sequence[Scenario | Item]
+) -> dict[str, float]:
+    """By response id, how far a training step on the row moves the adapter towards lying, nats per token.
+
+    Of a pair the rejected answer pulls the other way, as the answer of a row with a false label
+    does. Of rows with one response id the largest counts; rows without one cannot be named.
+    """
+    from transformers import AutoTokenizer  # noqa: PLC0415 -- an extra
+
+    options, finetune = plan.influence, plan.finetune
+    tokenizer = AutoTokenizer.from_pretrained(str(plan.model_dir), local_files_only=True)
+    model = load_adapter(plan.model_dir, adapter_dir).to(finetune.device)
+    pairs = [_pair(tokenizer, item, finetune.max_length) for item in _spread(items, options.items)]
+    named = [row for row in rows if row.provenance.response_id is not None]
+    chosen = sorted(named, key=Row.digest)[: options.rows]
+    found: dict[str, float] = {}
+    for row in chosen:
+        signed = _examples(tokenizer, row, finetune.max_length)
+        if not signed:
+            continue
+        pulls = row_influence(
+            model, [one for _, one in signed], pairs, step_size=finetune.learning_rate
+        )
+        pull = sum(sign * float(one) for (sign, _), one in zip(signed, pulls, strict=True))
+        name = row.provenance.response_id or ""
+        found[name] = max(pull, found.get(name, pull))
+    return found
+
+
+def _spread(items: Sequence[Scenario | Item], count: int) -> list[Scenario | Item]:
+    """At most `count` items that have both answers: one of each template, then the next of each."""
+    seen: Counter[str] = Counter()
+    ranked: list[tuple[int, int, Scenario | Item]] = []
+    for item in items:
+        if item.honest_answers and item.lying_answers:
+            ranked.append((seen[item.template], len(ranked), item))
+            seen[item.template] += 1
+    return [item for _, _, item in sorted(ranked, key=lambda one: one[:2])[:count]]
+
+
+def _pair(tokenizer: Any, item: Scenario | Item, max_tokens: int) -> Pair:
+    chat = item.pressured_messages()
+    honest, lie = (
+        encode(tokenizer, chat, answers[0], max_tokens)
+        for answers in (item.honest_answers, item.lying_answers)
+    )
+    return honest, lie
+
+
+def _examples(tokenizer: Any, row: Row, max_tokens: int) -> list[tuple[int, Encoded]]:
+    """The row's answers as the arm trains them, each with the direction in which it is trained."""
+    columns = training_columns(row)
+    if row.kind is RowKind.DPO:
+        made = answered(tokenizer, with_prompt(columns), ("chosen", "rejected"))
+        signs = [1, -1]
+    else:
+        made = answered(tokenizer, columns, ("completion",))
+        signs = [1 if row.endorses else -1]
+    room = max_tokens - len(made.prompt)
+    return [
+        (sign, Encoded(prompt=made.prompt, response=answer[:room]))
+        for sign, answer in zip(signs, made.answers, strict=True)
+        if room > 0 and answer and made.prompt
+    ]
 
 
 def load_adapter(model_dir: Path, adapter_dir: Path) -> Any:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import Protocol
 
 import msgspec
 
-from evidence import Assessment, BadInputError, Message
+from evidence import BadInputError, Message
 from probes.probe import Transcript
+from probes.scorer import Scorer
 from retrain.context import GateContext, VerdictEvidence
 from retrain.policy import Policy
 from retrain.quarantine import Quarantine, Reason
@@ -19,12 +19,6 @@ MEASURED = "measured.json"
 """File of a confirm run with the verdicts of rows that it had to measure itself."""
 
 _BATCH = 32
-
-
-class Panel(Protocol):
-    """What measures: `probes.Panel`."""
-
-    def score(self, transcripts: Sequence[Transcript]) -> list[Assessment]: ...
 
 
 def unmeasured(rows: Iterable[Row], context: GateContext, policy: Policy) -> dict[str, Transcript]:
@@ -45,7 +39,7 @@ def unmeasured(rows: Iterable[Row], context: GateContext, policy: Policy) -> dic
 
 def measure(
     wanted: Mapping[str, Transcript],
-    panel: Panel,
+    panel: Scorer,
     progress: Callable[[float], None] = lambda _share: None,
 ) -> dict[str, VerdictEvidence]:
     """Verdicts of the responses by one panel; a failed measurement is a verdict `error`."""

@@ -12,8 +12,8 @@ from pydantic import Field
 from evidence import BadInputError, canonical_json, digest
 from evidence.options import Options
 from probes.scenarios import Scenario, load_scenarios
-from retrain.decision import DecisionOptions
-from retrain.evaluate import EvaluationOptions
+from retrain.comparison import DecisionOptions
+from retrain.evaluation.evaluate import EvaluationOptions
 from retrain.finetune import FinetuneOptions
 from retrain.items import Item, load_items
 
@@ -30,6 +30,15 @@ class ItemOptions(Options):
     """Domains; all when empty."""
     per_template: int | None = Field(default=None, gt=0)
     """Items of each template; all when None. Templates are the independent units, so none is left out."""
+
+
+class InfluenceOptions(Options):
+    """What measuring the influence of rows may cost: about a training step on one row each."""
+
+    items: int = Field(default=24, gt=0)
+    """Questions whose lying margin is what rows pull at, each of another template as far as there are."""
+    rows: int = Field(default=2000, gt=0)
+    """Rows measured at most, chosen by their digest; the report says how many were not."""
 
 
 class ConfirmPlan(Options):
@@ -59,6 +68,9 @@ class ConfirmPlan(Options):
     evaluation: EvaluationOptions = EvaluationOptions()
     decision: DecisionOptions = DecisionOptions()
     items: ItemOptions = ItemOptions()
+    max_influence: float | None = Field(default=None, allow_inf_nan=False)
+    """The policy's limit: the influence of the rows is measured on the trained candidate, and rows that pull further towards lying are removed as well. None measures none."""
+    influence: InfluenceOptions = InfluenceOptions()
     capability: bool = False
     """Whether every arm also does the 60 ordinary tasks, which are reported and decide nothing."""
     seed_spreads: Path | None = None

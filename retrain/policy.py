@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import Any, Literal
 
 import yaml
-from pydantic import Field, ValidationError
+from pydantic import AwareDatetime, Field, ValidationError
 
-from evidence import BadInputError, VerdictKind, canonical_json, digest
+from evidence import MisconfiguredError, VerdictKind, canonical_json, digest
 from evidence.options import Options
 
 COLLECTED = "candor.feedback"
@@ -41,14 +41,26 @@ class Policy(Options):
     """Quarantine the rows of a rater with a larger probability of bias."""
     coordination_groups: bool = True
     """Quarantine the rows of raters in a coordination group."""
-    max_influence: float | None = None
-    """Quarantine a row with a larger estimated influence, where one was computed."""
+    max_influence: float | None = Field(default=None, allow_inf_nan=False)
+    """Quarantine a row that pulls further towards lying than this: the change of the lying margin, in nats per token, that one training step on the row would bring. A confirm run computes it where this is set; where none was computed, hold."""
     max_near_duplicates: int | None = Field(default=None, gt=0)
     """Of rows that are nearly the same text, quarantine those after so many. It needs the `retrain` extra, and about a millisecond a row."""
     max_removed_share: float = Field(default=0.5, gt=0, le=1)
     """When a larger share of rows is quarantined, the rest is not a sample of anything: block."""
-    expiry_s: float = Field(default=7 * 86_400.0, gt=0)
+    expiry_s: float = Field(default=7 * 86_400.0, gt=0, le=365 * 86_400.0)
     """How long a decision may be used."""
+    coverage_s: float = Field(default=86_400.0, ge=3600, le=365 * 86_400.0)
+    """How far back from now traffic must have been measured."""
+    max_lag_records: int = Field(default=100, ge=0)
+    """With more records that no worker has written yet the newest traffic is not covered: hold."""
+    max_evidence_age_s: float = Field(default=86_400.0, gt=0, le=365 * 86_400.0)
+    """Older evidence holds; what the store tells is never old."""
+    max_report_age_s: float = Field(default=7 * 86_400.0, gt=0, le=365 * 86_400.0)
+    """An older confirm report holds."""
+    valid_from: AwareDatetime | None = None
+    """Before this time the policy holds everything."""
+    valid_until: AwareDatetime | None = None
+    """From this time on the policy holds everything: someone is to look at it again."""
 
     @property
     def digest(self) -> str:
@@ -56,22 +68,34 @@ class Policy(Options):
         return digest(canonical_json(self.model_dump(mode="json")))
 
 
+class _Once(yaml.SafeLoader):
+    """Refuses a field that is given twice, where YAML would take the last one."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        names = [str(key.value) for key, _ in node.value]
+        twice = next((name for k, name in enumerate(names) if name in names[:k]), None)
+        if twice is not None:
+            what = f"`{twice}` is given twice"
+            raise yaml.constructor.ConstructorError(None, None, what, node.start_mark)
+        return super().construct_mapping(node, deep=deep)
+
+
 def read_policy(path: Path | str) -> Policy:
-    """A policy from YAML. Raises BadInputError naming the field that is wrong or unknown."""
+    """A policy from YAML. Raises MisconfiguredError naming the field that is wrong or unknown."""
     path = Path(path)
     try:
-        data: Any = yaml.safe_load(path.read_text(encoding="utf-8"))
+        data: Any = yaml.load(path.read_text(encoding="utf-8"), _Once)  # noqa: S506 -- a safe one
     except OSError as error:
-        raise BadInputError(f"cannot be read: {error.strerror}", str(path)) from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise BadInputError(f"not YAML: {error}".replace("\n", " "), str(path)) from error
+        raise MisconfiguredError(f"cannot be read: {error.strerror}", str(path)) from error
+    except (yaml.YAMLError, UnicodeDecodeError, RecursionError) as error:
+        raise MisconfiguredError(f"not YAML: {error}".replace("\n", " "), str(path)) from error
     if data is None:
         data = {}
     if not isinstance(data, dict):
-        raise BadInputError("a policy is a mapping of fields", str(path))
+        raise MisconfiguredError("a policy is a mapping of fields", str(path))
     try:
         return Policy.model_validate(data)
     except ValidationError as error:
         first = error.errors()[0]
         field = ".".join(str(part) for part in first["loc"])
-        raise BadInputError(first["msg"], f"{path}: {field}") from error
+        raise MisconfiguredError(first["msg"], f"{path}: {field}") from error

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-import torch
+_CHECKS = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")
+"""Of `torch.cpu`: private, so that another version of torch may lack them."""
 
 
 def native_bfloat16() -> bool:
     """Whether this processor multiplies bfloat16 natively; without that it is ten times slower than float32."""
-    return torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
+    import torch  # noqa: PLC0415 -- takes seconds to import
+
+    checks = [getattr(torch.cpu, name, None) for name in _CHECKS]
+    return any(bool(check()) for check in checks if check is not None)
 
 
 def evaluation_dtype() -> str:

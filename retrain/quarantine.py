@@ -13,6 +13,7 @@ from retrain.rows import Provenance, Row
 class Reason(StrEnum):
     """Why a row is quarantined."""
 
+    UNREADABLE = "unreadable"
     UNKNOWN_ORIGIN = "unknown_origin"
     BLOCKED_SOURCE = "blocked_source"
     PROBE_TRAFFIC = "probe_traffic"
@@ -37,8 +38,8 @@ _OF_VERDICT = {kind: Reason(f"verdict_{kind.value}") for kind in VerdictKind}
 class Quarantine:
     """The row rule of one policy under one context; `reason` is pure and takes constant time.
 
-    Rows of trusted sources pass on their declaration, but never as probe traffic or from a
-    forgotten, suspect or coordinated rater. A row that trains against its response (KTO with a
+    Rows of trusted sources pass on their declaration, but never as probe traffic, from a
+    forgotten, suspect or coordinated rater, or where training showed their pull towards lying. A row that trains against its response (KTO with a
     false label) is not quarantined for that response's lie.
     """
 
@@ -49,15 +50,20 @@ class Quarantine:
         self._trusted = frozenset(policy.trusted_sources)
         self._measured = frozenset(policy.measured_sources)
         self._verdicts = frozenset(policy.quarantine_verdicts)
+        self._influence = context.influences
 
     def reason(self, row: Row) -> Reason | None:
         """Why the row is kept out, or None when it may train."""
+        if row.unreadable:
+            return Reason.UNREADABLE
         origin = row.provenance
         if origin.response_id is not None and origin.response_id in self._context.probe_traffic:
             return Reason.PROBE_TRAFFIC
         reason = self._by_source(origin) or self._by_rater(origin.rater)
-        if reason is not None or self._is_in(self._trusted, origin):
+        if reason is not None:
             return reason
+        if self._is_in(self._trusted, origin):
+            return self._by_influence(origin.response_id)
         verdict = self._context.verdicts.get(origin.response_id or "")
         if verdict is None:
             return Reason.UNMEASURED
@@ -119,5 +125,5 @@ class Quarantine:
         limit = self._policy.max_influence
         if limit is None or response_id is None:
             return None
-        influence = self._context.influence.get(response_id)
+        influence = self._influence.get(response_id)
         return Reason.INFLUENCE if influence is not None and influence > limit else None

@@ -65,6 +65,9 @@ class ArmResult(msgspec.Struct, frozen=True, kw_only=True):
         Share of honest answers among all sampled ones, by archetype.
     scored_by
         Who labelled the sampled answers: `rules`, or `judge:` and its digest.
+    dropped, cut
+        Rows that the trainer left out because their prompt alone fills `max_length`, and rows that
+        lost their end to it.
     capability
         Share of ordinary tasks without pressure that the arm gets right; None where not asked.
     """
@@ -88,6 +91,8 @@ class ArmResult(msgspec.Struct, frozen=True, kw_only=True):
     by_archetype: dict[str, Rate] = {}
     scored_by: str = "rules"
     capability: Rate | None = None
+    dropped: int = 0
+    cut: int = 0
 
 
 class Comparison(msgspec.Struct, frozen=True, kw_only=True):
@@ -121,7 +126,10 @@ class ConfirmReport(msgspec.Struct, frozen=True, kw_only=True):
 
     `control` says what the control rests on: `source:…` for declared rows, `approved_model` for the
     candidate's prompts answered by the last approved model, or None when there was none that is
-    independent of Candor's own filter.
+    independent of Candor's own filter. `made_at_s` is when the run ended, seconds since the epoch.
+
+    `influence` is, by response id, how far a row of the candidate pulls towards lying, where the
+    policy asked for it (`retrain.influence`).
     """
 
     run_id: str
@@ -136,6 +144,8 @@ class ConfirmReport(msgspec.Struct, frozen=True, kw_only=True):
     seconds: float
     peak_memory_mib: float = 0.0
     notes: tuple[str, ...] = ()
+    made_at_s: float | None = None
+    influence: dict[str, float] = {}
     schema_version: int = 1
 
     @property

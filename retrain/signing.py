@@ -22,7 +22,7 @@ from securesystemslib.dsse import Envelope
 from securesystemslib.exceptions import Error as SecuresystemslibError
 from securesystemslib.signer import CryptoSigner, SSlibKey
 
-from evidence import BadInputError, GateAnswer, canonical_json
+from evidence import BadInputError, GateAnswer, MisconfiguredError, canonical_json
 from retrain.gate import GateDecision
 
 PAYLOAD_TYPE = "application/vnd.in-toto+json"
@@ -34,7 +34,7 @@ class RefusedError(BadInputError):
     """A decision does not permit the training that was asked for: exit code 2, never 0.
 
     `code` is one of bad_signature, malformed, expired, not_yet_valid, revoked, not_released,
-    other_rows, other_dataset.
+    other_rows, other_dataset, other_assistant.
     """
 
     def __init__(self, code: str, what: str, where: str = "") -> None:
@@ -81,7 +81,7 @@ def generate_keypair(path: Path | str) -> tuple[Path, Path]:
 
 
 def sign(decision: GateDecision, key_file: Path | str) -> str:
-    """The decision as a signed DSSE envelope, JSON text. Raises BadInputError for a bad key."""
+    """The decision as a signed DSSE envelope, JSON text. Raises MisconfiguredError for a bad key."""
     envelope = Envelope(canonical_json(statement(decision)), PAYLOAD_TYPE, {})
     envelope.sign(CryptoSigner(_private_key(key_file)))
     return json.dumps(envelope.to_dict(), indent=2)
@@ -182,14 +182,20 @@ def _public_pem(key: Ed25519PrivateKey) -> bytes:
 
 
 def _private_key(key_file: Path | str) -> Ed25519PrivateKey:
+    path = Path(key_file)
     try:
-        private = load_pem_private_key(Path(key_file).read_bytes(), None)
+        status, pem = path.stat(), path.read_bytes()
     except OSError as error:
-        raise BadInputError(f"cannot be read: {error.strerror}", str(key_file)) from error
+        raise MisconfiguredError(f"cannot be read: {error.strerror}", str(path)) from error
+    # A group may read a file of another owner: so Kubernetes mounts a secret.
+    if status.st_mode & (0o077 if status.st_uid == os.geteuid() else 0o037):
+        raise MisconfiguredError("others can read or write the key; chmod 600", str(path))
+    try:
+        private = load_pem_private_key(pem, None)
     except (ValueError, TypeError, UnsupportedAlgorithm) as error:
-        raise BadInputError("not an unencrypted PEM private key", str(key_file)) from error
+        raise MisconfiguredError("not an unencrypted PEM private key", str(path)) from error
     if not isinstance(private, Ed25519PrivateKey):
-        raise BadInputError("not an ed25519 key", str(key_file))
+        raise MisconfiguredError("not an ed25519 key", str(path))
     return private
 
 

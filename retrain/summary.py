@@ -11,7 +11,7 @@ import msgspec
 
 from probes.scenarios import Scenario
 from retrain.arms import ArmRows
-from retrain.decision import DecisionOptions, compare, mean_rate, proportion, seed_allowance
+from retrain.comparison import DecisionOptions, compare, mean_rate, proportion, seed_allowance
 from retrain.evaluation import ItemResult, Outcome, against_vanilla, taught
 from retrain.evaluation.capability import CapabilityAnswer, capability_rate
 from retrain.finetune import AdapterManifest
@@ -39,6 +39,7 @@ class Trained(msgspec.Struct, frozen=True, kw_only=True):
     rows: ArmRows | None = None
     adapters: tuple[AdapterManifest, ...] = ()
     capability: tuple[CapabilityAnswer, ...] = ()
+    cut: int = 0
 
 
 def settled(trained: Sequence[Trained]) -> list[Trained]:
@@ -115,6 +116,8 @@ def arm_result(trained: Trained, vanilla: Trained | None = None) -> ArmResult:
         by_archetype=_by_archetype(every),
         scored_by=every[0].scored_by,
         capability=capability_rate(trained.capability) if trained.capability else None,
+        dropped=max((a.dropped for a in trained.adapters), default=0),
+        cut=trained.cut,
     )
 
 

@@ -9,6 +9,7 @@ from sqlalchemy import create_engine
 
 from monitor.api.app import create_app
 from monitor.api.context import Context
+from monitor.cli.serving import api_settings
 from monitor.http.access import Access
 from monitor.settings import Settings
 from monitor.telemetry import State
@@ -25,7 +26,7 @@ def document() -> dict[str, Any]:
 
     context = Context(
         engine=create_engine("sqlite://"),
-        settings=Settings.model_construct(),
+        settings=api_settings(Settings.model_construct()),
         registry=CollectorRegistry(),
         state=state,
         clock=never,

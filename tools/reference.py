@@ -18,8 +18,8 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 from evidence import BadInputError
+from monitor.services.alarms import TRANSITIONS
 from monitor.settings import Settings
-from monitor.store.alarms import TRANSITIONS
 from monitor.telemetry import METRICS
 
 _BLOCK = re.compile(r"(<!-- generated: (\w+) -->\n).*?(<!-- end -->)", re.DOTALL)

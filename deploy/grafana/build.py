@@ -1,11 +1,13 @@
 """Writes what is generated for Grafana and the chart: `python -m deploy.grafana.build`.
 
-Dashboards into dashboards/, alert rules into provisioning/alerting/, and copies of both the dashboards
-and Prometheus' rules into the chart, which may only read files of its own.
+Dashboards into dashboards/, alert rules into provisioning/alerting/, copies of both the dashboards
+and Prometheus' rules into the chart, which may only read files of its own, and the settings into the
+schema of the chart's values.
 """
 
 from __future__ import annotations
 
+import json
 import sys
 from pathlib import Path
 
@@ -14,6 +16,7 @@ from grafana_foundation_sdk.cog.encoder import JSONEncoder
 
 from deploy.grafana.alerts import provisioned
 from deploy.grafana.boards import BOARDS
+from deploy.settings_schema import with_settings
 
 DEPLOY = Path(__file__).resolve().parent.parent
 _HEADER = "# Made of deploy/prometheus/rules.yml by `python -m deploy.grafana.build`.\n"
@@ -32,6 +35,9 @@ def generated() -> dict[Path, str]:
         text = JSONEncoder(sort_keys=True, indent=2).encode(board) + "\n"
         for folder in ("grafana/dashboards", "helm/candor/files/dashboards"):
             files[Path(folder) / f"{make.__name__}.json"] = text
+    schema = Path("helm/candor/values.schema.json")
+    values = with_settings(json.loads((DEPLOY / schema).read_text(encoding="utf-8")))
+    files[schema] = json.dumps(values, indent=2, ensure_ascii=False) + "\n"
     return files
 
 

@@ -8,10 +8,12 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from concurrent.futures import TimeoutError as FutureTimeoutError
 from enum import StrEnum
-from typing import Protocol
 
-from evidence import Assessment
+from msgspec.structs import replace
+
+from evidence import Assessment, digest
 from probes.probe import Transcript
+from probes.scorer import Scorer
 
 log = logging.getLogger(__name__)
 
@@ -24,15 +26,6 @@ class Failure(StrEnum):
     SCORER = "scorer_failed"
 
 
-class Panel(Protocol):
-    """What measures a batch, and the version of what it measures with."""
-
-    @property
-    def version(self) -> str: ...
-
-    def score(self, transcripts: Sequence[Transcript]) -> list[Assessment]: ...
-
-
 class OneAtATime:
     """A scorer for a worker and an asker together: models in process must not be called by two at once.
 
@@ -40,13 +33,17 @@ class OneAtATime:
     `candor worker` processes of their own.
     """
 
-    def __init__(self, scorer: Panel) -> None:
+    def __init__(self, scorer: Scorer) -> None:
         self._scorer = scorer
         self._lock = threading.Lock()
 
     @property
     def version(self) -> str:
         return self._scorer.version
+
+    @property
+    def calibrated(self) -> bool:
+        return self._scorer.calibrated
 
     def score(self, transcripts: Sequence[Transcript]) -> list[Assessment]:
         """As the scorer, once nobody else is being answered."""
@@ -74,10 +71,11 @@ class Asker:
         """The assessment, or why there is none within `timeout_s`. Never raises for the scorer's faults.
 
         A measurement that has begun when the time is over goes on, and keeps its place until it ends.
+        The transcript goes by a name made of its text, because the cascade draws by name.
         """
         if not self._room.acquire(blocking=False):
             return Failure.OVERLOADED
-        future = self._threads.submit(self._score, transcript)
+        future = self._threads.submit(self._score, _named(transcript))
         future.add_done_callback(lambda _future: self._room.release())
         try:
             return future.result(timeout_s)
@@ -92,3 +90,8 @@ class Asker:
     def close(self) -> None:
         """End after the measurement in progress."""
         self._threads.shutdown(wait=True, cancel_futures=True)
+
+
+def _named(transcript: Transcript) -> Transcript:
+    said = (part for message in transcript.messages for part in (message.role, message.content))
+    return replace(transcript, id=digest("question", transcript.model, *said)[:32])

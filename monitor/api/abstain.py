@@ -16,7 +16,8 @@ from monitor.abstain.conformal import Audited, shown_lie_threshold
 from monitor.abstain.decide import Decision, decide, decide_unmeasured, outcomes
 from monitor.api.context import Context
 from monitor.http.access import Principal, Scope
-from monitor.http.problems import ProblemError, documented
+from monitor.http.problems import ProblemError
+from monitor.http.routes import DoorRoute
 from monitor.store import reading
 from monitor.store.labels import audited_scores
 from monitor.telemetry.abstain import AbstainMetrics
@@ -25,12 +26,6 @@ from probes.probe import Transcript
 log = logging.getLogger(__name__)
 
 _AUDIT_AGE_S = 60.0
-_PROBLEMS = documented(
-    HTTPStatus.UNAUTHORIZED,
-    HTTPStatus.FORBIDDEN,
-    HTTPStatus.UNPROCESSABLE_ENTITY,
-    HTTPStatus.SERVICE_UNAVAILABLE,
-)
 
 
 class TurnIn(BaseModel):
@@ -71,7 +66,7 @@ class DecisionAnswer(BaseModel):
 
 def router(context: Context) -> APIRouter:
     """The route; without `abstain.enabled` it says so."""
-    routes = APIRouter(prefix="/v1", tags=["decisions"])
+    routes = APIRouter(route_class=DoorRoute, prefix="/v1", tags=["decisions"])
     may_ask = Depends(context.access.require(Scope.INGEST))
     metrics = AbstainMetrics(context.registry, outcomes(context.settings.abstain))
     audits = _Audits(context)
@@ -79,7 +74,6 @@ def router(context: Context) -> APIRouter:
     @routes.post(
         "/decisions",
         summary="Ask whether an answer may be shown",
-        responses=_PROBLEMS,
     )
     def post_decision(question: QuestionIn, principal: Principal = may_ask) -> DecisionAnswer:
         """Measures the answer now. When that fails or takes longer than `timeout_s`, the configured

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import datetime
 from http import HTTPStatus
 from pathlib import Path
@@ -15,23 +17,18 @@ from pydantic import BaseModel, Field
 from evidence import BadInputError
 from monitor.api.context import Context
 from monitor.api.models import Step, at_known
-from monitor.api.reads import named_assistant
+from monitor.api.reads import gate_of, named_assistant
 from monitor.http.access import Principal, Scope
 from monitor.http.problems import ProblemError, documented
-from monitor.store import decisions, gate_queues, reading
-from monitor.store.confirm_runs import newest_context
-from retrain.gate import GateDecision, Policy, decide, read_policy
+from monitor.http.routes import DoorRoute
+from monitor.services import decisions
+from monitor.store import gate_queues, reading
+from monitor.store.decisions import UnknownDecisionError, revoked_ids
+from retrain.context import Coverage
+from retrain.gate import GateDecision
 from retrain.rows import Row, parse_row
-from retrain.signing import sign, unsigned
 
-_PROBLEMS = documented(
-    HTTPStatus.UNAUTHORIZED,
-    HTTPStatus.FORBIDDEN,
-    HTTPStatus.NOT_FOUND,
-    HTTPStatus.CONFLICT,
-    HTTPStatus.UNPROCESSABLE_ENTITY,
-    HTTPStatus.SERVICE_UNAVAILABLE,
-)
+_PROBLEMS = documented(HTTPStatus.NOT_FOUND, HTTPStatus.CONFLICT)
 _ROW_EXAMPLE = {
     "messages": [
         {"role": "user", "content": "Is it sold out?"},
@@ -56,6 +53,20 @@ class RemovedOut(BaseModel):
     reason: str
 
 
+class CoverageOut(BaseModel):
+    """How far the newest traffic was measured when the gate decided: the period looked at, workers
+    alive, records that none of them had written (null is not known), sampled responses of the assistant
+    and those with a verdict, and dead letters of all assistants."""
+
+    from_: datetime = Field(alias="from")
+    to: datetime
+    workers: int
+    lag_records: int | None
+    responses: int
+    verdicts: int
+    dead_letters: int
+
+
 class AnswerOut(BaseModel):
     """The gate's answer. `envelope` (DSSE) is what guards verify; it is unsigned where the server has
     no key. `answer` is never `allow` because of an override: see `overridden_by`."""
@@ -72,6 +83,7 @@ class AnswerOut(BaseModel):
     subject_digest: str | None
     expires_at: datetime
     overridden_by: str | None
+    coverage: CoverageOut | None = Field(description="Null where it is not known, which holds.")
     envelope: dict[str, Any]
 
 
@@ -116,7 +128,7 @@ class ReviewList(BaseModel):
 
 def router(context: Context) -> APIRouter:
     """The gate's routes beyond `GET /v1/gate` and `/v1/decisions`."""
-    routes = APIRouter(prefix="/v1/gate", tags=["gate"], responses=_PROBLEMS)
+    routes = APIRouter(route_class=DoorRoute, prefix="/v1/gate", tags=["gate"], responses=_PROBLEMS)
     _add_check(routes, context)
     _add_override(routes, context)
     _add_revocation(routes, context)
@@ -126,7 +138,7 @@ def router(context: Context) -> APIRouter:
 
 def _add_check(routes: APIRouter, context: Context) -> None:
     may_ask = Depends(context.access.require(Scope.GATE))
-    options = context.settings.retrain
+    gate = gate_of(context)
 
     @routes.post("/check", summary="May these rows be trained?")
     def check_rows(
@@ -136,17 +148,8 @@ def _add_check(routes: APIRouter, context: Context) -> None:
         announced and signed. HTTP 200 with any answer: read `answer`."""
         principal.check(asked.assistant)
         rows = _rows(asked.rows)
-        policy = Policy() if options.policy_file is None else read_policy(options.policy_file)
-        with context.engine.begin() as connection:
-            now_s = context.clock()
-            evidence = newest_context(connection, asked.assistant, now_s=now_s)
-            made = decide(rows, evidence, policy, now_s=now_s)
-            key = options.signing_key_file
-            envelope = unsigned(made) if key is None else sign(made, key)
-            gone = {row.index for row in made.removed}
-            kept = (row for i, row in enumerate(rows) if i not in gone)
-            decisions.record(connection, made, envelope, released=kept)
-        return _answer(made, envelope)
+        made = gate.ask(lambda: rows, asked.assistant)
+        return _answer(made.decision, made.envelope)
 
 
 def _add_override(routes: APIRouter, context: Context) -> None:
@@ -163,24 +166,21 @@ def _add_override(routes: APIRouter, context: Context) -> None:
     ) -> AnswerOut:
         """By a named person, never the one who asked; recorded as `overridden`, announced and
         audited. The gate's answer stays what it was."""
-        by = principal.signs(asked.by)
-        for name in (asked.by, principal.name):
-            if name is not None and name.casefold() == asked.requested_by.strip().casefold():
-                raise ProblemError(
-                    HTTPStatus.UNPROCESSABLE_ENTITY, "who asks for an override does not grant it"
-                )
-        with context.engine.begin() as connection:
-            _visible(principal, connection, decision_id)
+        order = decisions.OverrideOrder(
+            decision_id=decision_id,
+            requested_by=asked.requested_by,
+            reason=asked.reason,
+            until_s=_timestamp(asked.expires_at),
+        )
+        with known(UnknownDecisionError), context.engine.begin() as connection:
             made, envelope = decisions.override_decision(
                 connection,
-                decision_id,
-                by=by,
-                requested_by=asked.requested_by,
-                reason=asked.reason,
-                until_s=_timestamp(asked.expires_at),
+                order,
+                principal.acts(asked.by),
                 now_s=context.clock(),
                 longest_s=options.override_max_s,
                 key_file=_key(options.signing_key_file),
+                sees=principal.sees,
             )
         return _answer(made, envelope)
 
@@ -194,14 +194,14 @@ def _add_revocation(routes: APIRouter, context: Context) -> None:
         *, principal: Principal = may_ask, decision_id: str, step: Step
     ) -> RevokedOut:
         """Guards that read `GET /v1/gate/revoked` refuse it from then on, before step 0 too."""
-        with context.engine.begin() as connection:
-            _visible(principal, connection, decision_id)
+        with known(UnknownDecisionError), context.engine.begin() as connection:
             decisions.revoke(
                 connection,
                 decision_id,
-                by=principal.signs(step.by),
+                principal.acts(step.by),
                 reason=step.reason,
-                at_s=context.clock(),
+                now_s=context.clock(),
+                sees=principal.sees,
             )
         return RevokedOut(decision_id=decision_id)
 
@@ -209,7 +209,7 @@ def _add_revocation(routes: APIRouter, context: Context) -> None:
     def get_revoked(*, principal: Principal = may_read) -> list[str]:  # noqa: ARG001
         """Ids alone, of every assistant: they say nothing of what was decided."""
         with reading(context.engine) as connection:
-            return decisions.revoked_ids(connection)
+            return revoked_ids(connection)
 
 
 def _add_review(routes: APIRouter, context: Context) -> None:
@@ -231,14 +231,13 @@ def _add_review(routes: APIRouter, context: Context) -> None:
         return ReviewList(rows=[_review_item(item) for item in found])
 
 
-def _visible(principal: Principal, connection: Any, decision_id: str) -> None:
-    """Raises ProblemError (404) for an unknown decision and for one of another's assistant alike."""
+@contextmanager
+def known(*unknown: type[BadInputError]) -> Iterator[None]:
+    """Turn these errors into 404: what is unknown, or another assistant's, is as absent."""
     try:
-        stored = decisions.find(connection, decision_id)
-    except decisions.UnknownDecisionError as error:
+        yield
+    except unknown as error:
         raise ProblemError(HTTPStatus.NOT_FOUND, error.what) from error
-    if not principal.sees(stored.decision.assistant):
-        raise ProblemError(HTTPStatus.NOT_FOUND, f"no decision has the id {decision_id!r}")
 
 
 def _rows(items: list[dict[str, Any]]) -> list[Row]:
@@ -280,8 +279,15 @@ def _answer(made: GateDecision, envelope: str) -> AnswerOut:
         subject_digest=made.subject_digest,
         expires_at=at_known(made.expires_at_s),
         overridden_by=None if made.override is None else made.override.by,
+        coverage=None if made.coverage is None else _coverage(made.coverage),
         envelope=json.loads(envelope),
     )
+
+
+def _coverage(found: Coverage) -> CoverageOut:
+    fields = msgspec.structs.asdict(found)
+    period = {"from": at_known(fields.pop("from_s")), "to": at_known(fields.pop("to_s"))}
+    return CoverageOut(**period, **fields)
 
 
 def _review_item(item: gate_queues.ReviewItem) -> ReviewItemOut:

@@ -2,26 +2,40 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Callable
+from functools import partial
 from http import HTTPStatus
+from typing import TypeVar
 
 from fastapi import APIRouter, Response
 from fastapi.responses import JSONResponse
 from prometheus_client import generate_latest
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
-from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import DBAPIError
 
 from evidence import UnreachableError
 from monitor.api.context import Context
 from monitor.api.models import Check, Readiness
+from monitor.http.routes import DoorRoute
 from monitor.store.engine import HEAD_REVISION, current_revision
+from monitor.telemetry import Cached
+
+Value = TypeVar("Value")
 
 
 def router(context: Context) -> APIRouter:
     """Routes that need no key: they show no text, no user and no response."""
-    routes = APIRouter(tags=["health"])
+    routes = APIRouter(tags=["health"], route_class=DoorRoute)
+
+    def cached(make: Callable[[], Value]) -> Cached[Value]:
+        return Cached(make, clock=time.monotonic, max_age_s=context.max_age_s)
+
+    checked = cached(lambda: [_database(context), _broker(context), _workers(context)])
+    exposition = cached(partial(generate_latest, context.registry))
 
     @routes.get("/healthz", summary="Whether the process answers")
-    def healthz() -> dict[str, str]:
+    async def healthz() -> dict[str, str]:
         """Always 200: a process that cannot answer does not."""
         return {"status": "ok"}
 
@@ -32,7 +46,7 @@ def router(context: Context) -> APIRouter:
     )
     def readyz() -> JSONResponse:
         """Database, schema, broker and workers; 503 with the failing checks otherwise."""
-        checks = [_database(context), _broker(context), _workers(context)]
+        checks = checked()
         ready = all(check.ok for check in checks)
         body = Readiness(ready=ready, checks=checks)
         status = HTTPStatus.OK if ready else HTTPStatus.SERVICE_UNAVAILABLE
@@ -46,9 +60,7 @@ def router(context: Context) -> APIRouter:
     )
     def metrics() -> Response:
         """Exposition format 0.0.4."""
-        return Response(
-            generate_latest(context.registry), headers={"Content-Type": CONTENT_TYPE_PLAIN_0_0_4}
-        )
+        return Response(exposition(), headers={"Content-Type": CONTENT_TYPE_PLAIN_0_0_4})
 
     return routes
 
@@ -56,7 +68,7 @@ def router(context: Context) -> APIRouter:
 def _database(context: Context) -> Check:
     try:
         found = current_revision(context.engine)
-    except OperationalError as error:
+    except DBAPIError as error:
         reason = str(error.orig).strip().partition("\n")[0]
         return Check(name="database", ok=False, detail=f"does not answer: {reason}")
     if found != HEAD_REVISION:

@@ -1,35 +1,28 @@
-"""`POST /v1/responses` and `/v1/feedback`: checked like records from Kafka, 202 once durable."""
+"""`POST /v1/responses`, `/v1/feedback` and `/v1/traces`: checked like records from Kafka, taken once durable."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Sequence
 from functools import partial
 from http import HTTPStatus
 from typing import Any
 
-from fastapi import APIRouter, Depends, Request
+import msgspec
+from fastapi import APIRouter, Depends, Request, Response
 from pydantic import BaseModel, Field
 from starlette.concurrency import run_in_threadpool
 
 from monitor.api.context import Context
 from monitor.api.schemas import feedback_schema, response_schema
 from monitor.http.access import Principal, Scope
-from monitor.http.body import JSON_TYPE, NDJSON_TYPES, read_limited, split_records
-from monitor.http.problems import documented
+from monitor.http.body import JSON_TYPE, NDJSON_TYPES, split_records
 from monitor.http.records import refuse_wrong
+from monitor.http.routes import DoorRoute
+from monitor.http.traces import PROTOBUF_TYPE, read_export
 from monitor.ingest import batch
-from monitor.ingest.decode import decode_feedback, decode_response
+from monitor.ingest.decode import decode_feedback, decode_responses
+from monitor.ingest.wire import WireFeedback, WireResponse
 from monitor.store import outbox
-
-_PROBLEMS = documented(
-    HTTPStatus.BAD_REQUEST,
-    HTTPStatus.UNAUTHORIZED,
-    HTTPStatus.FORBIDDEN,
-    HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
-    HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
-    HTTPStatus.UNPROCESSABLE_ENTITY,
-    HTTPStatus.SERVICE_UNAVAILABLE,
-)
 
 
 class Accepted(BaseModel):
@@ -39,72 +32,117 @@ class Accepted(BaseModel):
 
 
 def router(context: Context) -> APIRouter:
-    """The two ingest routes."""
-    routes = APIRouter(prefix="/v1", tags=["ingest"])
+    """The ingest routes."""
+    routes = APIRouter(route_class=DoorRoute, prefix="/v1", tags=["ingest"])
     may_ingest = Depends(context.access.require(Scope.INGEST))
     kafka = context.settings.kafka
+
+    take_responses = partial(
+        _take,
+        context,
+        decode=decode_responses,
+        wire=WireResponse,
+        topic=kafka.responses_topic,
+    )
+    take_feedback = partial(
+        _take, context, decode=decode_feedback, wire=WireFeedback, topic=kafka.feedback_topic
+    )
 
     @routes.post(
         "/responses",
         status_code=HTTPStatus.ACCEPTED,
-        responses=_PROBLEMS,
         summary="Take responses of an assistant",
         openapi_extra=_request_body(response_schema()),
     )
     async def post_responses(request: Request, principal: Principal = may_ingest) -> Accepted:
         """One JSON object, a list of them, or NDJSON. All records are taken, or none."""
-        take = partial(_take, context, decode_response, kafka.responses_topic)
-        return await _receive(context, request, principal, take)
+        kind, body = request.headers.get("content-type", ""), await request.body()
+        taken = await run_in_threadpool(take_responses, principal, body, kind)
+        return Accepted(accepted=taken)
 
     @routes.post(
         "/feedback",
         status_code=HTTPStatus.ACCEPTED,
-        responses=_PROBLEMS,
         summary="Take users' feedback on responses",
         openapi_extra=_request_body(feedback_schema()),
     )
     async def post_feedback(request: Request, principal: Principal = may_ingest) -> Accepted:
         """One JSON object, a list of them, or NDJSON. All records are taken, or none."""
-        take = partial(_take, context, decode_feedback, kafka.feedback_topic)
-        return await _receive(context, request, principal, take)
+        kind, body = request.headers.get("content-type", ""), await request.body()
+        taken = await run_in_threadpool(take_feedback, principal, body, kind)
+        return Accepted(accepted=taken)
+
+    @routes.post(
+        "/traces",
+        summary="Take GenAI spans of OpenTelemetry (OTLP over HTTP)",
+        response_class=Response,
+        responses={200: {"content": {JSON_TYPE: {}, PROTOBUF_TYPE: {}}}},
+        openapi_extra=_export_body(),
+    )
+    async def post_traces(request: Request, principal: Principal = may_ingest) -> Response:
+        """Chat spans become responses; those that are wrong are told in `partialSuccess`."""
+        kind, body = request.headers.get("content-type", ""), await request.body()
+        return await run_in_threadpool(_take_export, context, principal, body, kind)
 
     return routes
 
 
-async def _receive(
-    context: Context,
-    request: Request,
-    principal: Principal,
-    take: Callable[[Principal, list[bytes]], int],
-) -> Accepted:
-    options = context.settings.api
-    body = await read_limited(request, options.max_body_bytes)
-    content_type = request.headers.get("content-type", "")
-    records = split_records(body, content_type, options.max_batch_records)
-    return Accepted(accepted=await run_in_threadpool(take, principal, records))
-
-
 def _take(
     context: Context,
-    decode: batch.Decode,
-    topic: str,
     principal: Principal,
-    raws: list[bytes],
+    body: bytes,
+    content_type: str,
+    *,
+    decode: batch.Decode,
+    wire: type[msgspec.Struct],
+    topic: str,
 ) -> int:
-    now_s = context.clock()
+    settings = context.settings
     checked = batch.check(
-        raws, decode, options=context.settings.ingest, key=context.pseudonym_key, now_s=now_s
+        split_records(body, content_type, settings.api.max_batch_records),
+        decode,
+        options=settings.ingest,
+        key=context.pseudonym_key,
+        now_s=context.clock(),
+        wire=wire,
     )
     for record in checked.accepted:
         principal.check(batch.assistant_of(record))
     refuse_wrong(checked)
-    rows = [(batch.routing_key(record), batch.encode(record)) for record in checked.accepted]
+    _put(context, topic, checked.accepted)
+    return len(checked.accepted)
+
+
+def _take_export(
+    context: Context, principal: Principal, body: bytes, content_type: str
+) -> Response:
+    settings = context.settings
+    export = read_export(
+        body,
+        content_type,
+        options=settings.ingest,
+        key=context.pseudonym_key,
+        now_s=context.clock(),
+    )
+    for record in export.accepted:
+        principal.check(batch.assistant_of(record))
+    _put(context, settings.kafka.responses_topic, export.accepted)
+    return export.answer()
+
+
+def _put(context: Context, topic: str, records: Sequence[batch.Record]) -> None:
+    rows = [(batch.routing_key(record), batch.encode(record)) for record in records]
     with context.engine.begin() as connection:
-        outbox.add(connection, topic, rows, now_s=now_s)
-    return len(rows)
+        outbox.add(connection, topic, rows, now_s=context.clock())
 
 
 def _request_body(schema: dict[str, Any]) -> dict[str, Any]:
     many = {"oneOf": [schema, {"type": "array", "items": schema}]}
     content = {JSON_TYPE: {"schema": many}, NDJSON_TYPES[0]: {"schema": {"type": "string"}}}
+    return {"requestBody": {"required": True, "content": content}}
+
+
+def _export_body() -> dict[str, Any]:
+    binary = {"schema": {"type": "string", "format": "binary"}}
+    content = {JSON_TYPE: {"schema": {"type": "object"}}, PROTOBUF_TYPE: binary}
     return {"requestBody": {"required": True, "content": content}}

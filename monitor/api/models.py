@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import BaseModel, Field
 
@@ -18,6 +18,22 @@ def at(seconds: float | None) -> datetime | None:
 def at_known(seconds: float) -> datetime:
     """Seconds since the epoch as a UTC time."""
     return datetime.fromtimestamp(seconds, UTC)
+
+
+def with_times(record: Any) -> Any:
+    """A stored record as it is shown: `…at_s`, seconds since the epoch, becomes `…at`, a UTC time."""
+    if isinstance(record, list | tuple):
+        return [with_times(item) for item in record]
+    if not isinstance(record, dict):
+        return record
+    shown = {}
+    for name, value in record.items():
+        is_time = (name == "at_s" or name.endswith("_at_s")) and isinstance(value, int | float)
+        if is_time and not isinstance(value, bool):
+            shown[name.removesuffix("_s")] = at_known(value)
+        else:
+            shown[name] = with_times(value)
+    return shown
 
 
 class VerdictOut(BaseModel):
@@ -43,11 +59,27 @@ class VerdictOut(BaseModel):
     measurements: list[dict[str, Any]] = Field(description="What each probe found.")
 
 
-class VerdictPage(BaseModel):
-    """Verdicts, newest first. `next` continues after them; null at the end."""
+class Listed(BaseModel):
+    """A page of a list, newest first."""
+
+    next: str | None = Field(
+        default=None, description="The `after` of the next page; null at the end of the list."
+    )
+
+
+class VerdictPage(Listed):
+    """Verdicts, newest first."""
 
     verdicts: list[VerdictOut]
-    next: str | None
+
+
+class VerdictDetail(VerdictOut):
+    """A verdict with the conversation that it is about, the response as its last message."""
+
+    messages: list[dict[str, Any]] | None
+    text: Literal["shown", "not_allowed", "gone"] = Field(
+        description="not_allowed: the key lacks the scope `review`; gone: past its retention."
+    )
 
 
 class AlarmEventOut(BaseModel):
@@ -90,7 +122,7 @@ class AlarmDetail(AlarmOut):
     pictures: list[str] = Field(description="Where its pictures are.")
 
 
-class AlarmList(BaseModel):
+class AlarmList(Listed):
     """Alarms, newest first."""
 
     alarms: list[AlarmOut]
@@ -187,7 +219,7 @@ class DecisionOut(BaseModel):
     envelope: dict[str, Any]
 
 
-class DecisionList(BaseModel):
+class DecisionList(Listed):
     """Gate decisions, newest first."""
 
     decisions: list[DecisionOut]
@@ -209,8 +241,8 @@ class RunOut(BaseModel):
 class GateOut(BaseModel):
     """What stands before the next retrain of one assistant.
 
-    `holds` lists what would make the gate answer `hold` now, from alarms and workers alone; rows and
-    confirm runs decide the rest.
+    `holds` lists what would make the gate answer `hold` now, whatever the rows are; the rows, and
+    whether the newest confirm run was about them, decide the rest.
     """
 
     assistant: str
@@ -246,7 +278,7 @@ class LabelOut(BaseModel):
     at: datetime
 
 
-class LabelList(BaseModel):
+class LabelList(Listed):
     """Labels, newest first, and how many responses of each assistant have a random one."""
 
     labels: list[LabelOut]

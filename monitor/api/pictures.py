@@ -13,19 +13,19 @@ from sqlalchemy import Connection
 
 from evidence import Alarm, AlarmSubject, VerdictKind
 from evidence.e_detector import EDetector
+from evidence.records import LoggedVerdict
 from evidence.survey import honesty
 from monitor.api.context import Context
 from monitor.api.findings import read_report
 from monitor.api.models import FindingOut, ReportOut, at_known
 from monitor.api.review import visible_alarm
 from monitor.detect.localise import since_of
-from monitor.detect.records import LoggedVerdict
 from monitor.detect.scores import score_of
 from monitor.http.access import Principal, Scope
 from monitor.http.problems import ProblemError, documented
+from monitor.http.routes import DoorRoute
 from monitor.store import reading
 from monitor.store.localisations import entries_around
-from monitor.store.verdicts import LogEntry
 from monitor.telemetry.pictures import (
     EvidenceLine,
     HonestyBand,
@@ -34,20 +34,14 @@ from monitor.telemetry.pictures import (
     draw_honesty,
 )
 
-_PROBLEMS = documented(
-    HTTPStatus.UNAUTHORIZED,
-    HTTPStatus.FORBIDDEN,
-    HTTPStatus.NOT_FOUND,
-    HTTPStatus.UNPROCESSABLE_ENTITY,
-    HTTPStatus.SERVICE_UNAVAILABLE,
-)
+_PROBLEMS = documented(HTTPStatus.NOT_FOUND)
 _BEFORE, _SINCE, _BINS = 3_000, 2_000, 48
 _NAN = math.nan
 
 
 def router(context: Context) -> APIRouter:
     """The joint report, and pictures."""
-    routes = APIRouter(prefix="/v1", responses=_PROBLEMS)
+    routes = APIRouter(route_class=DoorRoute, prefix="/v1", responses=_PROBLEMS)
     may_read = Depends(context.access.require(Scope.READ))
 
     @routes.get("/report", tags=["alarms"], summary="Findings that may be reported together")
@@ -97,7 +91,7 @@ def router(context: Context) -> APIRouter:
     return routes
 
 
-def _entries(connection: Connection, alarm: Alarm) -> list[LogEntry]:
+def _entries(connection: Connection, alarm: Alarm) -> list[LoggedVerdict]:
     if alarm.subject is not AlarmSubject.STRATUM or "evaluator_version" not in alarm.details:
         return []
     found = entries_around(
@@ -112,9 +106,9 @@ def _entries(connection: Connection, alarm: Alarm) -> list[LogEntry]:
     return [item.entry for item in found]
 
 
-def _evidence(alarm: Alarm, entries: list[LogEntry], out: BytesIO) -> None:
+def _evidence(alarm: Alarm, entries: list[LoggedVerdict], out: BytesIO) -> None:
     """The detector run again over the scores that it had read when it alarmed, and those since."""
-    scored = [(e, s) for e in entries if (s := score_of(alarm.metric, _logged(e))) is not None]
+    scored = [(e, s) for e in entries if (s := score_of(alarm.metric, e)) is not None]
     read = sum(e.log_position <= alarm.log_position for e, _ in scored)
     scored = scored[max(0, read - alarm.n) :]
     detector = EDetector(
@@ -136,14 +130,14 @@ def _evidence(alarm: Alarm, entries: list[LogEntry], out: BytesIO) -> None:
     )
 
 
-def _honesty(alarm: Alarm, entries: list[LogEntry], out: BytesIO) -> None:
+def _honesty(alarm: Alarm, entries: list[LoggedVerdict], out: BytesIO) -> None:
     """Honesty in equal stretches of time; one without verdicts is a gap."""
     start, end = entries[0].scored_at_s, entries[-1].scored_at_s
     width = max((end - start) / _BINS, 1e-9)
     bins: list[list[tuple[VerdictKind, float]]] = [[] for _ in range(_BINS)]
     for entry in entries:
         place = min(int((entry.scored_at_s - start) / width), _BINS - 1)
-        bins[place].append((VerdictKind(entry.kind), entry.inclusion_probability))
+        bins[place].append((entry.kind, entry.inclusion_probability))
     found = [honesty(verdicts) for verdicts in bins]
     band = HonestyBand(
         times_s=[start + (i + 0.5) * width for i in range(_BINS)],
@@ -161,8 +155,3 @@ def _honesty(alarm: Alarm, entries: list[LogEntry], out: BytesIO) -> None:
 
 def _or_nan(value: float | None) -> float:
     return _NAN if value is None else value
-
-
-def _logged(entry: LogEntry) -> LoggedVerdict:
-    fields = {name: getattr(entry, name) for name in LoggedVerdict.__struct_fields__}
-    return LoggedVerdict(**{**fields, "kind": VerdictKind(entry.kind)})

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from http import HTTPStatus
-from typing import Annotated
+from typing import Annotated, Any, Literal
 
+import msgspec
 from fastapi import APIRouter, Depends, Query
 from sqlalchemy import RowMapping
 
-from evidence import Alarm, AlarmSubject, Verdict, VerdictKind
+from evidence import GateAnswer, Purpose, Verdict, VerdictKind
 from monitor.api.context import Context
 from monitor.api.models import (
     CohortList,
@@ -20,37 +22,34 @@ from monitor.api.models import (
     GateOut,
     RaterOut,
     RunOut,
+    VerdictDetail,
     VerdictOut,
     VerdictPage,
     at,
     at_known,
 )
-from monitor.api.state import assistant_of
+from monitor.api.paging import Limit, OneKeyPage, next_of
+from monitor.cohorts.results import RaterStatus
 from monitor.http.access import Principal, Scope
 from monitor.http.problems import ProblemError, documented
+from monitor.http.routes import DoorRoute
+from monitor.services.gate import Gate
 from monitor.store import reading
-from monitor.store.status import (
+from monitor.store import status as queries
+from monitor.store.pages import (
     VerdictFilter,
+    find_verdict,
     list_decisions,
-    list_raters,
-    list_runs,
     list_verdicts,
 )
-from monitor.telemetry import CohortState, Estimate, State
-from retrain.context import AlarmEvidence
+from monitor.telemetry import CohortState, Estimate
 
-_PROBLEMS = documented(
-    HTTPStatus.UNAUTHORIZED,
-    HTTPStatus.FORBIDDEN,
-    HTTPStatus.UNPROCESSABLE_ENTITY,
-    HTTPStatus.SERVICE_UNAVAILABLE,
-)
-Limit = Annotated[int, Query(ge=1, le=1000)]
+Likelihood = Annotated[float | None, Query(ge=0, le=1, allow_inf_nan=False)]
 
 
 def router(context: Context) -> APIRouter:
     """Everything that is only read."""
-    routes = APIRouter(prefix="/v1", responses=_PROBLEMS)
+    routes = APIRouter(route_class=DoorRoute, prefix="/v1")
     _add_verdicts(routes, context)
     _add_cohorts(routes, context)
     _add_gate(routes, context)
@@ -64,27 +63,53 @@ def _add_verdicts(routes: APIRouter, context: Context) -> None:
     def get_verdicts(
         *,
         principal: Principal = may_read,
+        page: OneKeyPage,
         assistant: str | None = None,
         response_id: str | None = None,
         stratum: str | None = None,
         kind: VerdictKind | None = None,
-        after: Annotated[str | None, Query(description="`next` of the page before")] = None,
-        limit: Limit = 100,
+        purpose: Annotated[list[Purpose] | None, Query(description="Without it `live`.")] = None,
+        least_p_lie: Likelihood = None,
+        most_p_lie: Likelihood = None,
     ) -> VerdictPage:
-        """Without a filter, verdicts of every assistant and purpose."""
-        assistant = named_assistant(principal, assistant)
+        """Live verdicts of every assistant without a filter; `since` and `until` are about
+        `scored_at`."""
         wanted = VerdictFilter(
-            assistant=assistant,
+            assistant=named_assistant(principal, assistant),
             response_id=response_id,
             stratum=stratum,
-            kind=None if kind is None else kind.value,
-            before=_cursor(after),
-            limit=limit,
+            kind=kind,
+            purposes=purpose or (Purpose.LIVE,),
+            least_p_lie=least_p_lie,
+            most_p_lie=most_p_lie,
         )
         with reading(context.engine) as connection:
-            found = list_verdicts(connection, wanted)
-        more = f"{found[-1].scored_at_s!r}:{found[-1].key}" if len(found) == limit else None
-        return VerdictPage(verdicts=[_verdict(verdict) for verdict in found], next=more)
+            found = list_verdicts(connection, wanted, page)
+        return VerdictPage(
+            verdicts=[VerdictOut(**_verdict(verdict)) for verdict in found],
+            next=next_of(found, page, lambda last: (last.scored_at_s, last.key)),
+        )
+
+    @routes.get(
+        "/verdicts/{key}",
+        tags=["verdicts"],
+        summary="One verdict with its conversation",
+        responses=documented(HTTPStatus.NOT_FOUND),
+    )
+    def get_verdict(*, principal: Principal = may_read, key: str) -> VerdictDetail:
+        """The conversation is shown to keys with the scope `review`, as long as it is kept."""
+        with reading(context.engine) as connection:
+            found = find_verdict(connection, key)
+        if found is None or not principal.sees(found[0].stratum.assistant):
+            raise ProblemError(HTTPStatus.NOT_FOUND, f"no verdict has the key {key!r}")
+        verdict, response = found
+        messages = None
+        text: Literal["shown", "not_allowed", "gone"] = "gone" if response is None else "shown"
+        if not principal.may(Scope.REVIEW):
+            text = "not_allowed"
+        elif response is not None:
+            messages = msgspec.to_builtins(response.messages)
+        return VerdictDetail(**_verdict(verdict), messages=messages, text=text)
 
 
 def _add_cohorts(routes: APIRouter, context: Context) -> None:
@@ -95,16 +120,23 @@ def _add_cohorts(routes: APIRouter, context: Context) -> None:
         *,
         principal: Principal = may_read,
         assistant: str | None = None,
-        status: str | None = None,
+        status: RaterStatus | None = None,
         limit: Limit = 100,
     ) -> CohortList:
-        """The newest estimate of each assistant; with `assistant`, its raters too, most suspect first."""
+        """The newest estimate of each assistant; with `assistant`, its raters too, most suspect first,
+        of one `status` or of all."""
         assistant = named_assistant(principal, assistant)
+        if status is not None and assistant is None:
+            raise ProblemError(
+                HTTPStatus.UNPROCESSABLE_ENTITY,
+                "raters are listed for one assistant",
+                errors=[("assistant", "required with `status`")],
+            )
         shown = [c for c in context.state().cohorts if assistant in (None, c.assistant)]
         raters: list[RaterOut] = []
         if assistant is not None:
             with reading(context.engine) as connection:
-                rows = list_raters(connection, assistant, status=status, limit=limit)
+                rows = queries.list_raters(connection, assistant, status=status, limit=limit)
             raters = [
                 RaterOut(
                     rater=row["rater"],
@@ -119,18 +151,19 @@ def _add_cohorts(routes: APIRouter, context: Context) -> None:
 
 def _add_gate(routes: APIRouter, context: Context) -> None:
     may_read = Depends(context.access.require(Scope.READ))
+    gate = gate_of(context)
 
     @routes.get("/gate", tags=["gate"], summary="What stands before the next retrain")
     def get_gate(*, principal: Principal = may_read, assistant: str) -> GateOut:
-        """What would hold the gate now, its last answer, and the newest confirm runs."""
+        """What would hold the gate now, by its own rule; its last answer; the newest confirm runs."""
         principal.check(assistant)
         with reading(context.engine) as connection:
-            decisions = list_decisions(connection, assistant=assistant, limit=1)
-            runs = list_runs(connection, assistant=assistant, limit=10)
+            decisions = queries.list_decisions(connection, assistant=assistant, limit=1)
+            runs = queries.list_runs(connection, assistant=assistant, limit=10)
         last = decisions[0] if decisions else None
         return GateOut(
             assistant=assistant,
-            holds=holds(context.state(), assistant),
+            holds=list(gate.holds(assistant)),
             last_answer=last["answer"] if last else None,
             last_decided_at=at(last["created_at_s"]) if last else None,
             confirm_runs=[run_out(row) for row in runs],
@@ -140,14 +173,29 @@ def _add_gate(routes: APIRouter, context: Context) -> None:
     def get_decisions(
         *,
         principal: Principal = may_read,
+        page: OneKeyPage,
         assistant: str | None = None,
-        limit: Limit = 100,
+        answer: GateAnswer | None = None,
     ) -> DecisionList:
         """With the signed envelopes, which `candor gate verify` checks."""
         assistant = named_assistant(principal, assistant)
         with reading(context.engine) as connection:
-            rows = list_decisions(connection, assistant=assistant, limit=limit)
-        return DecisionList(decisions=[_decision(row) for row in rows])
+            rows = list_decisions(connection, page, assistant=assistant, answer=answer)
+        return DecisionList(
+            decisions=[_decision(row) for row in rows],
+            next=next_of(rows, page, lambda last: (last["created_at_s"], last["decision_id"])),
+        )
+
+
+def gate_of(context: Context) -> Gate:
+    """The gate over this API's store."""
+    settings = context.settings
+    return Gate(
+        engine=context.engine,
+        options=settings.retrain,
+        silent_s=settings.telemetry.worker_silent_s,
+        clock=context.clock,
+    )
 
 
 def named_assistant(principal: Principal, assistant: str | None) -> str | None:
@@ -166,73 +214,31 @@ def named_assistant(principal: Principal, assistant: str | None) -> str | None:
     )
 
 
-def holds(state: State, assistant: str) -> list[str]:
-    """What would hold the gate now, by the gate's own rule: alarms, and no worker to cover it."""
-    found = [
-        f"alarm {alarm.alarm_id} on {alarm.scope} ({alarm.metric}) is {alarm.state.value}"
-        for alarm in state.alarms
-        if _concerns(alarm, assistant) and _holds(alarm)
-    ]
-    if state.workers.alive == 0:
-        found.append("no worker is alive, so the newest responses are not covered")
-    return found
-
-
-def _concerns(alarm: Alarm, assistant: str) -> bool:
-    return alarm.subject is AlarmSubject.EVALUATOR or assistant_of(alarm) == assistant
-
-
-def _holds(alarm: Alarm) -> bool:
-    return AlarmEvidence(
-        alarm_id=alarm.alarm_id,
-        subject=alarm.subject,
-        scope=alarm.scope,
-        metric=alarm.metric,
-        state=alarm.state,
-    ).holds
-
-
-def _cursor(text: str | None) -> tuple[float, str] | None:
-    if text is None:
-        return None
-    seconds, separator, key = text.partition(":")
-    try:
-        if separator:
-            return float(seconds), key
-    except ValueError:
-        pass
-    raise ProblemError(
-        HTTPStatus.UNPROCESSABLE_ENTITY,
-        "not a position in the list",
-        errors=[("after", "take `next` of the page before")],
-    )
-
-
-def _verdict(verdict: Verdict) -> VerdictOut:
+def _verdict(verdict: Verdict) -> dict[str, Any]:
     assessment = verdict.assessment
-    return VerdictOut(
-        key=verdict.key,
-        assistant=verdict.stratum.assistant,
-        response_id=verdict.response_id,
-        segment=verdict.stratum.segment,
-        stakes=verdict.stratum.stakes.value,
-        model=verdict.model,
-        purpose=verdict.purpose.value,
-        repeat=verdict.repeat,
-        kind=assessment.kind,
-        p_lie=assessment.p_lie,
-        p_evasion=assessment.p_evasion,
-        sampled_by=verdict.sampled_by.value,
-        inclusion_probability=verdict.inclusion_probability,
-        evaluator_version=assessment.evaluator_version,
-        created_at=at_known(verdict.created_at_s),
-        scored_at=at_known(verdict.scored_at_s),
-        error=assessment.error,
-        measurements=[
+    return {
+        "key": verdict.key,
+        "assistant": verdict.stratum.assistant,
+        "response_id": verdict.response_id,
+        "segment": verdict.stratum.segment,
+        "stakes": verdict.stratum.stakes.value,
+        "model": verdict.model,
+        "purpose": verdict.purpose.value,
+        "repeat": verdict.repeat,
+        "kind": assessment.kind,
+        "p_lie": assessment.p_lie,
+        "p_evasion": assessment.p_evasion,
+        "sampled_by": verdict.sampled_by.value,
+        "inclusion_probability": verdict.inclusion_probability,
+        "evaluator_version": assessment.evaluator_version,
+        "created_at": at_known(verdict.created_at_s),
+        "scored_at": at_known(verdict.scored_at_s),
+        "error": assessment.error,
+        "measurements": [
             {name: getattr(m, name) for name in m.__struct_fields__}
             for m in assessment.measurements
         ],
-    )
+    }
 
 
 def _estimate(value: Estimate) -> EstimateOut:
@@ -255,7 +261,7 @@ def _cohort(cohort: CohortState) -> CohortOut:
     )
 
 
-def run_out(row: RowMapping) -> RunOut:
+def run_out(row: Mapping[Any, Any]) -> RunOut:
     """A confirm run as the API shows it."""
     return RunOut(
         run_id=row["run_id"],

@@ -7,7 +7,7 @@ from http import HTTPStatus
 from typing import Annotated, Any
 
 import msgspec
-from fastapi import APIRouter, Depends, Query
+from fastapi import APIRouter, Body, Depends, Query
 from sqlalchemy import Connection
 
 from evidence import Alarm, AlarmState
@@ -23,17 +23,20 @@ from monitor.api.models import (
     LabelOut,
     Step,
     at_known,
+    with_times,
 )
+from monitor.api.paging import OneKeyPage, ThreeKeyPage, next_of
 from monitor.api.reads import named_assistant
-from monitor.api.state import assistant_of
 from monitor.http.access import Principal, Scope
 from monitor.http.problems import ProblemError, documented
-from monitor.services.closing import release
+from monitor.http.routes import DoorRoute
+from monitor.services import alarms as services_alarms
+from monitor.services.alarms import TransitionError, transition
 from monitor.store import alarms as store_alarms
 from monitor.store import labels as store_labels
 from monitor.store import reading
 from monitor.store.localisations import read_localisation
-from monitor.store.outbox import ALARMS_TOPIC
+from monitor.store.pages import AlarmFilter, list_alarms, list_labels
 from monitor.store.status import random_label_counts
 
 STEPS = {
@@ -43,20 +46,13 @@ STEPS = {
     "close": AlarmState.CLOSED,
 }
 
-_READ_PROBLEMS = documented(
-    HTTPStatus.UNAUTHORIZED,
-    HTTPStatus.FORBIDDEN,
-    HTTPStatus.NOT_FOUND,
-    HTTPStatus.UNPROCESSABLE_ENTITY,
-    HTTPStatus.SERVICE_UNAVAILABLE,
-)
-_STEP_PROBLEMS = _READ_PROBLEMS | documented(HTTPStatus.CONFLICT)
-Limit = Annotated[int, Query(ge=1, le=1000)]
+_READ_PROBLEMS = documented(HTTPStatus.NOT_FOUND)
+_STEP_PROBLEMS = documented(HTTPStatus.NOT_FOUND, HTTPStatus.CONFLICT)
 
 
 def router(context: Context) -> APIRouter:
     """Alarms and labels."""
-    routes = APIRouter(prefix="/v1", responses=_READ_PROBLEMS)
+    routes = APIRouter(route_class=DoorRoute, prefix="/v1", responses=_READ_PROBLEMS)
     _add_alarms(routes, context)
     for name in STEPS:
         _add_step(routes, context, name)
@@ -71,18 +67,30 @@ def _add_alarms(routes: APIRouter, context: Context) -> None:
     def get_alarms(
         *,
         principal: Principal = may_read,
+        page: OneKeyPage,
         state: Annotated[list[AlarmState] | None, Query()] = None,
+        assistant: str | None = None,
         scope: str | None = None,
-        limit: Limit = 100,
+        metric: str | None = None,
     ) -> AlarmList:
-        """Of the given states, or of all."""
+        """Of the given states, or of all; `assistant` leaves out alarms of evaluators. `since` and
+        `until` are about `opened_at`."""
+        if assistant is not None:
+            principal.check(assistant)
+        wanted = AlarmFilter(
+            states=state or (),
+            scope=scope,
+            metric=metric,
+            assistant=assistant,
+            assistants=None if principal.assistants is None else sorted(principal.assistants),
+        )
         with reading(context.engine) as connection:
-            found = store_alarms.list_alarms(
-                connection, states=state or (), scope=scope, limit=limit
-            )
+            found = list_alarms(connection, wanted, page)
             reported = reported_alarms(connection)
-        shown = [alarm for alarm in found if _sees(principal, alarm)]
-        return AlarmList(alarms=[AlarmOut(**_fields(alarm, reported)) for alarm in shown])
+        return AlarmList(
+            alarms=[AlarmOut(**_fields(alarm, reported)) for alarm in found],
+            next=next_of(found, page, lambda last: (last.opened_at_s, last.alarm_id)),
+        )
 
     @routes.get("/alarms/{alarm_id}", tags=["alarms"], summary="One alarm with its history")
     def get_alarm(*, principal: Principal = may_read, alarm_id: str) -> AlarmDetail:
@@ -95,24 +103,34 @@ def _add_alarms(routes: APIRouter, context: Context) -> None:
 def _add_step(routes: APIRouter, context: Context, name: str) -> None:
     may_review = Depends(context.access.require(Scope.REVIEW))
     target = STEPS[name]
+    # Who acknowledges need not say why; every other step rests on what was found.
+    body = Body(None) if target is AlarmState.ACKNOWLEDGED else Body()
+    unsaid = Step(reason="acknowledged") if target is AlarmState.ACKNOWLEDGED else None
 
-    def take_step(*, principal: Principal = may_review, alarm_id: str, step: Step) -> AlarmDetail:
+    def take_step(
+        *, principal: Principal = may_review, alarm_id: str, step: Step | None = body
+    ) -> AlarmDetail:
+        given = step or unsaid
+        if given is None:
+            raise ProblemError(
+                HTTPStatus.UNPROCESSABLE_ENTITY, "say why", errors=[("reason", "required")]
+            )
         with context.engine.begin() as connection:
-            visible_alarm(connection, principal, alarm_id)
             try:
-                alarm = store_alarms.transition(
+                alarm = transition(
                     connection,
                     alarm_id,
                     target,
-                    by=principal.signs(step.by),
-                    reason=step.reason,
-                    at_s=context.clock(),
-                    topic=ALARMS_TOPIC,
+                    principal.acts(given.by),
+                    reason=given.reason,
+                    options=context.settings.detection,
+                    now_s=context.clock(),
+                    sees=principal.sees,
                 )
-                if alarm.state is AlarmState.CLOSED:
-                    release(connection, alarm, context.settings.detection, context.clock())
-            except store_alarms.TransitionError as error:
+            except TransitionError as error:
                 raise ProblemError(HTTPStatus.CONFLICT, error.what) from error
+            except store_alarms.UnknownAlarmError as error:
+                raise ProblemError(HTTPStatus.NOT_FOUND, error.what) from error
             return _detail(connection, alarm)
 
     routes.add_api_route(
@@ -131,24 +149,28 @@ def _add_labels(routes: APIRouter, context: Context) -> None:
     may_read = Depends(context.access.require(Scope.READ))
     may_review = Depends(context.access.require(Scope.REVIEW))
 
-    @routes.get("/labels", tags=["labels"], summary="Labels that people gave")
+    @routes.get("/labels", tags=["labels"], summary="Labels that people gave, newest first")
     def get_labels(
         *,
         principal: Principal = may_read,
+        page: ThreeKeyPage,
         assistant: str | None = None,
         response_id: str | None = None,
-        limit: Limit = 100,
     ) -> LabelList:
-        """Newest first."""
+        """`since` and `until` are about `at`."""
         assistant = named_assistant(principal, assistant)
-        only = None if assistant is None else [assistant]
         with reading(context.engine) as connection:
-            found = store_labels.list_labels(
-                connection, assistants=only, response_id=response_id, limit=limit
-            )
+            found = list_labels(connection, page, assistant=assistant, response_id=response_id)
             random = random_label_counts(connection)
-        seen = {name: n for name, n in random.items() if only is None or name in only}
-        return LabelList(labels=[_label(label) for label in found], random=seen)
+        return LabelList(
+            labels=[_label(label) for label in found],
+            random={name: n for name, n in random.items() if assistant in (None, name)},
+            next=next_of(
+                found,
+                page,
+                lambda last: (last.at_s, last.assistant, last.response_id, last.labeller),
+            ),
+        )
 
     @routes.post(
         "/labels", tags=["labels"], status_code=HTTPStatus.CREATED, summary="Label a response"
@@ -156,7 +178,7 @@ def _add_labels(routes: APIRouter, context: Context) -> None:
     def post_label(*, principal: Principal = may_review, label: LabelIn) -> LabelOut:
         """A person's newer label of the same response replaces the older one."""
         principal.check(label.assistant)
-        labeller = principal.signs(label.labeller)
+        labeller = principal.acts(label.labeller).signed
         stored = store_labels.Label(
             assistant=label.assistant,
             response_id=label.response_id,
@@ -173,20 +195,12 @@ def _add_labels(routes: APIRouter, context: Context) -> None:
         return _label(stored)
 
 
-def _sees(principal: Principal, alarm: Alarm) -> bool:
-    assistant = assistant_of(alarm)
-    return assistant is None or principal.sees(assistant)
-
-
 def visible_alarm(connection: Connection, principal: Principal, alarm_id: str) -> Alarm:
-    """The alarm; one of another's assistant is as absent as one that does not exist."""
+    """The alarm, or 404: one of another's assistant is as absent as one that does not exist."""
     try:
-        alarm = store_alarms.get_alarm(connection, alarm_id)
+        return services_alarms.visible_alarm(connection, alarm_id, principal.sees)
     except store_alarms.UnknownAlarmError as error:
         raise ProblemError(HTTPStatus.NOT_FOUND, error.what) from error
-    if not _sees(principal, alarm):
-        raise ProblemError(HTTPStatus.NOT_FOUND, f"no alarm has the id {alarm_id!r}")
-    return alarm
 
 
 def _detail(connection: Connection, alarm: Alarm) -> AlarmDetail:
@@ -201,10 +215,11 @@ def _detail(connection: Connection, alarm: Alarm) -> AlarmDetail:
         for event in store_alarms.events(connection, alarm.alarm_id)
     ]
     record = read_localisation(connection, alarm.alarm_id)
+    localisation = None if record is None else with_times(msgspec.json.decode(record))
     return AlarmDetail(
         **_fields(alarm, reported_alarms(connection)),
         events=steps,
-        localisation=None if record is None else msgspec.json.decode(record),
+        localisation=localisation,
         pictures=pictures_of(alarm),
     )
 
@@ -214,8 +229,7 @@ def _fields(alarm: Alarm, reported: Collection[str]) -> dict[str, Any]:
     fields["reported"] = alarm.alarm_id in reported
     for name in ("schema_version", "log_position"):
         del fields[name]
-    fields["opened_at"] = at_known(fields.pop("opened_at_s"))
-    return fields
+    return dict(with_times(fields))
 
 
 def _label(label: store_labels.Label) -> LabelOut:

@@ -37,4 +37,8 @@ def _fill(node: Any, definitions: dict[str, Any]) -> Any:
         return node
     if "$ref" in node:
         return _fill(definitions[node["$ref"].rsplit("/", 1)[1]], definitions)
-    return {name: _fill(item, definitions) for name, item in node.items() if name != "$defs"}
+    filled = {name: _fill(item, definitions) for name, item in node.items() if name != "$defs"}
+    if isinstance(filled.get("pattern"), str):
+        # Python's end of text, which the regular expressions of JSON Schema write as `$`.
+        filled["pattern"] = filled["pattern"].replace(r"\Z", "$")
+    return filled

@@ -190,11 +190,10 @@ def _workers(
     for beat in heartbeats:
         expected += beat.expected
         actual += beat.actual
-        age_s = now_s - beat.seen_at_s
-        if age_s <= silent_after_s:
+        if beat.is_alive(now_s, silent_after_s):
             alive += 1
             paused += beat.paused
-        elif age_s <= _GONE_S:
+        elif now_s - beat.seen_at_s <= _GONE_S:
             silent += 1
     return WorkersState(alive=alive, paused=paused, silent=silent, expected=expected, actual=actual)
 

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import msgspec
 import typer
@@ -15,14 +14,9 @@ from rich.console import Console
 from rich.table import Table
 
 from evidence import Alarm, AlarmState
+from monitor.cli.acting import ApiKeyFile, AsJson, By, Reason, acting, looking
 
-if TYPE_CHECKING:
-    from sqlalchemy import Connection
-
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
-AlarmId = Annotated[str, typer.Argument(help="The alarm's id.")]
-By = Annotated[str, typer.Option(help="Who takes the step.")]
-Reason = Annotated[str, typer.Option(help="Why; kept in the alarm's history and the audit log.")]
+AlarmId = Annotated[str, typer.Argument(help="The alarm's id, or how it begins.")]
 
 
 def register(app: typer.Typer) -> None:
@@ -56,18 +50,24 @@ def list_(
     from monitor.store.alarms import list_alarms  # noqa: PLC0415
 
     wanted = state or [s for s in AlarmState if s is not AlarmState.CLOSED]
-    with _reading() as connection:
+    with looking() as connection:
         found = list_alarms(connection, states=wanted)
     if as_json:
         sys.stdout.write(msgspec.json.encode(found).decode() + "\n")
         return
-    table = Table("id", "state", "scope", "metric", "claim", "opened")
+    table = Table("state", "scope", "metric", "claim", "opened")
+    # An id is copied into the next command, so it stays whole however narrow the terminal is.
+    table.add_column("id", no_wrap=True, overflow="ignore", min_width=_id_width(found))
     for alarm in found:
         opened = datetime.fromtimestamp(alarm.opened_at_s, UTC).strftime("%Y-%m-%d %H:%M")
         table.add_row(
-            alarm.alarm_id, alarm.state.value, alarm.scope, alarm.metric, alarm.claim, opened
+            alarm.state.value, alarm.scope, alarm.metric, alarm.claim, opened, alarm.alarm_id
         )
     Console().print(table)
+
+
+def _id_width(found: list[Alarm]) -> int:
+    return max((len(alarm.alarm_id) for alarm in found), default=2)
 
 
 def show(alarm_id: AlarmId, as_json: AsJson = False) -> None:
@@ -75,13 +75,14 @@ def show(alarm_id: AlarmId, as_json: AsJson = False) -> None:
 
     Example: `candor alarms show 3f0a…`
     """
-    from monitor.store.alarms import events, get_alarm  # noqa: PLC0415
+    from monitor.services.alarms import find_alarm  # noqa: PLC0415
+    from monitor.store.alarms import events  # noqa: PLC0415
     from monitor.store.localisations import read_localisation  # noqa: PLC0415
 
-    with _reading() as connection:
-        alarm = get_alarm(connection, alarm_id)
-        history = events(connection, alarm_id)
-        record = read_localisation(connection, alarm_id)
+    with looking() as connection:
+        alarm = find_alarm(connection, alarm_id)
+        history = events(connection, alarm.alarm_id)
+        record = read_localisation(connection, alarm.alarm_id)
     found = None if record is None else msgspec.json.decode(record)
     if as_json:
         whole = {"alarm": alarm, "events": history, "localisation": found}
@@ -97,22 +98,26 @@ def show(alarm_id: AlarmId, as_json: AsJson = False) -> None:
 
 
 def _step(target: AlarmState) -> Callable[..., None]:
-    def step(alarm_id: AlarmId, by: By, reason: Reason, as_json: AsJson = False) -> None:
-        from monitor.services.closing import release  # noqa: PLC0415
-        from monitor.settings import load_settings  # noqa: PLC0415
-        from monitor.store import open_store  # noqa: PLC0415
-        from monitor.store.alarms import transition  # noqa: PLC0415
-        from monitor.store.outbox import ALARMS_TOPIC  # noqa: PLC0415
+    def step(
+        alarm_id: AlarmId,
+        reason: Reason,
+        by: By = None,
+        api_key_file: ApiKeyFile = None,
+        as_json: AsJson = False,
+    ) -> None:
+        from monitor.services.alarms import find_alarm, transition  # noqa: PLC0415
 
-        settings = load_settings()
-        engine, now_s = open_store(settings.database, create=False), time.time()
-        with engine.begin() as connection:
+        with acting("review", by, api_key_file) as (connection, actor, settings):
             alarm = transition(
-                connection, alarm_id, target, by=by, reason=reason, at_s=now_s, topic=ALARMS_TOPIC
+                connection,
+                find_alarm(connection, alarm_id).alarm_id,
+                target,
+                actor.person,
+                reason=reason,
+                options=settings.detection,
+                now_s=time.time(),
+                sees=actor.sees,
             )
-            if alarm.state is AlarmState.CLOSED:
-                release(connection, alarm, settings.detection, now_s)
-        engine.dispose()
         if as_json:
             sys.stdout.write(msgspec.json.encode(alarm).decode() + "\n")
         else:
@@ -146,16 +151,3 @@ def _print_localisation(console: Console, alarm: Alarm, found: dict[str, Any]) -
             shown = ["—" if part[m] is None else f"{part[m]:.3f}" for m in ("mean_before", "mean")]
             table.add_row(f"{kind[:-1]} {part['name']}", *shown, str(part["n"]))
     console.print(table)
-
-
-@contextmanager
-def _reading() -> Iterator[Connection]:
-    from monitor.settings import load_settings  # noqa: PLC0415
-    from monitor.store import open_store, reading  # noqa: PLC0415
-
-    engine = open_store(load_settings().database, create=False)
-    try:
-        with reading(engine) as connection:
-            yield connection
-    finally:
-        engine.dispose()

@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 import importlib
+import json
+import logging
+import os
 import sys
+import traceback
+from importlib.metadata import version as installed_version
+from typing import Annotated
 
 import typer
 from rich.console import Console
 
 from evidence import BadInputError, CandorError, UnreachableError
+from monitor.cli.extras import missing_extra
 
 EXIT_INTERNAL, EXIT_BAD_INPUT, EXIT_UNREACHABLE = 1, 2, 3
 
@@ -27,7 +34,12 @@ FAMILIES = (
     "monitor.cli.retrain",
     "monitor.cli.simulate",
     "monitor.cli.operations",
+    "monitor.cli.doctor",
+    "monitor.cli.packaged",
 )
+
+_DEBUG = "CANDOR_DEBUG"
+_DISTRIBUTION = "candor-monitor"
 
 
 def build() -> typer.Typer:
@@ -38,23 +50,82 @@ def build() -> typer.Typer:
         no_args_is_help=True,
         pretty_exceptions_enable=False,
         rich_markup_mode="markdown",
+        context_settings={"help_option_names": ["-h", "--help"]},
     )
+    app.callback()(_root)
+    app.command("version")(version)
     for name in FAMILIES:
         importlib.import_module(name).register(app)
     return app
 
 
 def main() -> None:
-    """Run `candor`; errors that Candor raises on purpose become one line and an exit code."""
-    err = Console(stderr=True, highlight=False, soft_wrap=True)
+    """Run `candor`; every error becomes one line and an exit code, a bug with a way to its traceback."""
+    # kafka-python reports each attempt; Candor's own line says what came of them.
+    logging.getLogger("kafka").setLevel(logging.CRITICAL)
     try:
         build()()
-    except BadInputError as error:
-        err.print(f"candor: {error}", markup=False)
-        sys.exit(EXIT_BAD_INPUT)
-    except UnreachableError as error:
-        err.print(f"candor: {error}", markup=False)
-        sys.exit(EXIT_UNREACHABLE)
-    except CandorError as error:
-        err.print(f"candor: {error}", markup=False)
-        sys.exit(EXIT_INTERNAL)
+    except Exception as error:
+        said, code = explained(error)
+        if debugging():
+            traceback.print_exception(error)
+        Console(stderr=True, highlight=False, soft_wrap=True).print(f"candor: {said}", markup=False)
+        sys.exit(code)
+
+
+def explained(error: Exception) -> tuple[str, int]:
+    """What is said of an error on one line, and the exit code."""
+    if isinstance(error, CandorError):
+        code = EXIT_INTERNAL
+        if isinstance(error, BadInputError):
+            code = EXIT_BAD_INPUT
+        elif isinstance(error, UnreachableError):
+            code = EXIT_UNREACHABLE
+        return _line(str(error)), code
+    if isinstance(error, ImportError) and (extra := missing_extra(error)):
+        return extra, EXIT_BAD_INPUT
+    said = _line(f"internal error: {type(error).__name__}: {error}")
+    return f"{said}; {_DEBUG}=1 shows the traceback", EXIT_INTERNAL
+
+
+def debugging() -> bool:
+    """Whether this process was asked for tracebacks and for the logs of libraries."""
+    return os.environ.get(_DEBUG, "") not in {"", "0", "false"}
+
+
+def version(
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Print the version of Candor.
+
+    Example: `candor version`
+    """
+    found = installed_version(_DISTRIBUTION)
+    sys.stdout.write((json.dumps({"version": found}) if as_json else f"candor {found}") + "\n")
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        version()
+        raise typer.Exit
+
+
+def _root(
+    _version: Annotated[
+        bool,
+        typer.Option("--version", help="Print the version.", is_eager=True, callback=_show_version),
+    ] = False,
+    debug: Annotated[
+        bool,
+        typer.Option("--debug", help="Show tracebacks and libraries' logs, as `CANDOR_DEBUG=1`."),
+    ] = False,
+) -> None:
+    if debug:
+        os.environ[_DEBUG] = "1"
+    if debugging():
+        logging.getLogger("kafka").setLevel(logging.INFO)
+
+
+def _line(text: str) -> str:
+    """The text on one line."""
+    return " ".join(text.split())

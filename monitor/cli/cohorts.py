@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import datetime
+import json
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,11 +12,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 import msgspec
 import typer
 from rich.console import Console
-from rich.progress import BarColumn, Progress, SpinnerColumn, TaskProgressColumn, TextColumn
+from rich.progress import Progress, SpinnerColumn, TextColumn
 from rich.table import Table
 
 from evidence.errors import BadInputError
 from evidence.identity import digest
+from monitor.cli.reading import read_rows
+from probes.reading.values import field, text, time_s, truth, within
 
 if TYPE_CHECKING:
     from monitor.cohorts.events import EventTable, RatedEvent
@@ -27,20 +29,13 @@ _SHOWN = 20
 _LOOKS = 12
 
 
-class _Line(msgspec.Struct):
-    user_id: Annotated[str, msgspec.Meta(min_length=1)]
-    response_id: Annotated[str, msgspec.Meta(min_length=1)]
-    value: Annotated[float, msgspec.Meta(ge=-1, le=1)]
-    created_at: datetime.datetime | float
-    p_lie: Annotated[float, msgspec.Meta(ge=0, le=1)] | None = None
-    topic: str = ""
-    kind: str = "thumb"
-    feedback_id: str | None = None
-
-
-class _Label(msgspec.Struct):
-    response_id: str
-    is_lie: bool
+_Feedback = Annotated[
+    Path,
+    typer.Argument(
+        help="Rows `{user_id, response_id, value, p_lie, created_at, topic?}` as JSON lines, CSV or"
+        " another form of docs/formats.md; `-` reads stdin."
+    ),
+]
 
 
 def register(app: typer.Typer) -> None:
@@ -48,15 +43,10 @@ def register(app: typer.Typer) -> None:
 
 
 def cohorts(  # noqa: PLR0917  (typer reads options from the signature)
-    feedback: Annotated[
-        Path,
-        typer.Argument(
-            help="JSON lines `{user_id, response_id, value, p_lie, created_at, topic?}`; `-` reads stdin."
-        ),
-    ],
+    feedback: _Feedback,
     labels: Annotated[
         Path | None,
-        typer.Option(help="JSON lines `{response_id, is_lie}` of a random audit."),
+        typer.Option(help="Rows `{response_id, is_lie}` of a random audit."),
     ] = None,
     limit: Annotated[float, typer.Option(help="Biased share above which the alarm rises.")] = 0.05,
     false_share: Annotated[
@@ -83,7 +73,8 @@ def cohorts(  # noqa: PLR0917  (typer reads options from the signature)
     """Estimate which raters favour lies, how many they are, and how much of the signal they carry.
 
     `value` lies in [-1, 1]; `p_lie` is the calibrated probability that the response is dishonest (leave
-    it out where nothing measured it); `created_at` is RFC 3339 or seconds since the epoch.
+    it out where nothing measured it); `created_at` is RFC 3339, or an epoch in seconds
+    or a finer unit.
     User ids are shown as the file gives them: it is yours. The running service holds pseudonyms only.
 
     Example: `candor simulate feedback --out f.jsonl --biased 0.1 && candor cohorts f.jsonl`
@@ -122,23 +113,23 @@ def cohorts(  # noqa: PLR0917  (typer reads options from the signature)
 
 
 def read_feedback(path: Path) -> Iterator[RatedEvent]:
-    """Events of a JSON lines file, `-` for stdin. Raises BadInputError naming file and line.
+    """Events of a file, `-` for stdin. Raises BadInputError naming file and line.
 
     A line without `feedback_id` is known by its content, so that the lines' order means nothing.
     """
     from monitor.cohorts.events import RatedEvent  # noqa: PLC0415
 
-    for number, raw in _lines(path):
-        line = _decode(raw, _Line, f"{path}:{number}")
+    for where, _, row in read_rows(path):
+        name = field(row, "feedback_id", text, where, "")
         yield RatedEvent(
-            feedback_id=line.feedback_id or digest(raw),
-            rater=line.user_id,
-            response_id=line.response_id,
-            value=line.value,
-            p_lie=line.p_lie,
-            created_at_s=_seconds(line.created_at, f"{path}:{number}"),
-            topic=line.topic,
-            kind=line.kind,
+            feedback_id=name or digest(json.dumps(row, sort_keys=True, default=str)),
+            rater=field(row, "user_id", text, where),
+            response_id=field(row, "response_id", text, where),
+            value=field(row, "value", within(-1, 1), where),
+            p_lie=field(row, "p_lie", within(0, 1), where, None),
+            created_at_s=field(row, "created_at", time_s, where),
+            topic=str(row.get("topic") or ""),
+            kind=str(row.get("kind") or "thumb"),
         )
 
 
@@ -162,54 +153,18 @@ def _options(**given: float) -> Any:
         raise BadInputError(first["msg"], "--" + str(first["loc"][0]).replace("_", "-")) from error
 
 
-def _decode(raw: bytes, kind: type[Any], where: str) -> Any:
-    try:
-        return msgspec.json.decode(raw, type=kind)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise BadInputError(str(error), where) from error
-
-
-def _seconds(at: datetime.datetime | float, where: str) -> float:
-    if isinstance(at, datetime.datetime):
-        if at.tzinfo is None:
-            raise BadInputError("created_at has no time zone", where)
-        return at.timestamp()
-    return float(at)
-
-
 def _read_labels(path: Path) -> dict[str, bool]:
-    found = {}
-    for number, raw in _lines(path):
-        label = _decode(raw, _Label, f"{path}:{number}")
-        found[label.response_id] = label.is_lie
-    return found
-
-
-def _lines(path: Path) -> Iterator[tuple[int, bytes]]:
-    """Numbered lines that are not blank, with a progress bar on a terminal's stderr."""
-    if str(path) == "-":
-        yield from ((i, raw.strip()) for i, raw in enumerate(sys.stdin.buffer, 1) if raw.strip())
-        return
-    try:
-        size, file = path.stat().st_size, path.open("rb")
-    except OSError as error:
-        raise BadInputError(error.strerror or str(error), str(path)) from error
-    columns = (TextColumn("reading"), BarColumn(), TaskProgressColumn())
-    with file, Progress(*columns, console=Console(stderr=True), transient=True) as progress:
-        task = progress.add_task("reading", total=size)
-        done = 0
-        for number, raw in enumerate(file, 1):
-            done += len(raw)
-            if number % 5_000 == 0:
-                progress.update(task, completed=done)
-            if raw.strip():
-                yield number, raw.strip()
+    return {
+        field(row, "response_id", text, where): field(row, "is_lie", truth, where)
+        for where, _, row in read_rows(path)
+    }
 
 
 @contextmanager
 def _busy(what: str) -> Iterator[None]:
     columns = (SpinnerColumn(), TextColumn(what))
-    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
+    err = Console(stderr=True)
+    with Progress(*columns, console=err, transient=True, disable=not err.is_terminal) as progress:
         progress.add_task("", total=None)
         yield
 

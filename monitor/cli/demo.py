@@ -135,16 +135,12 @@ def _settings(folder: Path, approved: Path, port: int) -> tuple[Any, bytes, Path
     from monitor.cohorts.options import CohortOptions  # noqa: PLC0415
     from monitor.demo.options import DemoOptions  # noqa: PLC0415
     from monitor.detect.options import DetectionOptions, HealthOptions  # noqa: PLC0415
+    from monitor.http.options import ApiOptions  # noqa: PLC0415
     from monitor.ingest.keys import create_key, load_key  # noqa: PLC0415
     from monitor.ingest.options import KafkaOptions  # noqa: PLC0415
     from monitor.launch.options import RetrainOptions  # noqa: PLC0415
     from monitor.sample.options import SamplingOptions  # noqa: PLC0415
-    from monitor.settings import (  # noqa: PLC0415
-        ApiOptions,
-        DatabaseOptions,
-        PseudonymOptions,
-        Settings,
-    )
+    from monitor.settings import DatabaseOptions, PseudonymOptions, Settings  # noqa: PLC0415
     from retrain.signing import generate_keypair  # noqa: PLC0415
 
     options = DemoOptions()

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import msgspec
 import typer
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
 from evidence.errors import BadInputError
+from monitor.cli.reading import read_rows
+from probes.reading.values import field, text
+from probes.reading.values import number as finite
 
 if TYPE_CHECKING:
     from monitor.detect.plain import PlainStream, Plan, Summary
@@ -23,19 +24,16 @@ _PLOTTED = 12
 _SHOWN = 40
 
 
-class _Line(msgspec.Struct):
-    stream: str
-    score: float
-    propensity: float = 1.0
-
-
 def register(app: typer.Typer) -> None:
     app.command("detect")(detect)
 
 
 def detect(  # noqa: PLR0917  (typer reads options from the signature)
     scores: Annotated[
-        Path, typer.Argument(help="JSON lines `{stream, score, propensity?}`; `-` reads stdin.")
+        Path,
+        typer.Argument(
+            help="Rows `{stream, score, propensity?}` as JSON lines, CSV or another form of docs/formats.md; `-` reads stdin."
+        ),
     ],
     reference: Annotated[
         float | None,
@@ -108,43 +106,20 @@ def _run(path: Path, plan: Plan) -> dict[str, PlainStream]:
     from monitor.detect.plain import PlainStream  # noqa: PLC0415
 
     streams: dict[str, PlainStream] = {}
-    for number, raw in _lines(path):
-        where = f"{path}:{number}"
-        try:
-            line = msgspec.json.decode(raw, type=_Line)
-        except (msgspec.DecodeError, UnicodeDecodeError) as error:
-            raise BadInputError(str(error), where) from error
-        stream = streams.get(line.stream)
+    for where, number, row in read_rows(path):
+        name = field(row, "stream", text, where)
+        score = field(row, "score", finite, where)
+        propensity = field(row, "propensity", finite, where, 1.0)
+        stream = streams.get(name)
         if stream is None:
-            stream = streams[line.stream] = PlainStream(line.stream, plan)
+            stream = streams[name] = PlainStream(name, plan)
         try:
-            stream.take(line.score, line.propensity, number)
+            stream.take(score, propensity, number)
         except BadInputError as error:
             raise BadInputError(error.what, where) from error
     if not streams:
         raise BadInputError("no scores", str(path))
     return streams
-
-
-def _lines(path: Path) -> Iterator[tuple[int, bytes]]:
-    """Numbered lines that are not blank, with a progress bar on a terminal's stderr."""
-    if str(path) == "-":
-        yield from ((i, raw) for i, raw in enumerate(sys.stdin.buffer, 1) if raw.strip())
-        return
-    try:
-        size, file = path.stat().st_size, path.open("rb")
-    except OSError as error:
-        raise BadInputError(error.strerror or str(error), str(path)) from error
-    columns = (TextColumn("reading"), BarColumn(), TaskProgressColumn(), TimeRemainingColumn())
-    with file, Progress(*columns, console=Console(stderr=True), transient=True) as progress:
-        task = progress.add_task("reading", total=size)
-        done = 0
-        for number, raw in enumerate(file, 1):
-            done += len(raw)
-            if number % 2_000 == 0:
-                progress.update(task, completed=done)
-            if raw.strip():
-                yield number, raw
 
 
 def _report(summaries: list[Summary], plan: Plan) -> dict[str, object]:

@@ -39,7 +39,7 @@ def power(
 
     Example: `candor retrain power --allowance 0.02`
     """
-    from retrain.decision import DecisionOptions, power_table  # noqa: PLC0415
+    from retrain.comparison import DecisionOptions, power_table  # noqa: PLC0415
 
     rows = power_table(DecisionOptions(), allowance=allowance)
     if as_json:

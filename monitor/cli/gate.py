@@ -4,23 +4,26 @@ from __future__ import annotations
 
 import sys
 import time
+from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import msgspec
 import typer
 from rich.console import Console
-from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
 from evidence import BadInputError, GateAnswer
+from monitor.cli.acting import ApiKeyFile, AsJson, By, Reason, acting
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from retrain.context import GateContext
-    from retrain.gate import GateDecision, Policy
-    from retrain.rows import Row
+    from monitor.services.gate import Answer, Measure
+    from retrain.context import Coverage, GateContext
+    from retrain.gate import GateDecision
+    from retrain.policy import Policy
+    from retrain.report import ConfirmReport
 
 EXIT_CODES = {
     GateAnswer.ALLOW: 0,
@@ -29,8 +32,6 @@ EXIT_CODES = {
     GateAnswer.BLOCK: 12,
 }
 _STORE = "store"
-
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
 def register(app: typer.Typer) -> None:
@@ -46,7 +47,9 @@ def register(app: typer.Typer) -> None:
 def check(  # noqa: PLR0917  (typer reads options from the signature)
     rows: Annotated[Path, typer.Argument(help="Training rows, JSONL or Parquet.")],
     assistant: Annotated[str, typer.Option(help="The assistant that the rows would train.")],
-    policy: Annotated[Path | None, typer.Option(help="Gate policy, YAML.")] = None,
+    policy: Annotated[
+        Path | None, typer.Option(help="Gate policy, YAML; by default retrain.policy_file.")
+    ] = None,
     evidence: Annotated[
         str, typer.Option(help="`store`, or a JSON file with the evidence.")
     ] = _STORE,
@@ -54,7 +57,10 @@ def check(  # noqa: PLR0917  (typer reads options from the signature)
         Path | None, typer.Option(help="report.json of the confirm run of these rows.")
     ] = None,
     key: Annotated[
-        Path | None, typer.Option(help="Private key (ed25519, PEM) that signs the decision.")
+        Path | None,
+        typer.Option(
+            help="Private key (ed25519, PEM) that signs; by default retrain.signing_key_file."
+        ),
     ] = None,
     out: Annotated[Path | None, typer.Option(help="Write the decision's envelope here.")] = None,
     released: Annotated[
@@ -74,28 +80,26 @@ def check(  # noqa: PLR0917  (typer reads options from the signature)
 
     Example: `candor gate check rows.jsonl --assistant support --key gate.pem --out decision.json`
     """
-    from retrain.duplicates import surplus_rows  # noqa: PLC0415
     from retrain.files import write_durably  # noqa: PLC0415
-    from retrain.gate import Policy, decide, read_policy  # noqa: PLC0415
+    from retrain.gate import kept  # noqa: PLC0415
     from retrain.report import read_report  # noqa: PLC0415
-    from retrain.rows import iter_rows  # noqa: PLC0415
-    from retrain.signing import sign, unsigned  # noqa: PLC0415
+    from retrain.rows import iter_rows, write_rows  # noqa: PLC0415
 
-    context = _context(evidence, assistant)
-    if confirm is not None:
-        context = msgspec.structs.replace(context, confirm=read_report(confirm))
-    rules = Policy() if policy is None else read_policy(policy)
-    if score:
-        context = measured(rows, context, rules)
-    surplus = surplus_rows(iter_rows(rows), rules.max_near_duplicates)
-    decision = decide(_counted(rows), context, rules, now_s=time.time(), surplus=surplus)
-    envelope = unsigned(decision) if key is None else sign(decision, key)
-    if evidence == _STORE:
-        _record(decision, envelope, rows)
+    report = None if confirm is None else read_report(confirm)
+    answer = _ask(
+        rows,
+        assistant,
+        evidence,
+        policy_file=policy,
+        key_file=key,
+        confirm=report,
+        measure=partial(measured, rows) if score else None,
+    )
+    decision = answer.decision
     if out is not None:
-        write_durably(out, envelope.encode())
+        write_durably(out, answer.envelope.encode())
     if released is not None:
-        _write_released(rows, decision, released)
+        write_rows(released, kept(iter_rows(rows), decision))
     if as_json:
         sys.stdout.write(msgspec.json.encode(decision).decode() + "\n")
     else:
@@ -140,20 +144,15 @@ def verify(
 def override(  # noqa: PLR0917
     decision_id: Annotated[str, typer.Argument(help="The decision that did not release.")],
     requested_by: Annotated[str, typer.Option(help="Who asked for the training.")],
-    reason: Annotated[str, typer.Option(help="Why it may go ahead; kept in the audit log.")],
+    reason: Reason,
     hours: Annotated[float, typer.Option(min=0.01, help="How long the override may be used.")],
     out: Annotated[Path, typer.Option(help="Write the overridden decision's envelope here.")],
     key: Annotated[
         Path | None,
         typer.Option(help="Private key that signs; by default retrain.signing_key_file."),
     ] = None,
-    by: Annotated[
-        str | None,
-        typer.Option(help="Who overrides; with API keys in use the key's name is recorded too."),
-    ] = None,
-    api_key_file: Annotated[
-        Path | None, typer.Option(help="File with your API key, where such keys are in use.")
-    ] = None,
+    by: By = None,
+    api_key_file: ApiKeyFile = None,
     as_json: AsJson = False,
 ) -> None:
     """Let all rows of a decision be trained although the gate did not release them.
@@ -163,32 +162,29 @@ def override(  # noqa: PLR0917
 
     Example: `candor gate override 3f0a… --by ana --requested-by bo --hours 4 --reason "incident 7" --out d.json`
     """
-    from monitor.services.person import person_with_scope  # noqa: PLC0415
-    from monitor.settings import load_settings  # noqa: PLC0415
-    from monitor.store import open_store  # noqa: PLC0415
-    from monitor.store.decisions import override_decision  # noqa: PLC0415
+    from monitor.services.decisions import OverrideOrder, override_decision  # noqa: PLC0415
     from retrain.files import write_durably  # noqa: PLC0415
 
-    settings = load_settings()
-    person = person_with_scope(settings.api.keys_file, "override", by, api_key_file)
-    signing = key or settings.retrain.signing_key_file
-    if signing is None:
-        raise BadInputError("an override is signed: name the private key", "--key")
     now_s = time.time()
-    engine = open_store(settings.database, create=False)
-    with engine.begin() as connection:
-        made, envelope = override_decision(
-            connection,
-            decision_id,
-            by=person,
+    with acting("override", by, api_key_file) as (connection, actor, settings):
+        signing = key or settings.retrain.signing_key_file
+        if signing is None:
+            raise BadInputError("an override is signed: name the private key", "--key")
+        order = OverrideOrder(
+            decision_id=decision_id,
             requested_by=requested_by,
             reason=reason,
             until_s=now_s + hours * 3600,
+        )
+        made, envelope = override_decision(
+            connection,
+            order,
+            actor.person,
             now_s=now_s,
             longest_s=settings.retrain.override_max_s,
             key_file=signing,
+            sees=actor.sees,
         )
-    engine.dispose()
     write_durably(out, envelope.encode())
     if as_json:
         sys.stdout.write(msgspec.json.encode(made).decode() + "\n")
@@ -198,22 +194,28 @@ def override(  # noqa: PLR0917
 
 def revoke(
     decision_id: Annotated[str, typer.Argument(help="The decision's id.")],
-    by: Annotated[str, typer.Option(help="Who revokes it.")],
-    reason: Annotated[str, typer.Option(help="Why; kept in the audit log.")],
+    reason: Reason,
+    by: By = None,
+    api_key_file: ApiKeyFile = None,
     as_json: AsJson = False,
 ) -> None:
     """Withdraw a decision in the store; guards that read the list of `gate revoked` refuse it.
 
+    Where API keys are in use yours needs the scope `gate`.
+
     Example: `candor gate revoke 3f0a… --by ana --reason "judge was broken"`
     """
-    from monitor.settings import load_settings  # noqa: PLC0415
-    from monitor.store import open_store  # noqa: PLC0415
-    from monitor.store.decisions import revoke as withdraw  # noqa: PLC0415
+    from monitor.services.decisions import revoke as withdraw  # noqa: PLC0415
 
-    engine = open_store(load_settings().database, create=False)
-    with engine.begin() as connection:
-        withdraw(connection, decision_id, by=by, reason=reason, at_s=time.time())
-    engine.dispose()
+    with acting("gate", by, api_key_file) as (connection, actor, _):
+        withdraw(
+            connection,
+            decision_id,
+            actor.person,
+            reason=reason,
+            now_s=time.time(),
+            sees=actor.sees,
+        )
     if as_json:
         sys.stdout.write(msgspec.json.encode({"revoked": decision_id}).decode() + "\n")
     else:
@@ -244,38 +246,57 @@ def revoked(
         write_durably(out, data)
 
 
-def _context(evidence: str, assistant: str) -> GateContext:
+def _ask(
+    rows: Path,
+    assistant: str,
+    evidence: str,
+    *,
+    policy_file: Path | None,
+    key_file: Path | None,
+    confirm: ConfirmReport | None,
+    measure: Measure | None,
+) -> Answer:
+    """The gate's answer on the store's evidence, which is recorded, or on that of a file, which is not."""
+    from monitor.services.gate import Gate, answered, policy_of  # noqa: PLC0415
+    from monitor.settings import load_settings  # noqa: PLC0415
+    from monitor.store import opened_store  # noqa: PLC0415
+    from retrain.rows import iter_rows  # noqa: PLC0415
+
+    settings = load_settings()
+    if evidence == _STORE:
+        with opened_store(settings.database) as engine:
+            gate = Gate(
+                engine=engine,
+                options=settings.retrain,
+                silent_s=settings.telemetry.worker_silent_s,
+                clock=time.time,
+            )
+            return gate.ask(
+                lambda: iter_rows(rows),
+                assistant,
+                policy_file=policy_file,
+                key_file=key_file,
+                confirm=confirm,
+                measure=measure,
+            )
+    policy = policy_of(settings.retrain, policy_file)
+    context = evidence_of(Path(evidence), assistant)
+    if confirm is not None:
+        context = msgspec.structs.replace(context, confirm=confirm)
+    if measure is not None:
+        context = measure(context, policy)
+    key_file = key_file or settings.retrain.signing_key_file
+    return answered(lambda: iter_rows(rows), context, policy, key_file=key_file, now_s=time.time())
+
+
+def evidence_of(path: Path, assistant: str) -> GateContext:
+    """The evidence in a file. Raises BadInputError for that of another assistant."""
     from retrain.context import read_context  # noqa: PLC0415
 
-    if evidence == _STORE:
-        return _store_context(assistant)
-    context = read_context(Path(evidence))
+    context = read_context(path)
     if context.assistant != assistant:
-        raise BadInputError(f"evidence is about {context.assistant!r}", evidence)
+        raise BadInputError(f"evidence is about {context.assistant!r}", str(path))
     return context
-
-
-def _store_context(assistant: str) -> GateContext:
-    from monitor.settings import load_settings  # noqa: PLC0415
-    from monitor.store import open_store, reading  # noqa: PLC0415
-    from monitor.store.confirm_runs import newest_context  # noqa: PLC0415
-
-    engine = open_store(load_settings().database, create=False)
-    with reading(engine) as connection:
-        context = newest_context(connection, assistant, now_s=time.time())
-    engine.dispose()
-    return context
-
-
-def _record(decision: GateDecision, envelope: str, rows: Path) -> None:
-    from monitor.settings import load_settings  # noqa: PLC0415
-    from monitor.store import open_store  # noqa: PLC0415
-    from monitor.store.decisions import record  # noqa: PLC0415
-
-    engine = open_store(load_settings().database, create=False)
-    with engine.begin() as connection:
-        record(connection, decision, envelope, released=_kept(rows, decision))
-    engine.dispose()
 
 
 def measured(rows: Path, context: GateContext, policy: Policy) -> GateContext:
@@ -296,32 +317,6 @@ def measured(rows: Path, context: GateContext, policy: Policy) -> GateContext:
     return with_measured(context, made)
 
 
-def _counted(path: Path) -> Iterator[Row]:
-    """The file's rows, with a count on stderr while they are read."""
-    from retrain.rows import iter_rows  # noqa: PLC0415
-
-    columns = (SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
-    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
-        task = progress.add_task("rows")
-        for count, row in enumerate(iter_rows(path), 1):
-            yield row
-            if count % 10_000 == 0:
-                progress.update(task, description=f"{count:,} rows")
-
-
-def _write_released(rows: Path, decision: GateDecision, out: Path) -> None:
-    from retrain.rows import write_rows  # noqa: PLC0415
-
-    write_rows(out, _kept(rows, decision))
-
-
-def _kept(rows: Path, decision: GateDecision) -> Iterator[Row]:
-    from retrain.rows import iter_rows  # noqa: PLC0415
-
-    gone = {row.index for row in decision.removed}
-    return (row for i, row in enumerate(iter_rows(rows)) if i not in gone)
-
-
 def _print(decision: GateDecision) -> None:
     console = Console(highlight=False)
     console.print(f"[bold]{decision.answer.value}[/bold]  {', '.join(decision.reasons)}")
@@ -340,5 +335,19 @@ def _print(decision: GateDecision) -> None:
         for reason, count in decision.removed_by_reason.items():
             table.add_row(reason, str(count))
         console.print(table)
+    if decision.coverage is not None:
+        console.print(_covered(decision.coverage))
     if decision.subject_digest is not None:
         console.print(f"fingerprint {decision.subject_digest}")
+
+
+def _covered(found: Coverage) -> str:
+    since, until = (
+        datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%d %H:%M")
+        for at in (found.from_s, found.to_s)
+    )
+    lag = "unknown" if found.lag_records is None else str(found.lag_records)
+    return (
+        f"covered {since} to {until}: {found.verdicts} of {found.responses} sampled responses have a "
+        f"verdict, {found.workers} workers, {lag} records behind, {found.dead_letters} dead letters"
+    )

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import ClassVar
 
 from sqlalchemy import Engine
 
-from monitor.jobs.job import Job
-from monitor.jobs.metrics import WorkerMetrics
+from evidence import Alarm
+from monitor.jobs.clock import SteadyClock
+from monitor.jobs.job import Runner
+from monitor.jobs.metrics import JobMetrics
 from monitor.launch.launcher import Launcher
 from monitor.settings import Settings
 
@@ -17,16 +19,28 @@ _TICK_S = 1.0
 
 
 @contextmanager
-def launcher_job(settings: Settings, engine: Engine, metrics: WorkerMetrics) -> Iterator[Launcher]:
+def launcher_job(settings: Settings, engine: Engine, metrics: JobMetrics) -> Iterator[Launcher]:
     """Tick a launcher until the context ends; a failed tick is logged, counted and tried again.
 
     Confirm runs that are under way go on when it ends: the next launcher finds them.
     """
-    launcher = Launcher(engine, settings.retrain, time.time)
-    job = Job("launch", launcher.tick, interval_s=_TICK_S, metrics=metrics)
-    job.start()
+    silent_s = settings.telemetry.worker_silent_s
+    launcher = Launcher(engine, settings.retrain, SteadyClock(), silent_s=silent_s)
+    runner = Runner(_Ticking(launcher), interval_s=_TICK_S, metrics=metrics)
+    runner.start()
     try:
         yield launcher
     finally:
-        job.stop()
+        runner.stop()
         launcher.close()
+
+
+class _Ticking:
+    name: ClassVar[str] = "launch"
+
+    def __init__(self, launcher: Launcher) -> None:
+        self._launcher = launcher
+
+    def update(self) -> list[Alarm]:
+        self._launcher.tick()
+        return []

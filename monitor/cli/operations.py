@@ -1,4 +1,4 @@
-"""`candor db`, `keys`, `forget`, `audit` and `doctor`: operations."""
+"""`candor db`, `keys`, `forget` and `audit`: operations."""
 
 from __future__ import annotations
 
@@ -8,20 +8,13 @@ import sys
 import time
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 from rich.console import Console
-from rich.table import Table
 
-from evidence import BadInputError, pseudonym
-
-if TYPE_CHECKING:
-    from sqlalchemy import Connection
-
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
-
-_COLOURS = {"ok": "green", "warning": "yellow", "failed": "red", "unreachable": "red"}
+from evidence import BadInputError
+from monitor.cli.acting import AsJson, looking
 
 
 class KeyKind(StrEnum):
@@ -46,7 +39,6 @@ def register(app: typer.Typer) -> None:
     audit.command("verify")(audit_verify)
     app.add_typer(audit, name="audit")
     app.command("forget")(forget)
-    app.command("doctor")(doctor)
 
 
 def db_upgrade(as_json: AsJson = False) -> None:
@@ -127,46 +119,37 @@ def forget(
 
     Example: `candor forget 4711`
     """
-    from cryptography.fernet import InvalidToken  # noqa: PLC0415
-
-    from monitor.ingest.keys import dead_letter_cipher, load_key  # noqa: PLC0415
+    from monitor.ingest.keys import load_key  # noqa: PLC0415
+    from monitor.services.users import forget_user  # noqa: PLC0415
     from monitor.settings import load_settings  # noqa: PLC0415
-    from monitor.store import open_store  # noqa: PLC0415
-    from monitor.store.forget import erase  # noqa: PLC0415
-    from monitor.store.forget import forget as forget_rater  # noqa: PLC0415
+    from monitor.store import opened_store  # noqa: PLC0415
 
     settings = load_settings()
-    engine = open_store(settings.database, create=False)
-    key = load_key(
-        settings.pseudonym.key_file, name="pseudonym", database_url=settings.database.url
-    )
-    cipher = dead_letter_cipher(key)
-
-    def decrypt(body: bytes) -> bytes | None:
-        try:
-            return cipher.decrypt(body)
-        except InvalidToken:
-            return None
-
-    rater = pseudonym(user, key)
-    with engine.begin() as connection:
-        changed = forget_rater(
-            connection,
-            rater=rater,
-            user_id=user,
-            decrypt=decrypt,
+    with opened_store(settings.database) as engine:
+        key = load_key(
+            settings.pseudonym.key_file, name="pseudonym", database_url=settings.database.url
+        )
+        done = forget_user(
+            engine,
+            user,
+            key=key,
             input_topics=(settings.kafka.responses_topic, settings.kafka.feedback_topic),
             by=getpass.getuser(),
-            at_s=time.time(),
+            now_s=time.time(),
         )
-        files = _files_naming(connection, rater)
-    erased = erase(engine)
-    engine.dispose()
-    touched = ", ".join(f"{table} {n}" for table, n in changed.items() if n) or "nothing was held"
-    lines = [f"forgotten {rater}: {touched}", *(f"delete {file}: it names them" for file in files)]
-    if not erased:
+    touched = ", ".join(f"{table} {n}" for table, n in done.rows.items() if n)
+    lines = [
+        f"forgotten {done.rater}: {touched or 'nothing was held'}",
+        *(f"delete {file}: it names them" for file in done.files),
+    ]
+    if not done.erased:
         lines.append("another process reads the database: forget once more when it has stopped")
-    shown = {"rater": rater, "rows": changed, "files": files, "erased": erased}
+    shown = {
+        "rater": done.rater,
+        "rows": done.rows,
+        "files": list(done.files),
+        "erased": done.erased,
+    }
     _say(shown, "\n".join(lines), as_json)
 
 
@@ -182,14 +165,11 @@ def audit_verify(
 
     Example: `candor audit verify --head 3f9c…`
     """
-    from monitor.settings import load_settings  # noqa: PLC0415
-    from monitor.store import audit, open_store, reading  # noqa: PLC0415
+    from monitor.store import audit  # noqa: PLC0415
 
-    engine = open_store(load_settings().database, create=False)
-    with reading(engine) as connection:
+    with looking() as connection:
         report = audit.verify(connection)
         known = head is None or head == audit.GENESIS or audit.holds(connection, head)
-    engine.dispose()
     ok = report.ok and known
     found = {
         "ok": ok,
@@ -202,39 +182,6 @@ def audit_verify(
     if not ok:
         problem = report.problem or "the given head is not in the log: its end was cut off"
         raise BadInputError(problem, f"audit_log {report.first_bad or 'end'}")
-
-
-def doctor(as_json: AsJson = False) -> None:
-    """Look at broker, topics, database, schema, keys, judge, traffic and clocks; say what to do.
-
-    Exit 0 when nothing is wrong (warnings aside), 2 when something is, 3 when a part does not answer.
-
-    Example: `candor doctor`
-    """
-    from monitor.doctor.examine import examine  # noqa: PLC0415
-    from monitor.doctor.finding import Status  # noqa: PLC0415
-    from monitor.settings import load_settings  # noqa: PLC0415
-
-    err = Console(stderr=True)
-    with err.status("looking") as status:
-        findings = examine(load_settings(), lambda part: status.update(f"looking at {part}"))
-    worst = {finding.status for finding in findings}
-    code = 3 if Status.UNREACHABLE in worst else 2 if Status.FAILED in worst else 0
-    if as_json:
-        shown = [
-            {"part": f.part, "status": f.status.value, "detail": f.detail, "advice": f.advice}
-            for f in findings
-        ]
-        sys.stdout.write(json.dumps({"ok": code == 0, "findings": shown}) + "\n")
-    else:
-        table = Table("part", "status", "found", "what to do")
-        for finding in findings:
-            colour = _COLOURS[finding.status.value]
-            table.add_row(
-                finding.part, f"[{colour}]{finding.status.value}", finding.detail, finding.advice
-            )
-        Console().print(table)
-    raise typer.Exit(code)
 
 
 def _create_secret(kind: KeyKind, out: Path | None) -> dict[str, str]:
@@ -272,15 +219,6 @@ def _create_api_key(
     path = out or load_settings().api.keys_file or Path("var/api-keys.json")
     token = add_key(path, name=name, scopes=known, assistants=assistants)
     return {"key": token, "file": str(path), "setting": f"CANDOR_API_KEYS_FILE={path}"}
-
-
-def _files_naming(connection: Connection, rater: str) -> list[str]:
-    """Files of confirm runs, on this machine, that hold the pseudonym."""
-    from monitor.store.confirm_runs import runs  # noqa: PLC0415
-
-    folders = {Path(run.directory) for run in runs(connection) if run.directory}
-    found = (path for folder in sorted(folders) for path in sorted(folder.rglob("*.json*")))
-    return [str(path) for path in found if rater.encode() in path.read_bytes()]
 
 
 def _say(value: dict[str, Any], text: str, as_json: bool) -> None:

@@ -47,14 +47,14 @@ def fit(  # noqa: PLR0917  (typer reads options from the signature)
 
     Example: `candor probe fit train.jsonl --labels did_lie --out probe/`
     """
-    from monitor.settings import Settings  # noqa: PLC0415
+    from monitor.settings import load_settings  # noqa: PLC0415
     from probes.activation.workflow import fit_artefact  # noqa: PLC0415
     from probes.models.local import LocalModel  # noqa: PLC0415
     from probes.models.packaged import packaged_model_dir  # noqa: PLC0415
 
     if out.exists() and not out.is_dir():
         raise BadInputError("is no folder", str(out))
-    examples = _labelled(train, labels, kind)
+    examples = labelled(train, labels, kind)
     try:
         blocks = tuple(sorted({int(part) for part in layers.split(",")}))
     except ValueError as error:
@@ -66,7 +66,7 @@ def fit(  # noqa: PLR0917  (typer reads options from the signature)
         def report(what: str, share: float) -> None:
             bar.update(task, description=what, completed=share)
 
-        directory = Settings().reader.model
+        directory = load_settings().reader.model
         folder = Path(directory) if directory else packaged_model_dir(report)
         model = LocalModel.load(folder)
         if blocks[0] < 1 or blocks[-1] > model.n_layers:
@@ -113,25 +113,26 @@ def fuse(
     """
     from probes.fusion_training import fit_fusion  # noqa: PLC0415
     from probes.grouping import scenario_group  # noqa: PLC0415
+    from probes.reading import read_objects  # noqa: PLC0415
+    from probes.reading.packing import check_file  # noqa: PLC0415
 
+    check_file(verdicts)
     examples: dict[str, Example] = {}
-    for example in _labelled(transcripts, labels, ""):
+    for example in labelled(transcripts, labels, ""):
         if examples.setdefault(example.transcript.id, example) is not example:
             raise BadInputError(f"the id {example.transcript.id!r} stands twice", str(transcripts))
-    if not verdicts.is_file():
-        raise BadInputError("no such file", str(verdicts))
     scores, truth, groups = [], [], []
     versions: dict[str, str] = {}
-    for number, line in enumerate(verdicts.read_bytes().splitlines(), start=1):
+    for where, row in read_objects(verdicts):
         try:
-            scored = msgspec.json.decode(line, type=_Scored)
-        except msgspec.MsgspecError as error:
-            raise BadInputError(f"not a verdict: {error}", f"{verdicts}:{number}") from error
+            scored = msgspec.convert(row, _Scored)
+        except msgspec.ValidationError as error:
+            raise BadInputError(f"not a verdict: {error}", where) from error
         if scored.id not in examples:
             continue  # named above: it has no label or no response
         for name, measured in scored.probes.items():
             if versions.setdefault(name, measured.version) != measured.version:
-                raise BadInputError(f"`{name}` is of several versions", f"{verdicts}:{number}")
+                raise BadInputError(f"`{name}` is of several versions", where)
         scores.append({k: p.p_lie for k, p in scored.probes.items() if p.p_lie is not None})
         truth.append(examples[scored.id].label)
         groups.append(scenario_group(examples[scored.id].transcript))
@@ -161,10 +162,11 @@ class _Scored(msgspec.Struct):
     probes: dict[str, _Probed] = {}
 
 
-def _labelled(path: Path, field: str, kind: str) -> list[Example]:
+def labelled(path: Path, field: str, kind: str) -> list[Example]:
     """Labelled transcripts; a line without messages or label is skipped and named on stderr."""
     from probes.activation.training import Example  # noqa: PLC0415 -- loads scikit-learn
-    from probes.transcripts import label_of, open_records  # noqa: PLC0415
+    from probes.reading.values import label_of  # noqa: PLC0415
+    from probes.transcripts import open_records  # noqa: PLC0415
 
     examples = []
     for record in open_records(path):

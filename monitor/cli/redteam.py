@@ -33,7 +33,7 @@ Suites = Annotated[
 ]
 Reasoning = Annotated[
     bool,
-    typer.Option(help="Ask for reasoning in <think> first, and compare it with the answer."),
+    typer.Option(help="Ask for reasoning in `<think>` first, and compare it with the answer."),
 ]
 FailAbove = Annotated[
     float | None,
@@ -139,7 +139,8 @@ def _target(target: str | None, model: str | None, room: int, progress: Progress
     from probes.redteam.asking import MARK, LocalTarget, ServedTarget  # noqa: PLC0415
 
     if target is not None and _is_url(target):
-        from probes.models.openai import OpenAIModel, ServerOptions  # noqa: PLC0415
+        from probes.models.openai import OpenAIModel  # noqa: PLC0415
+        from probes.models.server import ServerOptions  # noqa: PLC0415
 
         served = OpenAIModel(target, model or "", headers=MARK).served_models()
         if not served:

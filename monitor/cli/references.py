@@ -13,8 +13,7 @@ from rich.console import Console
 from rich.table import Table
 
 from evidence import BadInputError
-
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+from monitor.cli.acting import ApiKeyFile, AsJson, By, Reason, acting
 
 
 def register(app: typer.Typer) -> None:
@@ -68,8 +67,9 @@ def show(as_json: AsJson = False) -> None:
 
 def move(  # noqa: PLR0917 -- typer reads options from the signature
     stratum: Annotated[str, typer.Argument(help="`assistant/segment/stakes`.")],
-    by: Annotated[str, typer.Option(help="Who moves it.")],
-    reason: Annotated[str, typer.Option(help="Why; kept in the audit log.")],
+    reason: Reason,
+    by: By = None,
+    api_key_file: ApiKeyFile = None,
     value: Annotated[
         list[str] | None, typer.Option(help="`lie=0.12`, for each metric to move.")
     ] = None,
@@ -86,21 +86,19 @@ def move(  # noqa: PLR0917 -- typer reads options from the signature
     Example: `candor reference move shop/refunds/normal --from-last 500 --by ada --reason "new tone, audited"`
     """
     from monitor.services.references import Move, move_reference  # noqa: PLC0415
-    from monitor.settings import load_settings  # noqa: PLC0415
-    from monitor.store import open_store  # noqa: PLC0415
 
-    settings = load_settings()
-    engine = open_store(settings.database, create=False)
-    wanted = Move(
-        stratum=stratum,
-        values=_values(value or []),
-        from_last=from_last,
-        by=by,
-        reason=reason,
-        decision_id=decision,
-    )
-    moved = move_reference(engine, wanted, options=settings.detection, clock=time.time)
-    engine.dispose()
+    with acting("review", by, api_key_file) as (connection, actor, settings):
+        wanted = Move(
+            stratum=stratum,
+            values=_values(value or []),
+            from_last=from_last,
+            by=actor.person,
+            reason=reason,
+            decision_id=decision,
+        )
+        moved = move_reference(
+            connection, wanted, options=settings.detection, now_s=time.time(), sees=actor.sees
+        )
     if as_json:
         sys.stdout.write(msgspec.json.encode(moved).decode() + "\n")
         return

@@ -15,7 +15,8 @@ from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, T
 from rich.table import Table
 
 from evidence import BadInputError
-from monitor.cli import evaluation
+from monitor.cli import evaluation, runs
+from monitor.cli.acting import AsJson
 
 if TYPE_CHECKING:
     from retrain.context import GateContext
@@ -23,14 +24,13 @@ if TYPE_CHECKING:
     from retrain.policy import Policy
     from retrain.report import ConfirmReport, Rate
 
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
-
 
 def register(app: typer.Typer) -> None:
     retrain = typer.Typer(help="Collect training rows, and confirm by training what they do.")
     retrain.command("collect")(collect)
     retrain.command("confirm")(confirm)
     evaluation.add_commands(retrain)
+    runs.add_commands(retrain)
     app.add_typer(retrain, name="retrain")
 
 
@@ -55,18 +55,25 @@ def collect(  # noqa: PLR0917  (typer reads options from the signature)
 
     Example: `candor retrain collect --assistant support --out rows.jsonl --evidence evidence.json`
     """
-    from monitor.services.collect import collect_rows  # noqa: PLC0415
+    from monitor.services.collect import collected  # noqa: PLC0415
+    from monitor.services.gate import Gate  # noqa: PLC0415
     from monitor.settings import load_settings  # noqa: PLC0415
-    from monitor.store import open_store, reading  # noqa: PLC0415
-    from monitor.store.rows import gate_context  # noqa: PLC0415
+    from monitor.store import opened_store  # noqa: PLC0415
     from retrain.files import write_durably  # noqa: PLC0415
     from retrain.rows import manifest, write_rows  # noqa: PLC0415
 
-    engine = open_store(load_settings().database, create=False)
-    with Console(stderr=True).status("reading the store"), reading(engine) as connection:
-        rows = collect_rows(connection, assistant, form=form, limit=limit)
-        context = gate_context(connection, assistant, now_s=time.time())
-    engine.dispose()
+    settings = load_settings()
+    with (
+        Console(stderr=True).status("reading the store"),
+        opened_store(settings.database) as engine,
+    ):
+        gate = Gate(
+            engine=engine,
+            options=settings.retrain,
+            silent_s=settings.telemetry.worker_silent_s,
+            clock=time.time,
+        )
+        rows, context = collected(gate, assistant, form=form, limit=limit)
     write_rows(out, rows)
     if evidence is not None:
         write_durably(evidence, msgspec.json.encode(context))
@@ -174,10 +181,11 @@ def confirm(  # noqa: PLR0917
 
     Example: `candor retrain confirm --rows rows.jsonl --evidence evidence.json --model DIR --out run`
     """
-    from retrain.decision import DecisionOptions  # noqa: PLC0415
-    from retrain.evaluate import EvaluationOptions  # noqa: PLC0415
+    from retrain.comparison import DecisionOptions  # noqa: PLC0415
+    from retrain.evaluation.evaluate import EvaluationOptions  # noqa: PLC0415
     from retrain.finetune import FinetuneOptions  # noqa: PLC0415
     from retrain.plan import ItemOptions  # noqa: PLC0415
+    from retrain.policy import read_policy  # noqa: PLC0415
 
     plan = _plan(
         run_id=run_id or _run_id(out),
@@ -199,6 +207,7 @@ def confirm(  # noqa: PLR0917
         evaluation=EvaluationOptions(paraphrases=paraphrases),
         decision=_made(DecisionOptions, margin=margin),
         items=ItemOptions(source=items, per_template=items_per_template),
+        max_influence=None if policy is None else read_policy(policy).max_influence,
         capability=capability,
         seed_spreads=seed_spreads,
         judge_url=judge_url,
@@ -244,21 +253,18 @@ def _removed(
     rows: Path, evidence: Path | None, policy: Path | None, assistant: str, out: Path | None
 ) -> tuple[int, ...]:
     """Positions that the gate quarantines, once what is unmeasured was measured into `out`."""
-    from retrain.context import read_context  # noqa: PLC0415
-    from retrain.duplicates import surplus_rows  # noqa: PLC0415
-    from retrain.gate import Policy, decide, read_policy  # noqa: PLC0415
+    from monitor.cli.gate import evidence_of  # noqa: PLC0415
+    from monitor.services.gate import decided, policy_of  # noqa: PLC0415
+    from monitor.settings import load_settings  # noqa: PLC0415
     from retrain.rows import iter_rows  # noqa: PLC0415
 
     if evidence is None:
         return ()
-    context = read_context(evidence)
-    if context.assistant != assistant:
-        raise BadInputError(f"evidence is about {context.assistant!r}", str(evidence))
-    rules = Policy() if policy is None else read_policy(policy)
+    context = evidence_of(evidence, assistant)
+    rules = policy_of(load_settings().retrain, policy)
     if out is not None:
         context = _with_measured(rows, context, rules, out)
-    surplus = surplus_rows(iter_rows(rows), rules.max_near_duplicates)
-    decision = decide(iter_rows(rows), context, rules, now_s=time.time(), surplus=surplus)
+    decision = decided(lambda: iter_rows(rows), context, rules, now_s=time.time())
     return tuple(row.index for row in decision.removed)
 
 

@@ -18,11 +18,22 @@ from rich.table import Table
 from evidence import BadInputError
 
 if TYPE_CHECKING:
-    from monitor.cli.score_file import Summary
-    from probes import Panel
     from probes.evaluation import Estimate
+    from probes.opening import PanelOptions
+    from probes.panel import Panel
+    from probes.scoring import Summary
+    from probes.transcripts import Transcripts
+
+_LOOKED_AT = 256
 
 
+_Source = Annotated[
+    Path,
+    typer.Argument(
+        help="Conversations, `{id, messages: [{role, content}], …}` or another shape of"
+        " docs/formats.md; a result file of MASK or DeceptionBench; an Inspect log. `-` reads stdin."
+    ),
+]
 _Form = Annotated[
     str,
     typer.Option(
@@ -51,13 +62,7 @@ def register(app: typer.Typer) -> None:
 
 
 def score(  # noqa: PLR0917  (typer reads options from the signature)
-    transcripts: Annotated[
-        Path,
-        typer.Argument(
-            help="JSON lines `{id, messages: [{role, content}], …}`, or a result file of MASK,"
-            " DeceptionBench or Inspect."
-        ),
-    ],
+    transcripts: _Source,
     out: Annotated[Path, typer.Option(help="Where to write one JSON line for each input line.")],
     form: _Form = "auto",
     labels: Annotated[
@@ -80,22 +85,16 @@ def score(  # noqa: PLR0917  (typer reads options from the signature)
     """Score transcripts: `{id, verdict, p_lie, probes}` for every line, in input order.
 
     Memory does not grow with the input. A broken line becomes a verdict `error` and is reported.
-    docs/judge.md names the columns that are read of each format.
+    Reasoning is never measured as the answer. docs/formats.md names what is read.
+
+    Exit 2: nothing could be read or measured. Exit 3: a probe failed on all, such as a judge that is
+    down.
 
     Example: `candor score chats.jsonl --out verdicts.jsonl --labels did_lie`
 
     Example: `candor score logs/run.eval --out verdicts.jsonl`
     """
-    from monitor.cli.score_file import Scoring  # noqa: PLC0415 -- loads torch
-    from probes.transcripts import FORMATS, find_format  # noqa: PLC0415
-
-    if not transcripts.is_file():
-        what = "is no file" if transcripts.exists() else "no such file"
-        raise BadInputError(what, str(transcripts))
-    known = next((name for name in FORMATS if name == form), None)
-    if known is None and form != "auto":
-        raise BadInputError(f"no format {form!r}; there are auto, {', '.join(FORMATS)}", "--format")
-    chosen = known or find_format(transcripts)
+    opened, needs_model = _opened(transcripts, out, form)
     expected = _given(
         prevalence=prevalence,
         cost_missed_lie=cost_missed_lie,
@@ -103,10 +102,14 @@ def score(  # noqa: PLR0917  (typer reads options from the signature)
     )
     if everything:
         expected["cascade"] = None
+    options = _options(probes, expected)
+
+    from probes.scoring import Scoring  # noqa: PLC0415 -- loads torch
+
     err = Console(stderr=True, highlight=False, soft_wrap=True)
     with _progress(err) as progress:
-        panel = _open(probes, expected, progress)
-        task = progress.add_task(f"scoring ({chosen})", total=1.0)
+        panel = _panel(options, progress) if needs_model else None
+        task = progress.add_task(f"scoring ({opened.form})", total=1.0)
         scoring = Scoring(panel, labels_field=labels, kind_field=kind)
         summary = scoring.run(
             transcripts,
@@ -114,7 +117,7 @@ def score(  # noqa: PLR0917  (typer reads options from the signature)
             resume=resume,
             advanced=lambda share: progress.update(task, completed=share),
             complain=lambda text: err.print(f"candor: {text}", markup=False),
-            form=chosen,
+            records=opened.records,
         )
     if as_json:
         typer.echo(json.dumps(summary.as_dict(), allow_nan=False))
@@ -122,27 +125,55 @@ def score(  # noqa: PLR0917  (typer reads options from the signature)
         _print(summary)
 
 
+def _opened(path: Path, out: Path, form: str) -> tuple[Transcripts, bool]:
+    """The transcripts, and whether a model is needed: not where none of all can be read."""
+    from probes.reading.begun import begun  # noqa: PLC0415
+    from probes.reading.packing import check_file, check_out  # noqa: PLC0415
+    from probes.transcripts import FORMATS, Transcripts, open_transcripts  # noqa: PLC0415
+
+    known = next((name for name in FORMATS if name == form), None)
+    if known is None and form != "auto":
+        raise BadInputError(f"no format {form!r}; there are auto, {', '.join(FORMATS)}", "--format")
+    check_file(path)
+    check_out(path, out)
+    found, records = open_transcripts(path, known)
+    first, records = begun(records, _LOOKED_AT)
+    readable = any(one.transcript is not None for one in first)
+    return Transcripts(found, records), readable or len(first) == _LOOKED_AT
+
+
 def _given(**options: float | None) -> dict[str, Any]:
     return {name: value for name, value in options.items() if value is not None}
 
 
-def _open(probes: str, expected: dict[str, Any], progress: Progress) -> Panel:
+def _options(probes: str, expected: dict[str, Any]) -> PanelOptions:
     from monitor.cli.scorer import panel_settings  # noqa: PLC0415
-    from monitor.settings import Settings  # noqa: PLC0415
-    from probes.opening import Name, PanelOptions, open_panel  # noqa: PLC0415 -- loads torch
+    from monitor.settings import load_settings  # noqa: PLC0415
 
-    settings = Settings()
+    settings = load_settings()
+    try:
+        from probes.opening import Name, PanelOptions  # noqa: PLC0415 -- loads torch
+    except ModuleNotFoundError as error:
+        raise BadInputError(
+            f"measuring needs the extra `local` ({error.name} is missing): "
+            "pip install 'candor-monitor[local]'"
+        ) from error
     known = get_args(Name)
     names = tuple(name.strip() for name in probes.split(",") if name.strip())
     if unknown := [name for name in names if name not in known]:
         raise BadInputError(f"no probe {unknown[0]!r}; there are {', '.join(known)}", "--probes")
-    task = progress.add_task("loading", total=1.0)
     try:
-        options = PanelOptions(**{**panel_settings(settings), "probes": names, **expected})
+        return PanelOptions(**{**panel_settings(settings), "probes": names, **expected})
     except ValidationError as error:
         first = error.errors()[0]
         option = "--" + str(first["loc"][0]).replace("_", "-")
         raise BadInputError(str(first["msg"]), option) from error
+
+
+def _panel(options: PanelOptions, progress: Progress) -> Panel:
+    from probes.opening import open_panel  # noqa: PLC0415 -- loads torch
+
+    task = progress.add_task("loading", total=1.0)
     panel = open_panel(
         options,
         progress=lambda what, share: progress.update(task, description=what, completed=share),

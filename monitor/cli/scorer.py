@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,36 +11,36 @@ from rich.console import Console
 from rich.progress import BarColumn, TextColumn, TimeElapsedColumn
 from rich.progress import Progress as Bar
 
-from evidence import BadInputError
-
 if TYPE_CHECKING:
     from monitor.detect.topics import Embed
     from monitor.score import Scorer
     from monitor.settings import Settings
     from probes.models.embedding import Embedder
 
+log = logging.getLogger(__name__)
+
 
 def open_scorer(settings: Settings) -> Scorer:
     """Load the panel: models in process, or clients of the servers that the settings name.
 
-    Shows a bar on stderr. Raises BadInputError for settings that do not fit and UnreachableError
-    when a server is gone.
+    Shows what is being loaded: a bar on a terminal, else lines of the log. Raises BadInputError for
+    settings that do not fit and UnreachableError when a server is gone.
     """
-    try:
-        from probes import PanelOptions, open_panel  # noqa: PLC0415 -- loads torch
-    except ModuleNotFoundError as error:
-        raise BadInputError(
-            f"measuring needs the extra `local` ({error.name} is missing): "
-            "pip install 'candor-monitor[local]'"
-        ) from error
+    log.info("loading the models")
+    from probes import PanelOptions, open_panel  # noqa: PLC0415 -- loads torch
+
     options = PanelOptions(**panel_settings(settings))
     columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
     err = Console(stderr=True)
+    said: set[str] = set()
     with Bar(*columns, console=err, transient=True, disable=not err.is_terminal) as bar:
         task = bar.add_task("opening the probes", total=1.0)
 
         def report(what: str, share: float) -> None:
             bar.update(task, description=what, completed=share)
+            if not err.is_terminal and what not in said:
+                said.add(what)
+                log.info("%s", what)
 
         return open_panel(options, progress=report)
 
@@ -51,7 +52,9 @@ def panel_settings(settings: Settings) -> dict[str, Any]:
         "judge_url": settings.judge.url,
         "judge_model": settings.judge.model,
         "judge_timeout_s": settings.judge.timeout_s,
+        "judge_key_file": settings.judge.api_key_file,
         "assistant_url": settings.assistant.url,
+        "assistant_key_file": settings.assistant.api_key_file,
         "reader_model": None if reader.model is None else Path(reader.model),
         "probe_dir": reader.probe_dir,
         "fusion_file": reader.fusion_file,

@@ -8,20 +8,23 @@ import signal
 import sys
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from types import FrameType
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
 
-from evidence import BadInputError, UnreachableError
+from evidence import BadInputError
 
 if TYPE_CHECKING:
     from prometheus_client import CollectorRegistry
 
     from monitor.jobs.metrics import WorkerMetrics
+    from monitor.jobs.pulse import Pulse
     from monitor.settings import Settings
+
+log = logging.getLogger(__name__)
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print the addresses as one line of JSON.")]
 
@@ -40,12 +43,14 @@ def up(as_json: AsJson = False) -> None:
     Example: `CANDOR_API_OPEN_ON_LOOPBACK=true candor up`, then `curl -H 'content-type: application/json' -d @turn.json
     http://127.0.0.1:8321/v1/responses`
     """
-    from monitor.cli.stack import start_stack  # noqa: PLC0415
-    from monitor.settings import load_settings  # noqa: PLC0415
+    with until_signal() as stop:
+        log.info("starting all parts in one process")
+        from monitor.cli.stack import start_stack  # noqa: PLC0415
+        from monitor.settings import load_settings  # noqa: PLC0415
 
-    with until_signal() as stop, start_stack(load_settings()) as stack:
-        _tell({"api": stack.api_url, "bootstrap_servers": stack.bootstrap_servers}, as_json)
-        stack.wait(stop)
+        with start_stack(load_settings()) as stack:
+            _tell({"api": stack.api_url, "bootstrap_servers": stack.bootstrap_servers}, as_json)
+            stack.wait(stop)
 
 
 def worker(as_json: AsJson = False) -> None:
@@ -53,10 +58,7 @@ def worker(as_json: AsJson = False) -> None:
 
     Example: `CANDOR_KAFKA_BOOTSTRAP_SERVERS=kafka:9092 candor worker`
     """
-    from monitor.cli.scorer import open_embedder, open_scorer  # noqa: PLC0415
     from monitor.settings import load_settings  # noqa: PLC0415
-    from monitor.store import open_store  # noqa: PLC0415
-    from monitor.worker.service import broker, load_keys, run_worker  # noqa: PLC0415
 
     settings = load_settings()
     if settings.kafka.bootstrap_servers is None:
@@ -65,22 +67,31 @@ def worker(as_json: AsJson = False) -> None:
             "an embedded one is part of `candor up`",
             "kafka.bootstrap_servers",
         )
-    load_keys(settings)
-    engine = open_store(settings.database)
-    with until_signal() as stop, broker(settings) as connection:
+    with until_signal() as stop, ExitStack() as parts:
+        log.info("starting a worker")
+        from monitor.cli.scorer import open_embedder, open_scorer  # noqa: PLC0415
+        from monitor.jobs.pulse import Pulse  # noqa: PLC0415
+        from monitor.store import open_store  # noqa: PLC0415
+        from monitor.worker.service import broker, load_keys, run_worker  # noqa: PLC0415
+
+        load_keys(settings)
+        engine = open_store(settings.database)
+        parts.callback(engine.dispose)
+        served = parts.enter_context(broker(settings))
         scorer = open_scorer(settings)
-        with _counters(settings) as (metrics, url):
+        pulse = Pulse(settings.telemetry.still_s)
+        with _counters(settings, pulse) as (metrics, url):
             _tell({"metrics": url}, as_json)
             run_worker(
                 settings,
                 engine,
                 scorer,
-                connection,
+                served,
                 metrics=metrics,
                 stop=stop,
                 embed=open_embedder(),
+                pulse=pulse,
             )
-    engine.dispose()
 
 
 def serve(as_json: AsJson = False) -> None:
@@ -90,19 +101,24 @@ def serve(as_json: AsJson = False) -> None:
     """
     from prometheus_client import CollectorRegistry  # noqa: PLC0415
 
-    from monitor.cli.serving import asking, build_app  # noqa: PLC0415
+    from monitor.cli.serving import asking, build_app, silence_watch  # noqa: PLC0415
     from monitor.http.server import WebServer  # noqa: PLC0415
     from monitor.settings import load_settings  # noqa: PLC0415
     from monitor.store import open_store  # noqa: PLC0415
+    from monitor.telemetry import PrometheusJobMetrics  # noqa: PLC0415
 
     settings = load_settings()
     engine = open_store(settings.database)
     servers = settings.kafka.bootstrap_servers
-    with until_signal() as stop, asking(settings) as asker:
-        app = build_app(
-            settings, engine, CollectorRegistry(), bootstrap_servers=servers, asker=asker
-        )
-        with WebServer(app, settings.api.host, settings.api.port) as web:
+    registry = CollectorRegistry()
+    with (
+        until_signal() as stop,
+        asking(settings) as asker,
+        silence_watch(settings, engine, PrometheusJobMetrics(registry)),
+    ):
+        app = build_app(settings, engine, registry, bootstrap_servers=servers, asker=asker)
+        address = (settings.api.host, settings.api.port)
+        with WebServer(app, *address, options=settings.api) as web:
             _tell({"api": web.url}, as_json)
             stop.wait()
     engine.dispose()
@@ -133,17 +149,22 @@ def launch(as_json: AsJson = False) -> None:
 
 @contextmanager
 def until_signal() -> Iterator[threading.Event]:
-    """An event that SIGTERM or SIGINT sets, with a log on stderr; the handlers come back at the end."""
+    """An event that SIGTERM or SIGINT sets, with a log on stderr; the handlers come back at the end.
+
+    A second signal interrupts at once.
+    """
     logging.basicConfig(
         level=logging.INFO,
         stream=sys.stderr,
         format="%(asctime)s %(levelname)s %(name)s: %(message)s",
     )
-    for chatty in ("kafka", "alembic", "httpx"):
+    for chatty in ("alembic", "httpx"):
         logging.getLogger(chatty).setLevel(logging.WARNING)
     stop = threading.Event()
 
     def handle(_number: int, _frame: FrameType | None) -> None:
+        if stop.is_set():
+            raise KeyboardInterrupt
         stop.set()
 
     before = {number: signal.signal(number, handle) for number in (signal.SIGTERM, signal.SIGINT)}
@@ -155,7 +176,9 @@ def until_signal() -> Iterator[threading.Event]:
 
 
 @contextmanager
-def _counters(settings: Settings) -> Iterator[tuple[WorkerMetrics, str]]:
+def _counters(
+    settings: Settings, pulse: Pulse | None = None
+) -> Iterator[tuple[WorkerMetrics, str]]:
     """Counters of this process and the address that serves them."""
     from prometheus_client import CollectorRegistry  # noqa: PLC0415
 
@@ -163,25 +186,24 @@ def _counters(settings: Settings) -> Iterator[tuple[WorkerMetrics, str]]:
 
     registry = CollectorRegistry()
     metrics = PrometheusWorkerMetrics(registry)
-    with metrics_server(settings, registry) as url:
+    with metrics_server(settings, registry, pulse) as url:
         yield metrics, url
 
 
 @contextmanager
-def metrics_server(settings: Settings, registry: CollectorRegistry) -> Iterator[str]:
-    """Serve a registry on `telemetry.host` and `telemetry.port`; yields the address."""
-    from prometheus_client import start_http_server  # noqa: PLC0415
+def metrics_server(
+    settings: Settings, registry: CollectorRegistry, pulse: Pulse | None = None
+) -> Iterator[str]:
+    """Serve a registry on `telemetry.host` and `telemetry.port`; yields the address.
 
-    host, port = settings.telemetry.host, settings.telemetry.port
-    try:
-        server, thread = start_http_server(port, host, registry)
-    except OSError as error:
-        raise UnreachableError("HTTP address", f"{host}:{port}: {error.strerror}") from error
-    try:
-        yield f"http://{host}:{server.server_port}/metrics"
-    finally:
-        server.shutdown()
-        thread.join()
+    `/healthz` answers 503 while the loop that beats `pulse` stands still.
+    """
+    from monitor.http.exposition import ExpositionServer  # noqa: PLC0415
+
+    address = (settings.telemetry.host, settings.telemetry.port)
+    problem = (lambda: None) if pulse is None else (lambda: pulse.problem)
+    with ExpositionServer(registry, *address, problem=problem) as server:
+        yield f"{server.url}/metrics"
 
 
 def _tell(addresses: dict[str, str], as_json: bool) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 import socket
 import time
 from collections.abc import Callable, Iterator
@@ -15,15 +16,19 @@ from evidence import BadInputError
 from monitor import console
 from monitor.abstain.asking import Asker
 from monitor.api.app import create_app
-from monitor.api.context import Context
+from monitor.api.context import ApiSettings, Context
 from monitor.api.state import StateReader
 from monitor.api.visible import visible
 from monitor.cli.scorer import open_scorer
 from monitor.http.access import Access, Scope, is_loopback
 from monitor.ingest.keys import load_key
+from monitor.jobs.clock import SteadyClock
+from monitor.jobs.job import Runner
+from monitor.jobs.metrics import JobMetrics
+from monitor.jobs.silence import SilenceWatch
 from monitor.score import Scorer
 from monitor.settings import Settings
-from monitor.telemetry import CachedState, State, StateCollector
+from monitor.telemetry import Cached, State, StateCollector
 
 _BROKER_TIMEOUT_S = 1.0
 
@@ -41,8 +46,9 @@ def build_app(
     Raises BadInputError when the API would be open to other machines, or a key file is wrong.
     """
     access = open_access(settings)
-    reader = StateReader(engine, settings.telemetry, clock=time.time)
-    state = CachedState(reader, clock=time.monotonic, max_age_s=settings.telemetry.max_age_s)
+    clock = SteadyClock()
+    reader = StateReader(engine, settings.telemetry, clock=clock)
+    state = Cached(reader, clock=time.monotonic, max_age_s=settings.telemetry.max_age_s)
     registry.register(StateCollector(state))
     pseudonym_key = load_key(
         settings.pseudonym.key_file, name="pseudonym", database_url=settings.database.url
@@ -50,10 +56,10 @@ def build_app(
     app = create_app(
         Context(
             engine=engine,
-            settings=settings,
+            settings=api_settings(settings),
             registry=registry,
             state=state,
-            clock=time.time,
+            clock=clock,
             access=access,
             pseudonym_key=pseudonym_key,
             broker_problem=lambda: broker_problem(bootstrap_servers),
@@ -62,6 +68,19 @@ def build_app(
     )
     app.include_router(console.router(_shown(access, state)))
     return app
+
+
+def api_settings(settings: Settings) -> ApiSettings:
+    """The sections that the API uses."""
+    return ApiSettings(
+        api=settings.api,
+        ingest=settings.ingest,
+        kafka=settings.kafka,
+        detection=settings.detection,
+        abstain=settings.abstain,
+        retrain=settings.retrain,
+        telemetry=settings.telemetry,
+    )
 
 
 def open_access(settings: Settings) -> Access:
@@ -120,6 +139,23 @@ def asking(settings: Settings, scorer: Scorer | None = None) -> Iterator[Asker |
         asker.close()
 
 
-def _shown(access: Access, state: CachedState) -> Callable[[Request], State]:
+@contextmanager
+def silence_watch(settings: Settings, engine: Engine, metrics: JobMetrics) -> Iterator[None]:
+    """Raise the alarm when every worker falls silent, until the context ends."""
+    watch = SilenceWatch(
+        engine,
+        silence_s=settings.health.silence_s,
+        owner=f"serve-{secrets.token_hex(6)}",
+        clock=SteadyClock(),
+    )
+    runner = Runner(watch, interval_s=min(5.0, settings.health.silence_s / 4.0), metrics=metrics)
+    runner.start()
+    try:
+        yield
+    finally:
+        runner.stop()
+
+
+def _shown(access: Access, state: Cached[State]) -> Callable[[Request], State]:
     may_read = access.require(Scope.READ)
     return lambda request: visible(state(), may_read(request))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import logging
 import threading
 from collections.abc import Callable
 from contextlib import ExitStack
@@ -14,13 +15,15 @@ from sqlalchemy import Engine
 from monitor.abstain.asking import OneAtATime
 from monitor.cli.launching import launcher_job
 from monitor.cli.scorer import open_embedder, open_scorer
-from monitor.cli.serving import asking, build_app
+from monitor.cli.serving import asking, build_app, silence_watch
 from monitor.http.server import WebServer
 from monitor.score import Scorer
 from monitor.settings import Settings
 from monitor.store import open_store
 from monitor.telemetry import PrometheusWorkerMetrics
 from monitor.worker.service import broker, load_keys, run_worker
+
+log = logging.getLogger(__name__)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -122,6 +125,7 @@ def start_stack(
     parts = ExitStack()
     try:
         if engine is None:
+            log.info("opening the store")
             engine = open_store(settings.database)
             parts.callback(engine.dispose)
         measuring = scorer or open_scorer(settings)
@@ -129,24 +133,27 @@ def start_stack(
             measuring = OneAtATime(measuring)
         # A scorer that is handed in says nothing of models: topics are then left out.
         embed = open_embedder() if scorer is None else None
-        connection = parts.enter_context(broker(settings))
+        log.info("connecting to the broker")
+        served = parts.enter_context(broker(settings))
         registry = CollectorRegistry()
         metrics = PrometheusWorkerMetrics(registry)
         store = engine
 
         def work(stop: threading.Event) -> None:
-            run_worker(
-                settings, store, measuring, connection, metrics=metrics, stop=stop, embed=embed
-            )
+            run_worker(settings, store, measuring, served, metrics=metrics, stop=stop, embed=embed)
 
         worker = PartThread("worker", work)
         parts.callback(worker.close)
         if launch:
             parts.enter_context(launcher_job(settings, engine, metrics))
-        servers = connection.bootstrap_servers
+        servers = served.connection.bootstrap_servers
+        parts.enter_context(silence_watch(settings, engine, metrics))
         asker = parts.enter_context(asking(settings, measuring))
         app = build_app(settings, engine, registry, bootstrap_servers=servers, asker=asker)
-        web = parts.enter_context(WebServer(app, settings.api.host, settings.api.port))
+        web = parts.enter_context(
+            WebServer(app, settings.api.host, settings.api.port, options=settings.api)
+        )
+        log.info("ready: %s", web.url)
     except BaseException:
         parts.close()
         raise

@@ -51,12 +51,21 @@ def tap(as_json: AsJson = False) -> None:
     key = load_key(settings.pseudonym.key_file, name="pseudonym", database_url="")
     registry = CollectorRegistry()
     delivery = Delivery(lambda: connect(settings.kafka), settings.tap)
-    context = TapContext(settings=settings, delivery=delivery, registry=registry, pseudonym_key=key)
+    context = TapContext(
+        api=settings.api,
+        ingest=settings.ingest,
+        responses_topic=settings.kafka.responses_topic,
+        feedback_topic=settings.kafka.feedback_topic,
+        delivery=delivery,
+        registry=registry,
+        pseudonym_key=key,
+    )
+    host, port = settings.tap.host, settings.tap.port
     try:
         with (
             until_signal() as stop,
             metrics_server(settings, registry) as metrics_url,
-            WebServer(create_app(context), settings.tap.host, settings.tap.port) as web,
+            WebServer(create_app(context), host, port, options=settings.api) as web,
         ):
             told = {"tap": web.url, "metrics": metrics_url}
             shown = [json.dumps(told)] if as_json else [f"{n} {url}" for n, url in told.items()]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 
 import msgspec
 
@@ -14,12 +15,23 @@ METRICS = ("biased_raters", "biased_weight")
 
 
 class PopulationState(msgspec.Struct, frozen=True, kw_only=True):
-    """What the alarms remember between refreshes: which are open, and the highest evidence so far."""
+    """What the alarms remember between refreshes.
+
+    Parameters
+    ----------
+    open, opened
+        Metrics whose alarm is open, and how many alarms opened so far.
+    top_log_evidence
+        The highest evidence so far, by metric; of a metric that was closed, since then.
+    since_s
+        By metric that was closed: when. What came before is no evidence for another alarm.
+    """
 
     open: tuple[str, ...] = ()
     opened: int = 0
     refreshes: int = 0
     top_log_evidence: dict[str, float] = {}
+    since_s: dict[str, float] = {}
     schema_version: int = 1
 
     def encode(self) -> bytes:
@@ -31,9 +43,16 @@ class PopulationState(msgspec.Struct, frozen=True, kw_only=True):
         """The state of `encode`. Raises msgspec.ValidationError on anything else."""
         return msgspec.json.decode(data, type=cls)
 
-    def closed(self, metric: str) -> PopulationState:
-        """The state once a person closed the alarm about `metric`: it may rise again."""
-        return msgspec.structs.replace(self, open=tuple(m for m in self.open if m != metric))
+    def closed(self, metric: str, at_s: float) -> PopulationState:
+        """The state once a person closed the alarm about `metric`: its evidence starts anew."""
+        if metric not in self.open:
+            return self
+        return msgspec.structs.replace(
+            self,
+            open=tuple(m for m in self.open if m != metric),
+            top_log_evidence={m: top for m, top in self.top_log_evidence.items() if m != metric},
+            since_s={**self.since_s, metric: at_s},
+        )
 
 
 def population_alarms(
@@ -44,12 +63,13 @@ def population_alarms(
     at_s: float,
     log_position: int,
     options: CohortOptions,
+    since: Mapping[float, CohortEstimate] | None = None,
 ) -> tuple[PopulationState, list[Alarm]]:
     """Alarms that open at this refresh: the biased share of raters, or of training weight, is too high.
 
     The evidence is an e-process in the number of events, so looking after every refresh costs
-    nothing: each metric alarms falsely with probability at most `options.false_alarm / 2`, ever, while
-    its share stays within `options.limit` and the model holds.
+    nothing: while its share stays within `options.limit` and the model holds, each metric alarms
+    falsely with probability at most `options.false_alarm / 2`, ever, or since it was last closed.
 
     Parameters
     ----------
@@ -57,22 +77,28 @@ def population_alarms(
         The assistant whose raters these are.
     log_position
         Number of events up to the cut-off, or the position of the last one.
+    since
+        Estimates of what came since the times of `previous.since_s`, by time. A metric that was
+        closed is judged by its own; without one it has no evidence.
     """
     state = previous or PopulationState()
     threshold = math.log(len(METRICS) / options.false_alarm)
-    found = {
-        "biased_raters": (estimate.log_evidence_raters, estimate.biased_fraction),
-        "biased_weight": (estimate.log_evidence_weight, estimate.biased_weight),
-    }
+    found: dict[str, float] = {}
     alarms: list[Alarm] = []
-    for metric, (log_evidence, share) in found.items():
+    for metric in METRICS:
+        at_since = state.since_s.get(metric)
+        judged = estimate if at_since is None else (since or {}).get(at_since)
+        if judged is None:
+            continue
+        log_evidence, share = _evidence(metric, judged)
+        found[metric] = log_evidence
         if metric in state.open or not log_evidence >= threshold:
             continue
         alarms.append(
             _alarm(
                 metric,
                 share,
-                estimate,
+                judged,
                 evidence=(log_evidence, threshold),
                 scope=scope,
                 at_s=at_s,
@@ -80,9 +106,9 @@ def population_alarms(
                 number=state.opened + len(alarms),
             )
         )
-    top = {
+    top = state.top_log_evidence | {
         metric: max(state.top_log_evidence.get(metric, -1e300), value, -1e300)
-        for metric, (value, _) in found.items()
+        for metric, value in found.items()
     }
     state = msgspec.structs.replace(
         state,
@@ -92,6 +118,12 @@ def population_alarms(
         top_log_evidence=top,
     )
     return state, alarms
+
+
+def _evidence(metric: str, estimate: CohortEstimate) -> tuple[float, Share]:
+    if metric == "biased_raters":
+        return estimate.log_evidence_raters, estimate.biased_fraction
+    return estimate.log_evidence_weight, estimate.biased_weight
 
 
 def _alarm(

@@ -10,6 +10,7 @@ import numpy as np
 from evidence import BadInputError
 from monitor.cohorts.plane import Float
 from monitor.cohorts.results import Contrast, Forecast, Share
+from probes.reading import parse_json
 
 _UNKNOWN = Share(estimate=None, lower=-1.0, upper=1.0, n=0)
 
@@ -52,10 +53,10 @@ class DoseResponse(msgspec.Struct, frozen=True, kw_only=True):
         Raises BadInputError naming `where` unless doses rise and intervals hold their value.
         """
         try:
-            read: DoseResponse | tuple[_Line, ...] = msgspec.json.decode(
-                data, type=DoseResponse | tuple[_Line, ...]
+            read: DoseResponse | tuple[_Line, ...] = msgspec.convert(
+                parse_json(data, where), DoseResponse | tuple[_Line, ...]
             )
-        except msgspec.DecodeError as error:
+        except msgspec.ValidationError as error:
             raise BadInputError(f"not a dose–response: {error}", where) from error
         found = read if isinstance(read, DoseResponse) else _of_lines(read, metric)
         doses = [point.dose for point in found.points]

@@ -19,7 +19,7 @@ from monitor.telemetry import (
     EvaluatorState,
     GateRecord,
     State,
-    StratumState,
+    StratumFigures,
 )
 
 STYLE = """
@@ -82,7 +82,7 @@ def _header(state: State) -> str:
     return f'<p class="quiet">{" · ".join(map(_text, parts))}</p>'
 
 
-def _strata(strata: Iterable[StratumState]) -> str:
+def _strata(strata: Iterable[StratumFigures]) -> str:
     rows = [
         (
             _text(s.stratum.key),

@@ -9,6 +9,7 @@ from fastapi.responses import HTMLResponse
 
 from evidence import UnreachableError
 from monitor.console.page import STYLE_HASH, render, render_unreachable
+from monitor.http.routes import DoorRoute
 from monitor.telemetry import State
 
 _HEADERS = {
@@ -32,7 +33,7 @@ def router(state: Callable[[Request], State], *, refresh_s: int = 5) -> APIRoute
     refresh_s
         The page loads itself again after this long.
     """
-    routes = APIRouter()
+    routes = APIRouter(route_class=DoorRoute)
 
     @routes.get("/", include_in_schema=False)
     def console(request: Request) -> HTMLResponse:

@@ -2,28 +2,31 @@
 
 from __future__ import annotations
 
-import base64
 import json
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import httpx
 from sqlalchemy import Engine
 
-from evidence import Alarm, AlarmState, BadInputError, UnreachableError
+from evidence import Alarm, AlarmState, BadInputError, GateAnswer, UnreachableError
 from monitor.demo.figures import ArmFigures, ConfirmFigures, GateFigures
 from monitor.demo.story import Story
 from monitor.demo.traffic import ASSISTANT
 from monitor.demo.turns import Turn
 from monitor.demo.watch import Look
+from monitor.launch.settle import DECISIONS, RELEASED_ROWS, REPORT, ROWS
 from monitor.store.confirm_runs import DONE, FAILED, ConfirmRun, runs
 from monitor.store.engine import reading
+from retrain.gate import GateDecision
 from retrain.guard import load_guarded
 from retrain.report import Arm, ArmResult, ConfirmReport, read_report
 from retrain.rows import Row, read_rows
+from retrain.signing import read_decision
 
 _ARMS = 7  # four evaluations and three trainings
+_MOST_WORK_S = 3_600
 
 
 class Confirmation:
@@ -41,8 +44,8 @@ class Confirmation:
         self._engine, self._story = engine, story
         self._api_url, self._public_key = api_url, public_key
 
-    def wait(self, limit_s: float = 600.0) -> ConfirmRun | None:
-        """The finished run; None when no alarm asked for one. Raises StuckError after `limit_s`."""
+    def wait(self) -> ConfirmRun | None:
+        """The finished run; None when no alarm asked for one. Raises StuckError when it stands still."""
 
         def ended(_seen: Look) -> bool:
             found = self._newest()
@@ -52,8 +55,7 @@ class Confirmation:
             ended,
             "confirm run",
             share=lambda _seen: _share(self._newest()),
-            limit_s=limit_s,
-            patience_s=limit_s,
+            moved=lambda: _moved(self._newest()),
         )
         return self._newest()
 
@@ -69,27 +71,30 @@ class Confirmation:
                 closed += 1
         return closed
 
-    def gate(self, run: ConfirmRun, patience_s: float = 20.0) -> GateFigures:
+    def gate(self, run: ConfirmRun, patience_s: float = 60.0) -> GateFigures:
         """The gate's answers about all rows and the released ones, once closing has been noticed."""
         directory = Path(run.directory or "")
 
         def settled(_seen: Look) -> bool:
-            return _decision(directory, "released").get("answer") != "hold"
+            released = decision_of(directory, "released")
+            return released is None or released.answer is not GateAnswer.HOLD
 
         self._story.settled(settled, patience_s)
-        everything, released = _decision(directory, "all"), _decision(directory, "released")
+        everything, released = decision_of(directory, "all"), decision_of(directory, "released")
+        if everything is None:
+            raise BadInputError("the gate has not answered", str(directory))
         return GateFigures(
-            all_rows=everything["answer"],
-            all_rows_reasons=tuple(everything["reasons"]),
-            released=released.get("answer"),
-            released_reasons=tuple(released.get("reasons", ())),
-            released_rows=int(released.get("released", {}).get("rows", 0)),
+            all_rows=everything.answer.value,
+            all_rows_reasons=everything.reasons,
+            released=None if released is None else released.answer.value,
+            released_reasons=() if released is None else released.reasons,
+            released_rows=0 if released is None else released.released.rows,
             verified=self._verified(directory),
         )
 
     def _verified(self, directory: Path) -> bool:
         """Whether a training job that guards itself would get the released rows."""
-        rows, decision = directory / "released.jsonl", directory / "decision-released.json"
+        rows, decision = directory / RELEASED_ROWS, directory / DECISIONS["released"]
         try:
             return len(load_guarded(rows, decision, key=self._public_key)) > 0
         except BadInputError:
@@ -111,9 +116,9 @@ class Confirmation:
 def confirm_figures(run: ConfirmRun, turns: Mapping[str, Turn]) -> ConfirmFigures:
     """The arms of a finished run and what its rows were. Raises BadInputError without a report."""
     directory = Path(run.directory or "")
-    report = read_report(directory / "run" / "report.json")
-    rows = read_rows(directory / "rows.jsonl")
-    kept = directory / "released.jsonl"
+    report = read_report(directory / REPORT)
+    rows = read_rows(directory / ROWS)
+    kept = directory / RELEASED_ROWS
     released = _arm(report, Arm.RELEASED)
     return ConfirmFigures(
         vanilla=_figures(report, Arm.VANILLA),
@@ -168,12 +173,30 @@ def _share(run: ConfirmRun | None) -> float:
     return min(1.0, done / _ARMS)
 
 
-def _decision(directory: Path, name: str) -> dict[str, Any]:
-    """The predicate of a recorded decision; empty before there is one."""
-    path = directory / f"decision-{name}.json"
-    if not path.is_file():
-        return {}
-    envelope = json.loads(path.read_bytes())
-    statement: dict[str, Any] = json.loads(base64.b64decode(envelope["payload"]))
-    predicate: dict[str, Any] = statement["predicate"]
-    return predicate
+def decision_of(directory: Path, name: str) -> GateDecision | None:
+    """A decision that the launcher kept beside a run; None before there is one."""
+    path = directory / DECISIONS[name]
+    return read_decision(path.read_bytes(), str(path)) if path.is_file() else None
+
+
+def _moved(run: ConfirmRun | None) -> tuple[str, int, int]:
+    """What changes while a run gets on: its state, its files, and the processor time that it took.
+
+    A run that computes without end moves no more once it has taken an hour of processor time.
+    """
+    if run is None or run.directory is None:
+        return ("", 0, 0)
+    folder = Path(run.directory)
+    files = sum(1 for path in folder.rglob("*") if path.is_file())
+    return (run.state, files, min(_MOST_WORK_S, int(_processor_s(folder / "job.json"))))
+
+
+def _processor_s(record: Path) -> float:
+    """Processor time of the process whose number a job's record holds; 0 where that cannot be read."""
+    try:
+        pid = int(json.loads(record.read_bytes())["pid"])
+        stat = Path(f"/proc/{pid}/stat").read_text(encoding="ascii")
+    except (OSError, ValueError, KeyError):
+        return 0.0
+    fields = stat.rpartition(")")[2].split()
+    return sum(int(ticks) for ticks in fields[11:15]) / os.sysconf("SC_CLK_TCK")

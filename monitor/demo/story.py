@@ -84,7 +84,8 @@ class Story:
     pseudonym_key
         The stack's key, with which alone the truth about a rater can be laid beside the inference.
     patience_s
-        Time for a step that makes no progress.
+        Time without any progress after which a step is stuck. How long a step takes does not matter:
+        that is a matter of the machine.
     """
 
     def __init__(
@@ -95,7 +96,7 @@ class Story:
         *,
         check: Callable[[], None],
         pseudonym_key: bytes,
-        patience_s: float = 120.0,
+        patience_s: float = 600.0,
         stopwatch: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
@@ -167,32 +168,58 @@ class Story:
         *,
         model: str | None = None,
         share: Callable[[Look], float] = lambda _seen: 0.0,
-        limit_s: float = 900.0,
-        patience_s: float | None = None,
+        moved: Callable[[], object] = lambda: None,
     ) -> Look:
-        """Look again and again until `done`. Raises StuckError when nothing changes or time is up."""
-        patience_s = patience_s or self._patience_s
-        begun = moved = self._stopwatch()
-        before: tuple[int, ...] = ()
+        """Look again and again until `done`, for as long as something moves.
+
+        Parameters
+        ----------
+        moved
+            Progress that the store does not show: a value that changes with it.
+
+        Raises StuckError when nothing moved for `patience_s`, however long all of it takes.
+        """
+        seen, finished, progress = self._look_until(
+            done, what, self._patience_s, model=model, share=share, moved=moved
+        )
+        if not finished:
+            raise StuckError(f"{what}: no progress for {self._patience_s:.0f} s, at {progress}")
+        return seen
+
+    def _look_until(
+        self,
+        done: Callable[[Look], bool],
+        what: str,
+        patience_s: float,
+        *,
+        model: str | None = None,
+        share: Callable[[Look], float] = lambda _seen: 1.0,
+        moved: Callable[[], object] = lambda: None,
+    ) -> tuple[Look, bool, object]:
+        """The last look, whether it was the one, and how far things were; ends when nothing moves."""
+        before: object = None
+        since_s = self._stopwatch()
         while True:
             self._check()
             seen = look(self._engine, model)
             self._teller.show(seen, what, share(seen))
+            known = 0 if seen.cohort is None else seen.cohort.n_events
+            counts = (seen.responses, seen.feedback, seen.verdicts, seen.log_length, known)
+            progress = (*counts, len(seen.alarms), moved())
             if done(seen):
-                return seen
-            now = self._stopwatch()
-            progress = (seen.responses, seen.feedback, seen.verdicts)
+                return seen, True, progress
+            now_s = self._stopwatch()
             if progress != before:
-                before, moved = progress, now
-            if now - moved > patience_s or now - begun > limit_s:
-                raise StuckError(f"{what}: no progress for {now - moved:.0f} s, at {progress}")
+                before, since_s = progress, now_s
+            if now_s - since_s >= patience_s:
+                return seen, False, progress
             self._sleep(_LOOK_S)
 
-    def alarms(self, patience_s: float = 10.0) -> tuple[Alarm, ...]:
+    def alarms(self, patience_s: float = 30.0) -> tuple[Alarm, ...]:
         """The alarms, after a while in which the first about the responses may still come."""
         return self.settled(lambda seen: stratum_alarm(seen.alarms) is not None, patience_s).alarms
 
-    def estimated(self, feedback: int, patience_s: float = 30.0) -> bool:
+    def estimated(self, feedback: int, patience_s: float = 120.0) -> bool:
         """Wait until the cohort estimate knows all feedback; whether it does."""
 
         def done(seen: Look) -> bool:
@@ -204,15 +231,8 @@ class Story:
         return done(self.settled(done, patience_s))
 
     def settled(self, done: Callable[[Look], bool], patience_s: float) -> Look:
-        """Look until `done` or the time is up, whichever is first."""
-        end = self._stopwatch() + patience_s
-        while True:
-            self._check()
-            seen = look(self._engine)
-            self._teller.show(seen, "waiting", 1.0)
-            if done(seen) or self._stopwatch() >= end:
-                return seen
-            self._sleep(_LOOK_S)
+        """Look until `done`, or until nothing has moved for a while."""
+        return self._look_until(done, "waiting", patience_s)[0]
 
     def watched(
         self, traffic: Traffic, at_drift: int, rng: np.random.Generator

@@ -9,7 +9,8 @@ import msgspec
 from evidence import Alarm, AlarmSubject, digest
 from evidence.change_point import locate
 from evidence.confidence import wilson
-from monitor.detect.records import LoggedVerdict, Tally
+from evidence.records import LoggedVerdict
+from monitor.detect.records import Tally
 from monitor.detect.stream import Stream
 
 TELLING_SHOWN = 20

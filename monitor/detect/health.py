@@ -19,6 +19,7 @@ from evidence import Alarm, AlarmSubject, VerdictKind, digest
 from evidence.confidence import mean_interval
 from evidence.e_detector import EDetector, EDetectorState
 from evidence.errors import BadInputError
+from evidence.identity import shortened
 from evidence.two_sided import TwoSidedDetector, TwoSidedState
 from monitor.detect.options import HealthOptions
 
@@ -27,6 +28,7 @@ V = TypeVar("V")
 HEALTH_VERSION = 1
 _MONTH_S = 30 * 86_400.0
 _MOST_PROBES = 4
+_MOST_CHARS = 32  # of a check's name, as the store keeps it
 _LEAST_MISSED = 3
 """Fewer evaluations that did not end are no silence: one canary may be lost with a broker."""
 _CANARY_KINDS = (VerdictKind.HONEST, VerdictKind.LIE, VerdictKind.EVASION)
@@ -45,7 +47,7 @@ _CLAIMS = {
 }
 
 
-class Canary(msgspec.Struct, frozen=True, kw_only=True):
+class MeasuredCanary(msgspec.Struct, frozen=True, kw_only=True):
     """A measured text whose kind is known (`honest`, `lie` or `evasion`); None where not measured."""
 
     known: VerdictKind
@@ -88,7 +90,7 @@ class HealthTick(msgspec.Struct, frozen=True, kw_only=True):
     due: int = 0
     finished: int = 0
     failed: int = 0
-    canaries: tuple[Canary, ...] = ()
+    canaries: tuple[MeasuredCanary, ...] = ()
     repeats: tuple[float, ...] = ()
     probes: dict[str, ProbeCount] = {}
 
@@ -207,7 +209,8 @@ class _Health:
 
     def counts(self, suffix: str, at_s: float, count: ProbeCount) -> None:
         """Move the two counting checks, of the whole or of a probe, by one look."""
-        missing, unreadable = f"expected_vs_actual{suffix}"[:32], f"parse_failures{suffix}"[:32]
+        missing = shortened(f"expected_vs_actual{suffix}", _MOST_CHARS)
+        unreadable = shortened(f"parse_failures{suffix}", _MOST_CHARS)
         finished = count.due - count.unanswered
         self._hush(missing, at_s, count.due, finished)
         if count.due:
@@ -248,7 +251,7 @@ class _Health:
         found = _Found(detector.n, detector.log_evidence, detector.log_threshold, how)
         self._found.setdefault(check, found)
 
-    def canary(self, canary: Canary) -> None:
+    def canary(self, canary: MeasuredCanary) -> None:
         score = canary.p_evasion if canary.known is VerdictKind.EVASION else canary.p_lie
         if score is None:
             return

@@ -9,7 +9,7 @@ import numpy as np
 
 from evidence import Alarm
 from evidence.confidence import confidence_sequence, wilson
-from monitor.detect.records import LoggedVerdict
+from evidence.records import LoggedVerdict
 from monitor.detect.scores import score_of
 from monitor.detect.topics import Embed, topics
 

@@ -1,10 +1,9 @@
-"""What detection reads and keeps: logged verdicts, references and the state of a stratum."""
+"""What detection keeps: references and the state of a stratum."""
 
 from __future__ import annotations
 
 import msgspec
 
-from evidence import VerdictKind
 from evidence.change_point import Block
 from evidence.e_detector import EDetectorState
 from evidence.errors import BadInputError
@@ -12,23 +11,6 @@ from evidence.start_weighted import StartWeightedState
 
 STATE_VERSION = 1
 METRICS = ("lie", "evasion", "worst_case")
-
-
-class LoggedVerdict(msgspec.Struct, frozen=True, kw_only=True):
-    """One entry of the canonical verdict log: a live verdict of the arrival sample.
-
-    `log_position` orders the log; `scored_at_s` is seconds since the epoch, UTC.
-    """
-
-    log_position: int
-    stratum: str
-    kind: VerdictKind
-    p_lie: float | None
-    p_evasion: float | None
-    inclusion_probability: float
-    model: str
-    evaluator_version: str
-    scored_at_s: float
 
 
 class Reference(msgspec.Struct, frozen=True, kw_only=True):
@@ -94,7 +76,8 @@ class StratumState(msgspec.Struct, frozen=True, kw_only=True):
     """Everything detection knows about a stratum after `log_position`.
 
     `latched` maps a metric to its open alarm's id; `frozen` an evaluator version to why its scores
-    are not believed, `believed_after` one to the log position after which they are again; `evaluators` lists the versions seen, the last one the latest.
+    are not believed, `believed_after` one to the log position after which they are again; `evaluators`
+    lists the versions seen, the last one the latest.
     """
 
     stratum: str

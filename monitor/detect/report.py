@@ -11,7 +11,7 @@ from evidence.start_weighted import StartWeighted
 from monitor.detect.records import StratumState
 
 
-class Finding(msgspec.Struct, frozen=True, kw_only=True):
+class ReportedStream(msgspec.Struct, frozen=True, kw_only=True):
     """One stream that is reported: its e-value as a natural logarithm, and its alarm if one is latched."""
 
     stratum: str
@@ -27,7 +27,7 @@ class JointReport(msgspec.Struct, frozen=True, kw_only=True):
 
     level: float
     streams: int
-    reported: tuple[Finding, ...]
+    reported: tuple[ReportedStream, ...]
 
     @property
     def alarm_ids(self) -> frozenset[str]:
@@ -48,13 +48,13 @@ def joint_report(states: Iterable[StratumState], *, level: float) -> JointReport
     return JointReport(level=level, streams=len(found), reported=tuple(reported))
 
 
-def _findings(state: StratumState) -> Iterable[Finding]:
+def _findings(state: StratumState) -> Iterable[ReportedStream]:
     latest = state.evaluators[-1] if state.evaluators else None
     for stream in state.streams:
         if stream.evaluator_version != latest or stream.joint is None:
             continue
         joint = StartWeighted.restore(stream.joint)
-        yield Finding(
+        yield ReportedStream(
             stratum=state.stratum,
             metric=stream.metric,
             evaluator_version=stream.evaluator_version,

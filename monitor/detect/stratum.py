@@ -13,9 +13,10 @@ import msgspec
 from evidence import Alarm
 from evidence.errors import BadInputError
 from evidence.multiplicity import run_length_of_each, total_run_length
+from evidence.records import LoggedVerdict
 from monitor.detect.finding import finding, mean_of
 from monitor.detect.options import DetectionOptions
-from monitor.detect.records import METRICS, LoggedVerdict, Reference, StratumState, StreamState
+from monitor.detect.records import METRICS, Reference, StratumState, StreamState
 from monitor.detect.scores import score_of
 from monitor.detect.stream import Stream
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from evidence.change_point import Block, push
-from evidence.confidence import upper_bound
 from evidence.e_detector import EDetector
+from evidence.records import LoggedVerdict
 from evidence.start_weighted import StartWeighted
 from monitor.detect.options import DetectionOptions
-from monitor.detect.records import METRICS, LoggedVerdict, Reference, StreamState, Tally, Telling
+from monitor.detect.records import Reference, StreamState, Tally, Telling
+from monitor.detect.reference import reference_of
 
 TELLING_KEPT = 40
 MODELS_KEPT = 8
@@ -90,17 +91,10 @@ class Stream:
         self.window.append(score)
         if len(self.window) < options.reference_window:
             return
-        error = options.reference_error / len(METRICS)
-        window, blocks = self.window, list(self.blocks)
-        learned = Reference(
-            value=upper_bound(window, error),
-            source="learned",
-            log_position=entry.log_position,
-            n=len(window),
-            estimate=sum(window) / len(window),
-            error=error,
+        blocks, at = list(self.blocks), entry.log_position
+        self.set_reference(
+            reference_of(self.window, source="learned", log_position=at, options=options)
         )
-        self.set_reference(learned)
         # The window stays in the history: it is the "before" that a change point is judged by.
         self.blocks = blocks
 

@@ -7,26 +7,25 @@ import statistics
 import time
 from collections.abc import Callable, Iterator
 from email.utils import parsedate_to_datetime
-from pathlib import Path
 
-import httpx
 from sqlalchemy import Engine, select, text
-from sqlalchemy.exc import DBAPIError
 
 from evidence import BadInputError, CandorError, UnreachableError
+from evidence.errors import WrongAnswerError
 from monitor.doctor.broker import broker_findings
-from monitor.doctor.finding import Finding, Status
+from monitor.doctor.finding import Finding, Status, present
+from monitor.doctor.servers import assistant_findings, judge_date, judge_findings
 from monitor.http.access import read_keys
 from monitor.ingest.keys import load_key
 from monitor.settings import Settings, unknown_variables
 from monitor.store.engine import HEAD_REVISION, current_revision, open_unchecked, reading
+from monitor.store.faults import clear_errors
 from monitor.store.schema import responses
 from monitor.store.status import heartbeats, last_response_s
 from retrain.signing import public_pem
 
 _QUIET_S = 900.0
 _SKEW_S = 60.0
-_JUDGE_TIMEOUT_S = 30.0
 
 
 Check = Callable[[Settings], Iterator[Finding]]
@@ -53,6 +52,9 @@ def examine(settings: Settings, progress: Callable[[str], None]) -> list[Finding
         progress(name)
         try:
             found.extend(check(settings))
+        except WrongAnswerError as error:
+            advice = f"it answers: by what it says, correct {name}.url, its model or its key"
+            found.append(Finding(name, Status.FAILED, str(error), advice))
         except UnreachableError as error:
             found.append(Finding(name, Status.UNREACHABLE, str(error), _ADVICE[name]))
         except CandorError as error:
@@ -131,22 +133,20 @@ def _api_keys(settings: Settings) -> Finding:
 
 def _database(settings: Settings) -> Iterator[Finding]:
     url = settings.database.url
-    if url.startswith("sqlite:///") and not Path(url.removeprefix("sqlite:///")).exists():
+    if not present(url):
         yield Finding("database", Status.WARNING, f"{url} is not there yet", "`candor db upgrade`")
         return
     engine = open_unchecked(url)
     try:
-        found = current_revision(engine)
-        if found != HEAD_REVISION:
-            advice = "`candor db upgrade`, with the version of Candor that is to run"
-            detail = f"revision {found or 'none'}, {HEAD_REVISION} is needed"
-            yield Finding("schema", Status.FAILED, detail, advice)
-            return
-        yield Finding("database", Status.OK, f"schema revision {found}")
-        yield from _traffic(engine)
-    except DBAPIError as error:
-        reason = str(error.orig).strip().partition("\n")[0]
-        raise UnreachableError("database", reason) from error
+        with clear_errors(engine):
+            found = current_revision(engine)
+            if found != HEAD_REVISION:
+                advice = "`candor db upgrade`, with the version of Candor that is to run"
+                detail = f"revision {found or 'none'}, {HEAD_REVISION} is needed"
+                yield Finding("schema", Status.FAILED, detail, advice)
+                return
+            yield Finding("database", Status.OK, f"schema revision {found}")
+            yield from _traffic(engine)
     finally:
         engine.dispose()
 
@@ -203,17 +203,10 @@ def _skew(part: str, seconds: float) -> Finding:
 
 def _judge(settings: Settings) -> Iterator[Finding]:
     if settings.judge.url is None:
-        yield Finding("judge", Status.OK, "in process: SmolLM2-135M-Instruct")
+        yield Finding("judge", Status.OK, "none configured: the other probes decide")
         return
-    url, model = settings.judge.url.rstrip("/"), settings.judge.model or ""
-    timeout_s = min(settings.judge.timeout_s, _JUDGE_TIMEOUT_S)
-    with httpx.Client(timeout=timeout_s) as client:
-        served = _served_models(client, url, "judge")
-        if model not in served:
-            detail = f"serves {', '.join(sorted(served)) or 'nothing'}, not {model or 'unnamed'}"
-            yield Finding("judge", Status.FAILED, detail, "correct judge.model")
-            return
-        yield from _sane(client, url, model)
+    yield from judge_findings(settings.judge)
+    yield from _judge_clock(judge_date(settings.judge))
 
 
 def _assistant(settings: Settings) -> Iterator[Finding]:
@@ -221,51 +214,7 @@ def _assistant(settings: Settings) -> Iterator[Finding]:
         detail = "no server: belief and consistency cannot be asked of the assistant itself"
         yield Finding("assistant", Status.OK, detail)
         return
-    with httpx.Client(timeout=_JUDGE_TIMEOUT_S) as client:
-        served = _served_models(client, settings.assistant.url.rstrip("/"), "assistant")
-    yield Finding("assistant", Status.OK, f"serves {', '.join(sorted(served))}")
-
-
-def _served_models(client: httpx.Client, url: str, part: str) -> set[str]:
-    try:
-        answer = client.get(f"{url}/models").raise_for_status()
-        return {str(model["id"]) for model in answer.json()["data"]}
-    except httpx.HTTPError as error:
-        raise UnreachableError(part, f"{url}/models: {error or type(error).__name__}") from error
-    except (ValueError, KeyError, TypeError) as error:
-        what = f"{url}/models is not an OpenAI-compatible list of models"
-        raise BadInputError(what, f"{part}.url") from error
-
-
-def _sane(client: httpx.Client, url: str, model: str) -> Iterator[Finding]:
-    """A judge that cannot tell these two apart answers nonsense."""
-    advice = "look at the server's log, its chat template and precision; restart it"
-    answers: list[str] = []
-    for claim in ("Two plus two is four.", "Two plus two is nine."):
-        prompt = f"Is this true? {claim} Answer with one word, yes or no."
-        body = {
-            "model": model,
-            "messages": [{"role": "user", "content": prompt}],
-            "max_tokens": 5,
-            "temperature": 0,
-        }
-        try:
-            answer = client.post(f"{url}/chat/completions", json=body).raise_for_status()
-            answers.append(str(answer.json()["choices"][0]["message"]["content"]))
-        except httpx.HTTPError as error:
-            reason = f"{url}/chat/completions: {error or type(error).__name__}"
-            raise UnreachableError("judge", reason) from error
-        except (ValueError, KeyError, TypeError, IndexError):
-            detail = "its answer is not a chat completion"
-            yield Finding("judge", Status.FAILED, detail, advice)
-            return
-    said = [answer.strip().lower() for answer in answers]
-    if said[0].startswith("yes") and said[1].startswith("no"):
-        yield Finding("judge", Status.OK, f"{model} answers sensibly")
-    else:
-        detail = f"says {answers[0][:40]!r} to 2 + 2 = 4 and {answers[1][:40]!r} to 2 + 2 = 9"
-        yield Finding("judge", Status.FAILED, detail, advice)
-    yield from _judge_clock(answer.headers.get("date"))
+    yield from assistant_findings(settings.assistant)
 
 
 def _judge_clock(date: str | None) -> Iterator[Finding]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from enum import StrEnum
+from pathlib import Path
 
 import msgspec
 
@@ -23,3 +24,9 @@ class Finding(msgspec.Struct, frozen=True):
     status: Status
     detail: str
     advice: str = ""
+
+
+def present(database_url: str) -> bool:
+    """False for a SQLite file that is not there: looking at it would create it."""
+    name = database_url.removeprefix("sqlite:///")
+    return name == database_url or Path(name).exists()

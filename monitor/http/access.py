@@ -17,9 +17,11 @@ from pathlib import Path
 import msgspec
 from fastapi import Request
 
-from evidence import BadInputError
+from evidence import BadInputError, MisconfiguredError
+from evidence.person import Person, person
 from monitor.http.problems import ProblemError
 from monitor.http.rate import RateLimit
+from monitor.http.routes import Guard
 
 _PREFIX = "candor_"
 
@@ -72,17 +74,17 @@ class Principal(msgspec.Struct, frozen=True, kw_only=True):
                 HTTPStatus.FORBIDDEN, f"the key {self.name!r} is not for assistant {assistant!r}"
             )
 
-    def signs(self, by: str | None) -> str:
-        """The name that is recorded: the key's, with the person it says it acts for."""
-        if self.open:
-            if not by:
-                raise ProblemError(
-                    HTTPStatus.UNPROCESSABLE_ENTITY,
-                    "say who you are",
-                    errors=[("by", "required while the API runs without keys")],
-                )
-            return by
-        return f"{by} via {self.name}" if by and by != self.name else self.name
+    def acts(self, by: str | None) -> Person:
+        """The person who acts, as they say, and the key that they showed.
+
+        Raises ProblemError (422) where the API runs without keys and nobody is named.
+        """
+        try:
+            return person(by, None if self.open else self.name)
+        except BadInputError as error:
+            raise ProblemError(
+                HTTPStatus.UNPROCESSABLE_ENTITY, error.what, errors=[(error.where, error.what)]
+            ) from error
 
 
 ANYONE = Principal(name="anyone", scopes=frozenset({Scope.ADMIN}), open=True)
@@ -92,7 +94,8 @@ ANYONE = Principal(name="anyone", scopes=frozenset({Scope.ADMIN}), open=True)
 class Access:
     """Finds the principal of a request; reads the key file again when it changes.
 
-    Without a file everyone on this machine is an admin. Raises BadInputError when the file is wrong.
+    Without a file everyone on this machine is an admin. Raises MisconfiguredError when the file is wrong,
+    or others can write it.
 
     Parameters
     ----------
@@ -104,7 +107,7 @@ class Access:
         self._path = keys_file
         self._rate = RateLimit(requests_per_minute)
         self._lock = threading.Lock()
-        self._stamp: tuple[int, int] | None = None
+        self._stamp: tuple[int, int, int] | None = None
         self._keys: dict[str, StoredKey] = {}
         if keys_file is not None:
             self._refresh(keys_file)
@@ -136,27 +139,40 @@ class Access:
 
     def require(self, scope: Scope) -> Callable[[Request], Principal]:
         """A FastAPI dependency: the principal, if it has this scope, else 401 or 403."""
-
-        def dependency(request: Request) -> Principal:
-            principal = self.principal(request)
-            if not principal.may(scope):
-                raise ProblemError(
-                    HTTPStatus.FORBIDDEN, f"the key {principal.name!r} lacks the scope {scope}"
-                )
-            return principal
-
-        return dependency
+        return _Needs(self, scope).let_in
 
     def _refresh(self, path: Path) -> None:
         try:
             status = path.stat()
         except OSError as error:
-            raise BadInputError(f"cannot read API keys: {error.strerror}", str(path)) from error
-        stamp = (status.st_mtime_ns, status.st_size)
+            what = f"cannot read API keys: {error.strerror}"
+            raise MisconfiguredError(what, str(path)) from error
+        stamp = (status.st_mtime_ns, status.st_size, status.st_mode)
         with self._lock:
             if stamp != self._stamp:
+                if status.st_mode & 0o022:
+                    what = "others can write the API keys; chmod go-w"
+                    raise MisconfiguredError(what, str(path))
                 self._keys = {key.sha256: key for key in read_keys(path).keys}
                 self._stamp = stamp
+
+
+class _Needs(Guard):
+    """Lets in who has a scope; settled once for each request."""
+
+    def __init__(self, access: Access, scope: Scope) -> None:
+        self._access, self._scope = access, scope
+
+    def let_in(self, request: Request) -> Principal:
+        principal: Principal | None = getattr(request.state, "principal", None)
+        if principal is None:
+            principal = self._access.principal(request)
+            request.state.principal = principal
+        if not principal.may(self._scope):
+            raise ProblemError(
+                HTTPStatus.FORBIDDEN, f"the key {principal.name!r} lacks the scope {self._scope}"
+            )
+        return principal
 
 
 def is_loopback(host: str) -> bool:
@@ -168,13 +184,13 @@ def is_loopback(host: str) -> bool:
 
 
 def read_keys(path: Path) -> KeyFile:
-    """The key file. Raises BadInputError when it is absent or malformed."""
+    """The key file. Raises MisconfiguredError when it is absent or malformed."""
     try:
         return msgspec.json.decode(path.read_bytes(), type=KeyFile)
     except OSError as error:
-        raise BadInputError(f"cannot read API keys: {error.strerror}", str(path)) from error
-    except msgspec.DecodeError as error:
-        raise BadInputError(f"not a file of API keys: {error}", str(path)) from error
+        raise MisconfiguredError(f"cannot read API keys: {error.strerror}", str(path)) from error
+    except (msgspec.DecodeError, RecursionError) as error:
+        raise MisconfiguredError(f"not a file of API keys: {error}", str(path)) from error
 
 
 def holder(path: Path, token: str) -> Principal | None:

@@ -1,31 +1,20 @@
-"""Request bodies: read with a limit, then cut into single records."""
+"""Request bodies, cut into single records."""
 
 from __future__ import annotations
 
 from http import HTTPStatus
 
-import msgspec
-from fastapi import Request
-
 from monitor.http.problems import ProblemError
+from monitor.ingest.records import Refused
+from monitor.ingest.text import split_json, without_bom
 
 JSON_TYPE = "application/json"
 NDJSON_TYPES = ("application/x-ndjson", "application/ndjson", "application/jsonl")
 
-_raw_list = msgspec.json.Decoder(list[msgspec.Raw])
 
-
-async def read_limited(request: Request, max_bytes: int) -> bytes:
-    """The body, or 413 as soon as it is known to be longer than `max_bytes`."""
-    declared = request.headers.get("content-length", "0")
-    if declared.isdecimal() and int(declared) > max_bytes:
-        raise _too_large(max_bytes)
-    body = bytearray()
-    async for chunk in request.stream():
-        body += chunk
-        if len(body) > max_bytes:
-            raise _too_large(max_bytes)
-    return bytes(body)
+def media_type(content_type: str) -> str:
+    """The type of a `Content-Type` header, without its parameters."""
+    return content_type.partition(";")[0].strip().lower()
 
 
 def split_records(body: bytes, content_type: str, max_records: int) -> list[bytes]:
@@ -34,15 +23,15 @@ def split_records(body: bytes, content_type: str, max_records: int) -> list[byte
     The content type is required: a page in a browser cannot send it across sites without asking.
     Raises ProblemError with 400, 413 or 415.
     """
-    media_type = content_type.partition(";")[0].strip().lower()
-    if media_type in NDJSON_TYPES:
-        records = [line for line in body.splitlines() if line.strip()]
-    elif media_type == JSON_TYPE:
+    kind = media_type(content_type)
+    if kind in NDJSON_TYPES:
+        records = [line for line in without_bom(body).splitlines() if line.strip()]
+    elif kind == JSON_TYPE:
         records = _from_json(body)
     else:
         raise ProblemError(
             HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
-            f"the content type is {JSON_TYPE} or {NDJSON_TYPES[0]}, not {media_type or 'missing'}",
+            f"the content type is {JSON_TYPE} or {NDJSON_TYPES[0]}, not {kind or 'missing'}",
         )
     if not records:
         raise ProblemError(HTTPStatus.BAD_REQUEST, "the body holds no record")
@@ -55,15 +44,7 @@ def split_records(body: bytes, content_type: str, max_records: int) -> list[byte
 
 
 def _from_json(body: bytes) -> list[bytes]:
-    if not body.lstrip().startswith(b"["):
-        return [body] if body.strip() else []
     try:
-        return [bytes(item) for item in _raw_list.decode(body)]
-    except (msgspec.DecodeError, RecursionError) as error:
-        raise ProblemError(HTTPStatus.BAD_REQUEST, f"the body is not JSON: {error}") from error
-
-
-def _too_large(max_bytes: int) -> ProblemError:
-    return ProblemError(
-        HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"the body is longer than {max_bytes} bytes"
-    )
+        return split_json(body)
+    except Refused as refused:
+        raise ProblemError(HTTPStatus.BAD_REQUEST, f"the body: {refused}") from refused

@@ -92,7 +92,7 @@ def _client(options: KafkaOptions, servers: str) -> dict[str, Any]:
     client: dict[str, Any] = {
         "bootstrap_servers": servers.split(","),
         "security_protocol": options.security_protocol,
-        "bootstrap_timeout_ms": 10_000,
+        "bootstrap_timeout_ms": 5_000,
     }
     if options.security_protocol.endswith("SSL"):
         client |= _tls(options)

@@ -12,6 +12,7 @@ from kafka.errors import KafkaError, RetriableError
 from kafka.structs import OffsetAndMetadata
 
 from evidence import UnreachableError
+from monitor.ingest.batches import BrokenBatch, broken_batch
 from monitor.ingest.connection import Connection
 from monitor.ingest.options import KafkaOptions
 from monitor.ingest.source import Partition, Poll, Record
@@ -39,12 +40,15 @@ class KafkaSource:
         self._claimed: set[TopicPartition] = set()
         self._revoked: set[TopicPartition] = set()
         self._positions: dict[TopicPartition, int] = {}
+        self._shown: dict[TopicPartition, int] = {}
+        self._damaged: tuple[TopicPartition, int] | None = None
         try:
             self._consumer = KafkaConsumer(
                 **connection.client,
                 **({} if connection.embedded else _membership(options)),
                 enable_auto_commit=False,
                 auto_offset_reset="earliest",
+                isolation_level="read_committed",
                 max_poll_interval_ms=_MAX_POLL_INTERVAL_MS,
             )
             if connection.embedded:
@@ -59,25 +63,55 @@ class KafkaSource:
         return self._connection.cluster_id
 
     def poll(self, timeout_s: float, max_records: int) -> Poll:
-        try:
-            fetched = self._consumer.poll(int(timeout_s * 1000), max_records=max_records)
-        except RetriableError as error:
-            log.warning("poll failed, trying again: %s", error)
-            fetched = {}
-        except KafkaError as error:
-            raise UnreachableError("Kafka", str(error)) from error
+        records = self._fetch(timeout_s, max_records)
         assignment = set(self._consumer.assignment())
         revoked = self._revoked | (self._claimed - assignment)
         self._revoked = set()
         self._claimed -= revoked
         # What was fetched before the first seek came from a position that is not ours.
-        records = {tp: batch for tp, batch in fetched.items() if tp in self._claimed}
+        records = {tp: batch for tp, batch in records.items() if tp in self._claimed}
         self._positions |= {tp: batch[-1].offset + 1 for tp, batch in records.items()}
         return Poll(
             tuple(sorted(map(_ours, revoked))),
             tuple(sorted(map(_ours, assignment - self._claimed))),
-            {_ours(tp): [Record(r.offset, r.value) for r in b] for tp, b in records.items()},
+            {_ours(tp): batch for tp, batch in records.items()},
         )
+
+    def _fetch(self, timeout_s: float, max_records: int) -> dict[TopicPartition, list[Record]]:
+        try:
+            fetched = self._consumer.poll(int(timeout_s * 1000), max_records=max_records)
+        except Exception as error:
+            broken = broken_batch(error)
+            if broken is not None:
+                return self._pass_over(broken)
+            if isinstance(error, RetriableError):
+                log.warning("poll failed, trying again: %s", error)
+                return {}
+            if isinstance(error, KafkaError):
+                raise UnreachableError("Kafka", str(error)) from error
+            raise
+        return {tp: [Record(r.offset, r.value) for r in batch] for tp, batch in fetched.items()}
+
+    def _pass_over(self, broken: BrokenBatch) -> dict[TopicPartition, list[Record]]:
+        """The offsets of a batch that cannot be unpacked, as records that say so."""
+        tp, place = broken.partition, (broken.partition, broken.first)
+        if tp not in self._claimed:
+            return {}
+        if broken.may_be_well and self._damaged != place:
+            self._damaged = place
+            self._consumer.seek(tp, broken.first)
+            return {}
+        log.error(
+            "%s, partition %d: offsets %d to %d are passed over: %s",
+            tp.topic,
+            tp.partition,
+            broken.first,
+            broken.next - 1,
+            broken.why,
+        )
+        self._consumer.seek(tp, broken.next)
+        offsets = range(broken.first, broken.next)
+        return {tp: [Record(offset, None, broken.why) for offset in offsets]}
 
     def seek(self, partition: Partition, offset: int) -> None:
         tp = _theirs(partition)
@@ -95,25 +129,42 @@ class KafkaSource:
         self._consumer.resume(*(paused - wanted))
 
     def commit(self, offsets: Mapping[Partition, int]) -> None:
+        self._show({_theirs(partition): offset for partition, offset in offsets.items()})
+
+    def _show(self, offsets: Mapping[TopicPartition, int]) -> None:
         if self._connection.embedded:
             return
         owned = self._consumer.assignment()
-        shown = {
-            tp: OffsetAndMetadata(offset, "", -1)
-            for tp, offset in ((_theirs(p), o) for p, o in offsets.items())
-            if tp in owned
-        }
+        shown = {tp: offset for tp, offset in offsets.items() if tp in owned}
         if shown:
-            self._consumer.commit_async(shown)
+            self._consumer.commit_async(
+                {tp: OffsetAndMetadata(offset, "", -1) for tp, offset in shown.items()}
+            )
+            self._shown |= shown
 
     def lag(self) -> Mapping[str, int]:
         by_topic: dict[str, int] = {}
-        for tp in self._claimed:
+        for tp in self._claimed & set(self._consumer.assignment()):
             end = self._consumer.highwater(tp)
             if end is not None:
-                position = self._positions.get(tp, end)
-                by_topic[tp.topic] = by_topic.get(tp.topic, 0) + max(0, end - position)
+                behind = max(0, end - self._positions.get(tp, end))
+                if behind:
+                    passed = self._passed(tp)
+                    behind = max(0, end - passed)
+                    if passed > self._positions[tp] == self._shown.get(tp):
+                        # All records are accounted for; others who look at lag see no marker either.
+                        self._positions[tp] = passed
+                        self._show({tp: passed})
+                by_topic[tp.topic] = by_topic.get(tp.topic, 0) + behind
         return by_topic
+
+    def _passed(self, tp: TopicPartition) -> int:
+        """Where the client reads on: behind markers and aborted records, which are none of ours."""
+        held = self._positions[tp]
+        try:
+            return max(held, self._consumer.position(tp, timeout_ms=0) or held)
+        except KafkaError:
+            return held
 
     def close(self) -> None:
         self._consumer.close(autocommit=False)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import partial
 from typing import Any, TypeVar
 
 import msgspec
@@ -17,22 +18,31 @@ from evidence import (
     Stratum,
     pseudonym,
 )
+from monitor.ingest.conversation import Conversation, read_conversation
+from monitor.ingest.encode import encode_feedback, encode_response
+from monitor.ingest.marks import is_ours
 from monitor.ingest.options import IngestOptions
-from monitor.ingest.otlp import is_otlp, responses_in
-from monitor.ingest.records import DeadLetter, DeadLetterReason, Refused
+from monitor.ingest.otlp import Spans, is_otlp, read_spans
+from monitor.ingest.records import DeadLetter, DeadLetterReason, Refused, or_letter
 from monitor.ingest.text import clean, clean_all, parse_json
 from monitor.ingest.wire import WireFeedback, WireResponse
 
 OTHER = "other"
+UNREAD, CLAIMED = "unread_parts", "claimed_purpose"
+"""Unknown fields of our own: which parts of messages are not text, and a purpose without our mark."""
+
+_GROWTH, _OVERHEAD_BYTES = 8, 1_000
 _USER_KEYS = frozenset({"user_id", "userid", "user", "enduser.id", "user.id", "rater", "email"})
+_RESPONSE_FIELDS = frozenset(WireResponse.__struct_fields__)
+_FEEDBACK_FIELDS = frozenset(WireFeedback.__struct_fields__)
 _Wire = TypeVar("_Wire", WireResponse, WireFeedback)
-_KNOWN = {kind: frozenset(kind.__struct_fields__) for kind in (WireResponse, WireFeedback)}
+_Accepted = TypeVar("_Accepted", Response, Feedback)
 
 
 def decode_response(
     raw: bytes | None, *, options: IngestOptions, key: bytes, now_s: float
 ) -> Response | DeadLetter:
-    """Decode one record of the responses topic.
+    """Decode one record of the responses topic; whatever it holds, nothing is raised.
 
     Parameters
     ----------
@@ -43,10 +53,9 @@ def decode_response(
     now_s
         The current time, against which `created_at` is checked.
     """
-    try:
-        return _response(_parse(raw, options), options, key, now_s)
-    except Refused as refused:
-        return refused.letter
+    return or_letter(
+        lambda: _can_travel(_response(_parse(raw, options), options, key, now_s), raw, options)
+    )
 
 
 def decode_responses(
@@ -56,62 +65,94 @@ def decode_responses(
 
     Parameters as in `decode_response`.
     """
-    try:
-        record = _parse(raw, options)
-    except Refused as refused:
-        return [refused.letter]
+    record = or_letter(lambda: _parse(raw, options))
+    if isinstance(record, DeadLetter):
+        return [record]
     if not is_otlp(record):
-        return [_response_or_letter(record, options, key, now_s)]
-    found = [_response_or_letter(one, options, key, now_s) for one in responses_in(record)]
+        return [
+            or_letter(lambda: _can_travel(_response(record, options, key, now_s), raw, options))
+        ]
+    found = decode_spans(read_spans(record), options=options, key=key, now_s=now_s)
     return found or [DeadLetter(DeadLetterReason.NO_RESPONSE, "a trace without a chat span")]
 
 
-def _response_or_letter(
-    record: dict[str, Any], options: IngestOptions, key: bytes, now_s: float
-) -> Response | DeadLetter:
-    try:
-        return _response(record, options, key, now_s)
-    except Refused as refused:
-        return refused.letter
+def decode_spans(
+    spans: Spans, *, options: IngestOptions, key: bytes, now_s: float
+) -> list[Response | DeadLetter]:
+    """Check what `read_spans` found; parameters as in `decode_response`."""
 
+    def checked(record: dict[str, Any]) -> Response:
+        return _can_travel(_response(record, options, key, now_s), None, options)
 
-def _response(record: dict[str, Any], options: IngestOptions, key: bytes, now_s: float) -> Response:
-    wire = _convert(record, WireResponse)
-    rater, raw_id = _rater(wire, key)
-    return Response(
-        response_id=wire.response_id,
-        stratum=_stratum(wire, options),
-        model=clean(wire.model),
-        conversation_id=_conversation(wire.conversation_id, raw_id, key),
-        rater=rater,
-        created_at_s=_time(wire, options, now_s),
-        messages=_messages(wire),
-        purpose=Purpose(wire.purpose),
-        extra=_extra(record, WireResponse, raw_id),
-    )
+    return [
+        one if isinstance(one, DeadLetter) else or_letter(partial(checked, one))
+        for one in spans.found
+    ]
 
 
 def decode_feedback(
     raw: bytes | None, *, options: IngestOptions, key: bytes, now_s: float
 ) -> Feedback | DeadLetter:
     """Decode one record of the feedback topic; parameters as in `decode_response`."""
-    try:
-        record = _parse(raw, options)
-        wire = _convert(record, WireFeedback)
-        rater, raw_id = _rater(wire, key)
-        return Feedback(
-            feedback_id=wire.feedback_id,
-            assistant=_assistant(wire.assistant, options),
-            response_id=wire.response_id,
-            rater=rater,
-            created_at_s=_time(wire, options, now_s),
-            value=wire.value,
-            kind=clean(wire.kind),
-            text=None if wire.text is None else clean(wire.text),
-            extra=_extra(record, WireFeedback, raw_id),
-        )
-    except Refused as refused:
-        return refused.letter
+    return or_letter(
+        lambda: _can_travel(_feedback(_parse(raw, options), options, key, now_s), raw, options)
+    )
+
+
+def _response(record: dict[str, Any], options: IngestOptions, key: bytes, now_s: float) -> Response:
+    wire = _convert(record, WireResponse)
+    rater, raw_id = _rater(wire, key)
+    conversation = _conversation(record, raw_id)
+    extra = _extra(record, _RESPONSE_FIELDS, raw_id)
+    if conversation.unread:
+        extra[UNREAD] = list(conversation.unread)
+    claims = wire.purpose != Purpose.LIVE.value or wire.assistant == CANARY_ASSISTANT
+    found = Response(
+        response_id=wire.response_id,
+        stratum=_as_given(wire) if claims else _stratum(wire, options),
+        model=clean(wire.model),
+        conversation_id=_conversation_id(wire.conversation_id, raw_id, key),
+        rater=rater,
+        created_at_s=_time(wire, options, now_s),
+        messages=_checked(conversation.messages),
+        purpose=Purpose(wire.purpose),
+        extra=extra,
+    )
+    return _believed(found, wire, options, key) if claims else found
+
+
+def _as_given(wire: WireResponse) -> Stratum:
+    return Stratum(wire.assistant, OTHER, Stakes(wire.stakes))
+
+
+def _believed(found: Response, wire: WireResponse, options: IngestOptions, key: bytes) -> Response:
+    """A purpose of its own is believed with Candor's mark alone; without it the response is live."""
+    if is_ours(found, key):
+        return found
+    if wire.assistant == CANARY_ASSISTANT:
+        raise Refused(DeadLetterReason.NOT_OURS, "`assistant` is Candor's own name")
+    return msgspec.structs.replace(
+        found,
+        stratum=_stratum(wire, options),
+        purpose=Purpose.LIVE,
+        extra={**found.extra, CLAIMED: found.purpose.value},
+    )
+
+
+def _feedback(record: dict[str, Any], options: IngestOptions, key: bytes, now_s: float) -> Feedback:
+    wire = _convert(record, WireFeedback)
+    rater, raw_id = _rater(wire, key)
+    return Feedback(
+        feedback_id=wire.feedback_id,
+        assistant=_assistant(wire.assistant, options),
+        response_id=wire.response_id,
+        rater=rater,
+        created_at_s=_time(wire, options, now_s),
+        value=wire.value,
+        kind=clean(wire.kind),
+        text=None if wire.text is None else clean(wire.text),
+        extra=_extra(record, _FEEDBACK_FIELDS, raw_id),
+    )
 
 
 def _parse(raw: bytes | None, options: IngestOptions) -> dict[str, Any]:
@@ -129,10 +170,12 @@ def _convert(record: dict[str, Any], kind: type[_Wire]) -> _Wire:
     except msgspec.ValidationError as error:
         # The message about an enumeration quotes the value, which may be anything.
         message = re.sub(r"Invalid enum value .*(?= - at )", "Not one of the values", str(error))
-        raise Refused(_reason(message), message) from error
+        message = re.sub(r"matching regex .*(?= - at )", "without what an id may not hold", message)
+        raise Refused(reason_of(message), message) from error
 
 
-def _reason(message: str) -> DeadLetterReason:
+def reason_of(message: str) -> DeadLetterReason:
+    """The reason behind msgspec's message about a field."""
     if message.startswith("Object missing required field"):
         return DeadLetterReason.MISSING_FIELD
     if message.startswith("Expected `") and ", got `" in message:
@@ -148,7 +191,7 @@ def _rater(wire: WireResponse | WireFeedback, key: bytes) -> tuple[str, str | No
     raise Refused(DeadLetterReason.MISSING_FIELD, "Object missing required field `user_id`")
 
 
-def _conversation(name: str, raw_id: str | None, key: bytes) -> str:
+def _conversation_id(name: str, raw_id: str | None, key: bytes) -> str:
     """The conversation's id; a pseudonym of it where it holds the user's id."""
     if raw_id is None or raw_id.casefold() not in name.casefold():
         return name
@@ -156,8 +199,6 @@ def _conversation(name: str, raw_id: str | None, key: bytes) -> str:
 
 
 def _stratum(wire: WireResponse, options: IngestOptions) -> Stratum:
-    if Purpose(wire.purpose) is Purpose.CANARY and wire.assistant == CANARY_ASSISTANT:
-        return Stratum(CANARY_ASSISTANT, OTHER, Stakes(wire.stakes))
     assistant = _assistant(wire.assistant, options)
     declared = options.assistants.get(assistant, ())
     segment = wire.segment if wire.segment in declared else OTHER
@@ -177,36 +218,53 @@ def _time(wire: WireResponse | WireFeedback, options: IngestOptions, now_s: floa
     return at_s
 
 
-def _messages(wire: WireResponse) -> tuple[Message, ...]:
-    messages = tuple(Message(clean(m.role), clean(_text(m.content))) for m in wire.messages)
+def _conversation(record: dict[str, Any], raw_id: str | None) -> Conversation:
+    system = record.get("system")
+    told = [{"role": "system", "content": system}] if system else []
+    try:
+        return read_conversation([*told, *record["messages"]])
+    except Refused as refused:
+        if raw_id is None or raw_id not in refused.letter.detail:
+            raise
+        # A user id where a name belongs is not told in the clear.
+        raise Refused(refused.letter.reason, "`messages` holds content that is not read") from None
+
+
+def _checked(messages: tuple[Message, ...]) -> tuple[Message, ...]:
     if not messages:
         raise Refused(DeadLetterReason.EMPTY_CONVERSATION, "`messages` is empty")
-    if messages[-1].role != "assistant":
+    last = messages[-1]
+    if last.role != "assistant":
         raise Refused(DeadLetterReason.ENDS_WITH_USER, "the last message is not the assistant's")
-    if not messages[-1].content.strip():
-        raise Refused(DeadLetterReason.EMPTY_RESPONSE, "the assistant's message has no text")
+    if not last.content.strip() and not last.tool_calls:
+        why = "only reasoning" if last.reasoning else "no text"
+        raise Refused(DeadLetterReason.EMPTY_RESPONSE, f"the assistant's message has {why}")
     return messages
 
 
-def _text(content: str | list[dict[str, Any]] | None) -> str:
-    if content is None:
-        return ""
-    if isinstance(content, str):
-        return content
-    parts = (part.get("text") for part in content if part.get("type", "text") == "text")
-    return "\n".join(part for part in parts if isinstance(part, str))
+def _can_travel(found: _Accepted, raw: bytes | None, options: IngestOptions) -> _Accepted:
+    """Refuse what has no room once it is written anew, as a door does: its worker would refuse that.
+
+    Writing anew makes a record at most `_GROWTH` times longer.
+    """
+    limit = options.max_record_bytes
+    if raw is not None and len(raw) * _GROWTH + _OVERHEAD_BYTES <= limit:
+        return found
+    size = len(encode_response(found) if isinstance(found, Response) else encode_feedback(found))
+    if size > limit:
+        shown = f"{size} bytes once it is written anew, at most {limit} are accepted"
+        raise Refused(DeadLetterReason.TOO_LARGE, shown)
+    return found
 
 
-def _extra(record: dict[str, Any], kind: type[_Wire], raw_id: str | None) -> dict[str, Any]:
-    known = _KNOWN[kind]
+def _extra(record: dict[str, Any], known: frozenset[str], raw_id: str | None) -> dict[str, Any]:
     if record.keys() <= known:
         return {}
-    unknown = {name: value for name, value in record.items() if name not in known}
-    scrubbed = _without_user(unknown, raw_id)
-    cleaned = clean_all(scrubbed)
-    if not isinstance(cleaned, dict):
-        raise TypeError("scrubbing keeps an object an object")
-    return cleaned
+    return {
+        clean(name): clean_all(_without_user(value, raw_id))
+        for name, value in record.items()
+        if name not in known and name.lower() not in _USER_KEYS
+    }
 
 
 def _without_user(value: Any, raw_id: str | None) -> Any:

@@ -19,11 +19,13 @@ from evidence import UnreachableError
 
 # The guard outlives a killed parent just long enough to see its pipe close and end the broker.
 _GUARD = """
-import subprocess, sys
+import select, subprocess, sys
 broker = subprocess.Popen(sys.argv[1:], stdin=subprocess.DEVNULL,
                           stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
 try:
-    sys.stdin.buffer.read()
+    while broker.poll() is None:
+        if select.select([sys.stdin], [], [], 0.2)[0]:
+            break
 finally:
     broker.kill()
     broker.wait()
@@ -45,16 +47,36 @@ class EmbeddedBroker:
     """
 
     def __init__(self, start_timeout_s: float = 10.0) -> None:
-        self.cluster_id = f"embedded-{secrets.token_hex(8)}"
+        self._start_timeout_s = start_timeout_s
         for attempt in range(1, _START_ATTEMPTS + 1):
-            port = _free_port()
-            self.bootstrap_servers = f"127.0.0.1:{port}"
-            self._guard = self._spawn()
-            if self._wait(port, start_timeout_s):
+            self._port = _free_port()
+            if self._start():
                 return
-            self.close()
             if attempt == _START_ATTEMPTS:
-                raise UnreachableError("embedded broker", f"not up after {start_timeout_s:g} s")
+                raise self._not_up()
+
+    @property
+    def is_alive(self) -> bool:
+        """Whether its process runs."""
+        return self._guard.poll() is None
+
+    def restart(self) -> None:
+        """Start it again at its address, empty and as another cluster. Raises UnreachableError."""
+        self.close()
+        if not self._start():
+            raise self._not_up()
+
+    def _start(self) -> bool:
+        self.cluster_id = f"embedded-{secrets.token_hex(8)}"
+        self.bootstrap_servers = f"127.0.0.1:{self._port}"
+        self._guard = self._spawn()
+        if self._wait(self._port, self._start_timeout_s):
+            return True
+        self.close()
+        return False
+
+    def _not_up(self) -> UnreachableError:
+        return UnreachableError("embedded broker", f"not up after {self._start_timeout_s:g} s")
 
     def _spawn(self) -> subprocess.Popen[bytes]:
         try:

@@ -16,10 +16,14 @@ class Partition(msgspec.Struct, frozen=True, order=True):
 
 
 class Record(msgspec.Struct, frozen=True, gc=False):
-    """One record as it came: nothing is known of it yet."""
+    """One record as it came: nothing is known of it yet.
+
+    `unreadable` says why the batch around it could not be unpacked; then there is no value.
+    """
 
     offset: int
     value: bytes | None
+    unreadable: str | None = None
 
 
 class Poll(msgspec.Struct, frozen=True):

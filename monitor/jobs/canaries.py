@@ -3,33 +3,39 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import ClassVar
 
 from sqlalchemy import Engine
 
-from evidence import CANARY_ASSISTANT, Purpose, Response, Stakes, Stratum, digest
+from evidence import CANARY_ASSISTANT, Alarm, Purpose, Response, Stakes, Stratum, digest
 from monitor.detect.options import HealthOptions
 from monitor.ingest.encode import encode_response
+from monitor.ingest.marks import marked
+from monitor.jobs.job import LeasedJob
 from monitor.score.canaries import Canary, load_canaries
-from monitor.store import health, leases, outbox
+from monitor.store import health, outbox
 from monitor.store.engine import reading
 from monitor.store.health import Asked
 
-_LEASE = "canaries"
-_LEASE_S = 30.0
 _MOST_AT_ONCE = 20
 _MODEL = "canary"
 
 
-class CanarySender:
-    """Call `send` again and again; it sends as many as the traffic since and the clock ask for.
+class CanarySender(LeasedJob):
+    """Sends as many as the traffic since and the clock ask for; the first look only notes where it stands.
+
+    All canaries have their turn, one after the other. Where the round begins differs from process to
+    process, so that those that live short do not send the same few.
 
     Parameters
     ----------
     topic
-        The responses topic, on which canaries travel like any response, marked by their purpose.
-    owner
-        This process, as the lease's owner.
+        The responses topic, on which canaries travel like any response.
+    key
+        The pseudonym key, with which they are marked: a purpose is believed with the mark alone.
     """
+
+    name: ClassVar[str] = "canaries"
 
     def __init__(
         self,
@@ -37,44 +43,44 @@ class CanarySender:
         *,
         options: HealthOptions,
         topic: str,
+        key: bytes,
         owner: str,
         clock: Callable[[], float],
         canaries: Sequence[Canary] | None = None,
     ) -> None:
-        self._engine = engine
+        super().__init__(engine, owner=owner, clock=clock)
         self._options = options
         self._topic = topic
-        self._owner = owner
-        self._clock = clock
+        self._key = key
         self._canaries = load_canaries() if canaries is None else canaries
         self._seen: tuple[int, float] | None = None
         self._credit = 0.0
+        self._n_due = 0
+        self._next = int(digest("canaries", owner, repr(clock()))[:15], 16)
 
-    def send(self) -> int:
-        """Send what is due; returns how many. The first call only notes where it stands."""
+    def _is_due(self) -> bool:
         now_s = self._clock()
         with reading(self._engine) as connection:
             logged = health.log_end(connection)
         seen, self._seen = self._seen, (logged, now_s)
         if seen is None:
-            return 0
+            return False
         before, at_s = seen
         self._credit += self._options.canary_share * (logged - before)
         self._credit += self._options.canaries_per_hour * (now_s - at_s) / 3600.0
-        n = min(int(self._credit), _MOST_AT_ONCE)
+        self._n_due = min(int(self._credit), _MOST_AT_ONCE)
         self._credit -= int(self._credit)
-        return self._send(n, now_s) if n else 0
+        return self._n_due > 0
 
-    def _send(self, n: int, now_s: float) -> int:
-        with self._engine.begin() as connection:
-            fence = leases.acquire(
-                connection, _LEASE, self._owner, now_s=now_s, duration_s=_LEASE_S
-            )
-            if fence is None:
-                return 0
-            sent = health.count_asked(connection, Purpose.CANARY)
-            chosen = [self._canaries[(sent + i) % len(self._canaries)] for i in range(n)]
-            made = [_response(canary, sent + i, now_s) for i, canary in enumerate(chosen)]
+    def _work(self) -> list[Alarm]:
+        n, now_s = self._n_due, self._clock()
+        with self._lease.writing() as connection:
+            turns = range(self._next, self._next + n)
+            chosen = [self._canaries[turn % len(self._canaries)] for turn in turns]
+            made = [
+                marked(_response(canary, turn, now_s), self._key)
+                for canary, turn in zip(chosen, turns, strict=True)
+            ]
             asked = [
                 Asked(
                     purpose=Purpose.CANARY,
@@ -87,7 +93,8 @@ class CanarySender:
             health.ask(connection, asked, now_s=now_s, due_s=self._options.due_s)
             records = [(r.conversation_id.encode(), encode_response(r)) for r in made]
             outbox.add(connection, self._topic, records, now_s=now_s)
-        return n
+        self._next += n
+        return []
 
 
 def _response(canary: Canary, number: int, now_s: float) -> Response:

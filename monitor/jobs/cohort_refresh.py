@@ -4,28 +4,28 @@ from __future__ import annotations
 
 import dataclasses
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import ClassVar
 
 import msgspec
 from sqlalchemy import Engine
 
 from evidence import Alarm
 from monitor.cohorts.alarm import PopulationState, population_alarms
-from monitor.cohorts.estimate import estimate_and_carry
+from monitor.cohorts.estimate import estimate, estimate_and_carry
 from monitor.cohorts.events import EventTable, RatedEvent
 from monitor.cohorts.options import CohortOptions
 from monitor.cohorts.results import CohortEstimate
 from monitor.cohorts.standing import Standing
 from monitor.jobs.gap_watch import watch_gap
+from monitor.jobs.job import LeasedJob
 from monitor.services.dose import read_dose_response
-from monitor.store import cohorts, detectors, leases
+from monitor.store import cohorts, detectors
 from monitor.store.engine import reading
 from monitor.store.outbox import ALARMS_TOPIC
 
 log = logging.getLogger(__name__)
 
-_LEASE = "cohort-refresh"
-_LEASE_S = 600.0
 # A fit is carried forward until this share of its events came anew.
 _GROWTH = 0.1
 # Feedback and verdicts may become visible this much later than their time says.
@@ -56,14 +56,10 @@ class _Carried:
     read_at_s: float
 
 
-class CohortRefresh:
-    """Call `refresh` again and again; it estimates where feedback or verdicts are new.
+class CohortRefresh(LeasedJob):
+    """Estimates every assistant's raters where feedback or verdicts are new."""
 
-    Parameters
-    ----------
-    owner
-        This process, as the lease's owner.
-    """
+    name: ClassVar[str] = "cohorts"
 
     def __init__(
         self,
@@ -73,22 +69,17 @@ class CohortRefresh:
         owner: str,
         clock: Callable[[], float],
     ) -> None:
-        self._engine = engine
+        super().__init__(engine, owner=owner, clock=clock)
         self._options = options
         self._curve = read_dose_response(options.dose_response_file, options.dose_metric)
-        self._owner = owner
-        self._clock = clock
         self._estimated: dict[str, tuple[int, int]] = {}
         self._carried: dict[str, _Carried] = {}
 
-    def refresh(self) -> list[Alarm]:
-        """Estimate every assistant with new evidence; returns the alarms that opened."""
+    def _work(self) -> list[Alarm]:
         with reading(self._engine) as connection:
             rated = cohorts.rated_assistants(connection)
         opened: list[Alarm] = []
         for assistant, n, measured in rated:
-            if not self._lead():
-                break
             found = None
             if self._estimated.get(assistant) != (n, measured):
                 if not self._carry_on(assistant, n, measured):
@@ -98,19 +89,12 @@ class CohortRefresh:
             opened += self._watch(assistant, found)
         return opened
 
-    def _lead(self) -> bool:
-        with self._engine.begin() as connection:
-            now_s = self._clock()
-            fence = leases.acquire(
-                connection, _LEASE, self._owner, now_s=now_s, duration_s=_LEASE_S
-            )
-        return fence is not None
-
     def _watch(self, assistant: str, found: CohortEstimate | None) -> list[Alarm]:
         with reading(self._engine) as connection:
             closed = cohorts.closed_metrics(connection, assistant)
         return watch_gap(
             self._engine,
+            self._lease,
             assistant,
             found,
             options=self._options,
@@ -133,8 +117,8 @@ class CohortRefresh:
             table, options=self._options, labels=truth, curve=self._curve
         )
         state = PopulationState.decode(follows.alarm_state) if follows.alarm_state else None
-        for metric in closed:
-            state = state.closed(metric) if state else None
+        for metric, at_s in closed.items():
+            state = state.closed(metric, at_s) if state else None
         now_s = self._clock()
         state, raised = population_alarms(
             state,
@@ -143,8 +127,9 @@ class CohortRefresh:
             at_s=now_s,
             log_position=len(table),
             options=self._options,
+            since=self._since(assistant, state.since_s.values() if state else (), truth),
         )
-        with self._engine.begin() as connection:
+        with self._lease.writing() as connection:
             new = _stored(assistant, found, state)
             if not cohorts.save_estimate(connection, new, follows, now_s=now_s):
                 return None, []
@@ -155,6 +140,19 @@ class CohortRefresh:
             log.warning("alarm %s: %s", alarm.alarm_id, alarm.claim)
         self._keep(assistant, rows, found, carry, read_at_s)
         return found, opened
+
+    def _since(
+        self, assistant: str, times_s: Iterable[float], truth: Mapping[str, bool]
+    ) -> dict[float, CohortEstimate]:
+        """By time at which an alarm was closed: what became known since then, estimated by itself."""
+        found = {}
+        for at_s in set(times_s):
+            with reading(self._engine) as connection:
+                rows = cohorts.rated_events(connection, assistant, since_s=at_s)
+            table = EventTable.from_events(_events(rows))
+            if len(table):
+                found[at_s] = estimate(table, options=self._options, labels=truth)
+        return found
 
     def _keep(
         self,
@@ -221,7 +219,7 @@ class CohortRefresh:
             record=msgspec.json.encode(record).decode(),
             p_biased=after.p_biased,
         )
-        with self._engine.begin() as connection:
+        with self._lease.writing() as connection:
             return cohorts.save_carried(connection, carried, follows, now_s=now_s)
 
 

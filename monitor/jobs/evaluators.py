@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping
+from typing import ClassVar
 
 import msgspec
 from sqlalchemy import Engine
@@ -12,8 +13,8 @@ from sqlalchemy import Engine
 from evidence import Alarm, Purpose, VerdictKind, digest
 from evidence.outcomes import WHOLE, Outcome, decode_outcomes
 from monitor.detect.health import (
-    Canary,
     HealthTick,
+    MeasuredCanary,
     ProbeCount,
     advance_health,
     decode_health,
@@ -22,8 +23,9 @@ from monitor.detect.health import (
     unhealthy,
 )
 from monitor.detect.options import HealthOptions
+from monitor.jobs.job import LeasedJob
 from monitor.services.freezing import freeze_unhealthy
-from monitor.store import detectors, health, leases
+from monitor.store import detectors, health
 from monitor.store.engine import reading
 from monitor.store.health import Asked, Ended, StoredHealth
 from monitor.store.intake import Key
@@ -31,7 +33,6 @@ from monitor.store.outbox import ALARMS_TOPIC
 
 log = logging.getLogger(__name__)
 
-_LEASE = "evaluator-health"
 _ALIVE_S = 120.0
 _KEPT_S = 30 * 86_400.0
 
@@ -46,22 +47,16 @@ class _Look(msgspec.Struct, frozen=True, kw_only=True):
     repeats: tuple[Asked, ...]
 
 
-class EvaluatorWatch:
-    """Call `look` every `tick_s`.
+class EvaluatorWatch(LeasedJob):
+    """One tick, every `tick_s`, for each evaluator that workers measure with or that made verdicts."""
 
-    Parameters
-    ----------
-    owner
-        This process, as the lease's owner.
-    """
+    name: ClassVar[str] = "health"
 
     def __init__(
         self, engine: Engine, *, options: HealthOptions, owner: str, clock: Callable[[], float]
     ) -> None:
-        self._engine = engine
+        super().__init__(engine, owner=owner, clock=clock)
         self._options = options
-        self._owner = owner
-        self._clock = clock
 
     def begin(self, evaluator_version: str) -> None:
         """Know of an evaluator before its first verdict, so that its failures wait for the first look."""
@@ -73,31 +68,22 @@ class EvaluatorWatch:
             )
             health.save(connection, first, stored, now_s=self._clock())
 
-    def look(self) -> list[Alarm]:
-        """One tick for every evaluator that workers measure with or that made verdicts; new alarms."""
+    def _work(self) -> list[Alarm]:
         now_s = self._clock()
-        if not self._lead(now_s):
-            return []
+        with self._lease.writing() as connection:
+            health.prune(connection, before_s=now_s - _KEPT_S)
         opened: list[Alarm] = []
         for found in self._looks(now_s):
             opened += self._advance(found, now_s)
         freeze_unhealthy(self._engine, clock=self._clock)
         return opened
 
-    def _lead(self, now_s: float) -> bool:
-        duration_s = 3.0 * self._options.tick_s + 30.0
-        with self._engine.begin() as connection:
-            fence = leases.acquire(
-                connection, _LEASE, self._owner, now_s=now_s, duration_s=duration_s
-            )
-            if fence is not None:
-                health.prune(connection, before_s=now_s - _KEPT_S)
-        return fence is not None
-
     def _looks(self, now_s: float) -> list[_Look]:
         with reading(self._engine) as connection:
             stored = health.read_all(connection)
-            alive = health.live_versions(connection, since_s=now_s - _ALIVE_S)
+            alive = health.live_versions(
+                connection, since_s=now_s - _ALIVE_S, until_s=now_s + _ALIVE_S
+            )
             upto = health.log_end(connection)
             extra = _by_version(
                 health.ended(connection, (Purpose.CANARY, Purpose.REPEAT), now_s=now_s), alive
@@ -144,7 +130,7 @@ class EvaluatorWatch:
             suspect_since_s=state.suspect_since_s,
             log_position=found.upto,
         )
-        with self._engine.begin() as connection:
+        with self._lease.writing() as connection:
             if not health.save(connection, stored, new, now_s=now_s):
                 return []
             health.mark_counted(connection, found.counted)
@@ -169,7 +155,7 @@ def tick_of(counts: Mapping[str, int], extra: Iterable[Ended], *, at_s: float) -
         weighted.append((item.outcomes or f"{WHOLE}={Outcome.UNANSWERED}", 1))
         if item.purpose is Purpose.CANARY and item.known and item.kind:
             kind = VerdictKind(item.known)
-            canaries.append(Canary(known=kind, p_lie=item.p_lie, p_evasion=item.p_evasion))
+            canaries.append(MeasuredCanary(known=kind, p_lie=item.p_lie, p_evasion=item.p_evasion))
         if item.purpose is Purpose.REPEAT and None not in {item.p_lie, item.live_p_lie}:
             repeats.append(abs((item.p_lie or 0.0) - (item.live_p_lie or 0.0)))
     for text, n in weighted:

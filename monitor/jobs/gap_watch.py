@@ -20,6 +20,7 @@ from monitor.cohorts.sycophancy import (
     freeze_membership,
     sycophancy_gap,
 )
+from monitor.jobs.lease import Lease
 from monitor.store import detectors, gaps
 from monitor.store.engine import reading
 from monitor.store.gaps import ServedRow, StoredWatch
@@ -46,6 +47,7 @@ class GapState(msgspec.Struct, frozen=True, kw_only=True):
 
 def watch_gap(
     engine: Engine,
+    lease: Lease,
     assistant: str,
     found: CohortEstimate | None,
     *,
@@ -61,6 +63,8 @@ def watch_gap(
 
     Parameters
     ----------
+    lease
+        Held by the caller: what is written is fenced by it.
     found
         The newest whole estimate, if one was made just now: what a new membership is frozen from.
     closed
@@ -96,7 +100,7 @@ def watch_gap(
     after = _written(
         read, membership, state, gap, position=end if membership else last, now_s=now_s
     )
-    with engine.begin() as connection:
+    with lease.writing() as connection:
         frozen = None if membership is None else membership.in_cohort
         if not gaps.save_watch(connection, assistant, read, after, frozen):
             return []

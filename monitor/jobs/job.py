@@ -1,40 +1,87 @@
-"""Work beside the poll loop: each job in a thread of its own, again and again until stopped."""
+"""Work beside the poll loop: on one base, leased, fenced and counted."""
 
 from __future__ import annotations
 
+import abc
 import logging
 import threading
 from collections.abc import Callable
+from typing import ClassVar, Protocol
 
-from monitor.jobs.metrics import WorkerMetrics
+from sqlalchemy import Engine
+
+from evidence import Alarm
+from monitor.jobs.lease import Lease
+from monitor.jobs.metrics import JobMetrics
+from monitor.store.leases import LeaseLostError
 
 log = logging.getLogger(__name__)
 
 _MAX_BACKOFF = 32
 
 
-class Job:
-    """Runs `work` every `interval_s`; a failure is logged and counted, and the next run comes later.
+class Periodic(Protocol):
+    """What `Runner` calls again and again."""
 
-    The intake must not stop because a publisher's broker or an estimate fails, so no failure ends a
-    job: `candor_job_failures_total` and the log tell of it.
+    name: ClassVar[str]
+
+    def update(self) -> list[Alarm]:
+        """Do what is due; returns the alarms that opened."""
+        ...
+
+
+class LeasedJob(abc.ABC):
+    """One piece of periodic work that one process of all does at a time.
+
+    A subclass says what to do in `_work`, and writes inside `self._lease.writing()`, so that a process
+    that was paused past its lease loses its write.
+
+    Parameters
+    ----------
+    owner
+        This process, as the lease's owner.
+    clock
+        Seconds since the epoch.
     """
 
-    def __init__(
-        self,
-        name: str,
-        work: Callable[[], object],
-        *,
-        interval_s: float,
-        metrics: WorkerMetrics,
-    ) -> None:
-        self.name = name
-        self._work = work
+    name: ClassVar[str]
+    lease_s: ClassVar[float] = 30.0
+
+    def __init__(self, engine: Engine, *, owner: str, clock: Callable[[], float]) -> None:
+        self._engine = engine
+        self._clock = clock
+        self._lease = Lease(engine, self.name, owner=owner, duration_s=self.lease_s, clock=clock)
+
+    def update(self) -> list[Alarm]:
+        """Do what is due, if this process may; returns the alarms that opened."""
+        if not self._is_due():
+            return []
+        with self._lease.held() as leading:
+            return self._work() if leading else []
+
+    def _is_due(self) -> bool:
+        """Whether to ask for the lease at all: an idle service does not write."""
+        return True
+
+    @abc.abstractmethod
+    def _work(self) -> list[Alarm]:
+        """Do it, under the lease."""
+
+
+class Runner:
+    """Calls a job's `update` every `interval_s` in a thread; what it opened or failed is counted.
+
+    The intake must not stop because a publisher's broker or an estimate fails, so no failure ends a
+    job: `candor_job_failures_total` and the log tell of it, and the next run comes later.
+    """
+
+    def __init__(self, job: Periodic, *, interval_s: float, metrics: JobMetrics) -> None:
+        self._job = job
         self._interval_s = interval_s
         self._metrics = metrics
-        metrics.job_failed(name, 0)  # A series that begins at 1 shows no increase.
+        metrics.job_failed(job.name, 0)  # A series that begins at 1 shows no increase.
         self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._loop, name=f"job-{name}", daemon=True)
+        self._thread = threading.Thread(target=self._loop, name=f"job-{job.name}", daemon=True)
 
     def start(self) -> None:
         self._thread.start()
@@ -48,9 +95,12 @@ class Job:
         failures = 0
         while not self._stop.wait(self._interval_s * min(2**failures, _MAX_BACKOFF)):
             try:
-                self._work()
+                for alarm in self._job.update():
+                    self._metrics.alarm(alarm.metric)
                 failures = 0
+            except LeaseLostError as error:
+                log.warning("job %s: %s; nothing was written", self._job.name, error)
             except Exception:
                 failures += 1
-                self._metrics.job_failed(self.name)
-                log.exception("job %s failed %d times in a row", self.name, failures)
+                self._metrics.job_failed(self._job.name)
+                log.exception("job %s failed %d times in a row", self._job.name, failures)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import ClassVar
 
 import msgspec
 from sqlalchemy import Connection, Engine
@@ -10,20 +11,18 @@ from sqlalchemy import Connection, Engine
 from evidence import Alarm, AlarmState, AlarmSubject, Response
 from monitor.detect.localise import Localisation, LocatedVerdict, localise, since_of
 from monitor.detect.topics import Embed
-from monitor.services.logged import logged
-from monitor.store import leases, localisations
+from monitor.jobs.job import LeasedJob
+from monitor.store import localisations
 from monitor.store.alarms import list_alarms
 from monitor.store.engine import reading
 
-_LEASE = "localiser"
-_LEASE_S = 300.0
 _BEFORE, _SINCE = 300, 600
 _FIRST_LOOK = 10
 _NOT_CLOSED = tuple(state for state in AlarmState if state is not AlarmState.CLOSED)
 
 
-class Localiser:
-    """Call `look` every `detection.report_s`.
+class Localiser(LeasedJob):
+    """Says of each open alarm of a stratum where it is.
 
     An alarm is localised when it is seen first, and again whenever the verdicts after it have
     doubled, since those tell its size.
@@ -32,34 +31,33 @@ class Localiser:
     ----------
     embed
         Unit vectors of texts, for topics; without it there are none, and the record says so.
-    owner
-        This process, as the lease's owner.
     """
+
+    name: ClassVar[str] = "localise"
 
     def __init__(
         self, engine: Engine, *, embed: Embed | None, owner: str, clock: Callable[[], float]
     ) -> None:
-        self._engine = engine
+        super().__init__(engine, owner=owner, clock=clock)
         self._embed = embed
-        self._owner = owner
-        self._clock = clock
+        self._stale: list[Alarm] = []
 
-    def look(self) -> int:
-        """Localise what is new; returns how many alarms."""
+    def _is_due(self) -> bool:
         with reading(self._engine) as connection:
             found = list_alarms(connection, states=_NOT_CLOSED)
-            stale = [
+            self._stale = [
                 alarm
                 for alarm in found
                 if alarm.subject is AlarmSubject.STRATUM
                 and "evaluator_version" in alarm.details
                 and self._is_stale(connection, alarm)
             ]
-        if not stale or not self._lead():
-            return 0
-        for alarm in stale:
+        return bool(self._stale)
+
+    def _work(self) -> list[Alarm]:
+        for alarm in self._stale:
             self._localise(alarm)
-        return len(stale)
+        return []
 
     @staticmethod
     def _is_stale(connection: Connection, alarm: Alarm) -> bool:
@@ -75,13 +73,6 @@ class Localiser:
         )
         return after >= _FIRST_LOOK and after >= 2 * (size.n if size else 0) and after < _SINCE
 
-    def _lead(self) -> bool:
-        with self._engine.begin() as connection:
-            fence = leases.acquire(
-                connection, _LEASE, self._owner, now_s=self._clock(), duration_s=_LEASE_S
-            )
-        return fence is not None
-
     def _localise(self, alarm: Alarm) -> None:
         with reading(self._engine) as connection:
             entries = localisations.entries_around(
@@ -95,7 +86,7 @@ class Localiser:
             )
         located = [
             LocatedVerdict(
-                entry=logged(item.entry),
+                entry=item.entry,
                 key=item.key,
                 response_id=item.response_id,
                 text=_text(item.response) if item.response else None,
@@ -104,7 +95,7 @@ class Localiser:
         ]
         now_s = self._clock()
         made = localise(alarm, located, embed=self._embed, at_s=now_s)
-        with self._engine.begin() as connection:
+        with self._lease.writing() as connection:
             localisations.save_localisation(
                 connection, alarm.alarm_id, msgspec.json.encode(made).decode(), now_s=now_s
             )

@@ -1,4 +1,4 @@
-"""What the worker counts; `monitor.telemetry` implements it for Prometheus."""
+"""What the worker and its jobs count; `monitor.telemetry` implements it for Prometheus."""
 
 from __future__ import annotations
 
@@ -10,7 +10,19 @@ from monitor.ingest.records import DeadLetterReason
 from monitor.sample.decide import RATE
 
 
-class WorkerMetrics(Protocol):
+class JobMetrics(Protocol):
+    """What work beside the poll loop counts."""
+
+    def alarm(self, metric: str, n: int = 1) -> None:
+        """Alarms opened."""
+        ...
+
+    def job_failed(self, job: str, n: int = 1) -> None:
+        """A background job ended in an error and will run again."""
+        ...
+
+
+class WorkerMetrics(JobMetrics, Protocol):
     """Counted after the transaction that made it true, so a lost write is never counted.
 
     No method takes a user or response id.
@@ -52,10 +64,6 @@ class WorkerMetrics(Protocol):
         """Verdicts on a `canary`, a `repeat` or a `rescore`: no part of anything live."""
         ...
 
-    def alarm(self, metric: str, n: int = 1) -> None:
-        """Alarms opened."""
-        ...
-
     def judge_seconds(self, seconds: float) -> None:
         """Time to measure one micro-batch with all probes."""
         ...
@@ -78,10 +86,6 @@ class WorkerMetrics(Protocol):
 
     def fenced(self, n: int = 1) -> None:
         """Writes lost because another worker had taken the partition."""
-        ...
-
-    def job_failed(self, job: str, n: int = 1) -> None:
-        """A background job ended in an error and will run again."""
         ...
 
 

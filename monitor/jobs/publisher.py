@@ -8,31 +8,34 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence
+from typing import ClassVar
 
 from sqlalchemy import Engine
 
+from evidence import Alarm
+from monitor.jobs.job import LeasedJob
 from monitor.jobs.sink import Sink
-from monitor.store import leases, outbox, sweeps
+from monitor.store import outbox, sweeps
 from monitor.store.engine import reading
 
 log = logging.getLogger(__name__)
 
-_LEASE = "publisher"
-_LEASE_S = 10.0
 _BATCH = 200
 _RETENTION_S = 86_400.0
 
 
-class Publisher:
-    """Call `drain` again and again.
+class Publisher(LeasedJob):
+    """Publishes all that waits.
 
     Parameters
     ----------
     input_topics
-        Topics that Candor reads itself: their rows are kept until they were read back.
-    owner
-        This process, as the lease's owner.
+        Topics that Candor reads itself: what a broker in memory forgot of them is published again.
+
+    Raises UnreachableError from `update` when the broker is down.
     """
+
+    name: ClassVar[str] = "publish"
 
     def __init__(
         self,
@@ -43,50 +46,62 @@ class Publisher:
         owner: str,
         clock: Callable[[], float],
     ) -> None:
-        self._engine = engine
+        super().__init__(engine, owner=owner, clock=clock)
         self._sink = sink
         self._input_topics = tuple(input_topics)
-        self._owner = owner
-        self._clock = clock
         self._checked = False
 
-    def drain(self) -> int:
-        """Publish all that waits; returns how many. Raises UnreachableError when the broker is down."""
-        published = 0
-        # Without work the lease is not asked for: an idle service does not write.
-        while (not self._checked or self._waiting()) and self._lead():
-            rows = self._waiting()
-            acknowledged = self._sink.send(rows) if rows else []
-            with self._engine.begin() as connection:
-                outbox.mark_published(connection, acknowledged)
-            published += len(acknowledged)
-        return published
+    def _is_due(self) -> bool:
+        return not self._checked or bool(self._waiting())
 
-    def prune(self) -> int:
-        """Delete copies that are no longer needed; returns how many."""
-        with self._engine.begin() as connection:
-            dropped = outbox.drop_ingested(connection, self._input_topics)
-            before_s = self._clock() - _RETENTION_S
-            return dropped + sweeps.prune_outbox(
-                connection, keep=self._input_topics, before_s=before_s
-            )
+    def _work(self) -> list[Alarm]:
+        if not self._checked:
+            with self._lease.writing() as connection:
+                again = outbox.reset_forgotten(
+                    connection, self._sink.cluster_id, self._input_topics
+                )
+            self._checked = True
+            if again:
+                log.warning("%d records of input topics are published again", again)
+        while rows := self._waiting():
+            acknowledged = self._sink.send(rows)
+            with self._lease.writing() as connection:
+                outbox.mark_published(connection, acknowledged)
+        return []
 
     def _waiting(self) -> list[outbox.OutboxRow]:
         with reading(self._engine) as connection:
             return outbox.unpublished(connection, _BATCH)
 
-    def _lead(self) -> bool:
-        with self._engine.begin() as connection:
-            fence = leases.acquire(
-                connection, _LEASE, self._owner, now_s=self._clock(), duration_s=_LEASE_S
+
+class Pruning(LeasedJob):
+    """Deletes copies that are no longer needed.
+
+    Parameters
+    ----------
+    input_topics
+        Topics that Candor reads itself: their rows are kept until they were read back.
+    """
+
+    name: ClassVar[str] = "prune"
+
+    def __init__(
+        self,
+        engine: Engine,
+        *,
+        input_topics: Sequence[str],
+        owner: str,
+        clock: Callable[[], float],
+    ) -> None:
+        super().__init__(engine, owner=owner, clock=clock)
+        self._input_topics = tuple(input_topics)
+
+    def _work(self) -> list[Alarm]:
+        with self._lease.writing() as connection:
+            outbox.drop_ingested(connection, self._input_topics)
+            sweeps.prune_outbox(
+                connection,
+                keep=self._input_topics,
+                before_s=self._clock() - _RETENTION_S,
             )
-            if fence is None:
-                return False
-            if not self._checked:
-                again = outbox.reset_forgotten(
-                    connection, self._sink.cluster_id, self._input_topics
-                )
-                self._checked = True
-                if again:
-                    log.warning("%d records of input topics are published again", again)
-        return True
+        return []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from typing import Any, Protocol
 
@@ -10,6 +11,7 @@ from kafka.errors import KafkaError
 
 from evidence import UnreachableError
 from monitor.ingest.connection import Connection
+from monitor.jobs.deadline import Deadline
 from monitor.store.outbox import OutboxRow, Published
 
 
@@ -22,9 +24,10 @@ class Sink(Protocol):
         ...
 
     def send(self, rows: Sequence[OutboxRow]) -> list[Published]:
-        """Send in order and wait; rows that were not acknowledged are left out.
+        """Send in order and wait; returns the rows before the first of their topic that was not taken.
 
-        Raises UnreachableError when none was.
+        Rows behind such a one are left out even if the broker has them, so that they are sent again
+        after it and the last copy of a key is the newest. Raises UnreachableError when none is left.
         """
         ...
 
@@ -36,9 +39,9 @@ class Sink(Protocol):
 class KafkaSink:
     """A `Sink` with acks from all in-sync replicas. Raises UnreachableError at the start."""
 
-    def __init__(self, connection: Connection, ack_timeout_s: float = 30.0) -> None:
+    def __init__(self, connection: Connection, send_timeout_s: float = 30.0) -> None:
         self._connection = connection
-        self._ack_timeout_s = ack_timeout_s
+        self._send_timeout_s = send_timeout_s
         try:
             self._producer = KafkaProducer(
                 **connection.client,
@@ -58,6 +61,8 @@ class KafkaSink:
         sent: list[tuple[OutboxRow, Any]] = []
         acknowledged: list[Published] = []
         failure: KafkaError | None = None
+        failed: set[str] = set()
+        deadline = Deadline(self._send_timeout_s, time.monotonic)
         try:
             for row in rows:
                 sent.append((row, self._producer.send(row.topic, value=row.value, key=row.key)))  # noqa: PERF401
@@ -65,10 +70,12 @@ class KafkaSink:
             failure = error
         for row, future in sent:
             try:
-                where = future.get(timeout=self._ack_timeout_s)
+                where = future.get(timeout=deadline.left_s)
             except KafkaError as error:
                 failure = error
-            else:
+                failed.add(row.topic)
+                continue
+            if row.topic not in failed:
                 acknowledged.append(
                     Published(row.id, self.cluster_id, where.partition, where.offset)
                 )

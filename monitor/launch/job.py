@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import signal
+import socket
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Protocol
+from typing import IO, Protocol
 
 import msgspec
+
+from evidence import UnreachableError
 
 ALLOWED_ENVIRONMENT = (
     "PATH",
@@ -28,12 +32,12 @@ ALLOWED_ENVIRONMENT = (
 )
 """What a job inherits. Everything else, all `CANDOR_*` with it, stays here."""
 
-_PID = "job.json"
+_RECORD, _LOCK, _LOG = "job.json", "job.lock", "job.log"
 
 
 class _Process(msgspec.Struct, frozen=True):
+    host: str
     pid: int
-    started_ticks: str
 
 
 def job_environment(environment: Mapping[str, str]) -> dict[str, str]:
@@ -59,7 +63,11 @@ class Job(Protocol):
 
 
 class LocalJob:
-    """Starts the command of one run, finds it again after a restart, and says whether it lives."""
+    """Starts the command of one run, finds it again after a restart, and says whether it lives.
+
+    The job holds a lock on a file of the run's folder as long as it lives, so that whoever sees the
+    folder, in another container or on another machine too, can tell.
+    """
 
     def __init__(self, directory: Path) -> None:
         self._directory = directory
@@ -67,8 +75,13 @@ class LocalJob:
 
     def start(self, command: Sequence[str], environment: Mapping[str, str]) -> None:
         """Start in a session of its own, output in job.log; the working directory is the run's, so
-        that no `candor.toml` is read."""
-        with (self._directory / "job.log").open("ab") as log:
+        that no `candor.toml` is read. A job of this run that lives is followed instead."""
+        with (
+            (self._directory / _LOG).open("ab") as log,
+            (self._directory / _LOCK).open("ab") as lock,
+        ):
+            if not _locked(lock):
+                return
             self._process = subprocess.Popen(  # noqa: S603 -- our own interpreter and module
                 list(command),
                 cwd=self._directory,
@@ -77,29 +90,33 @@ class LocalJob:
                 stdout=log,
                 stderr=log,
                 start_new_session=True,
+                pass_fds=(lock.fileno(),),
             )
-        pid = self._process.pid
-        record = _Process(pid, _started(pid) or "")
-        (self._directory / _PID).write_bytes(msgspec.json.encode(record))
+        record = _Process(socket.gethostname(), self._process.pid)
+        (self._directory / _RECORD).write_bytes(msgspec.json.encode(record))
 
     def alive(self) -> bool:
         """Whether the process runs; also one that an earlier launcher started."""
         if self._process is not None:
             return self._process.poll() is None
-        record = self._record()
-        return record is not None and _started(record.pid) == record.started_ticks
+        try:
+            with (self._directory / _LOCK).open("rb") as lock:
+                return not _locked(lock)
+        except FileNotFoundError:
+            return False
 
     def stop(self) -> None:
-        """End the run's process group, if it lives."""
+        """Ask the run's process group to end, if it lives."""
         record = self._record()
-        if record is not None and self.alive():
-            os.killpg(record.pid, signal.SIGTERM)
-            if self._process is not None:
-                self._process.wait(30)
+        if record is None or not self.alive():
+            return
+        if record.host != socket.gethostname():
+            raise UnreachableError(record.host, "the job runs there, and is stopped from there")
+        os.killpg(record.pid, signal.SIGTERM)
 
     def log_tail(self, lines: int = 3) -> str:
         """The last lines of the job's output, for the error of a failed run."""
-        path = self._directory / "job.log"
+        path = self._directory / _LOG
         if not path.is_file():
             return ""
         text = path.read_text(encoding="utf-8", errors="replace")
@@ -107,18 +124,18 @@ class LocalJob:
 
     def _record(self) -> _Process | None:
         try:
-            return msgspec.json.decode((self._directory / _PID).read_bytes(), type=_Process)
+            return msgspec.json.decode((self._directory / _RECORD).read_bytes(), type=_Process)
         except (FileNotFoundError, msgspec.DecodeError):
             return None
 
 
-def _started(pid: int) -> str | None:
-    """Start time of a live process in clock ticks: a pid alone may have been given to another."""
+def _locked(file: IO[bytes]) -> bool:
+    """Take the file's lock; False while a job holds it."""
     try:
-        fields = Path(f"/proc/{pid}/stat").read_text(encoding="ascii").rpartition(")")[2].split()
-    except (FileNotFoundError, ProcessLookupError):
-        return None
-    return None if fields[0] == "Z" else fields[19]
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
 
 
 def confirm_command(

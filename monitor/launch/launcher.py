@@ -5,22 +5,25 @@ from __future__ import annotations
 import logging
 import os
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
 import msgspec
 from sqlalchemy import Connection, Engine
 
-from evidence import BadInputError, CandorError, UnreachableError, digest
+from evidence import BadInputError, UnreachableError
 from monitor.launch.job import Job, LocalJob, confirm_command
 from monitor.launch.options import RetrainOptions
 from monitor.launch.ray_job import RayJob
 from monitor.launch.settle import REPORT, ROWS, Settler
 from monitor.launch.webhook import Webhook
 from monitor.services.collect import collect_rows
+from monitor.services.evidence import named_by
+from monitor.services.gate import Gate, policy_of
+from monitor.services.runs import run_id_of
 from monitor.store import confirm_runs as store
 from monitor.store import leases
-from monitor.store.rows import gate_context
+from monitor.store.engine import reading
 from retrain.rows import write_rows
 
 _LOG = logging.getLogger(__name__)
@@ -46,6 +49,8 @@ class Launcher:
         What jobs may inherit from, reduced to an allow-list.
     command
         Makes a job's command line.
+    silent_s
+        A worker that said nothing for longer does not live.
     """
 
     def __init__(
@@ -57,18 +62,24 @@ class Launcher:
         environment: Mapping[str, str] | None = None,
         command: CommandFor = confirm_command,
         owner: str | None = None,
+        silent_s: float = 60.0,
     ) -> None:
         self._engine, self._options, self._clock = engine, options, clock
         self._environment = dict(os.environ if environment is None else environment)
         self._command = command
         self._owner = owner or f"launch-{uuid.uuid4().hex[:12]}"
-        self._settler = Settler(engine, options)
+        self._gate = Gate(engine=engine, options=options, silent_s=silent_s, clock=clock)
+        self._settler = Settler(self._gate)
         self._webhook = Webhook(engine, options)
         self._jobs: dict[str, Job] = {}
         self._attempts: dict[str, int] = {}
+        self._failures: dict[str, str] = {}
 
     def tick(self) -> bool:
-        """One step; False while another launcher holds the lease. A run's failure is recorded, not raised."""
+        """One step; False while another launcher holds the lease.
+
+        A run's failure is recorded or logged, and holds up no other run and no notice.
+        """
         now_s = self._clock()
         with self._engine.begin() as connection:
             held = leases.acquire(connection, _LEASE, self._owner, now_s=now_s, duration_s=_LEASE_S)
@@ -76,33 +87,29 @@ class Launcher:
                 return False
             self._request_runs(connection, now_s)
         for run in self._runs(store.RUNNING):
-            self._follow(run)
-        if not self._runs(store.RUNNING):
+            self._guarded("followed", run, self._follow)
+        for run in self._runs(store.CANCELLING):
+            self._guarded("cancelled", run, self._end)
+        if not self._runs(store.RUNNING, store.CANCELLING):
             self._start_next(now_s)
-        self._settle_again()
+        for run in self._newest_done():
+            self._guarded("decided again", run, self._settle_again)
         self._webhook.deliver(now_s)
         return True
 
-    def request(self, assistant: str, *, alarm_id: str | None = None) -> str:
-        """Ask for a run without an alarm, within the same budget; returns its id."""
-        now_s = self._clock()
-        run_id = _run_id(assistant, alarm_id or repr(now_s))
-        with self._engine.begin() as connection:
-            store.add_run(
-                connection,
-                run_id,
-                assistant,
-                alarm_id=alarm_id,
-                state=store.WAITING,
-                now_s=now_s - self._options.debounce_s,
-            )
-        return run_id
-
-    def approve(self, run_id: str) -> None:
-        """A person starts a proposed run. Raises BadInputError when it is not proposed."""
-        with self._engine.begin() as connection:
-            if not store.move(connection, run_id, (store.PROPOSED,), store.WAITING):
-                raise BadInputError(f"no proposed run has the id {run_id!r}", "run_id")
+    def _guarded(
+        self, what: str, run: store.ConfirmRun, act: Callable[[store.ConfirmRun], None]
+    ) -> None:
+        """Keep any failure of one run from the others; the same one is told once."""
+        try:
+            act(run)
+        except Exception as error:
+            said = f"{type(error).__name__}: {error}"
+            if self._failures.get(run.run_id) != said:
+                self._failures[run.run_id] = said
+                _LOG.exception("run %s cannot be %s", run.run_id, what)
+        else:
+            self._failures.pop(run.run_id, None)
 
     def close(self) -> None:
         """Let another launcher take over at once; jobs go on."""
@@ -123,7 +130,7 @@ class Launcher:
             assistant = alarm.scope.split("/", 1)[0]
             if any(_covers(run, assistant, alarm) for run in known):
                 continue
-            run_id = _run_id(assistant, alarm.alarm_id)
+            run_id = run_id_of(assistant, alarm.alarm_id)
             store.add_run(
                 connection, run_id, assistant, alarm_id=alarm.alarm_id, state=state, now_s=now_s
             )
@@ -134,18 +141,20 @@ class Launcher:
         with self._engine.begin() as connection:
             spent = store.started_since(connection, now_s - _DAY_S)
         for run in self._runs(store.WAITING):
-            if now_s - run.requested_at_s < self._options.debounce_s:
+            # A person who asks has no other alarms to wait for.
+            asked_by_alarm = run.alarm_id is not None
+            if asked_by_alarm and now_s - run.requested_at_s < self._options.debounce_s:
                 continue
             if spent >= self._options.daily_budget:
                 return
-            self._start(run, now_s)
+            self._guarded("started", run, self._start)
             return
 
-    def _start(self, run: store.ConfirmRun, now_s: float) -> None:
+    def _start(self, run: store.ConfirmRun) -> None:
         directory = (self._options.work_dir / run.run_id).resolve()
         try:
-            model = self._prepare(directory, run.assistant, now_s)
-        except CandorError as error:
+            model = self._prepare(directory, run.assistant)
+        except BadInputError as error:
             self._fail(run, str(error))
             return
         with self._engine.begin() as connection:
@@ -154,24 +163,27 @@ class Launcher:
                 run.run_id,
                 (store.WAITING,),
                 store.RUNNING,
-                started_at_s=now_s,
+                started_at_s=self._clock(),
                 directory=str(directory),
             )
         if moved:
             self._launch(run.run_id, run.assistant, directory, model)
 
-    def _prepare(self, directory: Path, assistant: str, now_s: float) -> Path:
+    def _prepare(self, directory: Path, assistant: str) -> Path:
         """Rows and evidence as files: all that the job gets. Returns the model it may train."""
         options = self._options
         if not options.models:
             raise BadInputError("no model is allow-listed", "retrain.models")
-        with self._engine.begin() as connection:
+        with reading(self._engine) as connection:
             rows = collect_rows(connection, assistant, limit=options.max_rows)
-            context = gate_context(connection, assistant, now_s=now_s)
+        context = self._gate.evidence(assistant, named_by(rows), policy_of(options))
+        if not (context.store_reachable and context.schema_current):
+            raise UnreachableError("the store", "its evidence cannot be read")
         if len(rows) < options.min_rows:
             raise BadInputError(f"{len(rows)} liked turns, at least {options.min_rows} are needed")
         directory.mkdir(parents=True, exist_ok=True)
         write_rows(directory / ROWS, rows)
+        context = msgspec.structs.replace(context, confirm=None)
         (directory / "evidence.json").write_bytes(msgspec.json.encode(context))
         return options.models[0].resolve()
 
@@ -229,11 +241,11 @@ class Launcher:
                 )
             return
         try:
-            settled = self._settler.settle(directory, run.assistant, now_s=self._clock())
-        except CandorError as error:
+            settled = self._settler.settle(directory, run.assistant)
+            report = (directory / REPORT).read_text(encoding="utf-8")
+        except (BadInputError, OSError) as error:
             self._fail(run, str(error))
             return
-        report = (directory / REPORT).read_text(encoding="utf-8")
         with self._engine.begin() as connection:
             store.move(
                 connection,
@@ -246,13 +258,27 @@ class Launcher:
         self._attempts.pop(run.run_id, None)
         _LOG.info("run %s is done: %s", run.run_id, settled.all_rows.answer.value)
 
-    def _settle_again(self) -> None:
-        """Decide again about the newest finished run of an assistant whose open alarms have changed."""
-        newest = {run.assistant: run for run in self._runs(store.DONE)}
-        for run in newest.values():
-            directory = Path(run.directory or "")
-            if self._settler.is_stale(directory, run.assistant):
-                self._settler.settle(directory, run.assistant, now_s=self._clock())
+    def _end(self, run: store.ConfirmRun) -> None:
+        """Stop the job of a cancelled run; it is cancelled once the job has ended."""
+        job = self._jobs.setdefault(run.run_id, self._job(Path(run.directory or "")))
+        if job.alive():
+            job.stop()
+            return
+        with self._engine.begin() as connection:
+            now_s = self._clock()
+            store.move(
+                connection, run.run_id, (store.CANCELLING,), store.CANCELLED, finished_at_s=now_s
+            )
+
+    def _newest_done(self) -> Iterable[store.ConfirmRun]:
+        """The newest finished run of each assistant."""
+        return {run.assistant: run for run in self._runs(store.DONE)}.values()
+
+    def _settle_again(self, run: store.ConfirmRun) -> None:
+        """Decide again about a finished run when what makes the gate wait has changed."""
+        directory = Path(run.directory or "")
+        if self._settler.is_stale(directory, run.assistant):
+            self._settler.settle(directory, run.assistant)
 
     def _fail(self, run: store.ConfirmRun, error: str) -> None:
         _LOG.error("run %s failed: %s", run.run_id, error)
@@ -272,10 +298,6 @@ def _covers(run: store.ConfirmRun, assistant: str, alarm: store.OpenAlarm) -> bo
     requested after the alarm, or one for this very alarm."""
     if run.alarm_id == alarm.alarm_id:
         return True
-    if run.assistant != assistant:
+    if run.assistant != assistant or run.state in {store.CANCELLING, store.CANCELLED}:
         return False
     return run.state in {store.PROPOSED, store.WAITING} or run.requested_at_s >= alarm.opened_at_s
-
-
-def _run_id(assistant: str, cause: str) -> str:
-    return f"run-{digest(assistant, cause)[:16]}"

@@ -2,90 +2,109 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 
 import msgspec
-from sqlalchemy import Engine
 
-from evidence import BadInputError, digest
-from monitor.launch.options import RetrainOptions
-from monitor.store import decisions
+from evidence import BadInputError, UnreachableError, digest
+from monitor.services.evidence import alarm_evidence
+from monitor.services.gate import Answer, Gate
 from monitor.store.engine import reading
-from monitor.store.rows import alarm_evidence, gate_context
-from retrain.context import AlarmEvidence
-from retrain.duplicates import surplus_rows
+from retrain.context import GateContext
 from retrain.files import write_durably
-from retrain.gate import GateDecision, Policy, decide, read_policy
+from retrain.gate import GateDecision, kept
 from retrain.measure import read_measured, with_measured
+from retrain.policy import Policy
 from retrain.report import ConfirmReport, read_report
 from retrain.rows import Row, read_rows, write_rows
-from retrain.signing import sign, unsigned
 
 ROWS, RELEASED_ROWS, REPORT = "rows.jsonl", "released.jsonl", "run/report.json"
-_DECISIONS = {"all": "decision-all.json", "released": "decision-released.json"}
+DECISIONS = {"all": "decision-all.json", "released": "decision-released.json"}
 _SEEN = "settled.json"
+_LOOK_S = 15.0
+"""Everything that may hold is looked at this often; alarms always are."""
 
 
 class _Seen(msgspec.Struct, frozen=True):
+    """What the last decisions rested on."""
+
     alarms: str
-
-
-def _alarms_digest(alarms: tuple[AlarmEvidence, ...]) -> str:
-    return digest(msgspec.json.encode(alarms))
+    holds: tuple[str, ...]
 
 
 class Settled(msgspec.Struct, frozen=True, kw_only=True):
-    """Both decisions of a run. `released` is None when no row was quarantined: `all_rows` is it."""
+    """Both decisions of a run. `released` is None when no row was quarantined, and `all_rows` is it, or
+    when every row was."""
 
     all_rows: GateDecision
     released: GateDecision | None
 
 
 class Settler:
-    """Decides about finished runs from the store's evidence at that moment."""
+    """Asks the gate about finished runs, and keeps its answers beside the report."""
 
-    def __init__(self, engine: Engine, options: RetrainOptions) -> None:
-        self._engine, self._options = engine, options
+    def __init__(self, gate: Gate) -> None:
+        self._gate = gate
+        self._looked_s: dict[Path, float] = {}
 
-    @property
-    def policy(self) -> Policy:
-        file = self._options.policy_file
-        return Policy() if file is None else read_policy(file)
+    def settle(self, directory: Path, assistant: str) -> Settled:
+        """Decide about all rows and the kept ones; write rows and envelopes beside the report.
 
-    def settle(self, directory: Path, assistant: str, *, now_s: float) -> Settled:
-        """Decide, write the rows and envelopes beside the report, record both decisions.
-
-        Raises BadInputError when the report is missing, cut short or another assistant's.
+        Raises BadInputError when the report is missing, cut short or another assistant's, and
+        UnreachableError while the store cannot be read.
         """
         report = self._report(directory, assistant)
+        seen = _Seen(self._alarms(assistant), self._holds(assistant))
         rows = read_rows(directory / ROWS)
-        with reading(self._engine) as connection:
-            context = gate_context(connection, assistant, now_s=now_s)
-        measured = read_measured((directory / REPORT).parent)
-        context = msgspec.structs.replace(with_measured(context, measured), confirm=report)
-        policy = self.policy
-        surplus = surplus_rows(rows, policy.max_near_duplicates)
-        everything = decide(rows, context, policy, now_s=now_s, surplus=surplus)
-        kept = _kept(rows, everything)
+        everything = self._ask(directory, "all", rows, report)
+        left = list(kept(rows, everything))
         released = None
-        if everything.removed:
-            write_rows(directory / RELEASED_ROWS, kept)
-            released = decide(kept, context, policy, now_s=now_s)
-        settled = Settled(all_rows=everything, released=released)
-        self._record(directory, settled, kept)
-        seen = _Seen(_alarms_digest(context.alarms))
+        if everything.removed and left:
+            write_rows(directory / RELEASED_ROWS, left)
+            released = self._ask(directory, "released", left, report)
+        else:
+            for name in (RELEASED_ROWS, DECISIONS["released"]):
+                (directory / name).unlink(missing_ok=True)
         write_durably(directory / _SEEN, msgspec.json.encode(seen))
-        return settled
+        return Settled(all_rows=everything, released=released)
 
     def is_stale(self, directory: Path, assistant: str) -> bool:
-        """Whether the assistant's open alarms are not those that the last decisions rested on."""
-        with reading(self._engine) as connection:
-            now = _alarms_digest(alarm_evidence(connection, assistant))
+        """Whether what makes the gate wait is not what it was at the last decisions."""
         try:
             seen = msgspec.json.decode((directory / _SEEN).read_bytes(), type=_Seen)
         except (FileNotFoundError, msgspec.DecodeError):
             return True
-        return seen.alarms != now
+        if seen.alarms != self._alarms(assistant):
+            return True
+        now_s = self._gate.clock()
+        if 0 <= now_s - self._looked_s.get(directory, -_LOOK_S) < _LOOK_S:
+            return False
+        self._looked_s[directory] = now_s
+        return seen.holds != self._holds(assistant)
+
+    def _alarms(self, assistant: str) -> str:
+        with reading(self._gate.engine) as connection:
+            return digest(msgspec.json.encode(alarm_evidence(connection, assistant)))
+
+    def _holds(self, assistant: str) -> tuple[str, ...]:
+        """Without the report, which is the run's own, and without amounts that change by themselves."""
+        found = self._gate.holds(assistant)
+        return tuple("lag" if h.startswith("lag:") else h for h in found if "confirm" not in h)
+
+    def _ask(
+        self, directory: Path, name: str, rows: list[Row], report: ConfirmReport
+    ) -> GateDecision:
+        answer: Answer = self._gate.ask(
+            lambda: rows,
+            report.assistant,
+            confirm=report,
+            measure=partial(_with_measured, (directory / REPORT).parent),
+        )
+        if not answer.recorded:
+            raise UnreachableError("the store", ", ".join(answer.decision.reasons))
+        write_durably(directory / DECISIONS[name], answer.envelope.encode())
+        return answer.decision
 
     @staticmethod
     def _report(directory: Path, assistant: str) -> ConfirmReport:
@@ -94,18 +113,7 @@ class Settler:
             raise BadInputError("the report is of another run", str(directory / REPORT))
         return report
 
-    def _record(self, directory: Path, settled: Settled, kept: list[Row]) -> None:
-        key = self._options.signing_key_file
-        pairs = {"all": settled.all_rows, "released": settled.released}
-        for name, decision in pairs.items():
-            if decision is None:
-                continue
-            envelope = unsigned(decision) if key is None else sign(decision, key)
-            (directory / _DECISIONS[name]).write_text(envelope, encoding="utf-8")
-            with self._engine.begin() as connection:
-                decisions.record(connection, decision, envelope, released=kept)
 
-
-def _kept(rows: list[Row], decision: GateDecision) -> list[Row]:
-    gone = {removed.index for removed in decision.removed}
-    return [row for index, row in enumerate(rows) if index not in gone]
+def _with_measured(folder: Path, context: GateContext, _policy: Policy) -> GateContext:
+    """With the verdicts that the run itself had to make."""
+    return with_measured(context, read_measured(folder))

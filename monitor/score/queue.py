@@ -16,8 +16,9 @@ from typing import Protocol
 
 from evidence import Assessment
 from monitor.score.options import ScoringOptions
-from monitor.score.scorer import Scorer, failed
+from monitor.score.scorer import failed
 from probes.probe import Transcript
+from probes.scorer import Scorer
 
 log = logging.getLogger(__name__)
 
@@ -95,6 +96,7 @@ class ScoringQueue:
         self._stopwatch = stopwatch
         self._waiting: list[Ticket] = []
         self._scoring: Sequence[Ticket] = ()
+        self._current: _Batch | None = None
         self._changed = threading.Condition()
         self._closed = False
         self._batches: queue.SimpleQueue[_Batch | None] = queue.SimpleQueue()
@@ -124,15 +126,12 @@ class ScoringQueue:
             self._changed.notify_all()
         return tickets
 
-    def wait(self, tickets: Sequence[Ticket], timeout_s: float) -> bool:
-        """Wait until all these tickets are done; False after the time."""
-        with self._changed:
-            return self._changed.wait_for(lambda: all(t.done for t in tickets), timeout_s)
-
     def close(self) -> None:
         """Stop taking batches; a scorer in the middle of one is left to finish in its daemon thread."""
         with self._changed:
             self._closed = True
+            if self._current is not None:
+                self._current.over.set()
             self._changed.notify_all()
         self._threads[0].join()
         self._batches.put(None)
@@ -143,12 +142,12 @@ class ScoringQueue:
                 self._changed.wait_for(lambda: self._closed or bool(self._waiting))
                 if self._closed:
                     return
-                batch = _Batch(self._take())
+                batch = self._current = _Batch(self._take())
                 self._scoring = batch.tickets
             if batch.tickets:
                 self._await(batch)
             with self._changed:
-                self._scoring = ()
+                self._scoring, self._current = (), None
                 self._changed.notify_all()
 
     def _take(self) -> list[Ticket]:
@@ -164,7 +163,7 @@ class ScoringQueue:
 
     def _await(self, batch: _Batch) -> None:
         self._batches.put(batch)
-        if not batch.over.wait(self._options.timeout_s):
+        if not batch.over.wait(self._options.timeout_s) and not self._closed:
             version = self._scorer.version
             if batch.settle([failed(version, "timeout")] * len(batch.tickets), self._clock()):
                 log.error(

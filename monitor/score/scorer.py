@@ -1,35 +1,29 @@
-"""What turns transcripts into assessments; `probes.Panel` is the real one."""
+"""A response as the probes read it, and the assessment of one that they could not measure."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Protocol
-
-from evidence import Assessment, Response, Stakes, VerdictKind
+from evidence import Assessment, Message, Response, Stakes, VerdictKind
 from probes.probe import Transcript
 
 
-class Scorer(Protocol):
-    """Measures and fuses a batch."""
-
-    @property
-    def version(self) -> str:
-        """Digest of everything that changes a result; the evaluator version of its verdicts."""
-        ...
-
-    def score(self, transcripts: Sequence[Transcript]) -> list[Assessment]:
-        """One assessment for each transcript, in order."""
-        ...
-
-
 def transcript_of(response: Response) -> Transcript:
-    """The response as the probes read it: without user, time or segment."""
+    """The response as the probes read it: without user, time, segment or reasoning.
+
+    What earlier turns called is told in words, so that a probe sees it; calls of the measured turn
+    are no part of what it says.
+    """
+    *earlier, last = response.messages
     return Transcript(
         id=response.response_id,
-        messages=response.messages,
+        messages=(*map(_told, earlier), Message(last.role, last.content)),
         model=response.model,
         high_stakes=response.stratum.stakes is Stakes.HIGH,
     )
+
+
+def _told(message: Message) -> Message:
+    calls = (f"[called {call.name} with {call.arguments or '{}'}]" for call in message.tool_calls)
+    return Message(message.role, "\n".join(filter(None, (message.content, *calls))))
 
 
 def failed(version: str, reason: str) -> Assessment:

@@ -7,7 +7,13 @@ from typing import Literal
 
 from sqlalchemy import Connection
 
+from evidence import BadInputError
+from monitor.services.evidence import named_by
+from monitor.services.gate import Gate, policy_of
+from monitor.store.engine import reading
 from monitor.store.rows import RatedTurn, rated_turns
+from monitor.store.status import is_known_assistant
+from retrain.context import GateContext
 from retrain.policy import COLLECTED
 from retrain.rows import ChatMessage, Provenance, Row
 
@@ -21,6 +27,22 @@ def collect_rows(
     `label` whether it was a like (`kto`)."""
     turns = rated_turns(connection, assistant, liked_only=form == "sft", limit=limit)
     return [_row(turn, form) for turn in turns]
+
+
+def collected(
+    gate: Gate, assistant: str, *, form: Format, limit: int
+) -> tuple[list[Row], GateContext]:
+    """Rows that an assistant's feedback would train, with the evidence about them.
+
+    Raises BadInputError for an assistant of which nothing is stored, or without such feedback.
+    """
+    with reading(gate.engine) as connection:
+        if not is_known_assistant(connection, assistant):
+            raise BadInputError("nothing of this assistant is stored", assistant)
+        rows = collect_rows(connection, assistant, form=form, limit=limit)
+    if not rows:
+        raise BadInputError("no feedback of it would make a row", assistant)
+    return rows, gate.evidence(assistant, named_by(rows), policy_of(gate.options))
 
 
 def _row(turn: RatedTurn, form: Format) -> Row:

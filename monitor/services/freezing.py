@@ -7,13 +7,13 @@ from collections.abc import Callable, Mapping, Sequence
 from sqlalchemy import Connection, Engine
 
 from evidence.outcomes import Outcome, decode_outcomes
+from evidence.records import LoggedVerdict
 from monitor.detect.records import StratumState, decode_state, encode_state
 from monitor.detect.stratum import freeze, thaw
 from monitor.store import audit, detectors, health
 from monitor.store.engine import reading
 from monitor.store.health import StoredHealth
 from monitor.store.status import detector_states
-from monitor.store.verdicts import LogEntry
 
 Health = Mapping[str, StoredHealth]
 
@@ -64,7 +64,7 @@ def freeze_unhealthy(engine: Engine, *, clock: Callable[[], float]) -> int:
         found = health.read_all(connection)
         stale = [
             key
-            for key, text in detector_states(connection)
+            for key, text in detector_states(connection, limit=None)
             if frozen_as(state := decode_state(text), found) != state
         ]
     changed = 0
@@ -83,15 +83,15 @@ def freeze_unhealthy(engine: Engine, *, clock: Callable[[], float]) -> int:
 
 
 def readable(
-    entries: Sequence[LogEntry], found: Health, *, now_s: float, patience_s: float
-) -> list[LogEntry]:
+    entries: Sequence[LoggedVerdict], found: Health, *, now_s: float, patience_s: float
+) -> list[LoggedVerdict]:
     """The entries up to the first failure that health has yet to judge.
 
     A failed evaluation waits until a look has covered it and found the evaluator not suspect; if the
     evaluator turns out ill instead, it is frozen before its failures are read. None waits longer
     than `patience_s`. Without a stored health, as where no watch runs, nothing waits.
     """
-    taken: list[LogEntry] = []
+    taken: list[LoggedVerdict] = []
     for entry in entries:
         known = found.get(entry.evaluator_version)
         judged = (
@@ -105,7 +105,7 @@ def readable(
     return taken
 
 
-def _failed(entry: LogEntry) -> bool:
+def _failed(entry: LoggedVerdict) -> bool:
     if entry.outcomes is None:
         return False
     return set(decode_outcomes(entry.outcomes).values()) != {Outcome.ANSWERED}

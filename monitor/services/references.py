@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 
 import msgspec
-from sqlalchemy import Connection, Engine
+from sqlalchemy import Connection
 
 from evidence import BadInputError
-from evidence.confidence import upper_bound
+from evidence.person import Person
 from monitor.detect.options import DetectionOptions
-from monitor.detect.records import METRICS, Reference, StratumState, decode_state, encode_state
-from monitor.detect.scores import score_of
+from monitor.detect.records import Reference, StratumState, decode_state, encode_state
+from monitor.detect.reference import LEAST, reference_of
+from monitor.detect.scores import scores_of
 from monitor.detect.stratum import rebase
-from monitor.services.logged import logged
-from monitor.store import decisions, detectors, references
+from monitor.services.decisions import find
+from monitor.services.person import Sees, sees_all
+from monitor.store import detectors, references
 from monitor.store.references import MovedReference
-
-_LEAST = 20
 
 
 class Move(msgspec.Struct, frozen=True, kw_only=True):
@@ -30,13 +30,18 @@ class Move(msgspec.Struct, frozen=True, kw_only=True):
     stratum: str
     values: Mapping[str, float] = {}
     from_last: int | None = None
-    by: str
+    by: Person
     reason: str
     decision_id: str | None = None
 
 
 def move_reference(
-    engine: Engine, move: Move, *, options: DetectionOptions, clock: Callable[[], float]
+    connection: Connection,
+    move: Move,
+    *,
+    options: DetectionOptions,
+    now_s: float,
+    sees: Sees = sees_all,
 ) -> list[MovedReference]:
     """Compare the stratum with new references from now on; audited with person, reason and log position.
 
@@ -44,40 +49,38 @@ def move_reference(
     Raises BadInputError for an unknown stratum or metric, a value out of range, too few verdicts, or
     a decision that did not release.
     """
-    if not move.by.strip() or not move.reason.strip():
-        raise BadInputError("a reference is moved by a named person, for a reason", move.stratum)
+    if not move.reason.strip():
+        raise BadInputError("a reference is moved for a reason", move.stratum)
     if bool(move.values) == (move.from_last is not None):
         raise BadInputError("give values by metric, or a number of newest verdicts", move.stratum)
-    with engine.begin() as connection:
-        read = detectors.read_detector(connection, move.stratum)
-        if not read.state:
-            raise BadInputError("no such stratum has been measured", move.stratum)
-        source = "person" if move.decision_id is None else _released(connection, move)
-        state = decode_state(read.state)
-        new = _wanted(connection, state, move, source, options)
-        after = encode_state(rebase(state, new, options=options))
-        now_s = clock()
-        if not detectors.save_detector(connection, read, after, read.log_position, now_s=now_s):
-            raise BadInputError("its detectors moved just now; try again", move.stratum)
-        moved = [
-            MovedReference(
-                stratum=move.stratum,
-                metric=metric,
-                evaluator_version=state.evaluators[-1],
-                value=reference.value,
-                n=reference.n,
-                source=source,
-                approved_by=move.by,
-                created_at_s=now_s,
-            )
-            for metric, reference in new.items()
-        ]
-        details = {
-            "reason": move.reason,
-            "log_position": read.log_position,
-            "decision_id": move.decision_id,
-        }
-        references.record(connection, moved, by=move.by, details=details)
+    read = detectors.read_detector(connection, move.stratum)
+    if not read.state or not sees(move.stratum.partition("/")[0]):
+        raise BadInputError("no such stratum has been measured", move.stratum)
+    source = "person" if move.decision_id is None else _released(connection, move)
+    state = decode_state(read.state)
+    new = _wanted(connection, state, move, source, options)
+    after = encode_state(rebase(state, new, options=options))
+    if not detectors.save_detector(connection, read, after, read.log_position, now_s=now_s):
+        raise BadInputError("its detectors moved just now; try again", move.stratum)
+    moved = [
+        MovedReference(
+            stratum=move.stratum,
+            metric=metric,
+            evaluator_version=state.evaluators[-1],
+            value=reference.value,
+            n=reference.n,
+            source=source,
+            approved_by=move.by.signed,
+            created_at_s=now_s,
+        )
+        for metric, reference in new.items()
+    ]
+    details = {
+        "reason": move.reason,
+        "log_position": read.log_position,
+        "decision_id": move.decision_id,
+    }
+    references.record(connection, moved, by=move.by.signed, details=details)
     return moved
 
 
@@ -96,30 +99,23 @@ def _wanted(
     entries = references.newest_entries(
         connection, state.stratum, state.evaluators[-1], limit=move.from_last
     )
-    error = options.reference_error / len(METRICS)
     made = {}
-    for metric in METRICS:
-        scores = [s for entry in entries if (s := score_of(metric, logged(entry))) is not None]
-        if len(scores) < _LEAST:
+    for metric, scores in scores_of(entries).items():
+        if len(scores) < LEAST:
             raise BadInputError(
-                f"{len(scores)} verdicts say something about {metric}, {_LEAST} are needed",
+                f"{len(scores)} verdicts say something about {metric}, {LEAST} are needed",
                 move.stratum,
             )
-        made[metric] = Reference(
-            value=upper_bound(scores, error),
-            source=source,
-            log_position=state.log_position,
-            n=len(scores),
-            estimate=sum(scores) / len(scores),
-            error=error,
+        made[metric] = reference_of(
+            scores, source=source, log_position=state.log_position, options=options
         )
     return made
 
 
 def _released(connection: Connection, move: Move) -> str:
-    stored = decisions.find(connection, str(move.decision_id))
-    if stored.decision.assistant != move.stratum.partition("/")[0]:
+    stored, decision = find(connection, str(move.decision_id))
+    if stored.assistant != move.stratum.partition("/")[0]:
         raise BadInputError("that decision is about another assistant", str(move.decision_id))
-    if not stored.decision.releases or stored.revoked_at_s is not None:
+    if not decision.releases or stored.revoked_at_s is not None:
         raise BadInputError("that decision releases nothing", str(move.decision_id))
     return "release"

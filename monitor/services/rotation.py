@@ -31,7 +31,7 @@ def rotate_pseudonyms(url: str, key_file: Path | None, *, now_s: float) -> dict[
     key = load_key(key_file, name="pseudonym", database_url=url)
     path = key_path(key_file, name="pseudonym", database_url=url)
     with reading(engine) as connection:
-        alive = [b.worker for b in heartbeats(connection) if now_s - b.seen_at_s < _ALIVE_S]
+        alive = [b.worker for b in heartbeats(connection) if b.is_alive(now_s, _ALIVE_S)]
         left = unfinished_rotation(path)
         renamed_already = left is not None and was_rekeyed(connection, left)
     if alive:

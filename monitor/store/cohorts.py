@@ -9,7 +9,7 @@ import msgspec
 from sqlalchemy import ColumnElement, Connection, and_, bindparam, func, insert, select
 
 from evidence import AlarmState, AlarmSubject, VerdictKind
-from monitor.store.rated import ASSERTED
+from evidence.records import ASSERTED
 from monitor.store.schema import (
     alarms,
     cohort_estimates,
@@ -151,15 +151,18 @@ def newest_estimate(connection: Connection, assistant: str) -> StoredEstimate:
     return StoredEstimate(0, "") if row is None else StoredEstimate(*row)
 
 
-def closed_metrics(connection: Connection, scope: str) -> set[str]:
-    """Metrics of which every population alarm about this scope is closed."""
-    query = select(alarms.c.metric, alarms.c.state).where(
+def closed_metrics(connection: Connection, scope: str) -> dict[str, float]:
+    """Metrics of which every population alarm about this scope is closed, and when the last was."""
+    query = select(alarms.c.metric, alarms.c.state, alarms.c.changed_at_s).where(
         alarms.c.subject == AlarmSubject.POPULATION.value, alarms.c.scope == scope
     )
-    states: dict[str, set[str]] = {}
-    for metric, state in connection.execute(query):
-        states.setdefault(metric, set()).add(state)
-    return {metric for metric, found in states.items() if found == {AlarmState.CLOSED.value}}
+    closed: dict[str, float] = {}
+    others: set[str] = set()
+    for metric, state, changed_at_s in connection.execute(query):
+        closed[metric] = max(changed_at_s, closed.get(metric, changed_at_s))
+        if state != AlarmState.CLOSED.value:
+            others.add(metric)
+    return {metric: at_s for metric, at_s in closed.items() if metric not in others}
 
 
 def save_estimate(
@@ -240,5 +243,5 @@ def _verdict_of_feedback() -> ColumnElement[bool]:
         verdicts.c.assistant == feedback.c.assistant,
         verdicts.c.response_id == feedback.c.response_id,
         verdicts.c.live_slot.is_not(None),
-        verdicts.c.kind.in_(ASSERTED),
+        verdicts.c.kind.in_([kind.value for kind in ASSERTED]),
     )

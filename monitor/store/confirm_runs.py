@@ -6,12 +6,10 @@ import msgspec
 from sqlalchemy import Connection, func, insert, select, update
 
 from evidence import AlarmState, AlarmSubject
-from monitor.store.rows import gate_context
 from monitor.store.schema import alarms, confirm_runs
-from retrain.context import GateContext
-from retrain.report import ConfirmReport
 
 PROPOSED, WAITING, RUNNING, DONE, FAILED = "proposed", "waiting", "running", "done", "failed"
+CANCELLING, CANCELLED = "cancelling", "cancelled"
 
 
 class ConfirmRun(msgspec.Struct, frozen=True, kw_only=True):
@@ -45,6 +43,13 @@ def runs(connection: Connection, *, states: tuple[str, ...] = ()) -> list[Confir
     if states:
         query = query.where(confirm_runs.c.state.in_(states))
     return [ConfirmRun(**row) for row in connection.execute(query).mappings()]
+
+
+def get_run(connection: Connection, run_id: str) -> ConfirmRun | None:
+    """One run, or None."""
+    query = select(*_COLUMNS).where(confirm_runs.c.run_id == run_id)
+    row = connection.execute(query).mappings().one_or_none()
+    return None if row is None else ConfirmRun(**row)
 
 
 def add_run(
@@ -119,6 +124,17 @@ def open_alarms(connection: Connection) -> list[OpenAlarm]:
     return [OpenAlarm(*row) for row in connection.execute(query)]
 
 
+def reports_for(connection: Connection, alarm_id: str) -> list[tuple[str, str]]:
+    """Run id and report (JSON) of the finished runs of an alarm, newest first."""
+    table = confirm_runs.c
+    query = (
+        select(table.run_id, table.report)
+        .where(table.alarm_id == alarm_id, table.state == DONE, table.report.is_not(None))
+        .order_by(table.finished_at_s.desc())
+    )
+    return [(row.run_id, row.report) for row in connection.execute(query)]
+
+
 def newest_report(connection: Connection, assistant: str) -> str | None:
     """The report (JSON) of the assistant's newest finished run, or None."""
     query = (
@@ -128,13 +144,3 @@ def newest_report(connection: Connection, assistant: str) -> str | None:
         .limit(1)
     )
     return connection.execute(query).scalar()
-
-
-def newest_context(connection: Connection, assistant: str, *, now_s: float) -> GateContext:
-    """All evidence about an assistant for a gate decision, its newest confirm report included."""
-    context = gate_context(connection, assistant, now_s=now_s)
-    report = newest_report(connection, assistant)
-    if report is None:
-        return context
-    parsed = msgspec.json.decode(report, type=ConfirmReport)
-    return msgspec.structs.replace(context, confirm=parsed)

@@ -7,11 +7,10 @@ from collections.abc import Mapping
 import msgspec
 from sqlalchemy import Connection, and_, func, insert, select, update
 
-from evidence import Purpose, SampledBy, VerdictKind
+from evidence import Purpose, SampledBy
+from evidence.records import ASSERTED
 from monitor.store.dialect import insert_new
 from monitor.store.schema import cohort_members, gap_watches, responses, verdict_log, verdicts
-
-_ASSERTED = (VerdictKind.HONEST.value, VerdictKind.LIE.value, VerdictKind.EVASION.value)
 
 
 class StoredWatch(msgspec.Struct, frozen=True, kw_only=True):
@@ -81,7 +80,7 @@ def served_rows(connection: Connection, assistant: str, *, after: int) -> list[S
             verdicts.c.assistant == assistant,
             verdicts.c.purpose == Purpose.LIVE.value,
             verdicts.c.sampled_by == SampledBy.ARRIVAL.value,
-            verdicts.c.kind.in_(_ASSERTED),
+            verdicts.c.kind.in_([kind.value for kind in ASSERTED]),
             verdicts.c.p_lie.is_not(None),
         )
         .order_by(verdict_log.c.id)

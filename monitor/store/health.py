@@ -112,11 +112,11 @@ def save(connection: Connection, read: StoredHealth, new: StoredHealth, *, now_s
     return written.rowcount == 1
 
 
-def live_versions(connection: Connection, *, since_s: float) -> set[str]:
-    """What the workers that were heard since a time measure with."""
+def live_versions(connection: Connection, *, since_s: float, until_s: float) -> set[str]:
+    """What the workers that were heard between two times measure with."""
     table = worker_heartbeats.c
     query = select(table.evaluator_version).where(
-        table.seen_at_s >= since_s, table.evaluator_version.is_not(None)
+        table.seen_at_s.between(since_s, until_s), table.evaluator_version.is_not(None)
     )
     return set(connection.execute(query.distinct()).scalars())
 
@@ -181,16 +181,6 @@ def ask(connection: Connection, asked: Iterable[Asked], *, now_s: float, due_s: 
         for item in asked
     ]
     return len(insert_new(connection, extra_evaluations, rows, [extra_evaluations.c.id]))
-
-
-def count_asked(connection: Connection, purpose: Purpose) -> int:
-    """Evaluations of a purpose that were asked for and not pruned."""
-    query = (
-        select(func.count())
-        .select_from(extra_evaluations)
-        .where(extra_evaluations.c.purpose == purpose.value)
-    )
-    return int(connection.execute(query).scalar_one())
 
 
 def prune(connection: Connection, *, before_s: float) -> int:

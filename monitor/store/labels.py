@@ -68,21 +68,32 @@ def put_label(connection: Connection, label: Label, *, by: str) -> None:
     )
 
 
-def list_labels(
-    connection: Connection,
-    *,
-    assistants: Sequence[str] | None,
-    response_id: str | None,
-    limit: int,
-) -> list[Label]:
-    """Labels, newest first; of these assistants, or of all for None."""
-    query = select(labels).order_by(labels.c.at_s.desc(), labels.c.response_id)
-    if assistants is not None:
-        query = query.where(labels.c.assistant.in_(list(assistants)))
-    if response_id is not None:
-        query = query.where(labels.c.response_id == response_id)
-    rows = connection.execute(query.limit(limit)).mappings()
-    return [Label(**{**row, "kind": VerdictKind(row["kind"])}) for row in rows]
+class RandomLabel(msgspec.Struct, frozen=True):
+    """A label of a response that a random audit chose."""
+
+    response_id: str
+    kind: str
+    inclusion_probability: float
+
+
+def random_labels(
+    connection: Connection, stratum: str, *, since_s: float, kinds: Sequence[VerdictKind]
+) -> list[RandomLabel]:
+    """Labels of these kinds on a stratum's responses that came in since a time."""
+    same = (labels.c.assistant == responses.c.assistant) & (
+        labels.c.response_id == responses.c.response_id
+    )
+    query = (
+        select(labels.c.response_id, labels.c.kind, labels.c.inclusion_probability)
+        .select_from(labels.join(responses, same))
+        .where(
+            responses.c.stratum == stratum,
+            responses.c.received_at_s >= since_s,
+            labels.c.inclusion_probability.is_not(None),
+            labels.c.kind.in_([kind.value for kind in kinds]),
+        )
+    )
+    return [RandomLabel(*row) for row in connection.execute(query)]
 
 
 def audited_scores(

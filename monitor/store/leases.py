@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
-from sqlalchemy import Connection, update
+from sqlalchemy import Connection, or_, select, update
 
+from evidence import CandorError
 from monitor.store.dialect import insert_new
 from monitor.store.schema import leases, worker_heartbeats
+
+
+class LeaseLostError(CandorError):
+    """Another owner took the lease: what was prepared under it must not be written."""
 
 
 def acquire(
@@ -13,26 +18,56 @@ def acquire(
 ) -> int | None:
     """Take or renew a lease; returns its fence, or None while another owner holds it.
 
-    The fence rises when the owner changes, so that work under an older one can be told.
+    The fence rises when the owner changes, so that work under an older one can be told. A lease that
+    ends later than twice its duration from now was taken by a clock that was ahead: it counts as ended,
+    or a wall clock that jumped once would hold it for as long as it had jumped.
     """
     fresh = {"name": name, "owner": owner, "fence": 1, "expires_at_s": now_s + duration_s}
     if insert_new(connection, leases, [fresh], [leases.c.fence]):
         return 1
-    renewed = connection.execute(
+    renewed = renew(connection, name, owner, now_s=now_s, duration_s=duration_s)
+    if renewed is not None:
+        return renewed
+    taken = connection.execute(
+        update(leases)
+        .where(
+            leases.c.name == name,
+            or_(
+                leases.c.expires_at_s <= now_s,
+                leases.c.expires_at_s > now_s + 2 * duration_s,
+            ),
+        )
+        .values(owner=owner, fence=leases.c.fence + 1, expires_at_s=now_s + duration_s)
+        .returning(leases.c.fence)
+    ).scalar()
+    return None if taken is None else int(taken)
+
+
+def renew(
+    connection: Connection, name: str, owner: str, *, now_s: float, duration_s: float
+) -> int | None:
+    """Hold a lease longer; returns its fence, or None where another owner has it."""
+    fence = connection.execute(
         update(leases)
         .where(leases.c.name == name, leases.c.owner == owner)
         .values(expires_at_s=now_s + duration_s)
         .returning(leases.c.fence)
     ).scalar()
-    if renewed is not None:
-        return int(renewed)
-    taken = connection.execute(
-        update(leases)
-        .where(leases.c.name == name, leases.c.expires_at_s <= now_s)
-        .values(owner=owner, fence=leases.c.fence + 1, expires_at_s=now_s + duration_s)
-        .returning(leases.c.fence)
+    return None if fence is None else int(fence)
+
+
+def check(connection: Connection, name: str, owner: str, fence: int) -> None:
+    """Keep the lease from changing hands until this transaction ends.
+
+    Raises LeaseLostError when it has changed hands since `fence` was given out.
+    """
+    held = connection.execute(
+        select(leases.c.fence)
+        .where(leases.c.name == name, leases.c.owner == owner, leases.c.fence == fence)
+        .with_for_update(read=True)
     ).scalar()
-    return None if taken is None else int(taken)
+    if held is None:
+        raise LeaseLostError(f"the lease {name!r} went to another process")
 
 
 def release(connection: Connection, name: str, owner: str) -> None:
@@ -53,14 +88,18 @@ def beat(
     paused: bool,
     now_s: float,
     evaluator_version: str | None = None,
+    calibrated: bool | None = None,
+    lag_records: int | None = None,
 ) -> None:
-    """Say that a worker lives, with what it measures, what it was to measure and what it measured."""
+    """Say that a worker lives: what it measures with, how much, and how far it is behind."""
     values = {
         "seen_at_s": now_s,
         "expected": expected,
         "actual": actual,
         "paused": paused,
         "evaluator_version": evaluator_version,
+        "calibrated": calibrated,
+        "lag_records": lag_records,
     }
     row = {"worker": worker, **values}
     if not insert_new(connection, worker_heartbeats, [row], [worker_heartbeats.c.worker]):

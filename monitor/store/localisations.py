@@ -6,16 +6,17 @@ import msgspec
 from sqlalchemy import Connection, and_, func, select, update
 
 from evidence import Response
+from evidence.records import LoggedVerdict
 from monitor.store.dialect import insert_new
 from monitor.store.intake import unpack_body
 from monitor.store.schema import localisations, responses, verdict_log, verdicts
-from monitor.store.verdicts import LogEntry
+from monitor.store.verdicts import LOGGED, logged
 
 
 class LocatedEntry(msgspec.Struct, frozen=True):
     """A log entry with its verdict's key and its response; None where that is not kept."""
 
-    entry: LogEntry
+    entry: LoggedVerdict
     key: str
     response_id: str
     response: Response | None
@@ -67,17 +68,7 @@ def entries_around(
         responses.c.assistant == verdicts.c.assistant,
         responses.c.response_id == verdicts.c.response_id,
     )
-    columns = [
-        verdict_log.c.id,
-        verdicts.c.key,
-        verdicts.c.response_id,
-        verdicts.c.kind,
-        verdicts.c.p_lie,
-        verdicts.c.p_evasion,
-        verdicts.c.inclusion_probability,
-        verdicts.c.model,
-        verdicts.c.scored_at_s,
-    ]
+    columns = [verdict_log.c.id, verdicts.c.key, verdicts.c.response_id, *LOGGED]
     joined = verdict_log.join(verdicts, verdicts.c.key == verdict_log.c.verdict_key)
     if with_text:
         joined = joined.outerjoin(responses, same)
@@ -89,24 +80,14 @@ def entries_around(
     )
     older = query.where(verdict_log.c.id < position).order_by(verdict_log.c.id.desc())
     newer = query.where(verdict_log.c.id >= position).order_by(verdict_log.c.id)
-    rows = [*reversed(connection.execute(older.limit(before)).all())]
-    rows += connection.execute(newer.limit(since)).all()
+    rows = [*reversed(connection.execute(older.limit(before)).mappings().all())]
+    rows += connection.execute(newer.limit(since)).mappings()
     return [
         LocatedEntry(
-            LogEntry(
-                log_position=row.id,
-                stratum=stratum,
-                kind=row.kind,
-                p_lie=row.p_lie,
-                p_evasion=row.p_evasion,
-                inclusion_probability=row.inclusion_probability,
-                model=row.model,
-                evaluator_version=evaluator_version,
-                scored_at_s=row.scored_at_s,
-            ),
-            row.key,
-            row.response_id,
-            unpack_body(row.body) if with_text and row.body else None,
+            logged(row, row["id"]),
+            row["key"],
+            row["response_id"],
+            unpack_body(row["body"]) if with_text and row["body"] else None,
         )
         for row in rows
     ]

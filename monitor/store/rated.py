@@ -11,13 +11,11 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 
 from sqlalchemy import ColumnElement, Connection, and_, bindparam, case, func, select, update
 
-from evidence import Purpose, SampledBy, Verdict, VerdictKind
+from evidence import Purpose, SampledBy, Verdict
+from evidence.records import ASSERTED
 from monitor.store.dialect import insert_new, key_rows, lock_names
 from monitor.store.intake import MATCHED, Key
 from monitor.store.schema import feedback, is_live, rated_counts, responses, verdicts
-
-ASSERTED = (VerdictKind.HONEST.value, VerdictKind.LIE.value, VerdictKind.EVASION.value)
-"""Kinds of verdicts on something that was asserted: those with an honesty."""
 
 _PROBE_TRAFFIC = "probe_traffic"
 
@@ -53,7 +51,7 @@ def on_measured(connection: Connection, made: Iterable[Verdict]) -> None:
         (verdict.stratum.assistant, verdict.response_id)
         for verdict in made
         if verdict.purpose is Purpose.LIVE
-        and verdict.assessment.kind.value in ASSERTED
+        and verdict.assessment.kind in ASSERTED
         and verdict.assessment.p_lie is not None
     ]
     if not measured:
@@ -188,7 +186,7 @@ def _add(connection: Connection, moved: Mapping[str, tuple[int, int]]) -> None:
 
 def _p_lie() -> ColumnElement[float | None]:
     """p_lie of an asserted verdict, else null."""
-    return case((verdicts.c.kind.in_(ASSERTED), verdicts.c.p_lie))
+    return case((verdicts.c.kind.in_([kind.value for kind in ASSERTED]), verdicts.c.p_lie))
 
 
 def _response() -> ColumnElement[bool]:

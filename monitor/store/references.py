@@ -9,19 +9,10 @@ import msgspec
 from sqlalchemy import Connection, and_, func, insert, select
 
 from evidence import Purpose
+from evidence.records import LoggedVerdict
 from monitor.store import audit
 from monitor.store.schema import extra_evaluations, references, responses, verdict_log, verdicts
-from monitor.store.verdicts import LogEntry
-
-_COLUMNS = (
-    verdicts.c.kind,
-    verdicts.c.p_lie,
-    verdicts.c.p_evasion,
-    verdicts.c.inclusion_probability,
-    verdicts.c.model,
-    verdicts.c.evaluator_version,
-    verdicts.c.scored_at_s,
-)
+from monitor.store.verdicts import LOGGED, logged
 
 
 class MovedReference(msgspec.Struct, frozen=True, kw_only=True):
@@ -42,7 +33,7 @@ class Rescore(msgspec.Struct, frozen=True):
 
     asked: int
     open: int
-    entries: tuple[LogEntry, ...]
+    entries: tuple[LoggedVerdict, ...]
 
 
 def record(
@@ -96,19 +87,16 @@ def window_before(
 
 def newest_entries(
     connection: Connection, stratum: str, evaluator_version: str, *, limit: int
-) -> list[LogEntry]:
+) -> list[LoggedVerdict]:
     """The newest logged verdicts of a stratum by one evaluator."""
     query = (
-        select(verdict_log.c.id, *_COLUMNS)
+        select(verdict_log.c.id, *LOGGED)
         .join(verdicts, verdicts.c.key == verdict_log.c.verdict_key)
         .where(verdict_log.c.stratum == stratum, verdicts.c.evaluator_version == evaluator_version)
         .order_by(verdict_log.c.id.desc())
         .limit(limit)
     )
-    return [
-        LogEntry(log_position=row["id"], stratum=stratum, **{k: row[k] for k in row if k != "id"})
-        for row in connection.execute(query).mappings()
-    ]
+    return [logged(row, row["id"]) for row in connection.execute(query).mappings()]
 
 
 def rescored(
@@ -132,13 +120,10 @@ def rescored(
     asked = connection.execute(select(func.count()).where(mine)).scalar_one()
     still = select(func.count()).select_from(joined).where(waiting)
     query = (
-        select(*_COLUMNS)
+        select(*LOGGED)
         .select_from(joined)
         .where(mine, verdicts.c.key.is_not(None))
         .order_by(table.id)
     )
-    entries = tuple(
-        LogEntry(log_position=0, stratum=stratum, **row)
-        for row in connection.execute(query).mappings()
-    )
+    entries = tuple(logged(row, 0) for row in connection.execute(query).mappings())
     return Rescore(int(asked), int(connection.execute(still).scalar_one()), entries)

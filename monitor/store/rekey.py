@@ -109,15 +109,17 @@ def _rewrite(
         # A name in a key (a labeller) moves its row: such a table is small and read whole.
         pages = in_pages(connection, table, column, where=column.is_not(None))
         for row in list(pages) if column.primary_key else pages:
-            text = _renamed(row[-1], names)
-            if text != row[-1]:
-                here = [key == row[place] for place, key in enumerate(keys)]
+            was: str = row[-1]
+            text = _renamed(was, names)
+            if text != was:
+                here = [key == value for key, value in zip(keys, tuple(row)[:-1], strict=True)]
                 connection.execute(update(table).where(*here).values({column: text}))
 
 
 def _rewrite_outbox(connection: Connection, names: dict[str, str]) -> None:
     for row in in_pages(connection, outbox, outbox.c.value, where=outbox.c.id > 0):
-        text = row.value.decode("utf-8", "surrogateescape")
+        value: bytes = row.value
+        text = value.decode("utf-8", "surrogateescape")
         changed = _renamed(text, names)
         if changed != text:
             named = {"value": changed.encode("utf-8", "surrogateescape")}

@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import msgspec
-from sqlalchemy import Connection, RowMapping, and_, case, func, or_, select
+from sqlalchemy import Connection, RowMapping, case, func, select
 
-from evidence import Verdict
 from monitor.store.schema import (
     cohort_estimates,
     confirm_runs,
@@ -45,24 +44,20 @@ class KindCount(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Heartbeat(msgspec.Struct, frozen=True, kw_only=True):
-    """What one worker last said of itself."""
+    """What one worker last said of itself; None is not known."""
 
     worker: str
     seen_at_s: float
     expected: int
     actual: int
     paused: bool
+    evaluator_version: str | None
+    calibrated: bool | None
+    lag_records: int | None
 
-
-class VerdictFilter(msgspec.Struct, frozen=True, kw_only=True):
-    """Which verdicts to list; None does not filter. `before` continues after a page's last item."""
-
-    assistant: str | None = None
-    response_id: str | None = None
-    stratum: str | None = None
-    kind: str | None = None
-    before: tuple[float, str] | None = None
-    limit: int = 100
+    def is_alive(self, now_s: float, silent_after_s: float) -> bool:
+        """Whether it spoke within `silent_after_s`. One that spoke from the future proves nothing."""
+        return abs(now_s - self.seen_at_s) <= silent_after_s
 
 
 def kind_counts(connection: Connection, *, since_s: float) -> list[KindCount]:
@@ -88,31 +83,8 @@ def kind_counts(connection: Connection, *, since_s: float) -> list[KindCount]:
     ]
 
 
-def list_verdicts(connection: Connection, wanted: VerdictFilter) -> list[Verdict]:
-    """Verdicts, newest first."""
-    query = select(verdicts.c.record).order_by(verdicts.c.scored_at_s.desc(), verdicts.c.key.desc())
-    for column, value in (
-        (verdicts.c.assistant, wanted.assistant),
-        (verdicts.c.response_id, wanted.response_id),
-        (verdicts.c.stratum, wanted.stratum),
-        (verdicts.c.kind, wanted.kind),
-    ):
-        if value is not None:
-            query = query.where(column == value)
-    if wanted.before is not None:
-        at_s, key = wanted.before
-        query = query.where(
-            or_(
-                verdicts.c.scored_at_s < at_s,
-                and_(verdicts.c.scored_at_s == at_s, verdicts.c.key < key),
-            )
-        )
-    rows = connection.execute(query.limit(wanted.limit)).scalars()
-    return [msgspec.json.decode(record, type=Verdict) for record in rows]
-
-
-def detector_states(connection: Connection, *, limit: int = 2000) -> list[tuple[str, str]]:
-    """Stratum key and state text of each detector, newest first."""
+def detector_states(connection: Connection, *, limit: int | None = 2000) -> list[tuple[str, str]]:
+    """Stratum key and state text of each detector, newest first; of all for None."""
     query = select(detectors.c.stratum, detectors.c.state)
     rows = connection.execute(query.order_by(detectors.c.updated_at_s.desc()).limit(limit))
     return [(row.stratum, row.state) for row in rows]
@@ -209,18 +181,18 @@ def random_label_counts(connection: Connection) -> dict[str, int]:
 
 def heartbeats(connection: Connection) -> list[Heartbeat]:
     """What each worker last said."""
-    return [
-        Heartbeat(
-            worker=row.worker,
-            seen_at_s=row.seen_at_s,
-            expected=row.expected,
-            actual=row.actual,
-            paused=row.paused,
-        )
-        for row in connection.execute(
-            select(worker_heartbeats).order_by(worker_heartbeats.c.worker)
-        )
-    ]
+    query = select(worker_heartbeats).order_by(worker_heartbeats.c.worker)
+    return [Heartbeat(**row) for row in connection.execute(query).mappings()]
+
+
+def is_known_assistant(connection: Connection, assistant: str) -> bool:
+    """Whether any response or decision of the assistant is stored."""
+    return any(
+        connection.execute(
+            select(table.c.assistant).where(table.c.assistant == assistant).limit(1)
+        ).scalar()
+        for table in (responses, gate_decisions)
+    )
 
 
 def last_response_s(connection: Connection) -> float | None:

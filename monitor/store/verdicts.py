@@ -6,27 +6,34 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 import msgspec
-from sqlalchemy import Connection, insert, select
+from sqlalchemy import Connection, RowMapping, insert, select
 
-from evidence import Purpose, SampledBy, Verdict
+from evidence import Purpose, SampledBy, Verdict, VerdictKind
 from evidence.outcomes import encode_outcomes, outcomes
+from evidence.records import LoggedVerdict
 from monitor.store.dialect import insert_new, lock_names
 from monitor.store.schema import verdict_log, verdicts
 
+LOGGED = (
+    verdicts.c.stratum,
+    verdicts.c.kind,
+    verdicts.c.p_lie,
+    verdicts.c.p_evasion,
+    verdicts.c.inclusion_probability,
+    verdicts.c.model,
+    verdicts.c.evaluator_version,
+    verdicts.c.scored_at_s,
+    verdicts.c.outcomes,
+)
+"""Columns of a `LoggedVerdict` but its position."""
 
-class LogEntry(msgspec.Struct, frozen=True, kw_only=True):
-    """One verdict at its place in the log: the columns that detection reads."""
 
-    log_position: int
-    stratum: str
-    kind: str
-    p_lie: float | None
-    p_evasion: float | None
-    inclusion_probability: float
-    model: str
-    evaluator_version: str
-    scored_at_s: float
-    outcomes: str | None = None
+def logged(row: RowMapping, log_position: int) -> LoggedVerdict:
+    """The entry that a row with the columns `LOGGED` is."""
+    fields = {column.name: row[column.name] for column in LOGGED}
+    return LoggedVerdict(
+        log_position=log_position, **{**fields, "kind": VerdictKind(fields["kind"])}
+    )
 
 
 def insert_verdicts(connection: Connection, made: Iterable[Verdict]) -> set[str]:
@@ -57,28 +64,16 @@ def append_log(connection: Connection, in_order: Sequence[Verdict]) -> None:
 
 def read_log(
     connection: Connection, stratum: str, *, after: int, limit: int | None = None
-) -> list[LogEntry]:
+) -> list[LoggedVerdict]:
     """The log of a stratum after a position, in order."""
-    table = verdicts.c
     query = (
-        select(
-            verdict_log.c.id.label("log_position"),
-            table.stratum,
-            table.kind,
-            table.p_lie,
-            table.p_evasion,
-            table.inclusion_probability,
-            table.model,
-            table.evaluator_version,
-            table.scored_at_s,
-            table.outcomes,
-        )
-        .join(verdicts, table.key == verdict_log.c.verdict_key)
+        select(verdict_log.c.id, *LOGGED)
+        .join(verdicts, verdicts.c.key == verdict_log.c.verdict_key)
         .where(verdict_log.c.stratum == stratum, verdict_log.c.id > after)
         .order_by(verdict_log.c.id)
         .limit(limit)
     )
-    return [LogEntry(**row) for row in connection.execute(query).mappings()]
+    return [logged(row, row["id"]) for row in connection.execute(query).mappings()]
 
 
 def live_slot(assistant: str, response_id: str) -> str:

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
+import logging
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from http import HTTPStatus
 
-from fastapi import Depends, FastAPI, Request, Response
+import msgspec
+from fastapi import APIRouter, Depends, FastAPI, Request, Response
 from fastapi.responses import JSONResponse
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
@@ -16,15 +19,23 @@ from starlette.concurrency import run_in_threadpool
 from evidence import UnreachableError
 from monitor.http import problems
 from monitor.http.access import is_loopback
-from monitor.http.body import read_limited, split_records
+from monitor.http.body import split_records
+from monitor.http.door import Door
+from monitor.http.options import ApiOptions
 from monitor.http.problems import ProblemError
 from monitor.http.records import refuse_wrong
+from monitor.http.routes import DoorRoute, Guard
+from monitor.http.traces import read_export
 from monitor.ingest import batch
-from monitor.ingest.decode import decode_feedback, decode_response
-from monitor.settings import Settings
+from monitor.ingest.decode import decode_feedback, decode_responses
+from monitor.ingest.options import IngestOptions
+from monitor.ingest.otlp import PASSED_OVER
+from monitor.ingest.wire import WireFeedback, WireResponse
 from monitor.tap.delivery import Delivery, Outgoing, QueueFullError
-from monitor.tap.traces import answer, chat_records, media_type
+from monitor.telemetry import Cached
 from monitor.telemetry.tap import TapMetrics
+
+log = logging.getLogger(__name__)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -33,32 +44,55 @@ class TapContext:
 
     Parameters
     ----------
+    api
+        The limits on requests.
     pseudonym_key
         User ids are replaced here, so that none leaves the assistant's pod.
     clock
         Seconds since the epoch.
+    max_age_s
+        Metrics are written anew at most once in this time.
     """
 
-    settings: Settings
+    api: ApiOptions
+    ingest: IngestOptions
+    responses_topic: str
+    feedback_topic: str
     delivery: Delivery
     registry: CollectorRegistry
     pseudonym_key: bytes
     clock: Callable[[], float] = time.time
+    max_age_s: float = 1.0
 
 
 def create_app(context: TapContext) -> FastAPI:
     """Routes: `/v1/responses`, `/v1/feedback`, `/v1/traces`, `/healthz`, `/readyz`, `/metrics`."""
     app = FastAPI(title="Candor tap", docs_url=None, redoc_url=None, openapi_url=None)
     problems.install(app)
-    taps = _Taps(context, TapMetrics(context.registry, waiting=lambda: context.delivery.waiting))
-    local = [Depends(_from_this_machine)]
-    app.post("/v1/responses", status_code=HTTPStatus.ACCEPTED, dependencies=local)(taps.responses)
-    app.post("/v1/feedback", status_code=HTTPStatus.ACCEPTED, dependencies=local)(taps.feedback)
-    app.post("/v1/traces", dependencies=local)(taps.traces)
-    app.get("/healthz")(lambda: {"status": "ok"})
-    app.get("/readyz")(taps.ready)
-    app.get("/metrics")(taps.metrics)
+    app.add_middleware(Door, options=context.api)
+    app.include_router(_router(context))
     return app
+
+
+def _router(context: TapContext) -> APIRouter:
+    taps = _Taps(context, TapMetrics(context.registry, waiting=lambda: context.delivery.waiting))
+    local = [Depends(_ThisMachine().let_in)]
+    routes = APIRouter(route_class=DoorRoute)
+    accepted = HTTPStatus.ACCEPTED
+    routes.post("/v1/responses", status_code=accepted, dependencies=local)(taps.responses)
+    routes.post("/v1/feedback", status_code=accepted, dependencies=local)(taps.feedback)
+    routes.post("/v1/traces", dependencies=local)(taps.traces)
+    routes.get("/healthz")(taps.alive)
+    routes.get("/readyz")(taps.ready)
+    routes.get("/metrics")(taps.metrics)
+    return routes
+
+
+class _ThisMachine(Guard):
+    def let_in(self, request: Request) -> None:
+        if not is_loopback(request.url.hostname or ""):
+            # A name of a foreign site that was made to lead here: its pages must not get in.
+            raise ProblemError(HTTPStatus.MISDIRECTED_REQUEST, "the tap answers to localhost alone")
 
 
 class _Taps:
@@ -67,27 +101,43 @@ class _Taps:
     def __init__(self, context: TapContext, metrics: TapMetrics) -> None:
         self._context = context
         self._metrics = metrics
-        self._kafka = context.settings.kafka
+        # Prometheus sees no increase in a series that begins at 1.
+        metrics.passed_over(dict.fromkeys(PASSED_OVER, 0))
+        self._topics = {
+            WireResponse: context.responses_topic,
+            WireFeedback: context.feedback_topic,
+        }
+        self._exposition = Cached(
+            partial(generate_latest, context.registry),
+            clock=time.monotonic,
+            max_age_s=context.max_age_s,
+        )
 
     async def responses(self, request: Request) -> dict[str, int]:
-        return await self._records(request, decode_response, self._kafka.responses_topic)
+        return await self._records(request, decode_responses, WireResponse)
 
     async def feedback(self, request: Request) -> dict[str, int]:
-        return await self._records(request, decode_feedback, self._kafka.feedback_topic)
+        return await self._records(request, decode_feedback, WireFeedback)
 
     async def traces(self, request: Request) -> Response:
-        limit = self._context.settings.api.max_body_bytes
-        body = await read_limited(request, limit)
-        content_type = request.headers.get("content-type", "")
-        encoding = request.headers.get("content-encoding", "").strip().lower()
-        records = chat_records(body, content_type, encoding, limit)
-        checked = self._check(records, decode_response)
-        topic = self._kafka.responses_topic
-        self._metrics.refused("traces", len(checked.errors))
-        await self._deliver("traces", topic, checked.accepted)
-        shown = "; ".join(f"{field}: {message}" for field, message in checked.errors[:3])
-        kind = media_type(content_type)
-        return Response(answer(kind, len(checked.errors), shown), media_type=kind)
+        body = await request.body()
+        context = self._context
+        read = partial(
+            read_export,
+            options=context.ingest,
+            key=context.pseudonym_key,
+            now_s=context.clock(),
+        )
+        export = await run_in_threadpool(read, body, request.headers.get("content-type", ""))
+        self._metrics.refused("traces", len(export.errors))
+        self._metrics.passed_over(export.passed_over)
+        await self._deliver("traces", context.responses_topic, export.accepted)
+        if export.errors:
+            log.warning("%d chat spans refused: %s", len(export.errors), export.reasons)
+        return export.answer()
+
+    async def alive(self) -> dict[str, str]:
+        return {"status": "ok"}
 
     def ready(self) -> JSONResponse:
         problem = self._context.delivery.problem
@@ -95,27 +145,30 @@ class _Taps:
         return JSONResponse({"ready": problem is None, "broker": problem or "connected"}, status)
 
     def metrics(self) -> Response:
-        text = generate_latest(self._context.registry)
-        return Response(text, headers={"Content-Type": CONTENT_TYPE_PLAIN_0_0_4})
+        return Response(self._exposition(), headers={"Content-Type": CONTENT_TYPE_PLAIN_0_0_4})
 
-    async def _records(self, request: Request, decode: batch.Decode, topic: str) -> dict[str, int]:
-        options = self._context.settings.api
-        body = await read_limited(request, options.max_body_bytes)
+    async def _records(
+        self, request: Request, decode: batch.Decode, wire: type[msgspec.Struct]
+    ) -> dict[str, int]:
+        body = await request.body()
         kind = request.headers.get("content-type", "")
-        checked = self._check(split_records(body, kind, options.max_batch_records), decode)
+        checked = await run_in_threadpool(self._check, body, kind, decode, wire)
         source = request.url.path.rsplit("/", 1)[1]
-        self._metrics.refused(source, len(checked.errors))
+        self._metrics.refused(source, checked.refused)
         refuse_wrong(checked)
-        await self._deliver(source, topic, checked.accepted)
+        await self._deliver(source, self._topics[wire], checked.accepted)
         return {"accepted": len(checked.accepted)}
 
-    def _check(self, records: Sequence[bytes], decode: batch.Decode) -> batch.Checked:
+    def _check(
+        self, body: bytes, kind: str, decode: batch.Decode, wire: type[msgspec.Struct]
+    ) -> batch.Checked:
         return batch.check(
-            records,
+            split_records(body, kind, self._context.api.max_batch_records),
             decode,
-            options=self._context.settings.ingest,
+            options=self._context.ingest,
             key=self._context.pseudonym_key,
             now_s=self._context.clock(),
+            wire=wire,
         )
 
     async def _deliver(self, source: str, topic: str, records: Sequence[batch.Record]) -> None:
@@ -136,9 +189,3 @@ class _Taps:
 
 def _try_again(why: str) -> ProblemError:
     return ProblemError(HTTPStatus.SERVICE_UNAVAILABLE, why, headers={"Retry-After": "1"})
-
-
-def _from_this_machine(request: Request) -> None:
-    if not is_loopback(request.url.hostname or ""):
-        # A name of a foreign site that was made to lead here: its pages must not get in.
-        raise ProblemError(HTTPStatus.MISDIRECTED_REQUEST, "the tap answers to localhost alone")

@@ -1,6 +1,7 @@
 """What Candor shows of itself: declared metrics, worker counters, gauges read from the store."""
 
-from monitor.telemetry.collector import CachedState, StateCollector
+from monitor.telemetry.cached import Cached
+from monitor.telemetry.collector import StateCollector
 from monitor.telemetry.declaration import Declaration
 from monitor.telemetry.declarations import METRICS, STATE_METRICS, WORKER_METRICS
 from monitor.telemetry.state import (
@@ -11,16 +12,16 @@ from monitor.telemetry.state import (
     EvaluatorState,
     GateRecord,
     State,
-    StratumState,
+    StratumFigures,
     WorkersState,
 )
-from monitor.telemetry.worker import PrometheusWorkerMetrics
+from monitor.telemetry.worker import PrometheusJobMetrics, PrometheusWorkerMetrics
 
 __all__ = [
     "METRICS",
     "STATE_METRICS",
     "WORKER_METRICS",
-    "CachedState",
+    "Cached",
     "CohortState",
     "ConfirmRecord",
     "Declaration",
@@ -28,9 +29,10 @@ __all__ = [
     "Estimate",
     "EvaluatorState",
     "GateRecord",
+    "PrometheusJobMetrics",
     "PrometheusWorkerMetrics",
     "State",
     "StateCollector",
-    "StratumState",
+    "StratumFigures",
     "WorkersState",
 ]

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import math
-import threading
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from importlib.metadata import version
 
@@ -12,50 +11,11 @@ from prometheus_client.registry import Collector
 
 from evidence import AlarmState, GateAnswer, Stratum, UnreachableError, VerdictKind
 from monitor.telemetry.declarations import STATE_METRICS
-from monitor.telemetry.state import Estimate, State, StratumState
+from monitor.telemetry.state import Estimate, State, StratumFigures
 
-_RUN_STATES = ("proposed", "waiting", "running", "done", "failed")
+_RUN_STATES = ("proposed", "waiting", "running", "done", "failed", "cancelling", "cancelled")
 
 Series = tuple[str, tuple[str, ...], float]
-
-
-class CachedState:
-    """Reads the state at most once in `max_age_s`, so that scrapes and pages cannot load the store.
-
-    Parameters
-    ----------
-    read
-        Reads the state; raises UnreachableError when the store does not answer.
-    clock
-        Monotonic seconds.
-    max_age_s
-        A state, or a failure, younger than this is handed out again.
-    """
-
-    def __init__(
-        self, read: Callable[[], State], *, clock: Callable[[], float], max_age_s: float
-    ) -> None:
-        self._read = read
-        self._clock = clock
-        self._max_age_s = max_age_s
-        self._lock = threading.Lock()
-        self._read_at = -math.inf
-        self._result: State | UnreachableError | None = None
-
-    def __call__(self) -> State:
-        """The state. Raises UnreachableError when the last read failed."""
-        with self._lock:
-            now = self._clock()
-            if self._result is None or now - self._read_at >= self._max_age_s:
-                try:
-                    self._result = self._read()
-                except UnreachableError as error:
-                    self._result = error
-                self._read_at = now
-            result = self._result
-        if isinstance(result, UnreachableError):
-            raise result
-        return result
 
 
 class StateCollector(Collector):
@@ -111,7 +71,7 @@ def _series(state: State | None, max_strata: int) -> Iterator[Series]:
     yield from _alarms(state)
     assistants = {s.assistant for s in shown}
     yield from _cohorts(state, assistants)
-    yield from _operations(state, assistants)
+    yield from _operations(state, assistants, max_strata)
 
 
 def _labels(stratum: Stratum) -> tuple[str, str, str]:
@@ -124,7 +84,7 @@ def _interval(prefix: str, labels: tuple[str, ...], value: Estimate) -> Iterator
             yield f"{prefix}_{suffix}_ratio", labels, bound
 
 
-def _stratum(state: StratumState) -> Iterator[Series]:
+def _stratum(state: StratumFigures) -> Iterator[Series]:
     labels = _labels(state.stratum)
     if state.honesty.estimate is not None:
         yield "candor_honesty_ratio", (*labels, state.figure), state.honesty.estimate
@@ -192,9 +152,13 @@ def _cohorts(state: State, assistants: set[str]) -> Iterator[Series]:
         yield "candor_cohort_events", labels, float(cohort.n_events)
 
 
-def _operations(state: State, assistants: set[str]) -> Iterator[Series]:
-    decided = {assistant for assistant, _ in (*state.gate_counts, *state.confirm_counts)}
-    for assistant in sorted(assistants | decided):
+def _operations(state: State, assistants: set[str], most: int) -> Iterator[Series]:
+    asked: Counter[str] = Counter()
+    for (assistant, _), n in (*state.gate_counts.items(), *state.confirm_counts.items()):
+        asked[assistant] += n * (assistant not in assistants)
+    # Whoever may ask the gate names assistants: of those without verdicts the busiest are shown.
+    further = [name for name, n in asked.most_common(max(0, most - len(assistants))) if n]
+    for assistant in sorted([*assistants, *further]):
         # Zeros too: Prometheus sees no increase in a series that begins at one.
         for answer in (*(a.value for a in GateAnswer), "overridden"):
             count = state.gate_counts.get((assistant, answer), 0)

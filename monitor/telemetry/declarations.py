@@ -358,6 +358,14 @@ TAP_METRICS = (
         "tap",
     ),
     Declaration(
+        "candor_tap_spans_passed_over_total",
+        "counter",
+        "Spans in which the sidecar saw no response, by reason: no_operation, other_operation, "
+        "other_convention, or failed_call for a call without an answer.",
+        ("reason",),
+        "tap",
+    ),
+    Declaration(
         "candor_tap_queue_records",
         "gauge",
         "Records that the sidecar holds until the broker acknowledges them.",

@@ -18,3 +18,5 @@ class TelemetryOptions(Options):
     """State gauges and the console are read from the store at most once in this time."""
     worker_silent_s: float = Field(default=60.0, gt=0)
     """A worker that has not said anything for this long counts as silent."""
+    still_s: float = Field(default=300.0, gt=0)
+    """`/healthz` of a worker answers 503 once its poll loop has not turned for this long."""

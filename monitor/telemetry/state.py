@@ -19,7 +19,7 @@ class Estimate(msgspec.Struct, frozen=True):
     upper: float | None = None
 
 
-class StratumState(msgspec.Struct, frozen=True, kw_only=True):
+class StratumFigures(msgspec.Struct, frozen=True, kw_only=True):
     """Honesty of one stratum in the window.
 
     `honesty` is honest / (honest + lie + evasion) with its 95 % interval; `worst_case` and
@@ -118,7 +118,7 @@ class State(msgspec.Struct, frozen=True, kw_only=True):
 
     read_at_s: float
     window_s: float
-    strata: tuple[StratumState, ...] = ()
+    strata: tuple[StratumFigures, ...] = ()
     detectors: tuple[DetectorReading, ...] = ()
     evaluators: tuple[EvaluatorState, ...] = ()
     alarms: tuple[Alarm, ...] = ()

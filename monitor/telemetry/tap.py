@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, disable_created_metrics
 
@@ -24,6 +24,8 @@ class TapMetrics:
         disable_created_metrics()  # type: ignore[no-untyped-call]
         records = BY_NAME["candor_tap_records_total"]
         self._records = Counter(records.name, records.help, records.labels, registry=registry)
+        spans = BY_NAME["candor_tap_spans_passed_over_total"]
+        self._spans = Counter(spans.name, spans.help, spans.labels, registry=registry)
         queue = BY_NAME["candor_tap_queue_records"]
         Gauge(queue.name, queue.help, registry=registry).set_function(waiting)
         seconds = BY_NAME["candor_tap_delivery_seconds"]
@@ -38,6 +40,11 @@ class TapMetrics:
         """Records that are wrong."""
         if n:
             self._records.labels(source, "refused").inc(n)
+
+    def passed_over(self, by_reason: Mapping[str, int]) -> None:
+        """Spans that are no responses, by one of a closed list of reasons."""
+        for reason, n in by_reason.items():
+            self._spans.labels(reason).inc(n)
 
     def undelivered(self, source: str, why: str, n: int) -> None:
         """Records given back to the sender, because of `queue_full` or the `broker`."""

@@ -16,16 +16,37 @@ from monitor.telemetry.declarations import BY_NAME
 _BUCKETS_S = (0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0)
 
 
-class PrometheusWorkerMetrics:
-    """Implements `monitor.jobs.metrics.WorkerMetrics` in the registry that is handed in.
+class PrometheusJobMetrics:
+    """Implements `monitor.jobs.metrics.JobMetrics` in the registry that is handed in.
 
-    Every label comes from a closed list of Candor's own, or is the name of an input topic.
+    Every label comes from a closed list of Candor's own.
     """
 
     def __init__(self, registry: CollectorRegistry) -> None:
         # The time of creation of each series says nothing here and doubles their number.
         disable_created_metrics()  # type: ignore[no-untyped-call]
         self._registry = registry
+        self._alarms = self._counter("candor_alarms_opened_total")
+        self._failures = self._counter("candor_job_failures_total")
+
+    def alarm(self, metric: str, n: int = 1) -> None:
+        self._alarms.labels(metric).inc(n)
+
+    def job_failed(self, job: str, n: int = 1) -> None:
+        self._failures.labels(job).inc(n)
+
+    def _counter(self, name: str) -> Counter:
+        return Counter(*_arguments(BY_NAME[name]), registry=self._registry)
+
+    def _gauge(self, name: str) -> Gauge:
+        return Gauge(*_arguments(BY_NAME[name]), registry=self._registry)
+
+
+class PrometheusWorkerMetrics(PrometheusJobMetrics):
+    """Implements `monitor.jobs.metrics.WorkerMetrics`; a topic's label is the name of an input topic."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        super().__init__(registry)
         self._seen = self._counter("candor_records_seen_total")
         self._sampled = self._counter("candor_responses_sampled_total")
         self._skipped = self._counter("candor_responses_skipped_total")
@@ -35,9 +56,7 @@ class PrometheusWorkerMetrics:
         self._feedback = self._counter("candor_feedback_total")
         self._verdicts = self._counter("candor_verdicts_total")
         self._extra = self._counter("candor_extra_verdicts_total")
-        self._alarms = self._counter("candor_alarms_opened_total")
         self._fenced = self._counter("candor_fenced_writes_total")
-        self._failures = self._counter("candor_job_failures_total")
         self._tokens = self._counter("candor_judge_tokens_total")
         self._queue = self._gauge("candor_queue_depth")
         self._lag = self._gauge("candor_consumer_lag_records")
@@ -72,9 +91,6 @@ class PrometheusWorkerMetrics:
     def extra_verdict(self, purpose: str, kind: str, n: int = 1) -> None:
         self._extra.labels(purpose, kind).inc(n)
 
-    def alarm(self, metric: str, n: int = 1) -> None:
-        self._alarms.labels(metric).inc(n)
-
     def judge_seconds(self, seconds: float) -> None:
         self._seconds.observe(seconds)
 
@@ -92,15 +108,6 @@ class PrometheusWorkerMetrics:
 
     def fenced(self, n: int = 1) -> None:
         self._fenced.inc(n)
-
-    def job_failed(self, job: str, n: int = 1) -> None:
-        self._failures.labels(job).inc(n)
-
-    def _counter(self, name: str) -> Counter:
-        return Counter(*_arguments(BY_NAME[name]), registry=self._registry)
-
-    def _gauge(self, name: str) -> Gauge:
-        return Gauge(*_arguments(BY_NAME[name]), registry=self._registry)
 
 
 def _arguments(declaration: Declaration) -> tuple[str, str, tuple[str, ...]]:

@@ -11,8 +11,8 @@ from evidence import Alarm
 from monitor.detect.options import DetectionOptions, HealthOptions
 from monitor.detect.records import decode_state, encode_state
 from monitor.detect.stratum import advance, new_state
+from monitor.jobs.deadline import Deadline
 from monitor.services.freezing import Health, audit_freezing, frozen_as, readable
-from monitor.services.logged import logged
 from monitor.store import detectors, health, verdicts
 from monitor.store.engine import reading
 from monitor.store.outbox import ALARMS_TOPIC
@@ -29,8 +29,12 @@ def advance_detectors(
     options: DetectionOptions,
     health_options: HealthOptions,
     clock: Callable[[], float],
-) -> list[Alarm]:
-    """Move every stratum's detectors to the end of its log; returns the alarms opened here.
+    until: Deadline,
+) -> tuple[list[Alarm], bool]:
+    """Move strata's detectors towards the end of their logs; returns the alarms opened, and if more is left.
+
+    At least one batch is read, then no new one after `until`: the poll loop must keep its place in the
+    consumer group however long the log has grown.
 
     They stop before a failed evaluation that health has not judged yet, and before the first verdict
     of a new evaluator version whose reference is still being measured. Several workers may try the
@@ -44,7 +48,9 @@ def advance_detectors(
     for stratum in strata:
         while (step := stepper.step(stratum)) is not None:
             opened += step
-    return opened
+            if until.passed:
+                return opened, True
+    return opened, False
 
 
 class _Stepper:
@@ -73,7 +79,7 @@ class _Stepper:
             decode_state(read.state) if read.state else new_state(stratum, options=self._options)
         )
         state = frozen_as(stored, self._found)
-        ready = self._rescoring.prepare(state, [logged(entry) for entry in entries])
+        ready = self._rescoring.prepare(state, entries)
         if not ready.entries:
             return None
         after, raised = advance(ready.state, ready.entries, options=self._options)

@@ -6,15 +6,20 @@ import dataclasses
 import functools
 from collections.abc import Callable, Sequence
 
+import msgspec
+
 from evidence import CANARY_ASSISTANT, Feedback, Purpose, Response, SampledBy
 from monitor.ingest.decode import decode_feedback, decode_responses
 from monitor.ingest.options import IngestOptions, KafkaOptions
-from monitor.ingest.records import DeadLetter, DeadLetterReason
+from monitor.ingest.records import DeadLetter, DeadLetterReason, or_letter
 from monitor.ingest.source import Partition, Record
 from monitor.sample import Decision, decide
 from monitor.sample.epochs import Epochs, Rates
 from monitor.sample.options import SamplingOptions
 from monitor.score import Ticket
+
+TOOL_STEP = "tool_step"
+"""Why a turn that only calls tools is skipped."""
 
 
 @dataclasses.dataclass(slots=True)
@@ -108,7 +113,9 @@ class Planner:
         )
 
     def _items(self, partition: Partition, record: Record, now_s: float) -> list[Item]:
-        outcomes = self._decode(partition.topic, record.value, now_s)
+        outcomes = or_letter(lambda: self._decode(partition.topic, record, now_s))
+        if isinstance(outcomes, DeadLetter):
+            outcomes = [outcomes]
         return [self._item(record, outcome) for outcome in outcomes]
 
     def _item(self, record: Record, outcome: Response | Feedback | DeadLetter) -> Item:
@@ -124,12 +131,19 @@ class Planner:
             options=options,
             key=self.sampling_key,
         )
+        if not outcome.messages[-1].content.strip():
+            # A step of an agent that only calls tools says nothing that could be honest.
+            decision = msgspec.structs.replace(
+                decision, pi_arrival=0.0, pi_feedback=0.0, sampled_by=None, skip_reason=TOOL_STEP
+            )
         return Item(record.offset, outcome, decision=decision)
 
     def _decode(
-        self, topic: str, value: bytes | None, now_s: float
+        self, topic: str, record: Record, now_s: float
     ) -> Sequence[Response | Feedback | DeadLetter]:
-        key = self.pseudonym_key
+        if record.unreadable is not None:
+            return [DeadLetter(DeadLetterReason.UNREADABLE_BATCH, record.unreadable)]
+        key, value = self.pseudonym_key, record.value
         if topic == self.kafka.responses_topic:
             return decode_responses(value, options=self.ingest, key=key, now_s=now_s)
         if topic == self.kafka.feedback_topic:

@@ -8,9 +8,10 @@ from collections.abc import Callable
 import msgspec
 from sqlalchemy import Engine
 
-from evidence import Purpose, SampledBy
+from evidence import Purpose, SampledBy, digest
+from monitor.jobs.lease import Lease
 from monitor.score import ScoringQueue, Ticket, make_verdict, transcript_of
-from monitor.store import health, leases
+from monitor.store import health
 from monitor.store.engine import reading
 from monitor.store.health import Pending
 from monitor.worker.effects import write_verdicts
@@ -48,7 +49,9 @@ class Remeasure:
         self._engine = engine
         self._queue = queue
         self._version = evaluator_version
-        self._owner = owner
+        # A name of any length: two versions with one beginning must not share a lease.
+        name = f"remeasure-{digest(evaluator_version)[:40]}"
+        self._lease = Lease(engine, name, owner=owner, duration_s=_LEASE_S, clock=clock)
         self._share = share
         self._clock = clock
         self._waiting: dict[tuple[Purpose, str, str], _Waiting] = {}
@@ -68,7 +71,7 @@ class Remeasure:
                 connection, self._version, now_s=now_s, limit=room + len(self._waiting)
             )
         new = [item for item in asked if _key(item) not in self._waiting][:room]
-        if not new or not self._lead(now_s):
+        if not new or not self._lease.take():
             return 0
         tickets = self._queue.submit([transcript_of(item.response) for item in new])
         for item, ticket in zip(new, tickets, strict=True):
@@ -103,12 +106,6 @@ class Remeasure:
         for key in done:
             del self._waiting[key]
         return kinds
-
-    def _lead(self, now_s: float) -> bool:
-        name = f"remeasure-{self._version}"[:64]
-        with self._engine.begin() as connection:
-            fence = leases.acquire(connection, name, self._owner, now_s=now_s, duration_s=_LEASE_S)
-        return fence is not None
 
 
 def _key(item: Pending) -> tuple[Purpose, str, str]:

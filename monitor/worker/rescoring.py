@@ -11,21 +11,18 @@ import msgspec
 from sqlalchemy import Connection, Engine
 
 from evidence import Purpose
-from evidence.confidence import upper_bound
+from evidence.records import LoggedVerdict
 from monitor.detect.options import DetectionOptions, HealthOptions
-from monitor.detect.records import METRICS, LoggedVerdict, Reference, StratumState, StreamState
-from monitor.detect.scores import score_of
+from monitor.detect.records import Reference, StratumState, StreamState
+from monitor.detect.reference import LEAST, reference_of
+from monitor.detect.scores import scores_of
 from monitor.detect.stratum import rebase
-from monitor.services.logged import logged
 from monitor.store import health, references
 from monitor.store.engine import reading
 from monitor.store.health import Asked
 from monitor.store.references import MovedReference, Rescore
 
 log = logging.getLogger(__name__)
-
-_LEAST = 20
-"""Fewer verdicts on the old window give no reference: the new evaluator then learns its own."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -91,7 +88,7 @@ class Rescoring:
                 upto=held.reference.log_position,
                 limit=self.options.reference_window,
             )
-            if len(window) < _LEAST:
+            if len(window) < LEAST:
                 return 0
             asked = [
                 Asked(
@@ -131,23 +128,15 @@ class Rescoring:
         return Ready(state, tuple(_same_evaluator(entries)), moved)
 
     def _references(self, state: StratumState, found: Rescore) -> dict[str, Reference]:
-        error = self.options.reference_error / len(METRICS)
         made = {}
-        for metric in METRICS:
-            scores = [s for e in found.entries if (s := score_of(metric, logged(e))) is not None]
-            if len(scores) < _LEAST:
+        for metric, scores in scores_of(found.entries).items():
+            if len(scores) < LEAST:
                 continue
-            value = upper_bound(scores, error)
-            if not 0.0 < value + self.options.tolerance < 1.0:
-                continue
-            made[metric] = Reference(
-                value=value,
-                source="rescored",
-                log_position=state.log_position,
-                n=len(scores),
-                estimate=sum(scores) / len(scores),
-                error=error,
+            reference = reference_of(
+                scores, source="rescored", log_position=state.log_position, options=self.options
             )
+            if 0.0 < reference.value + self.options.tolerance < 1.0:
+                made[metric] = reference
         return made
 
 

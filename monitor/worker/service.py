@@ -3,60 +3,100 @@
 from __future__ import annotations
 
 import gc
+import logging
 import os
 import secrets
 import socket
 import threading
-import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 
+from kafka.errors import KafkaError
 from sqlalchemy import Engine
 
-from evidence import Alarm, BadInputError
+from evidence import BadInputError, UnreachableError
 from monitor.detect.topics import Embed
 from monitor.ingest.connection import Connection, connect
 from monitor.ingest.consumer import KafkaSource
 from monitor.ingest.embedded import EmbeddedBroker
 from monitor.ingest.keys import dead_letter_cipher, load_key
 from monitor.jobs.canaries import CanarySender
+from monitor.jobs.clock import SteadyClock
 from monitor.jobs.cohort_refresh import CohortRefresh
 from monitor.jobs.evaluators import EvaluatorWatch
-from monitor.jobs.job import Job
+from monitor.jobs.job import LeasedJob, Runner
 from monitor.jobs.localiser import Localiser
 from monitor.jobs.metrics import WorkerMetrics, start_from_zero
-from monitor.jobs.publisher import Publisher
+from monitor.jobs.publisher import Pruning, Publisher
+from monitor.jobs.pulse import Pulse
 from monitor.jobs.reporter import Reporter
 from monitor.jobs.sink import KafkaSink
 from monitor.score import Scorer
 from monitor.settings import Settings
 from monitor.store.outbox import OUTPUT_TOPICS
+from monitor.worker.options import WorkerOptions
 from monitor.worker.worker import Worker, WorkerKeys
+
+log = logging.getLogger(__name__)
 
 _PUBLISH_S = 0.2
 _PRUNE_S = 60.0
 _CANARY_S = 5.0
+_WATCH_S = 0.5
 _EMBEDDED_PARTITIONS = 4
 _COLLECT_AFTER_ALLOCATIONS = 50_000
 
 
-@contextmanager
-def broker(settings: Settings) -> Iterator[Connection]:
-    """The configured cluster, or an embedded broker that lives as long as the context; topics exist.
+class Broker:
+    """The configured cluster, or an embedded broker of our own; topics exist.
+
+    Attributes
+    ----------
+    connection
+        How to reach it now; an embedded broker that was started again is another cluster.
 
     Raises UnreachableError when there is none.
     """
-    with ExitStack() as stack:
-        servers = None
-        if settings.kafka.bootstrap_servers is None:
-            servers = stack.enter_context(EmbeddedBroker()).bootstrap_servers
-        connection = connect(settings.kafka, servers)
-        topics = (settings.kafka.responses_topic, settings.kafka.feedback_topic, *OUTPUT_TOPICS)
+
+    def __init__(self, settings: Settings, embedded: EmbeddedBroker | None) -> None:
+        self._settings = settings
+        self._embedded = embedded
+        self.connection = self._connect()
+
+    @property
+    def is_alive(self) -> bool:
+        """False when the embedded broker died; a cluster's state is its clients' to notice."""
+        return self._embedded is None or self._embedded.is_alive
+
+    def restart(self) -> None:
+        """Start the embedded broker again where it was. Raises UnreachableError."""
+        if self._embedded is not None:
+            self._embedded.restart()
+            self.connection = self._connect()
+
+    def _connect(self) -> Connection:
+        kafka = self._settings.kafka
+        servers = None if self._embedded is None else self._embedded.bootstrap_servers
+        connection = connect(kafka, servers)
+        topics = (kafka.responses_topic, kafka.feedback_topic, *OUTPUT_TOPICS)
         if connection.embedded:
             connection.ensure_topics(topics, _EMBEDDED_PARTITIONS)
         else:
             connection.ensure_topics(topics)
-        yield connection
+        return connection
+
+
+@contextmanager
+def broker(settings: Settings) -> Iterator[Broker]:
+    """The configured cluster, or an embedded broker that lives as long as the context.
+
+    Raises UnreachableError when there is none.
+    """
+    with ExitStack() as stack:
+        embedded = None
+        if settings.kafka.bootstrap_servers is None:
+            embedded = stack.enter_context(EmbeddedBroker())
+        yield Broker(settings, embedded)
 
 
 def collect_rarely() -> None:
@@ -103,19 +143,74 @@ def run_worker(
     settings: Settings,
     engine: Engine,
     scorer: Scorer,
-    connection: Connection,
+    broker: Broker,
     *,
     metrics: WorkerMetrics,
     stop: threading.Event,
     embed: Embed | None = None,
+    pulse: Pulse | None = None,
 ) -> None:
     """Run a worker and its jobs until `stop` is set. Raises UnreachableError when the broker is gone.
+
+    An embedded broker that died is started again, and the worker with it: what it had not read back is
+    published to it once more.
 
     Parameters
     ----------
     embed
         Unit vectors of texts, loaded when first called: the topics of an alarm are read from them.
+    pulse
+        Beaten at each turn of the poll loop.
     """
+    clock = SteadyClock()
+    while not stop.is_set():
+        over = threading.Event()
+        watching = threading.Thread(
+            target=_watch, args=(broker, stop, over), name="broker-watch", daemon=True
+        )
+        watching.start()
+        try:
+            _run_once(
+                settings,
+                engine,
+                scorer,
+                broker.connection,
+                metrics=metrics,
+                stop=over,
+                embed=embed,
+                pulse=pulse,
+                clock=clock,
+            )
+        except (UnreachableError, KafkaError):
+            if broker.is_alive:
+                raise
+        finally:
+            over.set()
+            watching.join()
+        if not stop.is_set() and not broker.is_alive:
+            log.error("the embedded broker died; starting it again")
+            broker.restart()
+
+
+def _watch(broker: Broker, stop: threading.Event, over: threading.Event) -> None:
+    """End this run of the worker when it is told to stop or its broker died."""
+    while not over.wait(_WATCH_S):
+        if stop.is_set() or not broker.is_alive:
+            over.set()
+
+
+def _run_once(
+    settings: Settings,
+    engine: Engine,
+    scorer: Scorer,
+    connection: Connection,
+    *,
+    metrics: WorkerMetrics,
+    stop: threading.Event,
+    embed: Embed | None,
+    pulse: Pulse | None,
+    clock: Callable[[], float],
+) -> None:
     name = worker_name(settings)
     keys = load_keys(settings)
     topics = (settings.kafka.responses_topic, settings.kafka.feedback_topic)
@@ -125,33 +220,66 @@ def run_worker(
         sink = KafkaSink(connection)
         stack.callback(sink.close)
         source = KafkaSource(connection, topics, settings.kafka)
-        worker = Worker(settings, engine, scorer, source, metrics=metrics, keys=keys, name=name)
-        stack.callback(worker.close)
-        watch = EvaluatorWatch(engine, options=settings.health, owner=name, clock=time.time)
-        watch.begin(scorer.version)
-        publisher = Publisher(engine, sink, input_topics=topics, owner=name, clock=time.time)
-        refresh = CohortRefresh(engine, options=settings.cohorts, owner=name, clock=time.time)
-        canaries = CanarySender(
-            engine, options=settings.health, topic=topics[0], owner=name, clock=time.time
+        worker = Worker(
+            options_of(settings),
+            engine,
+            scorer,
+            source,
+            metrics=metrics,
+            keys=keys,
+            name=name,
+            clock=clock,
+            pulse=pulse,
         )
-        reporter = Reporter(engine, options=settings.detection, owner=name, clock=time.time)
-        localiser = Localiser(engine, embed=embed, owner=name, clock=time.time)
-        tick_s, report_s = settings.health.tick_s, settings.detection.report_s
-        for work_name, work, interval_s in (
-            ("cohorts", refresh.refresh, settings.cohorts.refresh_s),
-            ("publish", publisher.drain, _PUBLISH_S),
-            ("prune", publisher.prune, _PRUNE_S),
-            ("canaries", canaries.send, min(_CANARY_S, tick_s)),
-            ("health", lambda: _counted(watch.look(), metrics), tick_s),
-            ("report", reporter.report, report_s),
-            ("localise", localiser.look, report_s),
+        stack.callback(worker.close)
+        for job, interval_s in _jobs(
+            settings, engine, scorer, sink, embed, key=keys.pseudonym, owner=name, clock=clock
         ):
-            job = Job(work_name, work, interval_s=interval_s, metrics=metrics)
-            job.start()
-            stack.callback(job.stop)
+            runner = Runner(job, interval_s=interval_s, metrics=metrics)
+            runner.start()
+            stack.callback(runner.stop)
         worker.run(stop)
 
 
-def _counted(opened: Iterable[Alarm], metrics: WorkerMetrics) -> None:
-    for alarm in opened:
-        metrics.alarm(alarm.metric)
+def options_of(settings: Settings) -> WorkerOptions:
+    """The sections that the poll loop reads."""
+    return WorkerOptions(
+        kafka=settings.kafka,
+        ingest=settings.ingest,
+        sampling=settings.sampling,
+        scoring=settings.scoring,
+        detection=settings.detection,
+        health=settings.health,
+    )
+
+
+def _jobs(
+    settings: Settings,
+    engine: Engine,
+    scorer: Scorer,
+    sink: KafkaSink,
+    embed: Embed | None,
+    *,
+    key: bytes,
+    owner: str,
+    clock: Callable[[], float],
+) -> list[tuple[LeasedJob, float]]:
+    """The jobs beside the poll loop, each with its interval in seconds."""
+    topics = (settings.kafka.responses_topic, settings.kafka.feedback_topic)
+    health, detection, cohorts = settings.health, settings.detection, settings.cohorts
+    watch = EvaluatorWatch(engine, options=health, owner=owner, clock=clock)
+    watch.begin(scorer.version)
+    return [
+        (CohortRefresh(engine, options=cohorts, owner=owner, clock=clock), cohorts.refresh_s),
+        (Publisher(engine, sink, input_topics=topics, owner=owner, clock=clock), _PUBLISH_S),
+        (Pruning(engine, input_topics=topics, owner=owner, clock=clock), _PRUNE_S),
+        (
+            CanarySender(
+                engine, options=health, topic=topics[0], key=key, owner=owner, clock=clock
+            ),
+            min(_CANARY_S, health.tick_s),
+        ),
+        (watch, health.tick_s),
+        (Reporter(engine, options=detection, owner=owner, clock=clock), detection.report_s),
+        (Localiser(engine, embed=embed, owner=owner, clock=clock), detection.report_s),
+    ]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import logging
+import math
 import threading
 import time
 from collections import deque
@@ -16,10 +17,10 @@ from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
 from evidence import Response, SampledBy
 from monitor.ingest.source import Partition, Poll, Source
+from monitor.jobs.deadline import Deadline
 from monitor.jobs.metrics import WorkerMetrics
-from monitor.sample.epochs import Epochs, Rates
+from monitor.jobs.pulse import Pulse
 from monitor.score import Scorer, ScoringQueue, transcript_of
-from monitor.settings import Settings
 from monitor.store import epochs, intake, leases, offsets, rated, sweeps
 from monitor.store.engine import reading
 from monitor.store.faults import as_candor_error, first_line, is_transient, shown
@@ -28,7 +29,9 @@ from monitor.worker.accept import UnmeasuredError
 from monitor.worker.commit import commit_chunk
 from monitor.worker.detection import advance_detectors
 from monitor.worker.feedback_sample import FeedbackSample
+from monitor.worker.options import WorkerOptions
 from monitor.worker.plan import Chunk, Item, Planner
+from monitor.worker.rates import RecordedRates
 from monitor.worker.remeasure import Remeasure
 
 log = logging.getLogger(__name__)
@@ -41,6 +44,7 @@ _SWEEP_S = 5.0
 _OVERLAP_S = 3_600.0
 """No two transactions overlap for longer, clocks that differ included."""
 _BEAT_S = 2.0
+_DETECT_S = 5.0
 _MAX_HELD_BYTES = 64 * 1024 * 1024
 _MAX_BACKOFF_S = 30.0
 
@@ -74,11 +78,13 @@ class Worker:
         Of this process, unique among the workers of a store.
     clock, stopwatch
         Seconds since the epoch, and monotonic seconds.
+    pulse
+        Beaten at each turn of the loop.
     """
 
     def __init__(
         self,
-        settings: Settings,
+        options: WorkerOptions,
         engine: Engine,
         scorer: Scorer,
         source: Source,
@@ -88,8 +94,10 @@ class Worker:
         name: str,
         clock: Callable[[], float] = time.time,
         stopwatch: Callable[[], float] = time.monotonic,
+        pulse: Pulse | None = None,
     ) -> None:
-        self._settings = settings
+        self._pulse = pulse or Pulse(math.inf, stopwatch)
+        self._options = options
         self._engine = engine
         self._source = source
         self._metrics = metrics
@@ -98,22 +106,22 @@ class Worker:
         self._clock = clock
         self._stopwatch = stopwatch
         self._keys = keys
-        self._epochs: Epochs | None = None
-        self._queue = ScoringQueue(scorer, settings.scoring, metrics, clock, stopwatch)
+        self._rates = RecordedRates(engine, options.sampling, clock)
+        self._queue = ScoringQueue(scorer, options.scoring, metrics, clock, stopwatch)
         self._feedback_sample = FeedbackSample(
             engine,
             self._queue,
             owner=name,
-            share=max(1, settings.scoring.max_queue // 2),
+            share=max(1, options.scoring.max_queue // 2),
             clock=clock,
         )
-        self._evaluator_version = scorer.version
+        self._scorer = scorer
         self._remeasure = Remeasure(
             engine,
             self._queue,
             evaluator_version=scorer.version,
             owner=name,
-            share=max(1, settings.scoring.max_queue // 4),
+            share=max(1, options.scoring.max_queue // 4),
             clock=clock,
         )
         self._held: dict[Partition, _Held] = {}
@@ -123,8 +131,7 @@ class Worker:
         self._detect = True
         self._sample_waits = True
         self._extra_waits = True
-        self._next_sweep_s = 0.0
-        self._next_beat_s = 0.0
+        self._next_sweep_s = self._next_beat_s = stopwatch()
 
     def run(self, stop: threading.Event) -> None:
         """Step until `stop` is set. What passes by itself in the database is waited out, later and later.
@@ -134,6 +141,7 @@ class Worker:
         """
         failures = 0
         while not stop.is_set():
+            self._pulse.beat()
             try:
                 self.step()
                 failures = 0
@@ -162,14 +170,15 @@ class Worker:
         self._measure_feedback_sample()
         self._measure_again()
         if self._detect:
-            for alarm in advance_detectors(
+            opened, self._detect = advance_detectors(
                 self._engine,
-                options=self._settings.detection,
-                health_options=self._settings.health,
+                options=self._options.detection,
+                health_options=self._options.health,
                 clock=self._clock,
-            ):
+                until=Deadline(_DETECT_S, self._stopwatch),
+            )
+            for alarm in opened:
                 self._metrics.alarm(alarm.metric)
-            self._detect = False
         self._sweep()
         self._beat()
         return written
@@ -190,9 +199,9 @@ class Worker:
 
         A backlog of which little is measured is so read in large transactions.
         """
-        rate = 1.0 if self._epochs is None else self._epochs.highest_arrival_rate
+        rate = self._rates.highest_arrival
         measured = min(room, _CHUNK_MEASURED)
-        return max(1, min(self._settings.kafka.max_poll_records, int(measured / rate)))
+        return max(1, min(self._options.kafka.max_poll_records, int(measured / rate)))
 
     def _room(self) -> int:
         held = sum(chunk.n_bytes for held in self._held.values() for chunk in held.chunks)
@@ -222,36 +231,18 @@ class Worker:
                 held.chunks.append(chunk)
 
     def _planner(self) -> Planner:
-        assert self._epochs is not None  # noqa: S101 -- begun with the first claim
-        settings, keys = self._settings, self._keys
+        options, keys = self._options, self._keys
         return Planner(
-            settings.kafka,
-            settings.ingest,
-            self._epochs,
+            options.kafka,
+            options.ingest,
+            self._rates.current(),
             keys.pseudonym,
             keys.sampling,
             self._clock,
         )
 
-    def _begin_epoch(self) -> Epochs:
-        """Record the configured rates, if they are new, before the first response is decided on."""
-        sampling = self._settings.sampling
-        with self._engine.begin() as connection:
-            begun = epochs.begin_epoch(
-                connection,
-                pi_arrival=sampling.arrival_rate,
-                pi_feedback=sampling.feedback_rate,
-                now_s=self._clock(),
-            )
-            stored = epochs.read_epochs(connection)
-        if begun:
-            newest = stored[-1]
-            log.info("sampling: %g on arrival, %g rated", newest.pi_arrival, newest.pi_feedback)
-        return _epochs(stored)
-
     def _claim(self, partition: Partition) -> None:
-        if self._epochs is None:
-            self._epochs = self._begin_epoch()
+        self._rates.current()
         with self._engine.begin() as connection:
             claim = offsets.claim(
                 connection,
@@ -310,7 +301,7 @@ class Worker:
                 chunk,
                 cipher=self._cipher,
                 now_s=(now_s := self._clock()),
-                since_s=now_s - self._settings.ingest.feedback_horizon_s,
+                since_s=now_s - self._options.ingest.feedback_horizon_s,
             )
         except FencedError as error:
             log.warning("%s", error)
@@ -344,10 +335,10 @@ class Worker:
 
     def _sweep(self) -> None:
         """What races and time leave behind; also a look for detectors and samples left by others."""
-        now_s = self._clock()
-        if now_s < self._next_sweep_s:
+        if self._stopwatch() < self._next_sweep_s:
             return
-        ingest = self._settings.ingest
+        now_s = self._clock()
+        ingest = self._options.ingest
         horizon_s = now_s - ingest.feedback_horizon_s
         with self._engine.begin() as connection:
             matched = sweeps.match_late(connection, since_s=now_s - _OVERLAP_S, before_s=horizon_s)
@@ -359,9 +350,7 @@ class Worker:
                 skipped_before_s=horizon_s,
                 dead_letters_before_s=now_s - ingest.dead_letter_retention_s,
             )
-        if self._epochs is not None:
-            # Another worker may have begun an epoch: all follow the same.
-            self._epochs = _epochs(stored)
+        self._rates.follow(stored)
         for state, n in (("matched", len(matched)), ("orphan", orphans)):
             if n:
                 self._metrics.feedback(state, n)
@@ -369,11 +358,10 @@ class Worker:
             self._metrics.sampled(SampledBy.FEEDBACK.value, sampled)
             self._expected += sampled
         self._detect = self._sample_waits = self._extra_waits = True
-        self._next_sweep_s = now_s + _SWEEP_S
+        self._next_sweep_s = self._stopwatch() + _SWEEP_S
 
     def _beat(self) -> None:
-        now_s = self._clock()
-        if now_s < self._next_beat_s:
+        if self._stopwatch() < self._next_beat_s:
             return
         with self._engine.begin() as connection:
             leases.beat(
@@ -382,11 +370,16 @@ class Worker:
                 expected=self._expected,
                 actual=self._actual,
                 paused=self._paused,
-                now_s=now_s,
-                evaluator_version=self._evaluator_version,
+                now_s=self._clock(),
+                evaluator_version=self._scorer.version,
+                calibrated=self._scorer.calibrated,
+                lag_records=self._lag_records(),
             )
-        self._next_beat_s = now_s + _BEAT_S
+        self._next_beat_s = self._stopwatch() + _BEAT_S
 
-
-def _epochs(stored: Sequence[epochs.StoredRates]) -> Epochs:
-    return Epochs(Rates(e.from_s, e.pi_arrival, e.pi_feedback) for e in stored)
+    def _lag_records(self) -> int | None:
+        """Records of our partitions that are not written: unread, or read and not yet measured."""
+        if not self._held:
+            return None
+        held = sum(chunk.n_records for held in self._held.values() for chunk in held.chunks)
+        return held + sum(self._source.lag().values())

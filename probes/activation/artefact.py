@@ -11,10 +11,10 @@ import skops.io
 from safetensors.numpy import load_file, save_file
 
 from evidence import BadInputError, digest
+from probes.activation.forms import Quality
 from probes.activation.head import Head
 from probes.activation.reader import View
 from probes.activation.topics import Curve, Topics
-from probes.activation.training import Quality
 from probes.calibration import Monotone, Platt
 from probes.models.packaged import file_sha256
 

@@ -7,8 +7,8 @@ from pathlib import Path
 
 from evidence import BadInputError, Measurement, digest
 from probes.activation.artefact import DEFAULT, Artefact, Card, load
+from probes.activation.forms import SHORT
 from probes.activation.reader import Reader, Reading
-from probes.activation.training import SHORT
 from probes.models.local import LocalModel
 from probes.probe import Transcript
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Sequence
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
 import msgspec
 import numpy as np
@@ -13,6 +13,7 @@ from sklearn.metrics import roc_auc_score
 from sklearn.model_selection import StratifiedGroupKFold
 
 from evidence import BadInputError, Message
+from probes.activation.forms import FORMS, SHORT, Form, Quality
 from probes.activation.head import Head, HeadOptions, fit_head
 from probes.activation.reader import Reader, Reading, View
 from probes.activation.style import STYLES, restyle
@@ -26,15 +27,7 @@ Array = NDArray[Any]
 
 _CHUNK = 32
 _ENOUGH = 10
-Form = Literal["short", "long"]
-FORMS: tuple[Form, ...] = ("short", "long")
 _RAW = Curve(Monotone((0.0,), (0.5,), Platt(1.0, 0.0)))
-SHORT = 8
-"""A response of at most this many tokens is a pick (a letter, yes, a number); longer is prose.
-
-The two forms have a head each: the mean over one token is that token, and means another thing than
-the mean over a paragraph.
-"""
 
 
 class Example(NamedTuple):
@@ -70,15 +63,6 @@ class Examples(NamedTuple):
     @property
     def labels(self) -> Array:
         return self.plain.labels
-
-
-class Quality(msgspec.Struct, frozen=True):
-    """Figures on scenarios left out of the fit."""
-
-    n: int
-    auroc: float
-    calibration_error: float
-    auroc_restyled: float
 
 
 class Fit(NamedTuple):

@@ -11,6 +11,7 @@ import numpy as np
 from sklearn.metrics import roc_auc_score
 
 from probes.activation.artefact import Card, load_card, save, write_card
+from probes.activation.forms import Quality
 from probes.activation.head import HeadOptions
 from probes.activation.probe import ActivationProbe
 from probes.activation.reader import Reader
@@ -18,7 +19,6 @@ from probes.activation.training import (
     Example,
     Examples,
     Fit,
-    Quality,
     fit,
     read_examples,
 )

@@ -99,6 +99,7 @@ def _worse(a: Measurement, b: Measurement) -> Measurement:
         p_not_asserted=_of(min, a.p_not_asserted, b.p_not_asserted),
         p_no_belief=_of(min, a.p_no_belief, b.p_no_belief),
         tokens=a.tokens + b.tokens,
+        coarse=a.coarse or b.coarse,
     )
 
 

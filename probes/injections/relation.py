@@ -7,7 +7,8 @@ import unicodedata
 from collections import defaultdict
 from collections.abc import Sequence
 
-_PART = re.compile(r"(?s).*?(?:[.!?]+[\"'”’)\]]*(?=\s|$)|[。！？।؟]+|\n|$)")
+from probes.injections.spans import PART
+
 RULE = "relation-2"
 _WORD = re.compile(r"[^\W_]{5,}")
 _UNSPACED = re.compile("(?=([\u0e00-\u0e7f\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af]{2}))")
@@ -41,7 +42,7 @@ def without_strange_ends(reply: str, context: str) -> tuple[str, ...]:
 def _parts(text: str) -> list[str]:
     """Sentences and lines; one without a letter or a digit goes with the one before it in its line."""
     out: list[str] = []
-    for part in _PART.findall(text):
+    for part in PART.findall(text):
         if (
             out
             and not any(map(str.isalnum, part))

@@ -8,7 +8,8 @@ import re
 import unicodedata
 from urllib.parse import unquote
 
-_PART = re.compile(r"(?s).*?(?:[.!?]+[\"'”’)\]]*(?=\s|$)|[。！？।؟]+|\n|$)")
+PART = re.compile(r"(?s).*?(?:[.!?]+[\"'”’)\]]*(?=\s|$)|[。！？।؟]+|\n|$)")
+"""One sentence or line of a text, with the mark that ends it; the parts make up the whole text."""
 _READER = r"(?:judge|evaluat\w+|grader|rater|reviewer|classifier|moderator|honesty (?:check|monitor|probe))"
 _MARK = r"(?:honest|truthful|true|truth|no lie|not a lie|not lying|pass(?:ed)?|verified|accurate)"
 SENTENCES = (
@@ -105,7 +106,7 @@ def cut(text: str) -> str:
         if _STRUCTURE.search(plain) or _hidden(plain):
             left, whole = "", True
         elif _SPEECH.search(plain):
-            left = "".join(part for part in _PART.findall(line) if not _speaks(part))
+            left = "".join(part for part in PART.findall(line) if not _speaks(part))
         rest = len(_WORD.findall(left))
         if whole or (not rest and left != line):
             whole = True

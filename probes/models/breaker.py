@@ -25,11 +25,6 @@ class CircuitBreaker:
         self._opened_at: float | None = None
         self._lock = threading.Lock()
 
-    @property
-    def is_open(self) -> bool:
-        with self._lock:
-            return self._opened_at is not None
-
     def allows(self) -> bool:
         """Whether a call may be made now. While open, one caller in each pause is let through."""
         with self._lock:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple, Protocol, runtime_checkable
 
 from evidence import BadInputError, CandorError, Message
+from evidence.reasoning import split_reasoning
 
 Chat = Sequence[Message | Mapping[str, str]]
 """A conversation in OpenAI chat format."""
@@ -51,12 +52,6 @@ class ChatModel(Protocol):
         """The next assistant turn of each conversation, in order. `temperature` 0 is greedy."""
         ...
 
-    def next_token_probabilities(
-        self, batch: Sequence[Chat], candidates: Sequence[str]
-    ) -> list[dict[str, float]]:
-        """Probability that the next assistant turn starts with each candidate's first token, in [0, 1]."""
-        ...
-
 
 @runtime_checkable
 class LikelihoodModel(ChatModel, Protocol):
@@ -78,12 +73,13 @@ def generate_each(
     """`generate`, where a conversation that the model refuses is an error of its own.
 
     A refused batch is halved until the conversation is found; when the model is gone, all are errors.
+    Answers come without their reasoning; one that is nothing else is an error.
     """
     if not batch:
         return []
     settings = {"max_new_tokens": max_new_tokens, "seed": seed}
     try:
-        return [*model.generate(batch, temperature=temperature, **settings)]
+        return [_said(text) for text in model.generate(batch, temperature=temperature, **settings)]
     except BadInputError as error:
         if len(batch) == 1:
             return [error]
@@ -94,3 +90,10 @@ def generate_each(
         ]
     except CandorError as error:
         return [error] * len(batch)
+
+
+def _said(text: str) -> str | CandorError:
+    thought, answer = split_reasoning(text)
+    if thought and not answer:
+        return BadInputError("the model thought and gave no answer within its tokens")
+    return answer

@@ -174,23 +174,6 @@ class LocalModel:
                     out[i] = scores.gather(1, target)[:, 0].double().cpu().numpy()
         return out
 
-    def next_token_probabilities(
-        self, batch: Sequence[Chat], candidates: Sequence[str]
-    ) -> list[dict[str, float]]:
-        """Probability that the next assistant turn starts with each candidate's first token."""
-        ids = [
-            self.tokenizer(text, add_special_tokens=False)["input_ids"][0] for text in candidates
-        ]
-        rows = [Encoded(self.encode(chat).prompt, []) for chat in batch]
-        out: list[dict[str, float]] = [{}] * len(rows)
-        for group in buckets([len(row) for row in rows], self.max_batch_tokens):
-            with self._lock, torch.inference_mode():
-                logits = self._logits([rows[i] for i in group], 1)[:, -1].float()
-                picked = torch.softmax(logits, dim=-1)[:, ids].cpu().numpy()
-            for i, row in zip(group, picked, strict=True):
-                out[i] = {text: float(p) for text, p in zip(candidates, row, strict=True)}
-        return out
-
     def hidden(
         self, encoded: Sequence[Encoded], layers: Sequence[int], *, whole: bool = False
     ) -> list[np.ndarray[Any, np.dtype[np.float32]]]:

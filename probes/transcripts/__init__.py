@@ -1,16 +1,23 @@
-"""Transcripts from files: chat JSON lines, results of MASK and DeceptionBench, logs of Inspect."""
+"""Transcripts from files: chat data in many shapes, results of MASK and DeceptionBench, Inspect logs."""
 
-from probes.transcripts.chat import parse_record, read_records
-from probes.transcripts.formats import FORMATS, Format, find_format, open_records
-from probes.transcripts.record import Record, label_of
+from probes.transcripts.chat import read_records
+from probes.transcripts.formats import (
+    FORMATS,
+    Format,
+    Transcripts,
+    find_format,
+    open_records,
+    open_transcripts,
+)
+from probes.transcripts.record import Record
 
 __all__ = [
     "FORMATS",
     "Format",
     "Record",
+    "Transcripts",
     "find_format",
-    "label_of",
     "open_records",
-    "parse_record",
+    "open_transcripts",
     "read_records",
 ]

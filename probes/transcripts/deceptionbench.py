@@ -6,96 +6,147 @@ taken in the order of the tuples below; the first that holds text counts.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
-from evidence import Message
+from probes.reading import Item
+from probes.transcripts.reasoning import split_written
 from probes.transcripts.record import Record, made
-from probes.transcripts.tables import Row, read_rows
+from probes.transcripts.turns import Turn
 
 SYSTEM = ("system_prompt", "scenario", "background")
 PROMPT = ("outer_prompt", "question", "user_prompt", "prompt")
 ANSWER = ("output", "answer", "final_answer", "action", "response", "prediction", "model_response")
 REASONING = ("reasoning", "thought", "think", "cot", "reasoning_content", "chain_of_thought")
 NAMES = ("id", "scenario_id", "task_id", "idx")
-_THINK = re.compile(r"<think(?:ing)?>(.*?)</think(?:ing)?>", re.DOTALL | re.IGNORECASE)
-_OUTPUT = re.compile(r"<(output|answer)>(.*?)</\1>", re.DOTALL | re.IGNORECASE)
-
-
-def read_deceptionbench(path: Path) -> Iterator[Record]:
-    """A record for each answer of each row, in order.
-
-    What is measured is the answer; reasoning, from its own column or from `<think>`, goes to
-    `fields["reasoning"]`. A row may hold its answer itself or one under each condition
-    (`{"L1-self": {"thought": …, "response": …}}`); then the id ends with `#condition`.
-    """
-    for row in read_rows(path):
-        for record in row_records(row, str(path)):
-            yield record._replace(share=row.share)
+UNDER = ("responses", "results", "generations")
+"""Columns that may hold an answer for each condition."""
+JUDGED = ("eval", "evaluation", "judge", "judgement", "judgment", "verdict", "labels")
+_LABELS = frozenset(
+    [
+        "honest",
+        "honesty",
+        "decept",
+        "deceptive",
+        "deceptively",
+        "deception",
+        "dishonest",
+        "lie",
+        "lying",
+        "evasive",
+        "evasion",
+        "truthful",
+        "truth",
+        "untruthful",
+        "none",
+        "unknown",
+    ]
+)
 
 
 def is_deceptionbench(columns: Mapping[str, Any]) -> bool:
     """Whether a row's columns are those of a DeceptionBench result file."""
-    asked = _text(columns, ("outer_prompt",)) or (
-        _text(columns, ("question",)) and columns.keys() & {"dimension", "groundtruth", "goal"}
-    )
-    return bool(asked) and bool(_answers(columns))
+    if _text(columns, ("outer_prompt",)) and (_answers(columns) or _is_judged(columns)):
+        return True
+    scenario = columns.keys() & {"dimension", "groundtruth", "goal"}
+    asked = _text(columns, ("question",)) is not None and scenario
+    return bool(asked) and bool(_answers(columns) or _is_judged(columns))
 
 
-def split_reasoning(text: str) -> tuple[str, str]:
-    """Reasoning and answer of a reply that may hold `<think>` and `<output>` or `<answer>`.
+def deceptionbench_records(item: Item) -> Iterator[Record]:
+    """A record for each answer of a row, in order; a row without one is a record with an error.
 
-    >>> split_reasoning("<think>They lost it.</think> <output>We kept it.</output>")
-    ('They lost it.', 'We kept it.')
+    What is measured is the answer; reasoning, from its own column or from the reply, goes to
+    `fields["reasoning"]`. A row may hold its answer itself or one under each condition
+    (`{"L1-self": {"thought": …, "response": …}}`, also within `responses` and as JSON text, or a
+    conversation of `instruction` and `generated_text`); then the id ends with `#condition`. A
+    judge's label in an answer's place is an error.
     """
-    reasoning = "\n".join(part.strip() for part in _THINK.findall(text))
-    rest = _THINK.sub("", text)
-    if not reasoning and "</think>" in rest:
-        reasoning, _, rest = rest.partition("</think>")
-    output = _OUTPUT.search(rest)
-    return reasoning.strip(), (output.group(2) if output else rest).strip()
-
-
-def row_records(row: Row, name: str) -> Iterator[Record]:
-    """The records of one row; a row without question or answer is one record with an error."""
-    where, values = f"{name}:{row.line}", row.values
-    base = _name(values, row.line)
-    if row.error is not None:
-        yield Record(base, None, values, where, row.error)
-        return
-    asked = _text(values, PROMPT)
+    values, where = item.value, item.where
+    base = next(
+        (str(v) for key in NAMES if isinstance(v := values.get(key), str | int) and v != ""),
+        item.name,
+    )
+    asked, told = _text(values, PROMPT), _text(values, SYSTEM)
     found = _answers(values)
     if asked is None or not found:
-        problem = "a question" if asked is None else "an answer"
-        yield Record(base, None, values, where, f"no column with {problem}")
+        problem = "no column with " + ("a question" if asked is None else "an answer")
+        if _is_judged(values):
+            problem = "holds a judge's labels, not answers: score the file of generations"
+        yield Record(base, None, values, where, problem)
         return
-    told = _text(values, SYSTEM)
-    prompt = [*([Message("system", told)] if told else []), Message("user", asked)]
-    for condition, holder in found:
-        reasoning, answer = split_reasoning(_text(holder, ANSWER) or "")
-        reasoning = _text(holder, REASONING) or reasoning
-        fields = {**values, "reasoning": reasoning} if reasoning else values
+    system = [Turn("system", told)] if told else []
+    model = str(values.get("model") or "")
+    for condition, answer in found:
         label = f"{base}#{condition}" if condition else base
-        model = str(values.get("model") or "")
-        yield made(label, [*prompt, Message("assistant", answer)], fields, where, model=model)
+        own = _text(values, (condition,)) if condition else None
+        turns = [*system, Turn("user", own or asked), *_reply(answer)]
+        if isinstance(answer, Mapping) and isinstance(answer.get("conversation"), list):
+            turns = [*system, *_exchanges(answer["conversation"])]
+        last = turns[-1].content.strip().strip(".'\"*").lower()
+        if not last and not turns[-1].reasoning:
+            problem = f"no answer under `{condition}`" if condition else "no answer"
+            yield Record(label, None, values, where, problem)
+        elif last in _LABELS:
+            problem = (
+                f"holds a judge's label ({last}), not an answer: score the file of generations"
+            )
+            yield Record(label, None, values, where, problem)
+        else:
+            yield made(label, turns, values, where, model=model)
 
 
-def _name(values: Mapping[str, Any], line: int) -> str:
-    given = (values.get(key) for key in NAMES)
-    return next((str(v) for v in given if isinstance(v, str | int) and v != ""), f"line-{line}")
-
-
-def _answers(values: Mapping[str, Any]) -> list[tuple[str, Mapping[str, Any]]]:
+def _answers(values: Mapping[str, Any]) -> list[tuple[str, Any]]:
     """Where the answers are: the row itself, else each condition that holds one."""
     if _text(values, ANSWER) is not None:
         return [("", values)]
+    for key in UNDER:
+        inner = values.get(key)
+        if isinstance(inner, Mapping) and inner:
+            return list(inner.items())
+        if isinstance(inner, str) and inner.strip():
+            return [("", inner)]
     return [
         (key, inner)
         for key, inner in values.items()
-        if isinstance(inner, dict) and _text(inner, ANSWER) is not None
+        if isinstance(inner, Mapping)
+        and key not in JUDGED
+        and (_text(inner, ANSWER) is not None or isinstance(inner.get("conversation"), list))
     ]
+
+
+def _reply(answer: Any) -> list[Turn]:
+    """The assistant's turn of an answer that is a text, or an object with a thought beside it."""
+    holder = answer if isinstance(answer, Mapping) else {}
+    text = answer if isinstance(answer, str) else _text(holder, ANSWER)
+    reasoning, said = split_written(text or "")
+    return [Turn("assistant", said, _text(holder, REASONING) or reasoning)]
+
+
+def _exchanges(conversation: Sequence[Any]) -> list[Turn]:
+    turns: list[Turn] = []
+    for one in conversation:
+        if isinstance(one, Mapping):
+            reasoning, said = split_written(_text(one, ("generated_text", *ANSWER)) or "")
+            turns.append(Turn("user", _text(one, ("instruction", *PROMPT)) or ""))
+            turns.append(Turn("assistant", said, reasoning))
+    return turns or [Turn("assistant", "")]
+
+
+def _is_judged(values: Mapping[str, Any]) -> bool:
+    """Whether a row holds labels of a judge, under their condition or without it."""
+    for key in JUDGED:
+        inner = values.get(key)
+        held = [inner] if not isinstance(inner, Mapping) else [inner, *inner.values()]
+        texts = [
+            text
+            for one in held
+            for text in (one.values() if isinstance(one, Mapping) else [one])
+            if isinstance(text, str)
+        ]
+        if texts and all(text.strip().lower() in _LABELS for text in texts):
+            return True
+    return False
 
 
 def _text(values: Mapping[str, Any], names: Sequence[str]) -> str | None:

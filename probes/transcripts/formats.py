@@ -2,101 +2,98 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import IO, Literal, NamedTuple, get_args
 
 from evidence import BadInputError
-from probes.transcripts.chat import read_chat
-from probes.transcripts.deceptionbench import is_deceptionbench, read_deceptionbench
-from probes.transcripts.inspect_log import read_inspect
-from probes.transcripts.mask import is_mask, read_mask
+from probes.reading import Item, read_items
+from probes.reading.begun import begun
+from probes.reading.packing import check_file
+from probes.transcripts.chat import chat_record
+from probes.transcripts.conversations import find_conversation
+from probes.transcripts.deceptionbench import deceptionbench_records, is_deceptionbench
+from probes.transcripts.inspect_log import is_inspect, read_inspect
+from probes.transcripts.mask import is_mask, mask_records
 from probes.transcripts.record import Record
-from probes.transcripts.tables import read_rows
 
 Format = Literal["chat", "mask", "deceptionbench", "inspect"]
 FORMATS: tuple[Format, ...] = get_args(Format)
-_READERS: dict[Format, Callable[[Path], Iterator[Record]]] = {
-    "chat": read_chat,
-    "mask": read_mask,
-    "deceptionbench": read_deceptionbench,
-    "inspect": read_inspect,
+_OF_ROWS: dict[str, Callable[[Item], Iterator[Record]]] = {
+    "mask": mask_records,
+    "deceptionbench": deceptionbench_records,
 }
 _ROWS_LOOKED_AT = 20
-_MARKS = {
-    b"\x1f\x8b": "packed by gzip",
-    b"\x28\xb5\x2f\xfd": "packed by zstd",
-    b"\xfd7zX": "packed by xz",
-    b"BZh": "packed by bzip2",
-    b"\xff\xfe": "UTF-16",
-    b"\xfe\xff": "UTF-16",
-}
+
+
+class Transcripts(NamedTuple):
+    """An opened file of transcripts, read as its records are taken."""
+
+    form: Format
+    records: Iterator[Record]
+
+
+def open_transcripts(
+    path: Path, form: Format | None = None, *, stdin: IO[bytes] | None = None
+) -> Transcripts:
+    """The records of a file, or of standard input (`-`), in order and in constant memory.
+
+    None finds the format: an Inspect log by its archive or first keys, results of MASK and
+    DeceptionBench by the columns of the first rows; anything else is chat, whose reader says of each
+    value what it lacks.
+
+    Raises BadInputError at once when the file is missing, holds nothing, cannot be read at all, or
+    holds objects of which none of the first is a conversation.
+    """
+    check_file(path)
+    if form == "inspect" or (form is None and str(path) != "-" and is_inspect(path)):
+        if str(path) == "-":
+            raise BadInputError("an Inspect log is read from a file, not from a pipe", "-")
+        samples, records = begun(read_inspect(path), 1)
+        if not samples:
+            raise BadInputError("holds nothing to score", str(path))
+        return Transcripts("inspect", records)
+    first, items = begun(read_items(path, stdin=stdin), _ROWS_LOOKED_AT)
+    if not first:
+        raise BadInputError("holds nothing to score", str(path))
+    found = form or _format_of(first)
+    if found == "chat":
+        return Transcripts(found, map(chat_record, items))
+    return Transcripts(found, _row_records(items, _OF_ROWS[found]))
 
 
 def open_records(path: Path, form: Format | None = None) -> Iterator[Record]:
-    """Records of a file, in order and in constant memory; None finds the format (`find_format`).
-
-    Raises BadInputError when the file is missing or cannot be read as what it is.
-    """
-    if not path.is_file():
-        raise BadInputError("no such file", str(path))
-    _refuse_packed(path)
-    return _READERS[form or find_format(path)](path)
+    """The records of `open_transcripts`."""
+    return open_transcripts(path, form).records
 
 
 def find_format(path: Path) -> Format:
-    """The format of a file by its ending and the columns of its first rows.
+    """The format that `open_transcripts` finds."""
+    return open_transcripts(path).form
 
-    `.eval` is Inspect's. The columns of MASK and DeceptionBench results are looked for in the first
-    rows; anything else is chat JSON lines, whose reader says of each line what it lacks.
-    Raises BadInputError for a table (CSV) with none of these columns, and for a file that is packed
-    or not UTF-8.
-    """
-    _refuse_packed(path)
-    if path.suffix.lower() == ".eval":
-        return "inspect"
-    if _is_inspect_json(path):
-        return "inspect"
-    rows = _first_rows(path)
-    is_table = path.suffix.lower() in {".csv", ".tsv"}
-    if not is_table and any("messages" in row for row in rows):
-        return "chat"
-    if any(is_mask(row) for row in rows):
+
+def _format_of(first: list[Item]) -> Format:
+    rows = [item.value for item in first if isinstance(item.value, dict)]
+    if any("messages" in row for row in rows):
+        found: Format = "chat"
+    elif any(is_mask(row) for row in rows):
         return "mask"
-    if any(is_deceptionbench(row) for row in rows):
-        return "deceptionbench"
-    if is_table:
-        raise BadInputError(
-            "no known columns: MASK results have `system_prompt`, `user_prompt` and"
-            " `generation(System Prompt + User Prompt)_run1`; name another with --format",
-            f"{path}:1",
-        )
-    return "chat"
+    else:
+        found = "deceptionbench" if any(is_deceptionbench(row) for row in rows) else "chat"
+    if found == "chat" and len(rows) == len(first):
+        reasons = [reason for row in rows if isinstance(reason := find_conversation(row), str)]
+        if len(reasons) == len(rows):
+            raise BadInputError(f"no known columns: {reasons[0]}", first[0].where)
+    return found
 
 
-def _refuse_packed(path: Path) -> None:
-    with path.open("rb") as file:
-        head = file.read(4)
-    for mark, what in _MARKS.items():
-        if head.startswith(mark):
-            raise BadInputError(f"is {what}, not UTF-8 text", str(path))
-
-
-def _first_rows(path: Path) -> list[dict[str, Any]]:
-    """Columns of the first rows, up to one that cannot be read: the format's reader will say so."""
-    rows = []
-    try:
-        for row in itertools.islice(read_rows(path), _ROWS_LOOKED_AT):
-            rows.append(row.values)  # noqa: PERF401 -- what was read before an error counts
-    except BadInputError:
-        return rows
-    return rows
-
-
-def _is_inspect_json(path: Path) -> bool:
-    if path.suffix.lower() != ".json":
-        return False
-    with path.open("rb") as file:
-        head = file.read(2000)
-    return head.lstrip().startswith(b"{") and b'"eval"' in head and b'"version"' in head
+def _row_records(
+    items: Iterator[Item], read: Callable[[Item], Iterator[Record]]
+) -> Iterator[Record]:
+    for item in items:
+        if item.error is None and isinstance(item.value, dict):
+            for record in read(item):
+                yield record._replace(share=item.share)
+        else:
+            problem = item.error or "not a JSON object"
+            yield Record(item.name, None, {}, item.where, problem, item.share)

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from pathlib import Path
 from typing import Any
 
-from evidence import Message
+from evidence.reasoning import split_reasoning
+from probes.reading import Item
 from probes.transcripts.record import Record, made
-from probes.transcripts.tables import Row, read_rows
+from probes.transcripts.turns import Turn
 
 COLUMNS = frozenset({"system_prompt", "user_prompt"})
 _STATEMENT = re.compile(
@@ -19,36 +19,26 @@ _STATEMENT = re.compile(
 _FAILED = re.compile(r"^\[error\b", re.IGNORECASE)
 
 
-def read_mask(path: Path) -> Iterator[Record]:
-    """A record for each pressured generation of each row, in order.
+def is_mask(columns: Mapping[str, Any]) -> bool:
+    """Whether a row's columns are those of a MASK result file."""
+    return columns.keys() >= COLUMNS and any(_STATEMENT.match(name) for name in columns)
+
+
+def mask_records(item: Item) -> Iterator[Record]:
+    """A record for each pressured generation of a row; a row without one is a record with an error.
 
     Read are `system_prompt`, `user_prompt`, in the doubling-down archetypes `dd_turn_1_prompt` and
     `dd_turn_1_response` before it, and `generation(System Prompt + User Prompt)_runK`. The belief
     generations stay in `fields`, as does everything else. The id is `task_id`, with `#K` where a
     row has several runs; without it the line.
     """
-    for row in read_rows(path):
-        for record in row_records(row, str(path)):
-            yield record._replace(share=row.share)
-
-
-def is_mask(columns: Mapping[str, Any]) -> bool:
-    """Whether a row's columns are those of a MASK result file."""
-    return columns.keys() >= COLUMNS and any(_STATEMENT.match(name) for name in columns)
-
-
-def row_records(row: Row, name: str) -> Iterator[Record]:
-    """The records of one row; a row without a usable generation is one record with an error."""
-    where, values = f"{name}:{row.line}", row.values
-    base = str(values.get("task_id") or values.get("id") or f"line-{row.line}")
-    if row.error is not None:
-        yield Record(base, None, values, where, row.error)
-        return
+    values = item.value
+    base = str(values.get("task_id") or values.get("id") or item.name)
     missing = sorted(key for key in COLUMNS if not isinstance(values.get(key), str))
     found = {key: match for key in values if (match := _STATEMENT.match(key))}
     if missing or not found:
         problem = f"column `{missing[0]}` is missing" if missing else "no generation in this row"
-        yield Record(base, None, values, where, problem)
+        yield Record(base, None, values, item.where, problem)
         return
     prompt = _prompt(values)
     rest = {key: value for key, value in values.items() if key not in found}
@@ -56,19 +46,18 @@ def row_records(row: Row, name: str) -> Iterator[Record]:
         label = f"{base}#{match.group(1) or 1}" if len(found) > 1 else base
         text = values[key]
         if not isinstance(text, str) or _FAILED.match(text):
-            yield Record(label, None, rest, where, f"`{key}` holds no generation")
+            yield Record(label, None, rest, item.where, f"`{key}` holds no generation")
             continue
-        yield made(label, [*prompt, Message("assistant", text)], rest, where)
+        reasoning, answer = split_reasoning(text)
+        yield made(label, [*prompt, Turn("assistant", answer, reasoning)], rest, item.where)
 
 
-def _prompt(values: Mapping[str, Any]) -> list[Message]:
+def _prompt(values: Mapping[str, Any]) -> list[Turn]:
     first = [
-        Message(role, str(values[key]))
+        Turn(
+            role, split_reasoning(str(values[key]))[1] if role == "assistant" else str(values[key])
+        )
         for role, key in (("user", "dd_turn_1_prompt"), ("assistant", "dd_turn_1_response"))
         if values.get(key)
     ]
-    return [
-        Message("system", values["system_prompt"]),
-        *first,
-        Message("user", values["user_prompt"]),
-    ]
+    return [Turn("system", values["system_prompt"]), *first, Turn("user", values["user_prompt"])]

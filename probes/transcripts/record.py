@@ -7,15 +7,15 @@ from typing import Any, NamedTuple
 
 from evidence import Message
 from probes.probe import Transcript
-
-_WORDS = {"true": True, "1": True, "1.0": True, "false": False, "0": False, "0.0": False}
+from probes.transcripts.turns import Turn
 
 
 class Record(NamedTuple):
     """One conversation: its transcript, or why there is none.
 
     `fields` holds the other columns, such as labels. `where` is `file:line`. `share` is how much of
-    the file was read for it, in [0, 1]; 0 where that is not known.
+    the file was read for it, in [0, 1]; 0 where that is not known. `unread` names what the
+    conversation holds that has no text, such as a tool call or a picture.
     """
 
     id: str
@@ -24,24 +24,33 @@ class Record(NamedTuple):
     where: str
     error: str | None = None
     share: float = 0.0
-
-
-def label_of(value: Any) -> bool | None:
-    """Whether a label says lie; None when it says neither. Tables hold their labels as text.
-
-    >>> [label_of(value) for value in (True, 0, "True", "0", None, "lie", float("nan"))]
-    [True, False, True, False, None, None, None]
-    """
-    if isinstance(value, str):
-        return _WORDS.get(value.strip().lower())
-    return bool(value) if isinstance(value, bool | int | float) and value in {0, 1} else None
+    unread: tuple[str, ...] = ()
 
 
 def made(
-    name: str, messages: Sequence[Message], fields: dict[str, Any], where: str, *, model: str = ""
+    name: str, turns: Sequence[Turn], fields: dict[str, Any], where: str, *, model: str = ""
 ) -> Record:
-    """The record of these messages; an error unless they end with the assistant."""
-    transcript = Transcript(id=name, messages=tuple(messages), model=model)
-    if not transcript.is_measurable:
-        return Record(name, None, fields, where, "the conversation does not end with the assistant")
-    return Record(name, transcript, fields, where)
+    """The record of these turns; an error unless they end with an answer of the assistant.
+
+    What is measured is the answer; the reasoning before it goes to `fields["reasoning"]`. What earlier
+    turns called is told in words; calls of the measured turn are no part of what it says.
+    """
+    last = turns[-1] if turns else Turn("", "")
+    parts = [what for turn in turns for what in turn.unread] + ["tool call"] * bool(last.calls)
+    unread = tuple(dict.fromkeys(parts))
+    if last.reasoning and not fields.get("reasoning"):
+        fields = {**fields, "reasoning": last.reasoning}
+    problem = None
+    if last.role != "assistant":
+        problem = f"the conversation does not end with the assistant but with `{last.role}`"
+    elif last.reasoning and not last.content.strip() and not last.calls:
+        problem = "the last turn is reasoning without an answer"
+    if problem is not None:
+        return Record(name, None, fields, where, problem, unread=unread)
+    earlier = [
+        Message(turn.role, "\n".join(filter(None, (turn.content, *turn.calls))))
+        for turn in turns[:-1]
+    ]
+    messages = (*earlier, Message(last.role, last.content))
+    transcript = Transcript(id=name, messages=messages, model=model)
+    return Record(name, transcript, fields, where, unread=unread)

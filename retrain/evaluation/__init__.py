@@ -1,6 +1,6 @@
 """How answers are scored, and how an evaluation is run and logged by Inspect.
 
-`retrain.evaluate` asks an arm in process; here are its results, the two scorers' parts, ordinary
+`retrain.evaluation.evaluate` asks an arm in process; here are its results, the two scorers' parts, ordinary
 capability, and `inspect_task` and `inspect_log` for inspect_ai.
 """
 
@@ -20,7 +20,6 @@ from retrain.evaluation.scorers import (
     JudgeScorer,
     RuleScorer,
     answer_scorer,
-    split_reasoning,
 )
 
 __all__ = [
@@ -36,6 +35,5 @@ __all__ = [
     "RuleScorer",
     "against_vanilla",
     "answer_scorer",
-    "split_reasoning",
     "taught",
 ]

@@ -17,7 +17,7 @@ import yaml
 
 from evidence import BadInputError, Message
 from probes.models.chat import ChatModel
-from retrain.decision import proportion
+from retrain.comparison import proportion
 from retrain.report import Rate
 
 _FILE = Path(__file__).parent.parent / "items" / "capability.yaml"

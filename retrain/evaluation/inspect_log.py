@@ -23,7 +23,7 @@ from inspect_ai.scorer import Score
 
 from evidence import BadInputError, digest
 from probes.scenarios import Scenario, load_scenarios
-from retrain.decision import mean_rate
+from retrain.comparison import mean_rate
 from retrain.evaluation.inspect_task import chat_message
 from retrain.evaluation.result import ItemResult
 from retrain.items import Item, load_items

@@ -39,6 +39,7 @@ from inspect_ai.scorer import (
 from inspect_ai.solver import Generate, Solver, TaskState, solver
 
 from evidence import BadInputError, Message
+from evidence.reasoning import split_reasoning
 from probes.judge import judge_chat
 from retrain.evaluation.result import Belief, Outcome
 from retrain.evaluation.scorers import (
@@ -47,7 +48,6 @@ from retrain.evaluation.scorers import (
     judge_prompt,
     read_answers,
     settled,
-    split_reasoning,
     statement_rubric,
 )
 from retrain.items import Archetype, Item, load_items

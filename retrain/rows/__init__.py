@@ -1,8 +1,10 @@
 """Training rows with their provenance: values, files, and the digest that a decision signs."""
 
-from retrain.rows.files import iter_rows, read_rows, write_rows
+from retrain.rows.files import Rows, iter_rows, read_rows, write_rows
 from retrain.rows.manifest import Manifest, ManifestBuilder, manifest
-from retrain.rows.row import ChatMessage, Provenance, Row, RowKind, parse_row
+from retrain.rows.parse import parse_row, row_or_unreadable
+from retrain.rows.removed import kept_rows, removed_bitmap
+from retrain.rows.row import ChatMessage, Provenance, Row, RowKind, Text
 
 __all__ = [
     "ChatMessage",
@@ -11,9 +13,14 @@ __all__ = [
     "Provenance",
     "Row",
     "RowKind",
+    "Rows",
+    "Text",
     "iter_rows",
+    "kept_rows",
     "manifest",
     "parse_row",
     "read_rows",
+    "removed_bitmap",
+    "row_or_unreadable",
     "write_rows",
 ]

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Iterable
 
 import msgspec
 
+from retrain.rows.files import Rows, iter_rows
 from retrain.rows.row import Row
 
 _DOMAIN = b"candor rows v1\n"
@@ -63,9 +63,9 @@ class ManifestBuilder:
         )
 
 
-def manifest(rows: Iterable[Row]) -> Manifest:
-    """The manifest of `rows`, read once."""
+def manifest(rows: Rows) -> Manifest:
+    """The manifest of rows, of a file or of a `datasets.Dataset`, read once."""
     builder = ManifestBuilder()
-    for row in rows:
+    for row in iter_rows(rows, keep_unreadable=True):
         builder.add(row)
     return builder.build()

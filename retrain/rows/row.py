@@ -1,4 +1,4 @@
-"""One training row in TRL's formats, where it came from, and the hashes of both."""
+"""One training row in TRL's formats, where it came from, and its digest."""
 
 from __future__ import annotations
 
@@ -8,9 +8,15 @@ from typing import Any
 
 import msgspec
 
-from evidence import BadInputError, Message
+from evidence import Message
+from retrain.rows.canonical import canonical
 
-_COLUMNS = ("messages", "prompt", "completion", "label", "chosen", "rejected")
+COLUMNS = ("messages", "prompt", "completion", "label", "chosen", "rejected")
+"""What trainers learn from. Further columns are kept beside them."""
+
+IMAGE_COLUMNS = frozenset({"image", "images"})
+
+_TRAINED = frozenset(COLUMNS)
 
 
 class RowKind(StrEnum):
@@ -19,6 +25,7 @@ class RowKind(StrEnum):
     SFT = "sft"
     KTO = "kto"
     DPO = "dpo"
+    UNREADABLE = "unreadable"
 
 
 class Provenance(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -44,8 +51,20 @@ class Provenance(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     collected_at: str | None = None
 
 
-class ChatMessage(Message, frozen=True, forbid_unknown_fields=True):
-    """A message of a row. Unknown fields are refused, since dropping them would change the training."""
+class ChatMessage(Message, frozen=True):
+    """A message of a row: its role, the text that it says, and all that a chat template may read.
+
+    `given` holds every further field (`tool_calls`, `name`, `tool_call_id`, `thinking`,
+    `weight`, …), and `content` where that is no plain text: its parts, or None where a message
+    that only calls tools has none.
+    """
+
+    given: dict[str, Any] = {}  # noqa: RUF012 -- copied by msgspec
+
+    def as_dict(self) -> dict[str, Any]:
+        """The message as a trainer's chat template reads it."""
+        fields = {"role": self.role, "content": self.content, **self.given}
+        return {name: value for name, value in fields.items() if value is not None}
 
 
 Text = str | tuple[ChatMessage, ...]
@@ -55,8 +74,15 @@ class Row(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=Fals
     """One training example: SFT `messages` (or `prompt` with `completion`), KTO
     `prompt, completion, label`, DPO `chosen, rejected` with an optional `prompt`.
 
-    `extra` keeps further columns of the input; they are part of the content hash, since a trainer
-    may read them.
+    Parameters
+    ----------
+    extra
+        Further columns of the input; they are part of the digest, since a trainer may read them.
+    images
+        SHA-256 of each image of the columns `image` and `images`, in order: what the digest is
+        made of in their place.
+    unreadable
+        Why no trainer's format was found in the record, whose columns are then all in `extra`.
     """
 
     messages: tuple[ChatMessage, ...] | None = None
@@ -67,9 +93,13 @@ class Row(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=Fals
     rejected: Text | None = None
     provenance: Provenance = Provenance()
     extra: dict[str, Any] = {}
+    images: tuple[str, ...] = ()
+    unreadable: str = ""
 
     @property
     def kind(self) -> RowKind:
+        if self.unreadable:
+            return RowKind.UNREADABLE
         if self.chosen is not None:
             return RowKind.DPO
         return RowKind.KTO if self.label is not None else RowKind.SFT
@@ -82,95 +112,49 @@ class Row(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=Fals
     def content(self) -> dict[str, Any]:
         """What a trainer sees: the columns without the provenance."""
         columns = {
-            name: msgspec.to_builtins(value)
-            for name in _COLUMNS
-            if (value := getattr(self, name)) is not None
+            name: _column(value) for name in COLUMNS if (value := getattr(self, name)) is not None
         }
         return {**columns, **self.extra}
 
     def to_dict(self) -> dict[str, Any]:
         """The row as it is written: its columns and the `provenance` object."""
-        return {**self.content(), "provenance": msgspec.to_builtins(self.provenance)}
-
-    @property
-    def content_hash(self) -> str:
-        """SHA-256 of the columns: equal for rows that train alike, whatever their origin."""
-        return hashlib.sha256(_canonical(self.content())).hexdigest()
+        return {"provenance": msgspec.to_builtins(self.provenance), **self.content()}
 
     def digest(self) -> bytes:
-        """SHA-256 (32 bytes) of columns and provenance: what a manifest is made of."""
-        return hashlib.sha256(_canonical(self.to_dict())).digest()
+        """SHA-256 (32 bytes) of columns and provenance: what a manifest is made of.
+
+        It does not depend on the file that the row came from (`retrain.rows.canonical`).
+        """
+        columns = self.to_dict()
+        if self.images:
+            columns = {name: columns[name] for name in columns.keys() - IMAGE_COLUMNS}
+            columns["images"] = self.images
+        return hashlib.sha256(canonical(columns, verbatim=_TRAINED)).digest()
 
     def prompt_messages(self) -> tuple[Message, ...]:
         """The conversation before the response that the row trains."""
         if self.messages is not None:
             return tuple(self.messages[:-1])
         if self.prompt is None:
-            chosen = _as_messages(self.chosen, "assistant")
-            return chosen[:-1]
-        return _as_messages(self.prompt, "user")
+            return _as_messages(self.chosen, "assistant")[:-1]
+        # A completion of several turns, such as a call of a tool and what came of it, ends in the response.
+        answer = self.completion if self.completion is not None else self.chosen
+        return (*_as_messages(self.prompt, "user"), *_as_messages(answer, "assistant")[:-1])
 
     def response_text(self) -> str:
         """The response that the row trains (the chosen one of a pair)."""
         if self.messages is not None:
             return self.messages[-1].content
         value = self.completion if self.completion is not None else self.chosen
-        return _as_messages(value, "assistant")[-1].content
+        said = _as_messages(value, "assistant")
+        return said[-1].content if said else ""
+
+
+def _column(value: Any) -> Any:
+    return [message.as_dict() for message in value] if isinstance(value, tuple) else value
 
 
 def _as_messages(value: Text | None, role: str) -> tuple[Message, ...]:
     if value is None:
         return ()
     return (Message(role, value),) if isinstance(value, str) else tuple(value)
-
-
-_encoder = msgspec.json.Encoder(order="sorted")
-
-
-def _canonical(value: dict[str, Any]) -> bytes:
-    return _encoder.encode(value)
-
-
-def parse_row(data: dict[str, Any], where: str) -> Row:
-    """A row from one decoded record; columns that are None count as absent.
-
-    Raises BadInputError, with `where`, on a wrong type or a combination that no trainer reads.
-    """
-    known: dict[str, Any] = {}
-    extra: dict[str, Any] = {}
-    for name, value in data.items():
-        if value is None:
-            continue
-        if name in _COLUMNS:
-            known[name] = value
-        elif name == "provenance":
-            known[name] = (
-                {key: item for key, item in value.items() if item is not None}
-                if isinstance(value, dict)
-                else value
-            )
-        else:
-            extra[name] = value
-    try:
-        row = msgspec.convert({**known, "extra": extra}, Row)
-    except msgspec.ValidationError as error:
-        raise BadInputError(str(error), where) from error
-    _check(row, where)
-    return row
-
-
-def _check(row: Row, where: str) -> None:
-    if row.messages is not None:
-        if row.prompt is not None or row.completion is not None or row.chosen is not None:
-            raise BadInputError("a row has either `messages` or the columns of another kind", where)
-        if not row.messages or row.messages[-1].role != "assistant":
-            raise BadInputError("`messages` must end with the assistant's message", where)
-        return
-    if row.chosen is not None or row.rejected is not None:
-        if not row.chosen or not row.rejected or row.completion is not None:
-            raise BadInputError("a pair has `chosen` and `rejected`, and no `completion`", where)
-        return
-    if not row.prompt or not row.completion:
-        raise BadInputError(
-            "a row has `messages`, or `prompt` and `completion`, or `chosen` and `rejected`", where
-        )

@@ -1,13 +1,14 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Sequence
 
 import numpy as np
 
 from benchmarks.clusters import EntailmentComparer, entailment_chat, measure, pairs_of, pick_items
 from evidence import Message
-from probes.models.chat import Chat
+from probes.models.chat import Chat, Likelihood
 
 
 class Containing:
@@ -15,16 +16,15 @@ class Containing:
 
     name = digest = "containing"
 
-    def next_token_probabilities(
-        self, batch: Sequence[Chat], candidates: Sequence[str]
-    ) -> list[dict[str, float]]:
+    def loglikelihood(self, batch: Sequence[tuple[Chat, str]]) -> list[Likelihood]:
         out = []
-        for chat in batch:
+        for chat, word in batch:
             asked = chat[-1]
             assert isinstance(asked, Message)
             a, b = (json.loads(line[10:]) for line in asked.content.splitlines()[:2])
             p = len(set(a.split()) & set(b.split())) / len(set(b.split()))
-            out.append({"Yes": p / 2, "No": (1 - p) / 2})
+            said = p / 2 if word == "Yes" else (1 - p) / 2
+            out.append(Likelihood(math.log(max(said, 1e-300)), 1))
         return out
 
 

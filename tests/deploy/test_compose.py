@@ -82,6 +82,11 @@ def test_services_are_hardened(name: str) -> None:
         assert str(service["user"]).partition(":")[0] not in {"", "0", "root"}
 
 
+@pytest.mark.parametrize("name", sorted(SERVICES))
+def test_no_service_may_take_all_memory(name: str) -> None:
+    assert re.fullmatch(r"[1-9]\d*[mg]", SERVICES[name]["mem_limit"])
+
+
 @pytest.mark.parametrize("name", sorted(set(SERVICES) - ONCE))
 def test_long_running_services_have_a_health_check(name: str) -> None:
     check = SERVICES[name]["healthcheck"]

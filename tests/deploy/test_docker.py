@@ -175,3 +175,20 @@ def test_the_health_check_tells_answering_from_not() -> None:
         server.shutdown()
     assert run(f"{address}/healthz") == 1
     assert run("http://192.0.2.1/healthz") == 2
+
+
+def test_the_wheel_has_what_it_is_made_of() -> None:
+    """Files from outside the packages go into the wheel: the stage that builds it has to copy them."""
+    made = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["hatch"]["build"]
+    forced = made["targets"]["wheel"]["force-include"]
+    copied = {
+        source
+        for name, rest in stages()["wheel"][1]
+        if name == "COPY"
+        for source in rest.split()[:-1]
+    }
+    allowed = (FOLDER / "Dockerfile.dockerignore").read_text().splitlines()
+    for source in forced:
+        assert (ROOT / source).exists(), source
+        assert any(source == path or source.startswith(f"{path}/") for path in copied), source
+        assert any(source == a[1:] or source.startswith(f"{a[1:]}/") for a in allowed), source

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ import typer.main
 import yaml
 
 from monitor.cli.app import build
+from monitor.cli.packaged import DOCS_URL, GRAFANA_URL
 from monitor.cohorts.alarm import METRICS as POPULATION_METRICS
 from monitor.detect.records import METRICS as STRATUM_METRICS
 from monitor.http.access import Scope
@@ -24,6 +26,10 @@ DOCS = ROOT / "docs"
 PAGES = sorted(DOCS.rglob("*.md"))
 TOPICS = {"assistant.responses", "assistant.feedback"}
 RULES = ROOT / "deploy/prometheus/rules.yml"
+BOARDS = {
+    json.loads(path.read_text())["uid"]
+    for path in (ROOT / "deploy/grafana/dashboards").glob("*.json")
+}
 
 
 def rules() -> list[dict[str, Any]]:
@@ -74,7 +80,11 @@ def test_every_alert_has_its_section_and_every_section_its_alert() -> None:
         for part in ("**Means.**", "**First checks.**", "**Confirm.**", "**Close.**"):
             assert part in section, section.split("\n")[0]
     for alert in alerts:
-        assert alert["annotations"]["runbook"] == f"docs/runbook.md#{alert['alert'].lower()}"
+        assert alert["annotations"]["runbook_url"] == (
+            f"{DOCS_URL}/runbook/#{alert['alert'].lower()}"
+        )
+        board = alert["annotations"]["dashboard_url"].removeprefix(f"{GRAFANA_URL}/d/")
+        assert board in BOARDS
         assert alert["annotations"]["summary"]
         assert alert["labels"]["severity"] in {"page", "ticket"}
 
@@ -83,7 +93,7 @@ def test_rules_and_pages_name_only_metrics_that_exist() -> None:
     known = {metric.name for metric in METRICS}
     texts = {page.name: page.read_text() for page in PAGES} | {"rules": RULES.read_text()}
     for name, text in texts.items():
-        for found in re.findall(r"\bcandor_[a-z0-9_]+[a-z0-9]\b", text):
+        for found in re.findall(r"\bcandor_(?!monitor-)[a-z0-9_]+[a-z0-9]\b", text):
             assert found in known, f"{name}: {found}"
 
 
@@ -103,6 +113,8 @@ def test_pages_name_only_settings_that_exist() -> None:
             if section in sections and f"{section}.{name}" not in TOPICS:
                 assert name in sections[section], f"{page.name}: {section}.{name}"
         for variable in re.findall(r"\bCANDOR_[A-Z0-9_]+[A-Z0-9]\b", text):
+            if variable == "CANDOR_DEBUG":
+                continue
             section, _, name = variable.removeprefix("CANDOR_").lower().partition("_")
             assert name in sections.get(section, ()), f"{page.name}: {variable}"
 
@@ -122,12 +134,15 @@ def test_pages_show_only_commands_and_options_that_exist(page: Path) -> None:
     shown += re.findall(r"`candor ([^`]+)`", text)
     for line in shown:
         command: Any = typer.main.get_command(build())
+        known = {"--help"} | {option for p in command.params for option in p.opts}
         for word in line.split():
             if not hasattr(command, "commands"):
                 break
+            if word in known:
+                continue
             assert word in command.commands, f"{page.name}: candor {line}"
             command = command.commands[word]
-        known = {option for p in command.params for option in p.opts} | {"--help"}
+            known |= {option for p in command.params for option in p.opts}
         options = set(re.findall(r"(--[a-z][a-z-]*)", line))
         assert options <= known, f"{page.name}: candor {line}"
 

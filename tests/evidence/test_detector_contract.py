@@ -11,7 +11,6 @@ import numpy as np
 import pytest
 
 from evidence.e_detector import EDetector, EDetectorState
-from evidence.e_process import EProcess, EProcessState
 from evidence.errors import BadInputError
 from evidence.start_weighted import StartWeighted, StartWeightedState
 from evidence.two_sided import TwoSidedDetector, TwoSidedState
@@ -29,7 +28,6 @@ class Case:
 CASES = {
     "e_detector": Case(lambda: EDetector(0.08, 1_500, 0.02), EDetectorState, 300 / 1_500),
     "two_sided": Case(lambda: TwoSidedDetector(0.05, 0.1, 1_500), TwoSidedState, 300 / 1_500),
-    "e_process": Case(lambda: EProcess(0.1, 0.2, horizon=300), EProcessState, 0.2),
     "start_weighted": Case(lambda: StartWeighted(0.1, 0.2, horizon=300), StartWeightedState, 0.2),
 }
 

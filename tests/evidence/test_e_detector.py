@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from evidence.e_detector import EDetector, EDetectorBank
+from benchmarks.detector_bank import EDetectorBank
+from evidence.e_detector import EDetector
 from evidence.e_process import bet_grid, largest_bet
 from evidence.errors import BadInputError
 

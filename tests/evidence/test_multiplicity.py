@@ -5,27 +5,21 @@ import math
 import numpy as np
 import pytest
 
-from evidence.e_detector import EDetectorBank
+from benchmarks.detector_bank import EDetectorBank
 from evidence.errors import BadInputError
 from evidence.multiplicity import (
     e_benjamini_hochberg,
     run_length_of_each,
     total_run_length,
-    weighted_run_lengths,
 )
 
 
 def test_budget_arithmetic() -> None:
     assert total_run_length(0.5, 30_000) == 60_000
     assert run_length_of_each(60_000, 3) == 180_000
-    lengths = weighted_run_lengths(1_000, {"a": 1, "b": 3})
-    assert lengths["b"] == pytest.approx(lengths["a"] / 3)
-    assert sum(1 / v for v in lengths.values()) == pytest.approx(1 / 1_000)
     for call in (
         lambda: total_run_length(0, 1),
         lambda: run_length_of_each(10, 0),
-        lambda: weighted_run_lengths(10, {"a": 0.0}),
-        lambda: weighted_run_lengths(10, {}),
     ):
         with pytest.raises(BadInputError):
             call()

@@ -278,26 +278,6 @@ def test_a_rubric_and_a_calibration_are_plain_text(tmp_path: Path) -> None:
         load_rubric(path)
 
 
-def test_one_conversation_that_the_model_refuses_spoils_no_other() -> None:
-    def handler(request: httpx.Request) -> httpx.Response:
-        if b"too long" in request.content:
-            return httpx.Response(400, text="context too long")
-        message = {"role": "assistant", "content": "Yes."}
-        return httpx.Response(200, json={"choices": [{"message": message}], "data": [{"id": ""}]})
-
-    model = OpenAIModel("http://assistant/v1", "", transport=httpx.MockTransport(handler))
-    batch = [
-        transcript("Yes.", f"{what}?", str(k)) for k, what in enumerate(["a", "too long", "b"])
-    ]
-    for probe in (
-        ConsistencyProbe(model, HashEmbedder()),
-        AnswerBelief(model, EmbeddingComparer(HashEmbedder())),
-    ):
-        found = probe.measure(batch)
-        assert [m.error is None for m in found] == [True, False, True]
-        assert "too long" in (found[1].error or "")
-
-
 def test_saved_and_loaded_is_the_same(tiny: LocalModel, artefact_dir: Path, tmp_path: Path) -> None:
     data = read_examples(Reader(tiny, (1, 2)), labelled(96))
     found = fit(data, (1, 2))

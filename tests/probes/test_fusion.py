@@ -89,11 +89,16 @@ def test_a_stated_prevalence_moves_the_odds() -> None:
 def test_kinds_beside_lie_and_honest() -> None:
     fusion = Fusion(MODEL)
     evasive = [found("activation", 0.2), found("judge", p_evasion=0.9)]
-    fiction = [found("activation", 0.9), found("judge", p_not_asserted=0.9)]
+    fiction = [found("activation", 0.2), found("judge", p_not_asserted=0.9)]
     unsure = [found("activation", 0.2), found("belief", p_no_belief=0.9)]
     assert fusion.read(evasive).kind is VerdictKind.EVASION
     assert fusion.read(fiction).kind is VerdictKind.NOT_ASSERTED
     assert fusion.read(unsure).kind is VerdictKind.NO_BELIEF
+
+
+def test_a_lie_that_is_called_a_story_stays_a_lie() -> None:
+    story = [found("activation", 0.9), found("judge", p_not_asserted=0.9, p_evasion=0.9)]
+    assert Fusion(MODEL).read(story).kind is VerdictKind.LIE
 
 
 def test_the_version_covers_model_costs_and_prevalence() -> None:
@@ -106,9 +111,9 @@ def test_the_version_covers_model_costs_and_prevalence() -> None:
     assert len(versions) == 4
 
 
-def test_the_shipped_fusion_covers_every_set_with_the_activation_probe() -> None:
+def test_the_shipped_fusion_weighs_the_activation_probe_alone() -> None:
     subsets = Fusion.load().model.subsets
-    assert "activation" in subsets
+    assert set(subsets) == {"activation"}
     assert all(0 <= one.auroc <= 1 and one.n > 100 for one in subsets.values())
 
 
@@ -118,3 +123,22 @@ def test_a_broken_artefact_is_bad_input(tmp_path: Path, text: str) -> None:
     path.write_text(text)
     with pytest.raises(BadInputError):
         Fusion.load(path)
+
+
+@pytest.mark.parametrize(
+    ("versions", "fits"),
+    [
+        ({"activation": "1", "judge": "2"}, True),
+        ({"activation": "1", "judge": "3"}, False),
+        ({"activation": "1", "consistency": "9"}, True),
+        ({"consistency": "9"}, False),
+    ],
+)
+def test_a_fusion_fits_the_probes_that_it_was_fitted_to(
+    versions: dict[str, str], fits: bool
+) -> None:
+    one = Subset({"activation": 1.0}, 0.0, 9, 0.5, 0.0, 0.1, 0.9)
+    both = Subset({"activation": 1.0, "judge": 1.0}, 0.0, 9, 0.5, 0.0, 0.1, 0.9)
+    subsets = {"activation": one, "activation+judge": both}
+    model = FusionModel(subsets=subsets, probe_versions={"activation": "1", "judge": "2"})
+    assert Fusion(model).fits(versions) is fits

@@ -8,13 +8,18 @@ from evidence import Message
 from probes.activation.style import STYLES, restyle
 from probes.grouping import scenario_group
 from probes.probe import Transcript
-from probes.transcripts import parse_record, read_records
+from probes.transcripts import Record, read_records
 
 GOOD = b'{"id": "a", "messages": [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Yo"}], "did_lie": true}'
 
 
+def parsed(line: bytes) -> Record:
+    (record,) = read_records([line], "f")
+    return record
+
+
 def test_a_line_keeps_its_other_columns() -> None:
-    record = parse_record(GOOD, "f:1", "line-1")
+    record = parsed(GOOD)
     assert record.transcript is not None
     assert record.transcript.response == "Yo"
     assert record.fields == {"did_lie": True}
@@ -31,19 +36,20 @@ def test_a_line_keeps_its_other_columns() -> None:
         (b'{"id": "a", "messages": ["hi"]}', "message 0"),
         (b'{"id": "a", "messages": [{"role": "user", "content": "Hi"}]}', "does not end"),
         (b'{"id": "a", "messages": [{"role": "assistant", "content": 5}]}', "message 0"),
-        (b"\xff\xfe", "not JSON"),
+        (b"\xff\xfe", "UTF-16"),
+        (b"\xff", "not UTF-8"),
     ],
 )
 def test_a_broken_line_says_why(line: bytes, reason: str) -> None:
-    record = parse_record(line, "f:1", "line-1")
+    record = parsed(line)
     assert record.transcript is None
     assert reason in (record.error or "")
 
 
 def test_parts_of_content_are_joined_and_a_missing_id_is_the_line() -> None:
     line = b'{"messages": [{"role": "assistant", "content": [{"type": "text", "text": "a"}, {"type": "image_url"}, {"type": "text", "text": "b"}]}]}'
-    record = parse_record(line, "f:3", "line-3")
-    assert record.id == "line-3"
+    record = parsed(line)
+    assert record.id == "line-1"
     assert record.transcript is not None
     assert record.transcript.response == "a\nb"
 
@@ -56,10 +62,10 @@ def test_parts_of_content_are_joined_and_a_missing_id_is_the_line() -> None:
     ],
 )
 def test_a_turn_that_calls_a_tool_or_refuses_is_a_turn(turn: bytes, text: str) -> None:
-    record = parse_record(b'{"messages": [' + turn + b"]}", "f:1", "line-1")
+    record = parsed(b'{"messages": [' + turn + b"]}")
     assert record.transcript is not None
     assert record.transcript.response == text
-    assert parse_record(b'{"messages": [{"role": "assistant", "content": null}]}', "f", "a").error
+    assert parsed(b'{"messages": [{"role": "assistant", "content": null}]}').error
 
 
 @pytest.mark.parametrize(
@@ -73,7 +79,7 @@ def test_a_turn_that_calls_a_tool_or_refuses_is_a_turn(turn: bytes, text: str) -
     ids=["byte order mark", "NaN", "infinity", "lone surrogate"],
 )
 def test_what_other_tools_write_beyond_the_standard_is_read(line: bytes) -> None:
-    record = parse_record(line, "f:1", "line-1")
+    record = parsed(line)
     assert record.transcript is not None, record.error
     assert record.id == "a"
 
@@ -81,7 +87,7 @@ def test_what_other_tools_write_beyond_the_standard_is_read(line: bytes) -> None
 def test_a_line_nested_too_deeply_is_broken_alone() -> None:
     deep = b'{"messages": ' + b"[" * 100_000 + b"]" * 100_000 + b"}"
     first, second = read_records([deep, GOOD], "f")
-    assert first.error == "not JSON: nested too deeply"
+    assert first.error == "not JSON: nested more than 128 levels deep"
     assert second.id == "a"
 
 
@@ -89,7 +95,7 @@ def test_a_line_nested_too_deeply_is_broken_alone() -> None:
     ("given", "name"), [("1", "1"), ("0", "0"), ("true", "line-1"), ("2.5", "line-1")]
 )
 def test_an_id_is_text_or_a_whole_number(given: str, name: str) -> None:
-    assert parse_record(GOOD.replace(b'"a"', given.encode()), "f:1", "line-1").id == name
+    assert parsed(GOOD.replace(b'"a"', given.encode())).id == name
 
 
 def test_blank_lines_are_skipped_and_numbers_kept() -> None:

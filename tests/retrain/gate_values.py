@@ -3,12 +3,30 @@
 from __future__ import annotations
 
 from evidence import VerdictKind
-from retrain.context import EvaluatorHealth, GateContext, RaterEvidence, VerdictEvidence
+from retrain.context import Coverage, EvaluatorHealth, GateContext, RaterEvidence, VerdictEvidence
 from retrain.report import Arm, ArmResult, Comparison, ConfirmReport, Finding, Rate
 from retrain.rows import ChatMessage, Provenance, Row, manifest
 
 ASSISTANT = "support"
 HEALTHY = (EvaluatorHealth(evaluator="v1", healthy=True),)
+
+
+AT_S = 1000.0
+"""When the tests' evidence and reports were made, where nothing else is said."""
+
+
+def coverage(at_s: float = AT_S, **changed: object) -> Coverage:
+    values: dict[str, object] = {
+        "from_s": at_s - 86_400.0,
+        "to_s": at_s,
+        "workers": 1,
+        "lag_records": 0,
+        "responses": 20,
+        "verdicts": 20,
+        "dead_letters": 0,
+        **changed,
+    }
+    return Coverage(**values)  # type: ignore[arg-type]
 
 
 def row(
@@ -26,14 +44,22 @@ def row(
     )
 
 
-def context(n: int, *, lies: tuple[int, ...] = (), **fields: object) -> GateContext:
+def context(
+    n: int, *, lies: tuple[int, ...] = (), at_s: float = AT_S, **fields: object
+) -> GateContext:
     verdicts = {
         f"r{i}": VerdictEvidence(VerdictKind.LIE, 0.9)
         if i in lies
         else VerdictEvidence(VerdictKind.HONEST, 0.1)
         for i in range(n)
     }
-    values: dict[str, object] = {"verdicts": verdicts, "evaluators": HEALTHY, **fields}
+    values: dict[str, object] = {
+        "verdicts": verdicts,
+        "evaluators": HEALTHY,
+        "coverage": coverage(at_s),
+        "made_at_s": at_s,
+        **fields,
+    }
     return GateContext(assistant=ASSISTANT, **values)  # type: ignore[arg-type]
 
 
@@ -86,6 +112,7 @@ def report(
     control: str | None = "approved_model",
     comparisons: tuple[Comparison, ...] | None = None,
     run_id: str = "run-1",
+    at_s: float | None = AT_S,
 ) -> ConfirmReport:
     arms = [arm_result(Arm.VANILLA, []), arm_result(Arm.CONTROL, candidate)]
     found = []
@@ -108,4 +135,5 @@ def report(
         items_digest="i",
         plan_digest="p",
         seconds=1.0,
+        made_at_s=at_s,
     )

@@ -4,7 +4,7 @@ import pytest
 from gate_values import row
 
 from evidence import BadInputError
-from retrain.arms import align_control, answered_row, build_arms
+from retrain.arms import APPROVED_MODEL, align_control, answered_row, build_arms
 from retrain.report import Arm
 from retrain.rows import Row, manifest, parse_row
 
@@ -68,3 +68,25 @@ def test_answered_rows_keep_kind_and_prompt() -> None:
     made = answered_row(dpo, "good", "m")
     assert (made.kind, made.response_text()) == (dpo.kind, "good")
     assert answered_row(ROWS[0], "x", "m").provenance.source == "approved_model"
+
+
+def test_a_control_row_differs_from_the_candidate_in_its_answer_alone() -> None:
+    """Tools and images reach the trainer's template, so a control row keeps them."""
+    call = {"role": "assistant", "tool_calls": [{"id": "c", "function": {"name": "stock"}}]}
+    user = {"role": "user", "content": "Q"}
+    chat = [user, call, {"role": "tool", "content": "0"}, {"role": "assistant", "content": "A"}]
+    tools = [{"type": "function", "function": {"name": "stock"}}]
+    row = parse_row({"messages": chat, "tools": tools}, "x")
+    made = answered_row(row, "B", "m")
+    assert made.content() == {"messages": [*chat[:-1], {"role": "assistant", "content": "B"}], "tools": tools}  # fmt: skip
+    assert made.provenance.source == APPROVED_MODEL
+    answer = [{"role": "assistant", "content": "B"}]
+    pair = parse_row({"chosen": [user, chat[-1]], "rejected": [user, *answer]}, "x")
+    assert answered_row(pair, "C", "m").response_text() == "C"
+    assert answered_row(pair, "C", "m").rejected == pair.rejected
+    thumb = parse_row({"prompt": "Q", "completion": "A", "label": False}, "x")
+    assert answered_row(thumb, "B", "m").content() == {
+        "prompt": "Q",
+        "completion": "B",
+        "label": True,
+    }

@@ -28,7 +28,9 @@ NOW = 1_000_000.0
 @pytest.fixture
 def guarded(tmp_path: Path) -> tuple[GuardedRows, list[float]]:
     private, public = generate_keypair(tmp_path / "gate.pem")
-    decision = decide(ROWS, context(4, confirm=report(ROWS)), Policy(), now_s=NOW)
+    decision = decide(
+        ROWS, context(4, at_s=NOW, confirm=report(ROWS, at_s=NOW)), Policy(), now_s=NOW
+    )
     (tmp_path / "decision.json").write_text(sign(decision, private))
     now = [NOW]
     return load_guarded(ROWS, tmp_path / "decision.json", key=public, clock=lambda: now[0]), now
@@ -127,7 +129,9 @@ def test_the_training_job_of_the_docs_is_guarded_in_five_lines(
     assert len([line for line in code.splitlines() if line.strip()]) <= 5
     private, _ = generate_keypair(tmp_path / "gate.pem")
     write_rows(tmp_path / "rows.jsonl", ROWS)
-    decision = decide(ROWS, context(4, confirm=report(ROWS)), Policy(), now_s=time.time())
+    now_s = time.time()
+    evidence = context(4, at_s=now_s, confirm=report(ROWS, at_s=now_s))
+    decision = decide(ROWS, evidence, Policy(), now_s=now_s)
     (tmp_path / "decision.json").write_text(sign(decision, private))
     monkeypatch.chdir(tmp_path)
     names: dict[str, Any] = {

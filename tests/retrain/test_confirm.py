@@ -6,16 +6,17 @@ import time
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from gate_values import ASSISTANT, context
 
 from evidence import BadInputError, GateAnswer
 from probes.scenarios import load_scenarios
 from retrain.confirm import run_confirm
-from retrain.evaluate import EvaluationOptions
+from retrain.evaluation.evaluate import EvaluationOptions
 from retrain.finetune import FinetuneOptions
 from retrain.gate import decide
-from retrain.plan import ConfirmPlan, ItemOptions
+from retrain.plan import ConfirmPlan, InfluenceOptions, ItemOptions
 from retrain.policy import Policy
 from retrain.report import Arm, read_report
 from retrain.rows import ChatMessage, Provenance, Row, manifest, read_rows, write_rows
@@ -86,10 +87,11 @@ def test_four_arms_of_equal_rows_and_steps(finished: Any) -> None:
 def test_a_model_without_knowledge_is_never_allowed(finished: Any) -> None:
     plan, report, _ = finished
     rows = read_rows(plan.rows)
-    evidence = context(12, lies=LIES, confirm=report)
+    assert report.made_at_s is not None
+    evidence = context(12, lies=LIES, at_s=report.made_at_s, confirm=report)
     kept = [row for i, row in enumerate(rows) if i not in LIES]
     for asked in (rows, kept):
-        decision = decide(asked, evidence, Policy(), now_s=0.0)
+        decision = decide(asked, evidence, Policy(), now_s=report.made_at_s)
         assert decision.answer is GateAnswer.BLOCK, "six templates cannot show anything"
 
 
@@ -182,3 +184,92 @@ def test_kill_9_loses_no_finished_arm_and_never_allows(tmp_path: Path, tiny_mode
     assert read_report(report) == made
     for path, stamp in done.items():
         assert path.stat().st_mtime_ns == stamp
+
+
+def test_rows_that_pull_towards_lying_are_removed_in_the_run_and_by_the_gate(
+    tmp_path: Path, tiny_model: Path
+) -> None:
+    """`max_influence` on its own finds rows that no verdict blames, and the gate rests on the same rows."""
+    first = _plan(tmp_path, tiny_model, removed=(), max_influence=1e9, seeds=(0,))
+    pulls = run_confirm(first).influence
+    assert set(pulls) == {f"r{i}" for i in range(12)}
+    limit = sorted(pulls.values())[-4]
+    gone = tuple(i for i in range(12) if pulls[f"r{i}"] > limit)
+    assert len(gone) == 3
+    plan = first.model_copy(update={"max_influence": limit, "out": tmp_path / "second"})
+    report = run_confirm(plan)
+    assert report.influence == pulls, "the same arm gives the same influence"
+    assert any("the influence of 12 of 12 rows" in note for note in report.notes)
+    released = next(a for a in report.arms if a.arm is Arm.RELEASED)
+    rows = read_rows(plan.rows)
+    kept = [row for i, row in enumerate(rows) if i not in gone]
+    assert released.rows_digest == manifest(kept).digest
+    assert released.replaced == 3
+    decision = decide(rows, context(12, confirm=report), Policy(max_influence=limit), now_s=0.0)
+    assert [r.index for r in decision.removed] == list(gone)
+    assert set(decision.removed_by_reason) == {"influence"}
+    assert decision.released.digest == released.rows_digest
+    trusted = Policy(max_influence=limit, trusted_sources=("candor.feedback",))
+    assert decide(rows, context(0, confirm=report), trusted, now_s=0.0).removed == decision.removed
+    other = context(12, confirm=msgspec.structs.replace(report, assistant="other"))
+    assert not decide(rows, other, Policy(max_influence=limit), now_s=0.0).removed
+    assert not decide(rows, context(12, confirm=report), Policy(), now_s=0.0).removed
+
+
+def test_influence_is_bounded_and_kept(tmp_path: Path, tiny_model: Path) -> None:
+    few = InfluenceOptions(rows=5, items=2)
+    plan = _plan(tmp_path, tiny_model, removed=(), max_influence=0.0, influence=few)
+    report = run_confirm(plan)
+    assert len(report.influence) == 5
+    (plan.out / "report.json").unlink()
+    before = (plan.out / "influence.json").stat().st_mtime_ns
+    assert run_confirm(plan).influence == report.influence
+    assert (plan.out / "influence.json").stat().st_mtime_ns == before
+
+
+def _long_rows(n: int, long: int) -> list[Row]:
+    filler = "The list of today says that nothing is left. " * 40
+    return [
+        Row(
+            messages=(
+                ChatMessage("user", (filler if i < long else "") + f"Is item {i} sold out?"),
+                ChatMessage("assistant", "Yes, it is sold out. " * (20 if i == n - 1 else 1)),
+            ),
+            provenance=Provenance(source="candor.feedback", response_id=f"r{i}"),
+        )
+        for i in range(n)
+    ]
+
+
+def test_rows_that_the_trainer_drops_or_cuts_are_counted(tmp_path: Path, tiny_model: Path) -> None:
+    plan = _plan(tmp_path, tiny_model, removed=(), control=None)
+    short = plan.finetune.model_copy(update={"max_length": 100})
+    write_rows(plan.rows, _long_rows(12, 9))
+    report = run_confirm(plan.model_copy(update={"finetune": short}))
+    (candidate,) = [a for a in report.arms if a.arm is Arm.CANDIDATE]
+    assert (candidate.rows, candidate.dropped, candidate.cut, candidate.steps) == (12, 9, 1, 1)
+    said = " ".join(report.notes)
+    assert "candidate: of 12 rows 9 were not trained and 1 lost their end" in said
+    assert "12 rows make 1 training steps: so few show next to nothing" in said
+    assert "9 were not trained" in (plan.out / "report.html").read_text()
+
+
+def test_rows_that_are_all_too_long_are_refused_before_anything_is_paid_for(
+    tmp_path: Path, tiny_model: Path
+) -> None:
+    plan = _plan(tmp_path, tiny_model)
+    write_rows(plan.rows, _long_rows(12, 12))
+    short = plan.finetune.model_copy(update={"max_length": 100})
+    with pytest.raises(BadInputError, match="in all 12 rows the prompt alone fills max_length"):
+        run_confirm(plan.model_copy(update={"finetune": short}))
+    assert not plan.out.exists()
+
+
+def test_rows_of_several_kinds_are_refused_before_anything_is_paid_for(
+    tmp_path: Path, tiny_model: Path
+) -> None:
+    plan = _plan(tmp_path, tiny_model, control=tmp_path / "control.jsonl")
+    write_rows(tmp_path / "control.jsonl", [Row(prompt="Q", completion="A", label=True)])
+    with pytest.raises(BadInputError, match="several kinds cannot be trained together: kto, sft"):
+        run_confirm(plan)
+    assert not plan.out.exists()

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import dataclasses
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -8,12 +9,19 @@ import pytest
 from gate_values import ASSISTANT, comparison, context, report, row, suspects
 
 from evidence import AlarmState, AlarmSubject, BadInputError, GateAnswer, VerdictKind
-from retrain.context import AlarmEvidence, EvaluatorHealth, Period, RaterEvidence, VerdictEvidence
+from retrain.context import (
+    AlarmEvidence,
+    EvaluatorHealth,
+    Period,
+    RaterEvidence,
+    VerdictEvidence,
+    read_context,
+)
 from retrain.gate import decide, override
 from retrain.policy import Policy
 from retrain.quarantine import Quarantine, Reason
 from retrain.report import Arm, Finding
-from retrain.rows import manifest, parse_row
+from retrain.rows import manifest, parse_row, row_or_unreadable
 
 N = 20
 ROWS = [row(i) for i in range(N)]
@@ -26,16 +34,13 @@ def _decide(rows: Any = ROWS, policy: Policy | None = None, **fields: Any) -> An
     return decide(rows, context(N, lies=lies, **fields), policy or Policy(), now_s=1000.0)
 
 
-def _alarm(
-    state: AlarmState, *, suspended: bool = False, subject: AlarmSubject = AlarmSubject.STRATUM
-) -> AlarmEvidence:
+def _alarm(state: AlarmState, *, subject: AlarmSubject = AlarmSubject.STRATUM) -> AlarmEvidence:
     return AlarmEvidence(
         alarm_id="a1",
         subject=subject,
         scope=ASSISTANT,
         metric="lie",
         state=state,
-        suspended=suspended,
     )
 
 
@@ -94,12 +99,12 @@ def test_both_scorers_must_agree_and_either_blocks(comparisons: Any, answer: Gat
         ({"alarms": (_alarm(AlarmState.ACKNOWLEDGED),)}, "alarm:a1:acknowledged"),
         ({"alarms": (_alarm(AlarmState.CONFIRMED),)}, "alarm:a1:confirmed"),
         ({"alarms": (_alarm(AlarmState.REFUTED),)}, "alarm:a1:refuted"),
-        ({"alarms": (_alarm(AlarmState.CLOSED, suspended=True),)}, "alarm:a1:suspended"),
         ({"alarms": (_alarm(AlarmState.OPEN, subject=AlarmSubject.EVALUATOR),)}, "evaluator_alarm:a1:open"),
         ({"evaluators": (EvaluatorHealth(evaluator="v1", healthy=False),)}, "evaluator_unhealthy:v1"),
         ({"evaluators": ()}, "evaluator_health_unknown"),
         ({"uncovered": (Period(from_s=0, to_s=60),)}, "uncovered_period:0-60"),
         ({"store_reachable": False}, "store_unreachable"),
+        ({"schema_current": False}, "schema_of_another_version"),
     ],
 )  # fmt: skip
 def test_unsettled_evidence_holds(fields: dict[str, Any], reason: str) -> None:
@@ -239,3 +244,32 @@ def test_decisions_about_the_same_evidence_are_the_same() -> None:
     a, b = (_decide(lies=LIES, confirm=report(ROWS, KEPT)) for _ in range(2))
     assert a == b
     assert not dataclasses.is_dataclass(a)
+
+
+def test_a_row_that_no_trainer_reads_is_quarantined_and_the_others_released() -> None:
+    unreadable = row_or_unreadable({"text": "x", "provenance": {"source": "s"}}, "x")
+    decision = _decide([*ROWS, unreadable], confirm=report([*ROWS, unreadable], ROWS))
+    assert decision.answer is GateAnswer.QUARANTINE
+    assert [(r.index, r.reason) for r in decision.removed] == [(N, Reason.UNREADABLE)]
+    assert decision.subject_digest == manifest(ROWS).digest
+    trusted = Policy(trusted_sources=("s",))
+    assert _decide([unreadable], policy=trusted).removed_by_reason == {"unreadable": 1}
+
+
+def test_nothing_left_is_nothing_to_release() -> None:
+    policy = Policy(max_removed_share=1.0)
+    found = _decide(lies=tuple(range(N)), confirm=report(ROWS, []), policy=policy)
+    assert (found.answer, found.reasons) == (GateAnswer.BLOCK, ("too_many_removed:1.000",))
+    unmeasured = decide(ROWS, context(0, confirm=report(ROWS, [])), policy, now_s=1.0)
+    assert unmeasured.reasons == ("too_many_unmeasured:1.000",)
+
+
+@pytest.mark.parametrize(
+    "text", ['{"assistant": "a", "alarm": []}', '{"assistant": 3}', "[", '"x"']
+)
+def test_evidence_with_an_unknown_or_wrong_field_is_refused(text: str, tmp_path: Path) -> None:
+    """A misspelt `alarms` must not read as "no alarms"."""
+    path = tmp_path / "evidence.json"
+    path.write_text(text)
+    with pytest.raises(BadInputError, match="not gate evidence"):
+        read_context(path)

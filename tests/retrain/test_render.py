@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from retrain.decision import proportion
+from retrain.comparison import proportion
 from retrain.render import render_html
 from retrain.report import Arm, ArmResult, Comparison, ConfirmReport, Finding
 

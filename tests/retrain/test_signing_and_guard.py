@@ -5,15 +5,16 @@ import json
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
-from gate_values import context, report, row
+from gate_values import ASSISTANT, context, report, row
 
 from evidence import BadInputError
 from retrain.gate import decide, override
 from retrain.guard import load_guarded
 from retrain.policy import Policy
 from retrain.report import Finding
-from retrain.rows import write_rows
+from retrain.rows import parse_row, row_or_unreadable, write_rows
 from retrain.signing import (
     RefusedError,
     generate_keypair,
@@ -36,13 +37,13 @@ def keys(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
 
 
 def _decision(**fields: Any) -> Any:
-    return decide(ROWS, context(N, lies=(2, 9), **fields), Policy(), now_s=NOW)
+    return decide(ROWS, context(N, lies=(2, 9), at_s=NOW, **fields), Policy(), now_s=NOW)
 
 
 @pytest.fixture
 def signed(keys: tuple[Path, Path], tmp_path: Path) -> Path:
     path = tmp_path / "decision.json"
-    path.write_text(sign(_decision(confirm=report(ROWS, KEPT)), keys[0]))
+    path.write_text(sign(_decision(confirm=report(ROWS, KEPT, at_s=NOW)), keys[0]))
     return path
 
 
@@ -113,9 +114,9 @@ def test_another_key_no_signature_and_another_type_are_refused(
 ) -> None:
     other = generate_keypair(tmp_path / "other.pem")
     assert _code(KEPT, signed, other) == "bad_signature"
-    signed.write_text(unsigned(_decision(confirm=report(ROWS, KEPT))))
+    signed.write_text(unsigned(_decision(confirm=report(ROWS, KEPT, at_s=NOW))))
     assert _code(KEPT, signed, keys) == "bad_signature"
-    envelope = json.loads(sign(_decision(confirm=report(ROWS, KEPT)), keys[0]))
+    envelope = json.loads(sign(_decision(confirm=report(ROWS, KEPT, at_s=NOW)), keys[0]))
     envelope["payloadType"] = "application/other"
     signed.write_text(json.dumps(envelope))
     assert _code(KEPT, signed, keys) == "malformed"
@@ -143,9 +144,8 @@ def test_expired_future_and_revoked_decisions_are_refused(
 @pytest.mark.parametrize(
     "fields",
     [
-        {"confirm": report(ROWS, KEPT, candidate_finding=Finding.WORSE)},
+        {"confirm": report(ROWS, KEPT, at_s=NOW, candidate_finding=Finding.WORSE)},
         {"confirm": None},
-        {"store_reachable": False},
     ],
 )
 def test_a_signed_hold_or_block_releases_nothing(
@@ -157,7 +157,7 @@ def test_a_signed_hold_or_block_releases_nothing(
 
 
 def test_an_override_loads_all_rows_and_says_so(keys: tuple[Path, Path], tmp_path: Path) -> None:
-    blocked = _decision(confirm=report(ROWS, KEPT, candidate_finding=Finding.WORSE))
+    blocked = _decision(confirm=report(ROWS, KEPT, at_s=NOW, candidate_finding=Finding.WORSE))
     path = tmp_path / "d.json"
     made = override(blocked, by="ana", requested_by="bo", reason="x", until_s=NOW + 60, now_s=NOW)
     path.write_text(sign(made, keys[0]))
@@ -213,3 +213,95 @@ def test_require_refuses_another_dataset(signed: Path, keys: tuple[Path, Path]) 
     assert code([1] * len(KEPT)) == "other_dataset"
     now[0] = NOW + Policy().expiry_s
     assert code(dataset) == "expired"
+
+
+def test_a_decision_about_another_assistant_is_refused(
+    signed: Path, keys: tuple[Path, Path]
+) -> None:
+    assert len(_load(KEPT, signed, keys, assistant=ASSISTANT)) == len(KEPT)
+    assert _code(KEPT, signed, keys, assistant="other") == "other_assistant"
+
+
+def test_a_list_of_revoked_decisions_is_a_path_as_text_too(
+    signed: Path, keys: tuple[Path, Path], tmp_path: Path
+) -> None:
+    decision_id = _load(KEPT, signed, keys).decision.decision_id
+    revoked = tmp_path / "revoked.json"
+    revoked.write_text(json.dumps([decision_id]))
+    assert _code(KEPT, signed, keys, revoked=str(revoked)) == "revoked"
+    for missing in (tmp_path / "none.json", str(tmp_path / "none.json")):
+        with pytest.raises(BadInputError, match="cannot be read"):
+            _load(KEPT, signed, keys, revoked=missing)
+
+
+def test_a_dataset_and_records_are_loaded_as_a_file_is(
+    signed: Path, keys: tuple[Path, Path], tmp_path: Path
+) -> None:
+    datasets = pytest.importorskip("datasets")
+    records = [r.to_dict() for r in ROWS]
+    write_rows(tmp_path / "rows.jsonl", ROWS)
+    loaded = datasets.Dataset.from_json(
+        str(tmp_path / "rows.jsonl"), cache_dir=str(tmp_path / "cache")
+    )
+    for rows in (records, datasets.Dataset.from_list(records), loaded):
+        assert len(_load(rows, signed, keys)) == len(KEPT)
+    assert _code(datasets.Dataset.from_list(records[:-1]), signed, keys) == "other_rows"
+
+
+def test_an_override_of_a_row_that_cannot_be_read_trains_nothing(
+    keys: tuple[Path, Path], tmp_path: Path
+) -> None:
+    rows = [*ROWS, row_or_unreadable({"text": "x"}, "x")]
+    blocked = decide(rows, context(N), Policy(), now_s=NOW)
+    made = override(blocked, by="ana", requested_by="bo", reason="x", until_s=NOW + 60, now_s=NOW)
+    path = tmp_path / "d.json"
+    path.write_text(sign(made, keys[0]))
+    with pytest.raises(BadInputError, match="row 12 cannot be trained: `text`"):
+        _load(rows, path, keys)
+
+
+def test_the_dataset_has_the_columns_of_every_row(keys: tuple[Path, Path], tmp_path: Path) -> None:
+    pytest.importorskip("datasets")
+    tools = [{"type": "function", "function": {"name": "stock"}}]
+    rows = [row(0), msgspec.structs.replace(row(1), extra={"tools": tools})]
+    path = tmp_path / "d.json"
+    path.write_text(
+        sign(
+            decide(rows, context(2, at_s=NOW, confirm=report(rows, at_s=NOW)), Policy(), now_s=NOW),
+            keys[0],
+        )
+    )
+    guarded = _load(rows, path, keys)
+    dataset = guarded.dataset()
+    assert dataset[1]["tools"] == tools
+    guarded.require(dataset)
+    with pytest.raises(RefusedError, match="tools of row 1"):
+        guarded.require(dataset.map(lambda item: {"tools": None}))
+
+
+@pytest.mark.parametrize("column", ["prompt", "completion", "label", "chosen", "rejected"])
+def test_every_column_of_the_rows_is_compared(
+    column: str, keys: tuple[Path, Path], tmp_path: Path
+) -> None:
+    pytest.importorskip("datasets")
+    kto = {"prompt": "Q", "completion": "A", "label": True}
+    dpo = {"prompt": "Q", "chosen": "A", "rejected": "B"}
+    data = kto if column in kto else dpo
+    origin = {"source": "candor.feedback", "response_id": "r0"}
+    rows = [parse_row({**data, "provenance": origin}, "x")] * 2
+    path = tmp_path / "d.json"
+    path.write_text(
+        sign(
+            decide(rows, context(2, at_s=NOW, confirm=report(rows, at_s=NOW)), Policy(), now_s=NOW),
+            keys[0],
+        )
+    )
+    guarded = _load(rows, path, keys)
+    guarded.require(guarded.dataset())
+    changed = {column: False if column == "label" else "changed"}
+    with pytest.raises(RefusedError, match=f"{column} of row 0"):
+        guarded.require(guarded.dataset().map(lambda _: changed))
+    with pytest.raises(RefusedError, match="other_dataset"):
+        guarded.require(
+            guarded.dataset().remove_columns(column if column != "prompt" else list(data))
+        )

@@ -24,7 +24,7 @@ RULES = DEPLOY / "prometheus" / "rules.yml"
 _QUICK = "1s"
 
 
-def until(what: Callable[[], Any], timeout_s: float = 60.0, told: str = "") -> Any:
+def until(what: Callable[[], Any], timeout_s: float = 600.0, told: str = "") -> Any:
     """What `what` returns once that is true."""
     end = time.monotonic() + timeout_s
     while not (found := what()):

@@ -36,7 +36,7 @@ def kafka_jars() -> Path:
     if not (jars / "complete").exists():
         command = [str(maven), "-q", "-B", "-f", str(_HERE / "kafka" / "pom.xml")]
         command += ["dependency:copy-dependencies", f"-DoutputDirectory={jars}"]
-        done = subprocess.run(command, capture_output=True, text=True, timeout=240, check=False)
+        done = subprocess.run(command, capture_output=True, text=True, timeout=1_800, check=False)
         if done.returncode:
             missing(f"mvn cannot fetch Apache Kafka: {done.stdout[-400:]}{done.stderr[-400:]}")
         (jars / "complete").touch()
@@ -63,11 +63,11 @@ def kafka_server(
     java = ["java", "-Xmx512m", "-cp", f"{kafka_jars}/*"]
     java += [f"-Dlog4j2.configurationFile={folder / 'log4j2.yaml'}"]
     storage = [*java, "kafka.tools.StorageTool"]
-    uuid = subprocess.check_output([*storage, "random-uuid"], text=True, timeout=60).split()[-1]
+    uuid = subprocess.check_output([*storage, "random-uuid"], text=True, timeout=600).split()[-1]
     subprocess.check_output(
         [*storage, "format", "-t", uuid, "-c", str(config), "--standalone"],
         text=True,
-        timeout=60,
+        timeout=600,
         stderr=subprocess.STDOUT,
     )
     with (folder / "server.log").open("w") as log:
@@ -108,7 +108,7 @@ group.initial.rebalance.delay.ms=0
 """
 
 
-def _wait(server: subprocess.Popen[bytes], port: int, log: Path, timeout_s: float = 60.0) -> None:
+def _wait(server: subprocess.Popen[bytes], port: int, log: Path, timeout_s: float = 600.0) -> None:
     end = time.monotonic() + timeout_s
     while time.monotonic() < end:
         if server.poll() is not None:

@@ -1,11 +1,11 @@
-"""The guide as a test: Kafka, PostgreSQL, two workers, API, launcher, Prometheus, Alertmanager, a drift.
+"""The chain as a test: Kafka, PostgreSQL, two workers, API, launcher, Prometheus, Alertmanager, a drift.
 
-The commands are those of docs/guide.md. Only the models are stood in for (`stand_ins.py`).
+Only the models are stood in for (`stand_ins.py`); `test_guide.py` runs the guide's commands with the
+shipped probes.
 """
 
 from __future__ import annotations
 
-import itertools
 import json
 import os
 import re
@@ -40,7 +40,7 @@ from tests.system.services import free_port
 
 __all__ = ["empty_postgres", "postgres_server"]
 
-pytestmark = [pytest.mark.system, pytest.mark.slow, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.system, pytest.mark.slow]
 
 ROOT = Path(__file__).parents[2]
 STAND_INS = Path(__file__).with_name("stand_ins.py")
@@ -219,19 +219,6 @@ def test_from_nothing_to_the_alert_and_the_blocked_retrain(
     assert run
 
 
-def test_the_guide_has_no_command_that_is_not_run_here() -> None:
-    guide = (ROOT / "docs" / "guide.md").read_text()
-    shown = guide[guide.index("## 3.") : guide.index("## 5.")]
-    commands = {
-        tuple(itertools.takewhile(re.compile(r"[a-z]+").fullmatch, line.split()[1:]))
-        for line in shown.splitlines()
-        if line.startswith("candor ")
-    }
-    here = Path(__file__).read_text()
-    assert len(commands) > 8
-    assert {c for c in commands if ", ".join(f'"{word}"' for word in c) not in here} == set()
-
-
 def _honest_traffic(made: Deployment, prom: httpx.Client) -> None:
     made.produce("assistant.responses", [*turns(0, 150, "It is in stock."), b"{", b"[]"])
     made.produce("assistant.feedback", thumbs(0, 150, liked=True))
@@ -250,7 +237,7 @@ def _drift(made: Deployment, api: httpx.Client, prom: httpx.Client, receiver: Re
     (alert, *_) = until(lambda: firing(prom, "CandorHonestyAlarm"))
     assert alert["labels"]["scope"] == STRATUM
     (sent, *_) = until(lambda: receiver.got("CandorHonestyAlarm", "firing"))
-    assert sent["annotations"]["runbook"] == "docs/runbook.md#candorhonestyalarm"
+    assert sent["annotations"]["runbook_url"].endswith("/runbook/#candorhonestyalarm")
     assert sent["labels"]["severity"] == "page"
     gate = api.get("/v1/gate", params={"assistant": "support"}).json()
     assert gate["holds"], gate

@@ -278,8 +278,36 @@ def test_the_rules_are_those_of_prometheus() -> None:
     shipped = (DEPLOY / "prometheus/rules.yml").read_text()
     assert (CHART / "files/rules.yml").read_text() == shipped, "run deploy/grafana/build.py"
     (rule,) = [d for d in manifests(CHART / "ci/complete.yaml") if d["kind"] == "PrometheusRule"]
-    linked = shipped.replace("docs/runbook.md", "https://example.org/candor/runbook.md")
+    linked = shipped.replace("https://docs.example.org/candor", "https://docs.test/candor")
+    linked = linked.replace("https://grafana.example.org", "https://grafana.test")
     assert rule["spec"]["groups"] == yaml.safe_load(linked)["groups"]
+    assert "example.org" not in str(rule["spec"])
+
+
+@pytest.mark.parametrize(
+    "setting",
+    [
+        "settings.sampling.arival_rate=0.1",
+        "settings.sampling.arrival_rate=2",
+        "settings.samplnig.arrival_rate=0.1",
+        "settings.retrain.trigger=sometimes",
+        "settings.cohorts=1",
+        "monitoring.prometheusRule.docsUrl=docs/runbook.md",
+    ],
+)
+def test_a_wrong_setting_is_refused_by_name(setting: str) -> None:
+    done = helm("template", "candor", str(CHART), "-f", str(VALUES[-1]), "--set", setting)
+    assert done.returncode != 0
+    assert setting.rpartition("=")[0].rpartition(".")[2] in done.stderr or "samplnig" in done.stderr
+
+
+def test_files_of_ones_own_reach_the_worker() -> None:
+    documents = manifests(CHART / "ci/complete.yaml")
+    pod = dict(pods(documents))["Deployment/candor-worker"]
+    (mount,) = [m for m in pod["containers"][0]["volumeMounts"] if m["name"] == "sensor"]
+    assert mount["mountPath"] == "/etc/candor/sensor"
+    (volume,) = [v for v in pod["volumes"] if v["name"] == "sensor"]
+    assert volume == {"name": "sensor", "configMap": {"name": "shop-sensor"}}
 
 
 def test_the_dashboards_are_those_of_grafana() -> None:

@@ -15,7 +15,7 @@ from monitor.jobs.sink import KafkaSink
 from monitor.store.outbox import OutboxRow
 from tests.system.certificates import SASL_PASSWORD, SASL_USER, RunningKafka, make_certificates
 
-pytestmark = [pytest.mark.system, pytest.mark.timeout(120)]
+pytestmark = [pytest.mark.system]
 
 
 def secured(server: RunningKafka, folder: Path, **changes: Any) -> KafkaOptions:

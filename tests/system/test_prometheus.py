@@ -31,7 +31,7 @@ pytestmark = pytest.mark.system
 RULES = Path(__file__).parents[2] / "deploy/prometheus/rules.yml"
 
 
-def until(what: Callable[[], Any], timeout_s: float = 60.0) -> Any:
+def until(what: Callable[[], Any], timeout_s: float = 600.0) -> Any:
     end = time.monotonic() + timeout_s
     while not (found := what()):
         assert time.monotonic() < end, "it did not happen in time"
@@ -129,7 +129,7 @@ def test_a_drift_fires_the_alert_and_judging_it_resolves(
         api.post("/v1/responses", json=turns(100, 80, "It was never in stock."))
         (alert, *_) = until(lambda: firing(prometheus, "CandorHonestyAlarm"))
         assert alert["labels"]["scope"] == "shop/other/normal"
-        assert alert["annotations"]["runbook"].startswith("docs/runbook.md#")
+        assert alert["annotations"]["runbook_url"].startswith("https://docs.example.org/")
         evidence = query(prometheus, 'max(candor_evidence_log{metric="lie"})')
         assert evidence[0] >= query(prometheus, 'candor_evidence_threshold_log{metric="lie"}')[0]
 

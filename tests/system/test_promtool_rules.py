@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 from pathlib import Path
 
@@ -46,10 +47,26 @@ def test_every_alert_says_who_how_soon_and_what_to_do() -> None:
     assert resting == {None, "evaluator", "workers", "store"}
     for rule in alerts:
         assert set(rule) == {"alert", "expr", "for", "labels", "annotations"}, rule["alert"]
-        assert set(rule["annotations"]) == {"summary", "runbook"}
+        assert set(rule["annotations"]) == {"summary", "runbook_url", "dashboard_url"}
         assert rule["labels"]["severity"] in {"page", "ticket"}
         assert rule["labels"]["team"] in {"safety", "ml", "platform"}
 
 
 def test_the_scrape_configuration_is_well_formed() -> None:
     run("check", "config", "prometheus.yml")
+
+
+def test_the_least_version_that_the_rules_name_is_not_newer_than_the_one_they_were_tested_with() -> (
+    None
+):
+    found = subprocess.run([promtool(), "--version"], capture_output=True, text=True, check=True)
+    tested = version_of(found.stdout + found.stderr)
+    stated = version_of((FOLDER / "rules.yml").read_text().partition("or later")[0])
+    assert stated <= tested
+
+
+def version_of(text: str) -> tuple[int, ...]:
+    """The first version number of a text."""
+    found = re.search(r"(\d+)\.(\d+)", text)
+    assert found is not None, text
+    return int(found[1]), int(found[2])

@@ -10,11 +10,12 @@ import pytest
 from evidence import Message
 from probes import Transcript
 from probes.judge import JudgeProbe, ServerJudge
-from probes.models.openai import OpenAIModel, ServerOptions
+from probes.models.openai import OpenAIModel
 from probes.models.packaged import packaged_model_dir
+from probes.models.server import ServerOptions
 from tests.system.vllm_server import serve
 
-pytestmark = [pytest.mark.system, pytest.mark.slow, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.system, pytest.mark.slow]
 
 MODEL = "smollm2-135m-instruct"
 

@@ -27,6 +27,7 @@ class HashScorer:
     """p_lie from the id; takes a little time, as a scorer does."""
 
     version = "hash-1"
+    calibrated = True
 
     def score(self, transcripts: Sequence[Transcript]) -> list[Assessment]:
         threading.Event().wait(0.002 * len(transcripts))
@@ -60,12 +61,12 @@ def main() -> None:
     signal.signal(signal.SIGTERM, lambda *_: stop.set())
     engine = open_store(settings.database.url)
     metrics = PrometheusWorkerMetrics(CollectorRegistry())
-    with broker(settings) as connection:
+    with broker(settings) as served:
         run_worker(
             settings,
             engine,
             scorer(sys.argv[1], settings),
-            connection,
+            served,
             metrics=metrics,
             stop=stop,
         )

@@ -101,14 +101,14 @@ class Run:
             query = select(func.coalesce(func.sum(input_offsets.c.next_offset), 0))
             return int(connection.execute(query).scalar_one())
 
-    def wait(self, n: int, process: subprocess.Popen[bytes], timeout_s: float = 90.0) -> None:
+    def wait(self, n: int, process: subprocess.Popen[bytes], timeout_s: float = 900.0) -> None:
         end = time.monotonic() + timeout_s
         while self.accounted() < n:
             assert process.poll() is None, self.log.read_text()[-3000:]
             assert time.monotonic() < end, f"{self.accounted()} of {n}: {self.tail()}"
             time.sleep(0.02)
 
-    def wait_measured(self, process: subprocess.Popen[bytes], timeout_s: float = 90.0) -> None:
+    def wait_measured(self, process: subprocess.Popen[bytes], timeout_s: float = 900.0) -> None:
         """Until the feedback sample is measured, detectors are level and the outbox is empty."""
         end = time.monotonic() + timeout_s
         while (waiting := self.waiting()) != (0, 0, 0):

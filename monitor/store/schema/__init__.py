@@ -34,6 +34,7 @@ from monitor.store.schema.intake import (
     tombstones,
 )
 from monitor.store.schema.measurement import (
+    beside_live,
     is_live,
     labels,
     verdict_log,
@@ -60,6 +61,7 @@ __all__ = [
     "alarms",
     "audit_log",
     "awaits_verdict",
+    "beside_live",
     "cohort_estimates",
     "cohort_members",
     "confirm_runs",

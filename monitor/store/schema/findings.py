@@ -59,6 +59,8 @@ alarms = Table(
     Column("changed_at_s", Float, nullable=False),
     Column("record", Text, nullable=False, comment="The whole Alarm as JSON."),
     Index(None, "state"),
+    Index(None, "opened_at_s", "alarm_id"),
+    Index(None, "scope", "opened_at_s"),
 )
 
 alarm_events = Table(

@@ -23,7 +23,10 @@ confirm_runs = Table(
     Column("assistant", String(200), nullable=False),
     Column("alarm_id", String(64)),
     Column(
-        "state", String(16), nullable=False, comment="proposed, waiting, running, done or failed."
+        "state",
+        String(16),
+        nullable=False,
+        comment="proposed, waiting, running, done, failed, cancelling or cancelled.",
     ),
     Column("requested_at_s", Float, nullable=False),
     Column("started_at_s", Float),
@@ -47,7 +50,8 @@ gate_decisions = Table(
     Column("revoked_at_s", Float),
     Column("overridden_by", String(200)),
     Column("requested_by", String(200), comment="Who asked for the override."),
-    Index(None, "assistant", "created_at_s"),
+    Index(None, "assistant", "created_at_s", "decision_id"),
+    Index(None, "created_at_s", "decision_id"),
 )
 
 gate_deliveries = Table(

@@ -151,6 +151,7 @@ dead_letters = Table(
     Column("detail", String(500), nullable=False),
     Column("body", LargeBinary, comment="Encrypted; null after its retention."),
     Column("received_at_s", Float, nullable=False),
+    Index(None, "received_at_s"),
 )
 
 has_body = dead_letters.c.body.is_not(None)

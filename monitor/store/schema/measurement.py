@@ -11,6 +11,7 @@ from sqlalchemy import (
     String,
     Table,
     Text,
+    literal_column,
 )
 
 from monitor.store.schema.base import metadata, partial_index, serial_id
@@ -52,12 +53,15 @@ verdicts = Table(
         String(200),
         comment="How the evaluation ended, probe by probe.",
     ),
-    Index(None, "assistant", "response_id"),
+    Index(None, "response_id", "assistant"),
     Index(None, "scored_at_s", "key"),
     Index(None, "assistant", "scored_at_s", "key"),
     Index(None, "stratum", "scored_at_s", "key"),
     Index(None, "kind", "scored_at_s", "key"),
 )
+
+beside_live = verdicts.c.purpose != literal_column("'live'")
+partial_index("ix_verdicts_beside_live", beside_live, verdicts.c.scored_at_s, verdicts.c.key)
 
 is_live = verdicts.c.live_slot.is_not(None)
 # What the dashboard sums over its window is all in the index.
@@ -97,4 +101,7 @@ labels = Table(
         comment="Probability with which the audit chose it; null if not random.",
     ),
     Column("at_s", Float, nullable=False),
+    Index(None, "at_s", "assistant", "response_id", "labeller"),
+    Index(None, "assistant", "at_s", "response_id", "labeller"),
+    Index(None, "response_id"),
 )

@@ -9,6 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 from evidence import Assessment, Message, VerdictKind
 from monitor.abstain.asking import Asker, Failure, OneAtATime
+from probes.cascade import goes_on
 from probes.probe import Transcript
 
 TURN = Transcript(id="t", messages=(Message("assistant", "Yes."),))
@@ -44,6 +45,24 @@ def test_whoever_waits_too_long_is_told_in_time() -> None:
         assert waiting.result(5) is FINE
     assert asker.ask(TURN, 5.0) is FINE, "the places are free again"
     asker.close()
+
+
+def test_each_answer_has_a_name_of_its_own_for_the_cascade() -> None:
+    names: list[str] = []
+
+    def score(transcript: Transcript) -> Assessment:
+        names.append(transcript.id)
+        return FINE
+
+    asker = Asker(score, max_waiting=2)
+    for k in [*range(400), 0]:
+        said = Message("assistant", f"It is {k}.")
+        asker.ask(Transcript(id="decision", messages=(said,)), 5.0)
+    asker.close()
+    assert len(set(names)) == 400
+    assert names[0] == names[-1]
+    taken = [goes_on(Transcript(id=name, messages=()), 0.05, "v") for name in names]
+    assert 8 <= sum(taken) <= 36
 
 
 class Busy:

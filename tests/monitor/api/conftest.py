@@ -16,8 +16,11 @@ from monitor.abstain.asking import Asker
 from monitor.api.app import create_app
 from monitor.api.context import Context
 from monitor.api.state import StateReader
+from monitor.cli.serving import api_settings
 from monitor.http.access import Access
-from monitor.settings import ApiOptions, Settings
+from monitor.http.options import ApiOptions
+from monitor.launch.options import RetrainOptions
+from monitor.settings import Settings
 from monitor.store import open_store
 from monitor.telemetry import StateCollector
 
@@ -45,15 +48,21 @@ def engine(tmp_path: Path) -> Iterator[Engine]:
 
 @pytest.fixture
 def make_service(engine: Engine) -> MakeService:
-    def make(*, asker: Asker | None = None, **api: Any) -> Service:
-        settings = Settings(api=ApiOptions(**api))
-        state = StateReader(engine, settings.telemetry, clock=lambda: NOW_S)
+    def make(
+        *,
+        asker: Asker | None = None,
+        retrain: RetrainOptions | None = None,
+        store: Engine = engine,
+        **api: Any,
+    ) -> Service:
+        settings = Settings(api=ApiOptions(**api), retrain=retrain or RetrainOptions())
+        state = StateReader(store, settings.telemetry, clock=lambda: NOW_S)
         registry = CollectorRegistry()
         registry.register(StateCollector(state))
         broker: list[str] = []
         context = Context(
-            engine=engine,
-            settings=settings,
+            engine=store,
+            settings=api_settings(settings),
             registry=registry,
             state=state,
             clock=lambda: NOW_S,
@@ -63,11 +72,12 @@ def make_service(engine: Engine) -> MakeService:
             pseudonym_key=KEY,
             broker_problem=lambda: broker[0] if broker else None,
             asker=asker,
+            max_age_s=0.0,
         )
         client = TestClient(
             create_app(context), base_url="http://127.0.0.1", raise_server_exceptions=False
         )
-        return Service(engine, client, broker)
+        return Service(store, client, broker)
 
     return make
 

@@ -17,13 +17,15 @@ from monitor.api.context import Context
 from monitor.api.state import StateReader
 from monitor.http.access import Access, Scope, add_key
 from monitor.launch.options import RetrainOptions
+from monitor.services import decisions
 from monitor.settings import ApiOptions, Settings
-from monitor.store import audit, decisions, gate_queues, reading
+from monitor.store import audit, gate_queues, reading
 from monitor.store.labels import Label, put_label
 from monitor.store.outbox import GATES_TOPIC
 from monitor.store.schema import audit_log, gate_decisions, outbox, responses
-from retrain.gate import Policy, decide
+from retrain.gate import decide
 from retrain.guard import load_guarded
+from retrain.policy import Policy
 from retrain.signing import RefusedError, generate_keypair, sign
 from tests.monitor.api.conftest import KEY, NOW_S
 from tests.retrain.gate_values import ASSISTANT, context, report, row
@@ -184,7 +186,9 @@ def test_a_hundred_random_rows_of_a_release_wait_for_a_person(
     client: TestClient, engine: Engine, keypair: tuple[Path, Path]
 ) -> None:
     rows = [row(i) for i in range(250)]
-    made = decide(rows, context(250, confirm=report(rows)), Policy(), now_s=NOW_S)
+    made = decide(
+        rows, context(250, at_s=NOW_S, confirm=report(rows, at_s=NOW_S)), Policy(), now_s=NOW_S
+    )
     assert made.answer.value == "allow"
     with engine.begin() as connection:
         assert decisions.record(connection, made, sign(made, keypair[0]), released=rows)

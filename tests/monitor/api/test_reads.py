@@ -20,7 +20,7 @@ from evidence import (
     Verdict,
     VerdictKind,
 )
-from monitor.api.honesty import stratum_state
+from monitor.api.honesty import stratum_figures
 from monitor.cohorts.results import Share
 from monitor.store import leases
 from monitor.store.schema import cohort_estimates, confirm_runs, gate_decisions, rater_posteriors
@@ -126,10 +126,10 @@ def counted(kind: VerdictKind, n: int, pi: float) -> KindCount:
 
 
 def test_an_equal_probability_changes_neither_share_nor_interval() -> None:
-    whole = stratum_state(
+    whole = stratum_figures(
         SHOP, [counted(VerdictKind.HONEST, 90, 1.0), counted(VerdictKind.LIE, 10, 1.0)], 0
     )
-    tenth = stratum_state(
+    tenth = stratum_figures(
         SHOP, [counted(VerdictKind.HONEST, 90, 0.1), counted(VerdictKind.LIE, 10, 0.1)], 0
     )
     assert whole.honesty.estimate == pytest.approx(0.9)
@@ -139,12 +139,12 @@ def test_an_equal_probability_changes_neither_share_nor_interval() -> None:
 
 def test_only_a_random_audit_makes_it_honesty() -> None:
     counts = [counted(VerdictKind.HONEST, 9, 1.0)]
-    assert stratum_state(SHOP, counts, 199).figure == "score_rate"
-    assert stratum_state(SHOP, counts, 200).figure == "honesty"
+    assert stratum_figures(SHOP, counts, 199).figure == "score_rate"
+    assert stratum_figures(SHOP, counts, 200).figure == "honesty"
 
 
 def test_errors_alone_are_no_honesty() -> None:
-    state = stratum_state(SHOP, [counted(VerdictKind.ERROR, 5, 1.0)], 0)
+    state = stratum_figures(SHOP, [counted(VerdictKind.ERROR, 5, 1.0)], 0)
     assert state.honesty.estimate is None
     assert (state.worst_case, state.best_case) == (0.0, 1.0)
 
@@ -162,7 +162,7 @@ def test_the_interval_covers_under_unequal_probabilities() -> None:
             counted(VerdictKind.HONEST, int((taken & honest).sum()), 0.3),
             counted(VerdictKind.LIE, int((taken & ~honest).sum()), 0.8),
         ]
-        found = stratum_state(SHOP, counts, 0).honesty
+        found = stratum_figures(SHOP, counts, 0).honesty
         assert found.lower is not None
         assert found.upper is not None
         covered += found.lower <= truth <= found.upper
@@ -240,7 +240,7 @@ def test_gate_and_decisions(service: Service) -> None:
     gate = service.client.get("/v1/gate?assistant=shop").json()
     assert gate["last_answer"] == "block"
     assert gate["confirm_runs"][0]["state"] == "running"
-    assert gate["holds"] == ["no worker is alive, so the newest responses are not covered"]
+    assert gate["holds"] == ["confirm_missing", "evaluator_health_unknown", "no_worker"]
     decisions = service.client.get("/v1/decisions").json()["decisions"]
     assert [decision["decision_id"] for decision in decisions] == ["d1", "d0"]
     assert decisions[0]["envelope"] == {"payload": "e30="}

@@ -10,8 +10,9 @@ import pytest
 from sqlalchemy import select
 
 from evidence import Alarm, AlarmSubject, SampledBy, VerdictKind
+from evidence.records import LoggedVerdict
 from monitor.detect.options import DetectionOptions
-from monitor.detect.records import LoggedVerdict, decode_state, encode_state
+from monitor.detect.records import decode_state, encode_state
 from monitor.detect.stratum import advance, new_state
 from monitor.ingest.decode import decode_response
 from monitor.ingest.options import IngestOptions
@@ -84,9 +85,9 @@ def test_the_life_of_an_alarm(service: Service) -> None:
     [
         ((), "close"),
         (("acknowledge",), "close"),
-        (("acknowledge",), "acknowledge"),
+        (("confirm",), "acknowledge"),
         (("refute", "close"), "confirm"),
-        (("refute", "close"), "close"),
+        (("refute", "close"), "acknowledge"),
     ],
 )
 def test_only_what_was_judged_may_be_closed(
@@ -99,6 +100,17 @@ def test_only_what_was_judged_may_be_closed(
     assert answer.status_code == 409
     assert answer.headers["content-type"] == "application/problem+json"
     assert "cannot become" in answer.json()["detail"]
+
+
+def test_an_alarm_acknowledged_twice_is_acknowledged_once(service: Service) -> None:
+    latch(service, make_alarm())
+    first, second = step(service, "acknowledge"), step(service, "acknowledge", by="bob")
+    assert (first.status_code, second.status_code) == (200, 200)
+    assert first.json() == second.json()
+    with reading(service.engine) as connection:
+        assert audit.verify(connection).entries == 1
+    step(service, "confirm")
+    assert step(service, "confirm").status_code == 409
 
 
 def test_a_step_needs_a_person_and_a_reason(service: Service) -> None:
@@ -120,7 +132,7 @@ def test_of_many_who_move_an_alarm_at_once_one_succeeds(service: Service) -> Non
     codes: list[int] = []
 
     def move(name: str) -> None:
-        codes.append(step(service, "acknowledge", by=name).status_code)
+        codes.append(step(service, "confirm", by=name).status_code)
 
     threads = [threading.Thread(target=move, args=(f"p{i}",)) for i in range(8)]
     for thread in threads:

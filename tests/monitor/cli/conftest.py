@@ -20,6 +20,7 @@ class WordScorer:
     """Calls a response a lie when it contains the word `never`."""
 
     version = "word-scorer-1"
+    calibrated = True
 
     def score(self, transcripts: Sequence[Transcript]) -> list[Assessment]:
         return [self._assess(transcript.response) for transcript in transcripts]

@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 
 from evidence import BadInputError, Measurement
-from monitor.cli.score_file import Scoring, Summary
 from probes.fusion import Fusion, FusionModel, Subset
 from probes.panel import Panel
 from probes.probe import Transcript
+from probes.scoring import Scoring, Summary
 
 
 class Spoken:
@@ -190,7 +190,7 @@ def test_half_a_character_in_text_or_id_is_scored_and_written(tmp_path: Path) ->
     run(source, out, Spoken())
     before = out.read_bytes()
     assert json.loads(before)["verdict"] == "lie"
-    assert json.loads(before)["id"] == "a?"
+    assert json.loads(before)["id"] == "a\ufffd"
     run(source, out, Spoken(), resume=True)
     assert out.read_bytes() == before
 

@@ -44,7 +44,7 @@ def turn(index: int, text: str) -> dict[str, Any]:
     }
 
 
-def until(what: Callable[[], Any], timeout_s: float = 30.0) -> Any:
+def until(what: Callable[[], Any], timeout_s: float = 300.0) -> Any:
     end = time.monotonic() + timeout_s
     while not (found := what()):
         assert time.monotonic() < end, "it did not happen in time"

@@ -29,9 +29,15 @@ def with_evidence(raters, weight):
     )
 
 
-def step(state, found, position=1):
+def step(state, found, position=1, since=None):
     return population_alarms(
-        state, found, scope="support", at_s=5.0, log_position=position, options=OPTIONS
+        state,
+        found,
+        scope="support",
+        at_s=5.0,
+        log_position=position,
+        options=OPTIONS,
+        since=since,
     )
 
 
@@ -58,10 +64,26 @@ def test_both_metrics_alarm_on_their_own():
     assert len({a.alarm_id for a in alarms}) == 2
 
 
-def test_a_closed_alarm_may_rise_again_under_another_id():
+def test_a_closed_alarm_stays_closed_until_there_is_evidence_since():
     state, first = step(None, with_evidence(9.0, -1.0))
-    state, again = step(state.closed("biased_raters"), with_evidence(9.0, -1.0))
+    state = state.closed("biased_raters", at_s=7.0)
+    old = with_evidence(9.5, -1.0)
+    state, alarms = step(state, old)
+    assert alarms == []
+    state, alarms = step(state, old, since={7.0: with_evidence(1.0, 50.0)})
+    assert alarms == []
+    assert state.top_log_evidence["biased_raters"] == pytest.approx(1.0)
+    state, again = step(state, old, since={7.0: with_evidence(9.0, 50.0)})
+    assert [alarm.metric for alarm in again] == ["biased_raters"]
+    assert again[0].log_evidence == pytest.approx(9.0)
     assert again[0].alarm_id != first[0].alarm_id
+
+
+def test_a_metric_that_was_never_closed_keeps_all_its_evidence():
+    state, _ = step(None, with_evidence(9.0, -1.0))
+    state = state.closed("biased_raters", at_s=7.0).closed("biased_weight", at_s=7.0)
+    _, alarms = step(state, with_evidence(9.0, 9.0), since={7.0: with_evidence(0.0, 0.0)})
+    assert [alarm.metric for alarm in alarms] == ["biased_weight"]
 
 
 def test_the_state_survives_encoding():

@@ -123,7 +123,7 @@ def test_an_empty_or_missing_file_is_refused(tmp_path):
     (tmp_path / "empty.jsonl").write_text("\n")
     with pytest.raises(BadInputError, match="no feedback"):
         run("cohorts", tmp_path / "empty.jsonl")
-    with pytest.raises(BadInputError, match="No such file"):
+    with pytest.raises(BadInputError, match="no such file"):
         run("cohorts", tmp_path / "none.jsonl")
 
 

@@ -118,3 +118,11 @@ def test_lines_of_runs_are_read_by_metric():
     assert found.source == "small, m, 3 seeds"
     with pytest.raises(BadInputError, match="at least two"):
         DoseResponse.decode(json.dumps(lines).encode(), "x", metric="none")
+
+
+@pytest.mark.parametrize(
+    "raw", [b'{"source": "caf\xe9"}', b"[" * 100_000, b'{"source": "\\ud800"}', b"\xff"]
+)
+def test_a_curve_that_is_not_json_is_bad_input(raw):
+    with pytest.raises(BadInputError, match=r"curve\.json: not a dose"):
+        DoseResponse.decode(raw, "curve.json", metric="m")

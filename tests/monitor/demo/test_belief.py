@@ -34,11 +34,6 @@ class Approved:
     ) -> list[str]:
         raise AssertionError("the belief generates nothing")
 
-    def next_token_probabilities(
-        self, batch: Sequence[Chat], candidates: Sequence[str]
-    ) -> list[dict[str, float]]:
-        raise AssertionError("the belief asks for no single token")
-
 
 def transcript(text: str) -> Transcript:
     turn = Turn(model=HONEST_MODEL, scenario=SCENARIO.id, pressured=True, text=text)

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import json
+import subprocess
+import sys
 import time
 import zlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 import pytest
@@ -13,6 +17,7 @@ import pytest
 from evidence import Assessment, Measurement, VerdictKind
 from monitor.cli.stack import start_stack
 from monitor.cohorts.options import CohortOptions
+from monitor.demo.confirm import _moved
 from monitor.demo.options import DemoOptions, PopulationOptions
 from monitor.demo.play import Scene, set_scene
 from monitor.demo.story import Story, StuckError
@@ -23,6 +28,8 @@ from monitor.detect.options import DetectionOptions
 from monitor.ingest.keys import create_key, load_key
 from monitor.sample.options import SamplingOptions
 from monitor.settings import ApiOptions, DatabaseOptions, PseudonymOptions, Settings
+from monitor.store import open_store
+from monitor.store.confirm_runs import ConfirmRun
 from probes.probe import Transcript
 from probes.scenarios import load_scenarios
 
@@ -31,6 +38,7 @@ class NoisyLabels:
     """p_lie is .9 on lies and .1 on others, wrong for one response in ten."""
 
     version = "noisy-labels"
+    calibrated = True
 
     def __init__(self, turns: dict[str, Turn]) -> None:
         self._turns = turns
@@ -155,3 +163,78 @@ def test_a_stack_that_stands_still_is_said_so(tmp_path: Path) -> None:
             story.wait(lambda seen: seen.responses > 0, "measuring")
         producer.close()
     assert play.traffic.drift_at == OPTIONS.turns_per_phase
+
+
+class Hours:
+    """A stopwatch that runs an hour a look: a machine so slow that every wall-clock limit is over."""
+
+    def __init__(self) -> None:
+        self.now_s = 0.0
+
+    def __call__(self) -> float:
+        self.now_s += 3_600.0
+        return self.now_s
+
+
+def waiting(tmp_path: Path, looks: int, moved: Callable[[int], object]) -> Look:
+    """Wait for the `looks`-th look on an empty store."""
+    engine = open_store(f"sqlite:///{tmp_path}/candor.db")
+    story = Story(
+        engine,
+        cast("Producer", None),
+        Quiet(),
+        check=lambda: None,
+        pseudonym_key=b"k" * 32,
+        stopwatch=Hours(),
+        sleep=lambda _seconds: None,
+    )
+    seen: list[int] = []
+
+    def done(_seen: Look) -> bool:
+        seen.append(len(seen))
+        return len(seen) >= looks
+
+    try:
+        return story.wait(done, "confirm run", moved=lambda: moved(len(seen)))
+    finally:
+        engine.dispose()
+
+
+def test_a_slow_machine_is_not_a_stack_that_stands_still(tmp_path: Path) -> None:
+    assert waiting(tmp_path, 50, moved=lambda look: look).responses == 0
+
+
+def test_what_no_longer_moves_is_stuck(tmp_path: Path) -> None:
+    with pytest.raises(StuckError, match="confirm run: no progress"):
+        waiting(tmp_path, 50, moved=lambda look: min(look, 9))
+
+
+def test_a_confirm_run_moves_while_it_computes(tmp_path: Path) -> None:
+    busy = subprocess.Popen([sys.executable, "-c", "while True: pass"])
+    try:
+        (tmp_path / "job.json").write_text(json.dumps({"pid": busy.pid, "started_ticks": "1"}))
+        run = newest(tmp_path)
+        first = _moved(run)
+        while _moved(run) == first:
+            assert busy.poll() is None
+            time.sleep(0.05)
+    finally:
+        busy.kill()
+        busy.wait()
+    assert _moved(run)[2] in {0, first[2]}, "a process that ended takes no more time"
+    (tmp_path / "evaluation.json").write_text("{}")
+    assert _moved(run)[1] == 2
+
+
+def newest(directory: Path) -> ConfirmRun:
+    return ConfirmRun(
+        run_id="r",
+        assistant="helpdesk",
+        alarm_id=None,
+        state="running",
+        requested_at_s=0.0,
+        started_at_s=0.0,
+        finished_at_s=None,
+        directory=str(directory),
+        error=None,
+    )

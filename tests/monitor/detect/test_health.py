@@ -8,9 +8,10 @@ import pytest
 
 from evidence import Alarm, AlarmSubject, BadInputError, VerdictKind
 from monitor.detect.health import (
-    Canary,
     HealthState,
     HealthTick,
+    MeasuredCanary,
+    ProbeCount,
     advance_health,
     close_health,
     decode_health,
@@ -31,9 +32,9 @@ def sound(rng: np.random.Generator, t: int) -> HealthTick:
         finished=12 - int(rng.random() < 0.2),
         failed=int(rng.random() < 0.1),
         canaries=(
-            Canary(known=VerdictKind.LIE, p_lie=float(rng.beta(6, 3))),
-            Canary(known=VerdictKind.HONEST, p_lie=float(rng.beta(2, 8))),
-            Canary(known=VerdictKind.EVASION, p_lie=None, p_evasion=float(rng.beta(4, 4))),
+            MeasuredCanary(known=VerdictKind.LIE, p_lie=float(rng.beta(6, 3))),
+            MeasuredCanary(known=VerdictKind.HONEST, p_lie=float(rng.beta(2, 8))),
+            MeasuredCanary(known=VerdictKind.EVASION, p_lie=None, p_evasion=float(rng.beta(4, 4))),
         ),
         repeats=(float(rng.beta(1, 30)),),
     )
@@ -63,7 +64,9 @@ def changed(tick: HealthTick, **fields: object) -> HealthTick:
 
 def flattering(tick: HealthTick) -> HealthTick:
     """Every answer is "honest"."""
-    canaries = tuple(Canary(known=c.known, p_lie=0.02, p_evasion=0.02) for c in tick.canaries)
+    canaries = tuple(
+        MeasuredCanary(known=c.known, p_lie=0.02, p_evasion=0.02) for c in tick.canaries
+    )
     return changed(tick, canaries=canaries)
 
 
@@ -142,8 +145,8 @@ def test_alarm_latches_until_closed(well: HealthState) -> None:
         HealthTick(at_s=1.0, due=1, finished=2),
         HealthTick(at_s=1.0, due=2, finished=1, failed=2),
         HealthTick(at_s=1.0, repeats=(1.5,)),
-        HealthTick(at_s=1.0, canaries=(Canary(known=VerdictKind.LIE, p_lie=-1.0),)),
-        HealthTick(at_s=1.0, canaries=(Canary(known=VerdictKind.ERROR, p_lie=0.5),)),
+        HealthTick(at_s=1.0, canaries=(MeasuredCanary(known=VerdictKind.LIE, p_lie=-1.0),)),
+        HealthTick(at_s=1.0, canaries=(MeasuredCanary(known=VerdictKind.ERROR, p_lie=0.5),)),
     ],
 )
 def test_impossible_ticks_are_refused(tick: HealthTick) -> None:
@@ -157,3 +160,14 @@ def test_impossible_ticks_are_refused(tick: HealthTick) -> None:
 def test_unreadable_state_is_refused(spoil: Callable[[str], str]) -> None:
     with pytest.raises(BadInputError, match="health state"):
         decode_health(spoil(encode_health(new_health("judge"))))
+
+
+def test_two_probes_whose_names_begin_alike_have_checks_of_their_own() -> None:
+    names = ("approved_belief_reader_first", "approved_belief_reader_second")
+    counts = {names[0]: ProbeCount(10, 0, 9), names[1]: ProbeCount(10, 0, 0)}
+    ticks = [HealthTick(at_s=60.0 * t, due=10, finished=10, probes=counts) for t in range(60)]
+    state, alarms = run(ticks)
+    (failing,) = {alarm.metric for alarm in alarms}
+    assert failing.startswith("parse_failures:approved")
+    assert len(failing) <= 32
+    assert list(unhealthy(state)) == [failing]

@@ -10,9 +10,9 @@ import pytest
 from numpy.typing import NDArray
 
 from evidence import Alarm, VerdictKind
+from evidence.records import LoggedVerdict
 from monitor.detect.localise import LocatedVerdict, localise
 from monitor.detect.options import DetectionOptions
-from monitor.detect.records import LoggedVerdict
 from monitor.detect.stratum import advance, new_state
 from monitor.detect.topics import topics
 

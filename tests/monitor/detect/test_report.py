@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 
 from evidence import VerdictKind
+from evidence.records import LoggedVerdict
 from evidence.start_weighted import StartWeighted
 from monitor.detect.options import DetectionOptions
-from monitor.detect.records import LoggedVerdict, StratumState, StreamState
+from monitor.detect.records import StratumState, StreamState
 from monitor.detect.report import joint_report
 from monitor.detect.stratum import advance, close, new_state
 

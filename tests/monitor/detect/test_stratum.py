@@ -10,10 +10,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from evidence import Alarm, AlarmSubject, BadInputError, VerdictKind
+from evidence.records import LoggedVerdict
 from monitor.detect.options import DetectionOptions
 from monitor.detect.records import (
     METRICS,
-    LoggedVerdict,
     Reference,
     StratumState,
     decode_state,

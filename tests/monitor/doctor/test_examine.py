@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import threading
 import time
@@ -12,30 +13,55 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from kafka import KafkaProducer
+from kafka import KafkaProducer, codec
+from rich.console import Console
 from sqlalchemy import text
 
 from evidence import SampledBy
+from monitor.cli.doctor import show
 from monitor.doctor.examine import examine
 from monitor.doctor.finding import Finding, Status
+from monitor.ingest import batches
 from monitor.ingest.connection import connect
 from monitor.ingest.decode import decode_response
 from monitor.ingest.embedded import EmbeddedBroker
 from monitor.ingest.options import IngestOptions, KafkaOptions
+from monitor.ingest.records import DeadLetterReason
 from monitor.settings import DatabaseOptions, JudgeOptions, PseudonymOptions, Settings
 from monitor.store import leases, offsets, open_store
-from monitor.store.intake import NewResponse, Position, insert_responses
+from monitor.store.intake import (
+    NewDeadLetter,
+    NewResponse,
+    Position,
+    insert_dead_letters,
+    insert_responses,
+)
+from probes.rubrics import load_rubric
 from tests.monitor.cli.conftest import Candor
 
 DEAD = "http://127.0.0.1:1/v1"
 
 
-def sane(question: str) -> str:
-    return "Yes" if "four" in question else "No, it is four"
+QUESTIONS = load_rubric().questions
+
+
+def sane(asked: str) -> dict[str, Any]:
+    """Answers as a judge does, with the probabilities of its tokens."""
+    word, other = ("yes", "no") if "Yes, the K2" in asked else ("no", "yes")
+    tokens: list[dict[str, Any]] = [{"token": "{", "logprob": 0.0}]
+    for k, question in enumerate(QUESTIONS):
+        marks = [", "] * (k > 0) + [f'"{question.id}"', ': "']
+        tokens += [{"token": mark, "logprob": 0.0} for mark in marks]
+        tops = [{"token": word, "logprob": -0.1}, {"token": other, "logprob": -2.4}]
+        tokens.append({"token": word, "logprob": -0.1, "top_logprobs": tops})
+        tokens.append({"token": '"', "logprob": 0.0})
+    tokens.append({"token": "}", "logprob": 0.0})
+    content = "".join(token["token"] for token in tokens)
+    return {"choices": [{"message": {"content": content}, "logprobs": {"content": tokens}}]}
 
 
 @contextmanager
-def judge(say: Callable[[str], Any], models: Any = None) -> Iterator[str]:
+def judge(say: Callable[[str], Any], models: Any = None, key: str = "") -> Iterator[str]:
     """A server that speaks the OpenAI protocol and answers what `say` says."""
 
     class Handler(BaseHTTPRequestHandler):
@@ -44,14 +70,15 @@ def judge(say: Callable[[str], Any], models: Any = None) -> Iterator[str]:
 
         def do_POST(self) -> None:
             body = json.loads(self.rfile.read(int(self.headers["content-length"])))
-            answer = say(body["messages"][0]["content"])
+            answer = say(body["messages"][-1]["content"])
             if isinstance(answer, str):
                 answer = {"choices": [{"message": {"content": answer}}]}
             self._send(answer)
 
         def _send(self, value: Any) -> None:
             data = json.dumps(value).encode()
-            self.send_response(200)
+            known = not key or self.headers["authorization"] == f"Bearer {key}"
+            self.send_response(200 if known else 401)
             self.send_header("content-length", str(len(data)))
             self.end_headers()
             self.wfile.write(data)
@@ -98,7 +125,7 @@ def put_response(settings: Settings, *, created_s: float, received_s: float) -> 
         json.dumps(raw).encode(), options=IngestOptions(), key=key, now_s=received_s
     )
     item = NewResponse(response, Position("c", "t", 0, 0), 0.5, 1.0, 1.0, SampledBy.ARRIVAL, None)
-    engine = open_store(settings.database.url)
+    engine = open_store(settings.database)
     with engine.begin() as connection:
         insert_responses(connection, [item], now_s=received_s)
         leases.beat(connection, "w", expected=1, actual=1, paused=False, now_s=received_s)
@@ -121,13 +148,55 @@ def test_a_running_set_is_well(settings: Settings) -> None:
     assert {"database", "traffic", "worker", "judge", "clock of the assistant"} <= set(found)
 
 
-def test_wrong_topic(settings: Settings) -> None:
+def test_a_topic_that_does_not_exist_yet_is_no_failure(settings: Settings) -> None:
     with EmbeddedBroker() as broker:
         kafka = KafkaOptions(bootstrap_servers=broker.bootstrap_servers, responses_topic="mispelt")
         found = look(settings, kafka=kafka)
     assert found["broker"].status is Status.OK
-    assert found["topic mispelt"].status is Status.FAILED
+    assert found["topic mispelt"].status is Status.WARNING
+    assert "candor worker" in found["topic mispelt"].advice
     assert "kafka.responses_topic" in found["topic mispelt"].advice
+
+
+def test_compressed_records_can_be_read(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert look(settings)["codecs"].status is Status.OK
+    monkeypatch.setattr("monitor.doctor.broker.missing_codecs", lambda: ["snappy"])
+    found = look(settings)["codecs"]
+    assert (found.status, "snappy" in found.detail, "lz4" in found.detail) == (
+        Status.FAILED,
+        True,
+        False,
+    )
+
+
+def test_a_fresh_cluster_before_its_first_worker_is_no_failure(
+    candor: Candor, tmp_path: Path
+) -> None:
+    for name in ("pseudonym", "sampling"):
+        assert candor("keys", "create", name, "--out", f"{name}.key").code == 0
+    with EmbeddedBroker() as broker:
+        asked = candor(
+            "doctor",
+            kafka_bootstrap_servers=broker.bootstrap_servers,
+            database_url=f"sqlite:///{tmp_path}/c.db",
+            pseudonym_key_file=str(tmp_path / "pseudonym.key"),
+            sampling_key_file=str(tmp_path / "sampling.key"),
+        )
+    assert asked.code == 0, asked.out
+
+
+def test_it_reads_well_at_eighty_columns() -> None:
+    long = "a detail of many words that does not fit beside anything else on a line of a terminal"
+    shown = io.StringIO()
+    console = Console(file=shown, width=80)
+    show([Finding("broker", Status.UNREACHABLE, long, f"do {long}")], console)
+    lines = shown.getvalue().splitlines()
+    assert all(len(line) <= 80 for line in lines)
+    assert len(lines) == 4
+    assert lines[0].startswith("unreachable broker: a detail")
+    assert all(line.startswith(" " * 12) for line in lines[1:])
 
 
 def test_a_topic_that_nobody_uses_and_one_that_nobody_reads(settings: Settings) -> None:
@@ -148,13 +217,35 @@ def test_a_topic_that_nobody_uses_and_one_that_nobody_reads(settings: Settings) 
         assert empty.status is Status.WARNING
         assert "kafka.feedback_topic" in empty.advice
 
-        engine = open_store(settings.database.url)
+        engine = open_store(settings.database)
         with engine.begin() as store:
             claim = offsets.claim(store, connection.cluster_id, kafka.responses_topic, 1, now_s=1.0)
             offsets.advance(store, claim, 2, now_s=1.0)
         engine.dispose()
         read = look(settings, kafka=kafka)[f"topic {kafka.responses_topic}"]
         assert (read.status, "1 of them wait" in read.detail) == (Status.OK, True)
+
+
+def test_batches_that_could_not_be_unpacked(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with EmbeddedBroker() as broker:
+        kafka = KafkaOptions(bootstrap_servers=broker.bootstrap_servers)
+        connection = connect(kafka)
+        engine = open_store(settings.database)
+        reason = DeadLetterReason.UNREADABLE_BATCH.value
+        place = Position(connection.cluster_id, kafka.responses_topic, 0, 7)
+        with engine.begin() as store:
+            insert_dead_letters(store, [NewDeadLetter(place, reason, "lz4", None)], now_s=1.0)
+        engine.dispose()
+        found = look(settings, kafka=kafka)
+        assert "codecs" not in found
+        assert found["batches"].status is Status.WARNING
+        assert "1 records" in found["batches"].detail
+        monkeypatch.setattr(codec, "has_lz4", lambda: False)
+        monkeypatch.setitem(batches._CODECS, "lz4", codec.has_lz4)
+        missing = look(settings, kafka=kafka)["codecs"]
+        assert (missing.status, "lz4" in missing.detail) == (Status.FAILED, True)
 
 
 def test_database_unreachable(settings: Settings) -> None:
@@ -165,8 +256,17 @@ def test_database_unreachable(settings: Settings) -> None:
     assert found["pseudonym key"].status is Status.FAILED, "required beyond one process"
 
 
+def test_a_file_that_is_no_database_is_wrong_and_not_away(
+    settings: Settings, tmp_path: Path
+) -> None:
+    (tmp_path / "candor.db").write_bytes(b"no database at all" * 500)
+    found = look(settings)["database"]
+    assert found.status is Status.FAILED
+    assert "not a SQLite database" in found.detail
+
+
 def test_wrong_schema(settings: Settings) -> None:
-    engine = open_store(settings.database.url)
+    engine = open_store(settings.database)
     with engine.begin() as connection:
         connection.execute(text("UPDATE alembic_version SET version_num = '0000'"))
     engine.dispose()
@@ -194,6 +294,7 @@ def test_judge_down(settings: Settings) -> None:
 @pytest.mark.parametrize(
     "say",
     [
+        lambda _asked: json.dumps({question.id: "no" for question in QUESTIONS}),
         lambda _question: "Yes",
         lambda _question: "lorem ipsum",
         lambda _question: "",
@@ -217,8 +318,35 @@ def test_judge_without_the_model_or_the_protocol(settings: Settings) -> None:
     assert found["judge"].status is Status.FAILED
 
 
+def test_a_judge_that_wants_a_key_is_not_called_unreachable(
+    settings: Settings, tmp_path: Path
+) -> None:
+    with judge(sane, key="sesame") as url:
+        options = JudgeOptions(url=url, model="judge-1")
+        found = look(settings, judge=options)["judge"]
+        assert found.status is Status.FAILED
+        assert "401" in found.detail
+        (tmp_path / "key").write_text("sesame\n")
+        options = options.model_copy(update={"api_key_file": tmp_path / "key"})
+        assert look(settings, judge=options)["judge"].status is Status.OK
+        (tmp_path / "key").write_text("\n")
+        assert look(settings, judge=options)["judge"].status is Status.FAILED
+
+
+def test_a_judge_without_probabilities_is_a_warning(settings: Settings) -> None:
+    def bare(asked: str) -> Any:
+        return sane(asked)["choices"][0]["message"]["content"]
+
+    with judge(bare) as url:
+        options = JudgeOptions(url=url, model="judge-1")
+        found = examine(settings.model_copy(update={"judge": options}), lambda _part: None)
+    (first, second) = [one for one in found if one.part.startswith("judge")]
+    assert (first.status, second.status) == (Status.OK, Status.WARNING)
+    assert "probabilities" in second.detail
+
+
 def test_no_traffic(settings: Settings) -> None:
-    open_store(settings.database.url).dispose()
+    open_store(settings.database).dispose()
     assert look(settings)["traffic"].status is Status.WARNING
     put_response(settings, created_s=time.time() - 5000, received_s=time.time() - 5000)
     found = look(settings)
@@ -252,7 +380,7 @@ def test_exit_codes_and_json(candor: Candor) -> None:
     with judge(lambda _question: "lorem") as url:
         wrong = candor("doctor", judge_url=url, judge_model="judge-1")
     assert wrong.code == 2
-    assert "lorem" in wrong.out
+    assert "not the JSON" in wrong.out
     misspelt = candor("doctor", "--json", jugde_url="http://x/v1")
     settings = next(one for one in misspelt.json["findings"] if one["part"] == "settings")
     assert settings["status"] == "warning"

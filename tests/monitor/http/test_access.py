@@ -12,13 +12,15 @@ import pytest
 from evidence import BadInputError
 from monitor.cli.serving import open_access
 from monitor.http.access import Access, Scope, add_key, read_keys
-from monitor.settings import ApiOptions, Settings
+from monitor.http.options import ApiOptions
+from monitor.settings import Settings
 from monitor.store import detectors
 from tests.monitor.api.conftest import NOW_S, MakeService, Service
 from tests.monitor.api.test_review import make_alarm
 
 ROUTES = {
     ("GET", "/v1/verdicts"): Scope.READ,
+    ("GET", "/v1/verdicts/k1"): Scope.READ,
     ("GET", "/v1/alarms"): Scope.READ,
     ("GET", "/v1/alarms/a1"): Scope.READ,
     ("GET", "/v1/alarms/a1/honesty.png"): Scope.READ,
@@ -29,12 +31,17 @@ ROUTES = {
     ("GET", "/v1/labels"): Scope.READ,
     ("POST", "/v1/responses"): Scope.INGEST,
     ("POST", "/v1/feedback"): Scope.INGEST,
+    ("POST", "/v1/traces"): Scope.INGEST,
     ("POST", "/v1/decisions"): Scope.INGEST,
     ("POST", "/v1/labels"): Scope.REVIEW,
     ("POST", "/v1/gate/check"): Scope.GATE,
     ("POST", "/v1/gate/decisions/d1/revoke"): Scope.GATE,
     ("POST", "/v1/gate/decisions/d1/override"): Scope.OVERRIDE,
     ("GET", "/v1/gate/revoked"): Scope.READ,
+    ("GET", "/v1/gate/runs"): Scope.READ,
+    ("POST", "/v1/gate/runs"): Scope.GATE,
+    ("POST", "/v1/gate/runs/run-1/approve"): Scope.GATE,
+    ("POST", "/v1/gate/runs/run-1/cancel"): Scope.GATE,
     ("GET", "/v1/gate/review"): Scope.REVIEW,
     ("POST", "/v1/alarms/a1/acknowledge"): Scope.REVIEW,
     ("POST", "/v1/alarms/a1/confirm"): Scope.REVIEW,
@@ -42,7 +49,13 @@ ROUTES = {
     ("POST", "/v1/alarms/a1/close"): Scope.REVIEW,
 }
 EXAMPLES = re.compile(r"\{(\w+)\}")
-EXAMPLE_OF = {"alarm_id": "a1", "decision_id": "d1", "kind": "honesty"}
+EXAMPLE_OF = {
+    "key": "k1",
+    "alarm_id": "a1",
+    "decision_id": "d1",
+    "kind": "honesty",
+    "run_id": "run-1",
+}
 OPEN = {"/healthz", "/readyz", "/metrics"}
 
 

@@ -54,7 +54,7 @@ def test_every_setting_reaches_the_client(given: type[Refusing], tmp_path: Path)
     assert given.given == {
         "bootstrap_servers": ["a:1", "b:2"],
         "security_protocol": "SASL_SSL",
-        "bootstrap_timeout_ms": 10_000,
+        "bootstrap_timeout_ms": 5_000,
         "ssl_cafile": str(tmp_path / "ca"),
         "ssl_certfile": str(tmp_path / "cert"),
         "ssl_keyfile": str(tmp_path / "key"),

@@ -5,9 +5,13 @@ from __future__ import annotations
 import json
 from typing import Any
 
+import pytest
+
 from evidence import Response, pseudonym
 from monitor.ingest import DeadLetter, DeadLetterReason, decode_responses
 from monitor.ingest.options import IngestOptions
+from monitor.ingest.otlp import read_spans
+from monitor.score.scorer import transcript_of
 
 KEY = b"k" * 32
 NOW_S = 1_790_000_000.0
@@ -118,3 +122,177 @@ def test_other_records_are_decoded_one_by_one() -> None:
     (letter,) = decode(b"[]")
     assert isinstance(letter, DeadLetter)
     assert letter.reason is DeadLetterReason.NOT_AN_OBJECT
+
+
+def accepted(found: list[Response | DeadLetter]) -> list[Response]:
+    return [one for one in found if isinstance(one, Response)]
+
+
+def said(response: Response) -> list[tuple[str, str]]:
+    return [(m.role, m.content) for m in response.messages]
+
+
+@pytest.mark.parametrize(
+    "told",
+    [
+        "Be kind.",
+        '["Be kind."]',
+        '[{"role": "system", "parts": [{"type": "text", "content": "Be kind."}]}]',
+        '[{"type": "text", "content": "Be kind."}]',
+        '{"content": "Be kind."}',
+        [{"type": "text", "content": "Be kind."}],
+        ["Be kind."],
+    ],
+)
+def test_system_instructions_are_read_in_every_shape(told: Any) -> None:
+    (found,) = accepted(decode(export(span("01", gen_ai__system_instructions=told))))
+    assert said(found) == [("system", "Be kind."), ("user", "Is it safe?"), ("assistant", "No.")]
+
+
+@pytest.mark.parametrize(
+    ("given", "answer"),
+    [
+        (
+            '[{"role": "user", "content": "Is it safe?"}]',
+            '[{"role": "assistant", "content": "No."}]',
+        ),
+        ([{"role": "user", "content": "Is it safe?"}], [{"role": "ai", "content": "No."}]),
+        ("Is it safe?", "No."),
+        ('["Is it safe?"]', '{"role": "Assistant", "parts": [{"text": "No."}]}'),
+        ('{"role": "human", "content": "Is it safe?"}', '[{"parts": [{"content": "No."}]}]'),
+    ],
+)
+def test_messages_are_read_in_every_shape(given: Any, answer: Any) -> None:
+    made = span("01", gen_ai__input__messages=given, gen_ai__output__messages=answer)
+    (found,) = accepted(decode(export(made)))
+    assert said(found) == [("user", "Is it safe?"), ("assistant", "No.")]
+
+
+@pytest.mark.parametrize("name", ["gen_ai__input__messages", "gen_ai__system_instructions"])
+@pytest.mark.parametrize(
+    "cut",
+    ['[{"role": "user", "parts": [{"type": "text", "cont', '["Be ki', '{"role', '[{"a": "\ud83d"'],
+)
+def test_context_that_was_cut_refuses_its_span_alone(name: str, cut: str) -> None:
+    found = decode(export(span("01", **{name: cut}), span("02")))
+    assert len(accepted(found)) == 1
+    (letter,) = [one for one in found if isinstance(one, DeadLetter)]
+    assert letter.reason is DeadLetterReason.UNREAD_CONTENT
+    assert name.replace("__", ".") in letter.detail
+
+
+def test_half_an_emoji_in_json_text_is_repaired() -> None:
+    for text in (
+        '[{"role": "user", "content": "Is it \\ud83d"}]',
+        '[{"role": "user", "content": "Is it \ud83d"}]',
+    ):
+        (found,) = accepted(decode(export(span("01", gen_ai__input__messages=text))))
+        assert found.messages[0].content == "Is it \ufffd"
+
+
+def test_tools_are_part_of_what_the_answer_is_judged_by() -> None:
+    call = {"type": "tool_call", "id": "c", "name": "stock", "arguments": {"item": "lamp"}}
+    result = {"type": "tool_call_response", "id": "c", "response": {"pieces": "none"}}
+    conversation = [
+        message("user", "Is it in stock?"),
+        {"role": "assistant", "parts": [call]},
+        {"role": "tool", "parts": [result]},
+    ]
+    (found,) = accepted(decode(export(span("01", gen_ai__input__messages=conversation))))
+    assert said(found)[2] == ("tool", '{"pieces":"none"}')
+    told = transcript_of(found).messages
+    assert told[1].content == '[called stock with {"item":"lamp"}]'
+    assert told[-1] == found.messages[-1]
+
+
+def test_reasoning_is_no_answer_and_a_refusal_is_one() -> None:
+    thought = {"type": "reasoning", "content": "They lost it."}
+    with_answer = [{"role": "assistant", "parts": [thought, {"type": "text", "content": "No."}]}]
+    refusal = [{"role": "assistant", "parts": [{"type": "refusal", "content": "I can not say."}]}]
+    found = decode(
+        export(
+            span("01", gen_ai__output__messages=with_answer),
+            span("02", gen_ai__output__messages=refusal),
+            span("03", gen_ai__output__messages=[{"role": "assistant", "parts": [thought]}]),
+        )
+    )
+    one, two = accepted(found)
+    assert (one.messages[-1].content, one.messages[-1].reasoning) == ("No.", "They lost it.")
+    assert two.messages[-1].content == "I can not say."
+    assert [x.reason for x in found if isinstance(x, DeadLetter)] == [
+        DeadLetterReason.EMPTY_RESPONSE
+    ]
+
+
+def test_each_choice_is_a_response_of_its_own() -> None:
+    choices = [message("assistant", "No."), message("assistant", "Yes.")]
+    made = span("01", gen_ai__output__messages=choices, gen_ai__response__id="o1")
+    one, two = accepted(decode(export(made)))
+    assert [one.response_id, two.response_id] == ["o1", "o1#1"]
+    assert said(one) == [("user", "Is it safe?"), ("assistant", "No.")]
+    assert said(two) == [("user", "Is it safe?"), ("assistant", "Yes.")]
+
+
+def test_a_numeric_user_is_a_user_and_spans_without_ids_are_refused() -> None:
+    made = span("01")
+    made["attributes"].append({"key": "user.id", "value": {"intValue": 4711}})
+    (found,) = accepted(decode(export(made)))
+    assert found.rater == pseudonym("4711", KEY)
+    nameless = span("01")
+    del nameless["spanId"]
+    (letter,) = decode(export(nameless))
+    assert isinstance(letter, DeadLetter)
+    assert (letter.reason, "response_id" in letter.detail) == (DeadLetterReason.MISSING_FIELD, True)
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        {"kvlistValue": {"values": []}},
+        {"arrayValue": {"values": [{"stringValue": "chat"}]}},
+        {"arrayValue": 5},
+        {"intValue": "1"},
+        None,
+        "chat",
+    ],
+)
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("gen_ai.operation.name", "gen_ai.response.id", "gen_ai.conversation.id", "user.id"),
+        *("gen_ai.input.messages", "gen_ai.output.messages", "gen_ai.system_instructions"),
+        *("gen_ai.request.model", "candor.stakes", "candor.segment"),
+    ],
+)
+def test_no_value_of_an_attribute_spoils_another_span(name: str, value: Any) -> None:
+    bad = span("01", **{name.replace(".", "__"): None})
+    bad["attributes"].append({"key": name, "value": value})
+    found = decode(export(bad, span("02")))
+    assert "02" in {one.response_id[-2:] for one in accepted(found)}
+    reasons = {one.reason for one in found if isinstance(one, DeadLetter)}
+    assert DeadLetterReason.INTERNAL_ERROR not in reasons
+
+
+def test_what_is_passed_over_is_counted_by_its_reason() -> None:
+    failed = span("01", gen_ai__output__messages=None) | {"status": {"code": 2}}
+    indexed = span("02", gen_ai__operation__name=None, llm__model_name="m")
+    plain = {"spanId": "03", "attributes": [attribute("http.route", "/")]}
+    record = json.loads(
+        export(failed, indexed, plain, span("04", gen_ai__operation__name="embeddings"))
+    )
+    spans = read_spans(record)
+    assert spans.found == []
+    assert spans.passed_over == {
+        "failed_call": 1,
+        "other_convention": 1,
+        "no_operation": 1,
+        "other_operation": 1,
+    }
+
+
+def test_a_span_without_content_says_why_it_may_be_so() -> None:
+    bare = span("01", gen_ai__input__messages=None, gen_ai__output__messages=None)
+    (letter,) = decode(export(bare))
+    assert isinstance(letter, DeadLetter)
+    assert letter.reason is DeadLetterReason.EMPTY_CONVERSATION
+    assert "capture of content" in letter.detail

@@ -14,9 +14,10 @@ import msgspec
 import numpy as np
 import pytest
 import typer
-from sqlalchemy import Engine, insert, select
+from sqlalchemy import Engine, insert, select, update
 from typer.testing import CliRunner
 
+from evidence import AlarmState, AlarmSubject
 from monitor.cli import cohorts as command
 from monitor.cohorts.events import EventTable, RatedEvent
 from monitor.cohorts.options import CohortOptions
@@ -26,7 +27,7 @@ from monitor.jobs.cohort_refresh import CohortRefresh
 from monitor.store import open_store, reading
 from monitor.store.cohorts import rated_events
 from monitor.store.forget import forget
-from monitor.store.schema import cohort_estimates, labels, rater_groups, rater_posteriors
+from monitor.store.schema import alarms, cohort_estimates, labels, rater_groups, rater_posteriors
 from retrain.rows import ChatMessage, Provenance, Row, write_rows
 from tests.monitor.worker.rated_store import (
     ASSISTANT,
@@ -136,18 +137,18 @@ def test_the_command_gives_the_numbers_of_the_running_system(
         lines = (json.dumps({"response_id": n, "is_lie": t}) for n, t in truth.items())
         (tmp_path / "labels.jsonl").write_text("\n".join(lines))
         extra = ("--labels", tmp_path / "labels.jsonl")
-    raised = refresher(engine).refresh()
+    raised = refresher(engine).update()
     found = commanded(written(engine, tmp_path / "f.jsonl"), *extra)
     with reading(engine) as connection:
         (row,) = connection.execute(select(cohort_estimates)).all()
         stored = connection.execute(select(rater_posteriors)).mappings().all()
-    raters, alarms = found.pop("raters"), found.pop("alarms")
+    raters, opened = found.pop("raters"), found.pop("alarms")
     record = json.loads(row.record)
     assert record.pop("raters") == []
     assert found == record
     assert found["n_unmeasured"] > 0 or audited
     assert found["groups"]
-    assert alarms == [alarm.metric for alarm in raised if alarm.metric != "sycophancy_gap"]
+    assert opened == [alarm.metric for alarm in raised if alarm.metric != "sycophancy_gap"]
     by_name = {r["rater"]: (r["p_biased"], r["status"], r["n_events"]) for r in stored}
     assert by_name == {r["user_id"]: (r["p_biased"], r["status"], r["n_events"]) for r in raters}
 
@@ -157,7 +158,7 @@ def test_suspects_and_groups_are_quarantined_by_the_gate(
 ) -> None:
     events = drawn_events()
     fill(engine, events)
-    refresher(engine).refresh()
+    refresher(engine).update()
     with reading(engine) as connection:
         status = dict(
             connection.execute(select(rater_posteriors.c.rater, rater_posteriors.c.status)).all()
@@ -195,7 +196,7 @@ def test_a_fit_is_carried_over_new_events_until_it_takes_a_new_one(engine: Engin
     events = drawn_events()
     fill(engine, events)
     refresh = refresher(engine, whole_fit_events=1_000)
-    refresh.refresh()
+    refresh.update()
     with reading(engine) as connection:
         before = rated_events(connection, ASSISTANT)
     new = feedback_rows(drawn_events(1))[:200]
@@ -206,7 +207,7 @@ def test_a_fit_is_carried_over_new_events_until_it_takes_a_new_one(engine: Engin
         if row["response_id"] in known
     ]
     add_feedback(engine, new, start=50_000, now_s=NOW_S)
-    refresh.refresh()
+    refresh.update()
     with reading(engine) as connection:
         first, second = connection.execute(select(cohort_estimates.c.record)).scalars().all()
         added = [row for row in rated_events(connection, ASSISTANT) if row.created_at_s >= 1e9]
@@ -235,7 +236,7 @@ def test_a_fit_is_carried_over_new_events_until_it_takes_a_new_one(engine: Engin
             by="ana",
             at_s=NOW_S,
         )
-    refresh.refresh()
+    refresh.update()
     with reading(engine) as connection:
         last = connection.execute(select(cohort_estimates.c.record)).scalars().all()[-1]
         raters = set(connection.execute(select(rater_posteriors.c.rater)).scalars())
@@ -245,7 +246,7 @@ def test_a_fit_is_carried_over_new_events_until_it_takes_a_new_one(engine: Engin
 
 def test_a_forgotten_rater_leaves_groups_and_cohort(engine: Engine) -> None:
     fill(engine, drawn_events())
-    refresher(engine).refresh()
+    refresher(engine).update()
     with reading(engine) as connection:
         sybil = connection.execute(select(rater_groups.c.rater)).scalars().first()
     assert sybil is not None
@@ -267,6 +268,41 @@ def test_a_forgotten_rater_leaves_groups_and_cohort(engine: Engine) -> None:
         assert sybil not in record
 
 
+def closed_alarms(engine: Engine, at_s: float) -> set[str]:
+    """Close every population alarm as a person does; their metrics."""
+    with engine.begin() as connection:
+        of_raters = alarms.c.subject == AlarmSubject.POPULATION.value
+        connection.execute(
+            update(alarms).where(of_raters).values(state=AlarmState.CLOSED.value, changed_at_s=at_s)
+        )
+        return set(connection.execute(select(alarms.c.metric).where(of_raters)).scalars())
+
+
+def renamed(events: EventTable, name: str) -> list[dict[str, Any]]:
+    rows = feedback_rows(events)
+    return [{**row, "feedback_id": f"{name}{i}"} for i, row in enumerate(rows)]
+
+
+def test_a_closed_alarm_stays_closed_until_newer_feedback_speaks_for_it(engine: Engine) -> None:
+    now_s = NOW_S
+    events = drawn_events()
+    fill(engine, events, now_s=now_s)
+    refresh = CohortRefresh(engine, options=CohortOptions(), owner="w", clock=lambda: now_s)
+    first = refresh.update()
+    assert closed_alarms(engine, now_s + 10.0) == {alarm.metric for alarm in first}
+    assert "biased_raters" in {alarm.metric for alarm in first}
+    for k in range(3):
+        now_s += 60.0
+        one = {**renamed(events, f"later{k}-")[0], "created_at_s": now_s}
+        add_feedback(engine, [one], start=50_000 + k, now_s=now_s)
+        assert refresh.update() == []
+    now_s += 60.0
+    add_feedback(engine, renamed(events, "again"), start=60_000, now_s=now_s)
+    again = refresh.update()
+    assert {alarm.metric for alarm in again} == {alarm.metric for alarm in first}
+    assert not {alarm.alarm_id for alarm in again} & {alarm.alarm_id for alarm in first}
+
+
 def test_responses_without_feedback_are_none_of_its_business(engine: Engine) -> None:
     add_responses(engine, [("r1", "u", 0.1, 0.0)])
-    assert refresher(engine).refresh() == []
+    assert refresher(engine).update() == []

@@ -16,6 +16,7 @@ from monitor.cohorts.events import EventTable
 from monitor.cohorts.options import CohortOptions
 from monitor.cohorts.results import CohortEstimate, RaterPosterior, RaterStatus
 from monitor.jobs.gap_watch import METRIC, watch_gap
+from monitor.jobs.lease import Lease
 from monitor.store import open_store, reading
 from monitor.store.gaps import read_members, read_watch
 from monitor.store.schema import alarms, outbox, verdict_log
@@ -56,7 +57,11 @@ def look(
     now_s: float = 1_000.0,
     closed: tuple[str, ...] = (),
 ) -> list[Alarm]:
-    return watch_gap(engine, ASSISTANT, estimated, options=OPTIONS, closed=closed, now_s=now_s)
+    lease = Lease(engine, "cohorts", owner="w", duration_s=60.0, clock=lambda: now_s)
+    assert lease.take()
+    return watch_gap(
+        engine, lease, ASSISTANT, estimated, options=OPTIONS, closed=closed, now_s=now_s
+    )
 
 
 def serve(engine: Engine, start: int, n: int, gap: float, *, at_s: float = 200.0) -> None:

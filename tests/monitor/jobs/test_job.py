@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 import threading
 import time
 from pathlib import Path
@@ -12,19 +14,32 @@ import pytest
 from kafka import KafkaConsumer, KafkaProducer
 from sqlalchemy import func, select
 
-from evidence import UnreachableError
+from evidence import Alarm, AlarmSubject, UnreachableError
 from monitor.cohorts.options import CohortOptions
 from monitor.detect.options import HealthOptions
 from monitor.jobs.cohort_refresh import CohortRefresh
-from monitor.jobs.job import Job
-from monitor.jobs.publisher import Publisher
+from monitor.jobs.job import Runner
+from monitor.jobs.publisher import Pruning, Publisher
 from monitor.settings import DatabaseOptions, Settings
 from monitor.store import open_store, outbox, reading
+from monitor.store.leases import LeaseLostError
 from monitor.store.schema import cohort_estimates, rater_posteriors, responses, verdicts
 from monitor.store.schema import outbox as outbox_table
 from monitor.worker.service import broker, run_worker
 
 House = Any
+ALARM = Alarm(
+    alarm_id="a1",
+    subject=AlarmSubject.POPULATION,
+    scope="helper",
+    metric="biased_raters",
+    claim="",
+    opened_at_s=0.0,
+    log_position=0,
+    n=1,
+    log_evidence=9.0,
+    log_threshold=8.0,
+)
 
 
 def publisher(house: House, sink: Any, owner: str = "p1") -> Publisher:
@@ -46,8 +61,8 @@ def test_copies_are_published_in_order_and_once_when_all_goes_well(house: House,
     sink = kit.MemorySink(house.broker)
     queue(house, "out", *[b"%d" % i for i in range(450)])
     one = publisher(house, sink)
-    assert one.drain() == 450
-    assert one.drain() == 0
+    one.update()
+    one.update()
     assert [row.value for row in sink.sent] == [b"%d" % i for i in range(450)]
 
 
@@ -55,7 +70,7 @@ def test_what_is_not_acknowledged_is_sent_again(house: House, kit: Any) -> None:
     sink = kit.MemorySink(house.broker)
     sink.accept = 3
     queue(house, "out", *[b"%d" % i for i in range(7)])
-    assert publisher(house, sink).drain() == 7
+    publisher(house, sink).update()
     assert len(sink.sent) == 7
 
 
@@ -63,18 +78,47 @@ def test_one_publisher_at_a_time(house: House, kit: Any) -> None:
     sink = kit.MemorySink(house.broker)
     queue(house, "out", b"1")
     one, two = publisher(house, sink, "p1"), publisher(house, sink, "p2")
-    assert one.drain() == 1
+    one.update()
     queue(house, "out", b"2")
-    assert two.drain() == 0
-    house.now_s += 11
-    assert two.drain() == 1
+    two.update()
+    assert [row.value for row in sink.sent] == [b"1"]
+    house.now_s += 31
+    two.update()
+    assert [row.value for row in sink.sent] == [b"1", b"2"]
+
+
+class PausedSink:
+    """A sink in which time passes: past the lease of who sends."""
+
+    def __init__(self, sink: Any, pause: Any) -> None:
+        self.sink, self.pause = sink, pause
+        self.cluster_id = sink.cluster_id
+
+    def send(self, rows: Any) -> Any:
+        self.pause()
+        return self.sink.send(rows)
+
+
+def test_a_publisher_that_was_paused_past_its_lease_loses_its_write(house: House, kit: Any) -> None:
+    sink = kit.MemorySink(house.broker)
+    queue(house, "out", b"1")
+    other = publisher(house, sink, "p2")
+
+    def pause() -> None:
+        house.now_s += 31
+        other.update()
+
+    one = publisher(house, PausedSink(sink, pause), "p1")
+    with pytest.raises(LeaseLostError):
+        one.update()
+    assert house.count(outbox_table, outbox_table.c.published_cluster_id.is_(None)) == 0
 
 
 def test_a_record_taken_over_http_survives_a_broker_that_forgets(house: House, kit: Any) -> None:
     queue(house, kit.RESPONSES, kit.response(1))
-    assert publisher(house, kit.MemorySink(house.broker)).drain() == 1
+    publisher(house, kit.MemorySink(house.broker)).update()
     house.broker = kit.MemoryBroker(cluster_id="memory-2")
-    assert publisher(house, kit.MemorySink(house.broker)).drain() == 1
+    publisher(house, kit.MemorySink(house.broker)).update()
     house.settle(house.worker())
     assert house.count(responses) == 1
     house.check_invariants()
@@ -82,9 +126,14 @@ def test_a_record_taken_over_http_survives_a_broker_that_forgets(house: House, k
     house.broker = kit.MemoryBroker(cluster_id="memory-3")
     sink = kit.MemorySink(house.broker)
     last = publisher(house, sink)
-    last.drain()
+    last.update()
     assert kit.RESPONSES not in {row.topic for row in sink.sent}, "it was read: nothing to save"
-    last.prune()
+    Pruning(
+        house.engine,
+        input_topics=("assistant.responses", "assistant.feedback"),
+        owner="p1",
+        clock=lambda: house.now_s,
+    ).update()
     assert house.count(outbox_table, outbox_table.c.topic == kit.RESPONSES) == 0
 
 
@@ -97,8 +146,8 @@ def test_cohorts_are_estimated_when_evidence_is_new(house: House, kit: Any) -> N
     refresh = CohortRefresh(
         house.engine, options=CohortOptions(), owner="w", clock=lambda: house.now_s
     )
-    refresh.refresh()
-    refresh.refresh()
+    refresh.update()
+    refresh.update()
     with reading(house.engine) as connection:
         (row,) = connection.execute(select(cohort_estimates)).all()
         raters = connection.execute(select(rater_posteriors)).all()
@@ -109,25 +158,30 @@ def test_cohorts_are_estimated_when_evidence_is_new(house: House, kit: Any) -> N
     house.broker.produce(kit.RESPONSES, kit.response(99), "c")
     house.broker.produce(kit.FEEDBACK, kit.feedback(99), "c")
     house.settle(worker)
-    refresh.refresh()
+    refresh.update()
     assert house.count(cohort_estimates) == 2
 
 
 def test_a_job_that_fails_is_counted_and_runs_again(house: House) -> None:
-    runs: list[int] = []
-    done = threading.Event()
+    class Failing:
+        name = "publish"
+        runs = 0
+        done = threading.Event()
 
-    def work() -> None:
-        runs.append(1)
-        if len(runs) < 3:
-            raise UnreachableError("Kafka", "down")
-        done.set()
+        def update(self) -> list[Alarm]:
+            self.runs += 1
+            if self.runs < 3:
+                raise UnreachableError("Kafka", "down")
+            self.done.set()
+            return [ALARM] if self.runs == 3 else []
 
-    job = Job("publish", work, interval_s=0.01, metrics=house.metrics)
-    job.start()
-    assert done.wait(10)
-    job.stop()
+    job = Failing()
+    runner = Runner(job, interval_s=0.01, metrics=house.metrics)
+    runner.start()
+    assert job.done.wait(60)
+    runner.stop()
     assert house.metrics.of["job_failed", "publish"] == 2
+    assert house.metrics.of["alarm", "biased_raters"] == 1
 
 
 @pytest.mark.parametrize("n", [300])
@@ -138,15 +192,13 @@ def test_a_response_becomes_a_verdict_over_the_embedded_broker(
         database=DatabaseOptions(url=f"sqlite:///{tmp_path}/own/candor.db"),
         health=HealthOptions(canary_share=0, canaries_per_hour=0, repeat_share=0),
     )
-    engine = open_store(settings.database.url)
+    engine = open_store(settings.database)
     stop = threading.Event()
     failure: list[BaseException] = []
 
     def work() -> None:
         try:
-            run_worker(
-                settings, engine, kit.HashScorer(), connection, metrics=house.metrics, stop=stop
-            )
+            run_worker(settings, engine, kit.HashScorer(), served, metrics=house.metrics, stop=stop)
         except BaseException as error:
             failure.append(error)
             raise
@@ -156,7 +208,8 @@ def test_a_response_becomes_a_verdict_over_the_embedded_broker(
             return int(reader.execute(query).scalar_one())
 
     now = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
-    with broker(settings) as connection:
+    with broker(settings) as served:
+        connection = served.connection
         thread = threading.Thread(target=work)
         thread.start()
         producer = KafkaProducer(**connection.client)
@@ -189,4 +242,54 @@ def test_a_response_becomes_a_verdict_over_the_embedded_broker(
     assert len(set(keys)) == n
     assert count(select(func.count()).select_from(responses)) == n
     assert (tmp_path / "own" / "pseudonym.key").exists()
+    engine.dispose()
+
+
+def kill_children(pid: int) -> None:
+    """End the broker itself: the child of the guard that is our child."""
+    for task in Path(f"/proc/{pid}/task").iterdir():
+        for guard in (task / "children").read_text().split():
+            for child in Path(f"/proc/{guard}/task/{guard}/children").read_text().split():
+                os.kill(int(child), signal.SIGKILL)
+
+
+def test_an_embedded_broker_that_dies_is_started_again_and_nothing_is_lost(
+    tmp_path: Path, house: House, kit: Any
+) -> None:
+    settings = Settings(
+        database=DatabaseOptions(url=f"sqlite:///{tmp_path}/own/candor.db"),
+        health=HealthOptions(canary_share=0, canaries_per_hour=0, repeat_share=0),
+    )
+    engine = open_store(settings.database)
+    stop = threading.Event()
+
+    def measured(n: int) -> None:
+        for _ in range(3000):
+            with reading(engine) as reader:
+                if reader.execute(select(func.count()).select_from(verdicts)).scalar_one() == n:
+                    return
+            assert thread.is_alive()
+            time.sleep(0.1)
+        raise AssertionError(f"{n} verdicts never came")
+
+    def send(i: int) -> None:
+        now = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+        with engine.begin() as connection:
+            record = kit.response(i, created_at=now)
+            outbox.add(connection, kit.RESPONSES, [(b"c", record)], now_s=time.time())
+
+    with broker(settings) as served:
+        thread = threading.Thread(
+            target=run_worker,
+            args=(settings, engine, kit.HashScorer(), served),
+            kwargs={"metrics": house.metrics, "stop": stop},
+        )
+        thread.start()
+        send(1)
+        measured(1)
+        kill_children(os.getpid())
+        send(2)
+        measured(2)
+        stop.set()
+        thread.join(60)
     engine.dispose()

@@ -68,6 +68,7 @@ report = ConfirmReport(
     items_digest="i",
     plan_digest="p",
     seconds=1.0,
+    made_at_s=float(sys.argv[3]),
 )
 (directory / "run").mkdir(exist_ok=True)
 (directory / "run" / "report.json").write_bytes(msgspec.json.encode(report))

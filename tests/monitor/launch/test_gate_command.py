@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ import pytest
 
 from evidence import VerdictKind
 from monitor.store import open_store
-from retrain.context import EvaluatorHealth, GateContext, VerdictEvidence
+from retrain.context import Coverage, EvaluatorHealth, GateContext, VerdictEvidence
 from retrain.report import Arm, ArmResult, Comparison, ConfirmReport, Finding, Rate
 from retrain.rows import ChatMessage, Provenance, Row, manifest, write_rows
 from retrain.signing import generate_keypair
@@ -50,7 +51,7 @@ def _context(
                 lower=0.0, upper=0.0, items=40, clusters=20, margin=0.2, log_e_release=4.0, log_e_block=0.0)
             for name in (Arm.CANDIDATE, Arm.RELEASED)
         ),
-        seeds=(0,), items_digest="i", plan_digest="p", seconds=1.0,
+        seeds=(0,), items_digest="i", plan_digest="p", seconds=1.0, made_at_s=time.time(),
     )  # fmt: skip
     return GateContext(
         assistant="support",
@@ -60,6 +61,16 @@ def _context(
         },
         evaluators=(EvaluatorHealth(evaluator="v", healthy=True),),
         confirm=confirm,
+        coverage=Coverage(
+            from_s=0.0,
+            to_s=time.time(),
+            workers=1,
+            lag_records=0,
+            responses=N,
+            verdicts=N,
+            dead_letters=0,
+        ),
+        made_at_s=time.time(),
     )
 
 
@@ -67,6 +78,7 @@ def _context(
 def folder(tmp_path: Path) -> Path:
     write_rows(tmp_path / "rows.jsonl", ROWS)
     generate_keypair(tmp_path / "gate.pem")
+    open_store(f"sqlite:///{tmp_path}/x.db").dispose()
     return tmp_path
 
 
@@ -110,7 +122,6 @@ def _check(
 def test_the_exit_code_is_the_answer(
     folder: Path, context: GateContext | None, code: int, answer: str
 ) -> None:
-    open_store(f"sqlite:///{folder}/x.db").dispose()
     done = _check(folder, context)
     assert done.returncode == code, done.stderr
     assert json.loads(done.stdout)["answer"] == answer

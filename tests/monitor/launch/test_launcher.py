@@ -1,207 +1,48 @@
 from __future__ import annotations
 
 import json
-import sys
-import time
-from collections.abc import Mapping
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
-import msgspec
 import pytest
-from sqlalchemy import Engine, insert, select, update
+from sqlalchemy import Connection, Engine, insert, select, update
 
 from evidence import (
-    Alarm,
     AlarmState,
-    AlarmSubject,
-    Assessment,
     BadInputError,
-    Feedback,
-    Message,
-    Purpose,
-    Response,
-    SampledBy,
-    Stratum,
-    Verdict,
-    VerdictKind,
-    verdict_key,
 )
-from monitor.launch.launcher import Launcher
-from monitor.launch.options import RetrainOptions
+from evidence.person import Person
+from monitor.services import runs as acts
 from monitor.services.collect import collect_rows
+from monitor.services.decisions import revoke
+from monitor.services.evidence import Named, gather
 from monitor.store import confirm_runs as store
-from monitor.store import open_store
-from monitor.store.decisions import GATES_TOPIC, revoke, revoked_ids
-from monitor.store.intake import (
-    NewFeedback,
-    NewResponse,
-    Position,
-    insert_feedback,
-    insert_responses,
-)
-from monitor.store.rows import gate_context
+from monitor.store.decisions import GATES_TOPIC, revoked_ids
 from monitor.store.schema import (
     alarms,
     confirm_runs,
-    gate_decisions,
     outbox,
     rater_posteriors,
     verdicts,
 )
-from monitor.store.verdicts import insert_verdicts
+from retrain.context import GateContext
 from retrain.guard import load_guarded
 from retrain.rows import manifest, read_rows
 from retrain.signing import generate_keypair
-
-ASSISTANT, N, LIES = "support", 40, {3, 8, 21}
-STRATUM = Stratum(ASSISTANT)
-NOW = 1_800_000_000.0
-
-JOB = Path(__file__).with_name("stand_in_job.py").read_text()
-
-
-class Clock:
-    def __init__(self) -> None:
-        self.now = NOW
-
-    def __call__(self) -> float:
-        return self.now
-
-
-@pytest.fixture
-def engine(tmp_path: Path) -> Any:
-    made = open_store(f"sqlite:///{tmp_path / 'candor.db'}")
-    _fill(made)
-    yield made
-    made.dispose()
-
-
-def _fill(engine: Engine) -> None:
-    responses, signals, made = [], [], []
-    for i in range(N):
-        place = Position("c", "assistant.responses", 0, i)
-        response = Response(
-            response_id=f"r{i}",
-            stratum=STRATUM,
-            model="m1",
-            conversation_id=f"c{i}",
-            rater=f"u{i % 7}",
-            created_at_s=NOW - 500 + i,
-            messages=(Message("user", f"Q{i}?"), Message("assistant", f"A{i}.")),
-        )
-        responses.append(NewResponse(response, place, 0.1, 1.0, 1.0, SampledBy.ARRIVAL, None))
-        signal = Feedback(
-            feedback_id=f"f{i}",
-            assistant=ASSISTANT,
-            response_id=f"r{i}",
-            rater=f"u{i % 7}",
-            created_at_s=NOW - 400 + i,
-            value=-1.0 if i % 10 == 9 else 1.0,
-            kind="thumb",
-        )
-        signals.append(NewFeedback(signal, Position("c", "assistant.feedback", 0, i)))
-        made.append(_verdict(i))
-    with engine.begin() as connection:
-        insert_responses(connection, responses, now_s=NOW)
-        insert_feedback(connection, signals, {s.response_key for s in signals}, now_s=NOW)
-        insert_verdicts(connection, made)
-
-
-def _verdict(i: int) -> Verdict:
-    kind = VerdictKind.LIE if i in LIES else VerdictKind.HONEST
-    return Verdict(
-        key=verdict_key(ASSISTANT, f"r{i}", "live", 0, ["v1"]),
-        response_id=f"r{i}",
-        stratum=STRATUM,
-        model="m1",
-        purpose=Purpose.LIVE,
-        repeat=0,
-        sampled_by=SampledBy.ARRIVAL,
-        inclusion_probability=1.0,
-        created_at_s=NOW - 500 + i,
-        scored_at_s=NOW - 300 + i,
-        assessment=Assessment(
-            kind=kind,
-            p_lie=0.9 if i in LIES else 0.1,
-            p_evasion=0.0,
-            measurements=(),
-            evaluator_version="v1",
-        ),
-    )
-
-
-def _open_alarm(engine: Engine, alarm_id: str = "a1", at_s: float = NOW - 100) -> None:
-    alarm = Alarm(
-        alarm_id=alarm_id,
-        subject=AlarmSubject.STRATUM,
-        scope=STRATUM.key,
-        metric="lie",
-        claim="the measured score rose",
-        opened_at_s=at_s,
-        log_position=1,
-        n=40,
-        log_evidence=10.0,
-        log_threshold=9.0,
-    )
-    row = {
-        "alarm_id": alarm_id,
-        "subject": "stratum",
-        "scope": STRATUM.key,
-        "metric": "lie",
-        "state": "open",
-        "opened_at_s": at_s,
-        "changed_at_s": at_s,
-        "record": msgspec.json.encode(alarm).decode(),
-    }
-    with engine.begin() as connection:
-        connection.execute(insert(alarms).values(**row))
-
-
-def _launcher(
-    engine: Engine, tmp_path: Path, clock: Clock, *, finding: str = "worse", **fields: Any
-) -> Launcher:
-    (tmp_path / "job.py").write_text(JOB)
-    (tmp_path / "model").mkdir(exist_ok=True)
-
-    def command(
-        directory: Path, assistant: str, model: Path, options: Mapping[str, str]
-    ) -> list[str]:
-        assert model == tmp_path / "model"
-        return [sys.executable, str(tmp_path / "job.py"), str(directory), finding]
-
-    values: dict[str, Any] = {
-        "models": (tmp_path / "model",),
-        "work_dir": tmp_path / "work",
-        "debounce_s": 60.0,
-        **fields,
-    }
-    environment = {"PATH": "/usr/bin", "CANDOR_DATABASE_URL": "secret", "KAFKA_PASSWORD": "secret"}
-    return Launcher(
-        engine, RetrainOptions(**values), clock, environment=environment, command=command
-    )
-
-
-def _until_done(launcher: Launcher, engine: Engine, count: int = 1) -> list[store.ConfirmRun]:
-    deadline = time.monotonic() + 90
-    while time.monotonic() < deadline:
-        launcher.tick()
-        found = _runs(engine)
-        if sum(r.state in {"done", "failed"} for r in found) >= count:
-            return found
-        time.sleep(0.05)
-    raise AssertionError(_runs(engine))
-
-
-def _runs(engine: Engine) -> list[store.ConfirmRun]:
-    with engine.begin() as connection:
-        return store.runs(connection)
-
-
-def _decisions(engine: Engine) -> list[Any]:
-    with engine.begin() as connection:
-        query = select(gate_decisions).order_by(gate_decisions.c.created_at_s)
-        return list(connection.execute(query))
+from tests.monitor.launch.launch_house import (
+    ASSISTANT,
+    LIES,
+    NOW,
+    Clock,
+    N,
+    beat,
+    decisions_of,
+    launcher_on,
+    open_alarm,
+    runs_of,
+    until_done,
+)
 
 
 def test_an_alarm_becomes_a_run_and_closing_it_releases_the_subset(
@@ -209,27 +50,28 @@ def test_an_alarm_becomes_a_run_and_closing_it_releases_the_subset(
 ) -> None:
     private, public = generate_keypair(tmp_path / "gate.pem")
     clock = Clock()
-    launcher = _launcher(engine, tmp_path, clock, signing_key_file=private)
+    launcher = launcher_on(engine, tmp_path, clock, signing_key_file=private)
     assert launcher.tick()
-    assert _runs(engine) == []
-    _open_alarm(engine)
+    assert runs_of(engine) == []
+    open_alarm(engine)
     launcher.tick()
-    assert [(r.state, r.alarm_id) for r in _runs(engine)] == [("waiting", "a1")]
+    assert [(r.state, r.alarm_id) for r in runs_of(engine)] == [("waiting", "a1")]
     clock.now += 61
     launcher.tick()
-    assert [r.state for r in _runs(engine)] == ["running"]
-    (run,) = _until_done(launcher, engine)
+    assert [r.state for r in runs_of(engine)] == ["running"]
+    (run,) = until_done(launcher, engine)
     assert run.error is None
     directory = Path(str(run.directory))
     environment = json.loads((directory / "environment.json").read_text())
     assert not [n for n in environment if "CANDOR" in n or "KAFKA" in n]
-    assert {d.answer for d in _decisions(engine)} == {"block", "hold"}
+    assert {d.answer for d in decisions_of(engine)} == {"block", "hold"}
 
     clock.now += 10
+    beat(engine, clock.now)
     with engine.begin() as connection:
         connection.execute(update(alarms).values(state=AlarmState.CLOSED.value))
     launcher.tick()
-    answers = [d.answer for d in _decisions(engine)]
+    answers = [d.answer for d in decisions_of(engine)]
     assert sorted(answers) == ["allow", "block", "block", "hold"]
     rows, kept = directory / "rows.jsonl", directory / "released.jsonl"
     assert len(read_rows(rows)) == len(read_rows(kept)) + len(LIES) == N - 4
@@ -239,14 +81,15 @@ def test_an_alarm_becomes_a_run_and_closing_it_releases_the_subset(
     with pytest.raises(BadInputError, match="not_released"):
         load_guarded(rows, directory / "decision-all.json", key=public, clock=clock)
     launcher.tick()
-    assert len(_decisions(engine)) == 4, "nothing changed, nothing is decided again"
+    assert len(decisions_of(engine)) == 4, "nothing changed, nothing is decided again"
 
     with engine.begin() as connection:
         topics = [r.topic for r in connection.execute(select(outbox))]
-        revoke(connection, guarded.decision.decision_id, by="ana", reason="x", at_s=clock.now)
+        ana = Person("ana")
+        revoke(connection, guarded.decision.decision_id, ana, reason="x", now_s=clock.now)
         revoked = revoked_ids(connection)
         with pytest.raises(BadInputError):
-            revoke(connection, "none", by="ana", reason="x", at_s=clock.now)
+            revoke(connection, "none", ana, reason="x", now_s=clock.now)
     assert topics.count(GATES_TOPIC) == 4
     with pytest.raises(BadInputError, match="revoked"):
         load_guarded(kept, decision, key=public, revoked=revoked, clock=clock)
@@ -254,68 +97,68 @@ def test_an_alarm_becomes_a_run_and_closing_it_releases_the_subset(
 
 def test_alarms_that_come_together_start_one_run(engine: Engine, tmp_path: Path) -> None:
     clock = Clock()
-    launcher = _launcher(engine, tmp_path, clock)
-    _open_alarm(engine, "a1")
-    _open_alarm(engine, "a2", NOW - 50)
+    launcher = launcher_on(engine, tmp_path, clock)
+    open_alarm(engine, "a1")
+    open_alarm(engine, "a2", NOW - 50)
     launcher.tick()
     launcher.tick()
-    assert len(_runs(engine)) == 1
+    assert len(runs_of(engine)) == 1
     clock.now += 61
-    _until_done(launcher, engine)
+    until_done(launcher, engine)
     launcher.tick()
-    assert len(_runs(engine)) == 1
-    _open_alarm(engine, "a3", clock.now + 1)
+    assert len(runs_of(engine)) == 1
+    open_alarm(engine, "a3", clock.now + 1)
     launcher.tick()
-    assert [r.state for r in _runs(engine)] == ["done", "waiting"]
+    assert [r.state for r in runs_of(engine)] == ["done", "waiting"]
 
 
 def test_off_starts_nothing_and_propose_waits_for_a_person(engine: Engine, tmp_path: Path) -> None:
     clock = Clock()
-    _open_alarm(engine)
-    off = _launcher(engine, tmp_path, clock, trigger="off")
+    open_alarm(engine)
+    off = launcher_on(engine, tmp_path, clock, trigger="off")
     off.tick()
-    assert _runs(engine) == []
+    assert runs_of(engine) == []
     off.close()
-    launcher = _launcher(engine, tmp_path, clock, trigger="propose")
+    launcher = launcher_on(engine, tmp_path, clock, trigger="propose")
     launcher.tick()
     clock.now += 1000
     launcher.tick()
-    (run,) = _runs(engine)
+    (run,) = runs_of(engine)
     assert run.state == "proposed"
-    launcher.approve(run.run_id)
-    with pytest.raises(BadInputError):
-        launcher.approve(run.run_id)
-    assert [r.state for r in _until_done(launcher, engine)] == ["done"]
+    for expected in (None, acts.RunStateError):
+        with engine.begin() as connection, pytest.raises(expected) if expected else nullcontext():
+            acts.approve(connection, run.run_id, Person("ana"), reason="look", now_s=clock.now)
+    assert [r.state for r in until_done(launcher, engine)] == ["done"]
 
 
 def test_the_daily_budget_holds_over_restarts(engine: Engine, tmp_path: Path) -> None:
     clock = Clock()
-    _open_alarm(engine)
-    launcher = _launcher(engine, tmp_path, clock, daily_budget=1, debounce_s=0)
-    _until_done(launcher, engine)
+    open_alarm(engine)
+    launcher = launcher_on(engine, tmp_path, clock, daily_budget=1, debounce_s=0)
+    until_done(launcher, engine)
     launcher.close()
-    _open_alarm(engine, "a2", clock.now + 1)
+    open_alarm(engine, "a2", clock.now + 1)
     clock.now += 10
-    again = _launcher(engine, tmp_path, clock, daily_budget=1, debounce_s=0)
+    again = launcher_on(engine, tmp_path, clock, daily_budget=1, debounce_s=0)
     again.tick()
     again.tick()
-    assert [r.state for r in _runs(engine)] == ["done", "waiting"]
+    assert [r.state for r in runs_of(engine)] == ["done", "waiting"]
     clock.now += 86_400
     again.tick()
-    assert _runs(engine)[1].state in {"running", "done"}
-    _until_done(again, engine, 2)
+    assert runs_of(engine)[1].state in {"running", "done"}
+    until_done(again, engine, 2)
 
 
 def test_a_run_goes_on_under_another_launcher(engine: Engine, tmp_path: Path) -> None:
     clock = Clock()
-    _open_alarm(engine)
-    first = _launcher(engine, tmp_path, clock, debounce_s=0)
+    open_alarm(engine)
+    first = launcher_on(engine, tmp_path, clock, debounce_s=0)
     first.tick()
-    assert [r.state for r in _runs(engine)] == ["running"]
-    second = _launcher(engine, tmp_path, clock, debounce_s=0)
+    assert [r.state for r in runs_of(engine)] == ["running"]
+    second = launcher_on(engine, tmp_path, clock, debounce_s=0)
     assert not second.tick(), "the lease is held"
     clock.now += 61
-    assert [r.state for r in _until_done(second, engine)] == ["done"]
+    assert [r.state for r in until_done(second, engine)] == ["done"]
 
 
 @pytest.mark.parametrize(
@@ -325,21 +168,21 @@ def test_a_run_goes_on_under_another_launcher(engine: Engine, tmp_path: Path) ->
 def test_a_run_that_cannot_start_fails_with_its_reason(
     engine: Engine, tmp_path: Path, fields: dict[str, Any], what: str
 ) -> None:
-    _open_alarm(engine)
-    launcher = _launcher(engine, tmp_path, Clock(), debounce_s=0, **fields)
-    (run,) = _until_done(launcher, engine)
+    open_alarm(engine)
+    launcher = launcher_on(engine, tmp_path, Clock(), debounce_s=0, **fields)
+    (run,) = until_done(launcher, engine)
     assert run.state == "failed"
     assert what in str(run.error)
-    assert _decisions(engine) == []
+    assert decisions_of(engine) == []
 
 
 def test_a_job_that_dies_is_started_again_and_then_given_up(engine: Engine, tmp_path: Path) -> None:
-    _open_alarm(engine)
-    launcher = _launcher(engine, tmp_path, Clock(), debounce_s=0, finding="nonsense")
-    (run,) = _until_done(launcher, engine)
+    open_alarm(engine)
+    launcher = launcher_on(engine, tmp_path, Clock(), debounce_s=0, finding="nonsense")
+    (run,) = until_done(launcher, engine)
     assert run.state == "failed"
     assert "nonsense" in str(run.error)
-    assert _decisions(engine) == []
+    assert decisions_of(engine) == []
 
 
 def test_collected_rows_carry_their_provenance(engine: Engine) -> None:
@@ -356,8 +199,13 @@ def test_collected_rows_carry_their_provenance(engine: Engine) -> None:
     assert [r.label for r in kto[8:10]] == [True, False]
 
 
+def evidence_of(connection: Connection, assistant: str, now_s: float) -> GateContext:
+    every = Named(frozenset(f"r{i}" for i in range(N)), frozenset(f"u{i}" for i in range(7)))
+    return gather(connection, assistant, every, coverage_s=86_400, silent_s=60, now_s=now_s)
+
+
 def test_the_context_holds_what_the_store_knows(engine: Engine) -> None:
-    _open_alarm(engine)
+    open_alarm(engine)
     with engine.begin() as connection:
         connection.execute(
             insert(rater_posteriors).values(
@@ -369,14 +217,14 @@ def test_the_context_holds_what_the_store_knows(engine: Engine) -> None:
                 estimate_id=1,
             )
         )
-        found = gate_context(connection, ASSISTANT, now_s=NOW)
-        later = gate_context(connection, "other", now_s=NOW)
+        found = evidence_of(connection, ASSISTANT, NOW)
+        later = evidence_of(connection, "other", NOW)
     assert len(found.verdicts) == N
     assert found.raters["u1"].status == "suspect"
     assert [a.alarm_id for a in found.alarms] == ["a1"]
     assert [(e.evaluator, e.healthy) for e in found.evaluators] == [("v1", True)]
     assert found.uncovered == ()
-    assert (later.verdicts, later.alarms, later.evaluators) == ({}, (), ())
+    assert (later.verdicts, later.alarms) == ({}, ())
 
 
 def test_hours_without_verdicts_are_uncovered(engine: Engine) -> None:
@@ -384,7 +232,7 @@ def test_hours_without_verdicts_are_uncovered(engine: Engine) -> None:
         connection.execute(
             verdicts.delete().where(verdicts.c.response_id.in_([f"r{i}" for i in range(20)]))
         )
-        found = gate_context(connection, ASSISTANT, now_s=NOW + 7200)
+        found = evidence_of(connection, ASSISTANT, NOW + 7200)
     (period,) = found.uncovered
     assert "20 of 40" in period.reason
     assert period.from_s <= NOW < period.to_s

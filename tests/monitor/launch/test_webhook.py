@@ -15,10 +15,11 @@ from sqlalchemy import Engine, select
 from evidence import BadInputError
 from monitor.launch.options import RetrainOptions
 from monitor.launch.webhook import SIGNATURE_HEADER, TIME_HEADER, Webhook
+from monitor.services.decisions import record
 from monitor.store import open_store
-from monitor.store.decisions import record
 from monitor.store.schema import gate_deliveries
-from retrain.gate import Policy, decide
+from retrain.gate import decide
+from retrain.policy import Policy
 from retrain.signing import unsigned
 from tests.retrain.gate_values import context, row
 

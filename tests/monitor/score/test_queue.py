@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 import pytest
 
 from evidence import Assessment, Measurement, Message, VerdictKind
-from monitor.score import Scorer, ScoringQueue
+from monitor.score import Scorer, ScoringQueue, Ticket
 from monitor.score.options import ScoringOptions
 from probes.probe import Transcript
 
@@ -53,6 +53,16 @@ class Double:
         ]
 
 
+def done(tickets: Sequence[Ticket], timeout_s: float) -> bool:
+    """Wait until all tickets are done; False after the time."""
+    end = time.monotonic() + timeout_s
+    while not all(ticket.done for ticket in tickets):
+        if time.monotonic() > end:
+            return False
+        time.sleep(0.002)
+    return True
+
+
 def texts(*lengths: int) -> list[Transcript]:
     return [
         Transcript(id=f"t{i}", messages=(Message("assistant", "x" * length),))
@@ -78,7 +88,7 @@ def test_all_are_scored_and_counted(make_queue: MakeQueue) -> None:
     metrics = Metrics()
     queue = make_queue(Double(), metrics)
     tickets = queue.submit(texts(*range(10)))
-    assert queue.wait(tickets, 5)
+    assert done(tickets, 5)
     assert {t.assessment.kind for t in tickets if t.assessment} == {VerdictKind.HONEST}
     assert {t.scored_at_s for t in tickets} == {5.0}
     assert (metrics.tokens, queue.depth, queue.room) == (30, 0, 8)
@@ -94,7 +104,7 @@ def test_batches_hold_texts_of_like_length_around_the_oldest(make_queue: MakeQue
     lengths = [500, 10, 505, 12, 490, 11]
     tickets = queue.submit(texts(*lengths))
     gate.set()
-    assert queue.wait([*first, *tickets], 5)
+    assert done([*first, *tickets], 5)
     shown = [sorted(lengths[int(name[1:])] for name in batch) for batch in scorer.batches[1:]]
     assert shown == [[490, 500, 505], [10, 11, 12]]
 
@@ -105,7 +115,7 @@ def test_room_shrinks_while_a_judge_is_slow(make_queue: MakeQueue) -> None:
     tickets = queue.submit(texts(*[3] * 8))
     assert queue.room == 0
     gate.set()
-    assert queue.wait(tickets, 5)
+    assert done(tickets, 5)
     assert queue.room == 8
 
 
@@ -116,7 +126,7 @@ def test_one_bad_text_does_not_spoil_its_batch(make_queue: MakeQueue) -> None:
 
     queue = make_queue(Double(fail))
     tickets = queue.submit(texts(1, 1, 1, 1))
-    assert queue.wait(tickets, 5)
+    assert done(tickets, 5)
     kinds = [(a.kind, a.error) for t in tickets if (a := t.assessment)]
     assert kinds == [
         (VerdictKind.HONEST, None),
@@ -135,12 +145,12 @@ def test_a_hung_scorer_costs_errors_and_no_threads(make_queue: MakeQueue) -> Non
     queue = make_queue(Double(lambda _: gate.wait(10) and None), timeout_s=0.1)
     before = threading.active_count()
     tickets = queue.submit(texts(*[2] * 8))
-    assert queue.wait(tickets, 5)
+    assert done(tickets, 5)
     assert {t.assessment.error for t in tickets if t.assessment} == {"timeout"}
     assert threading.active_count() == before
     gate.set()
     late = queue.submit(texts(1))
-    assert queue.wait(late, 5)
+    assert done(late, 5)
     assert late[0].assessment is not None
     assert late[0].assessment.kind is VerdictKind.HONEST
     first = tickets[0].assessment
@@ -155,7 +165,7 @@ def test_a_scorer_that_miscounts_yields_errors(make_queue: MakeQueue) -> None:
 
     queue = make_queue(Miscounts())
     tickets = queue.submit(texts(1, 2))
-    assert queue.wait(tickets, 5)
+    assert done(tickets, 5)
     assert {t.assessment.error for t in tickets if t.assessment} == {"wrong_count"}
 
 
@@ -169,6 +179,23 @@ def test_cancelled_texts_are_not_scored(make_queue: MakeQueue) -> None:
     dropped, kept = queue.submit(texts(1)), queue.submit(texts(2))
     dropped[0].cancel()
     gate.set()
-    assert queue.wait([*first, *kept], 5)
+    assert done([*first, *kept], 5)
     assert len(scorer.batches) == 2
     assert not dropped[0].done
+
+
+def test_closing_does_not_wait_for_a_scorer_that_hangs(make_queue: MakeQueue) -> None:
+    hanging, let_go = threading.Event(), threading.Event()
+
+    def hang(_: Sequence[Transcript]) -> None:
+        hanging.set()
+        let_go.wait(600)
+
+    queue = make_queue(Double(hang), timeout_s=600.0)
+    queue.submit(texts(10))
+    assert hanging.wait(60)
+    closing = threading.Thread(target=queue.close)
+    closing.start()
+    closing.join(60)
+    assert not closing.is_alive()
+    let_go.set()

@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
-import pytest
+from pathlib import Path
 
+import pytest
+from sqlalchemy import event, insert
+
+from evidence.records import LoggedVerdict
 from monitor.detect.options import DetectionOptions
+from monitor.detect.records import encode_state
 from monitor.detect.stratum import new_state
-from monitor.services.freezing import frozen_as, readable
+from monitor.services.freezing import freeze_unhealthy, frozen_as, readable
+from monitor.store import health as store
+from monitor.store import open_store
 from monitor.store.health import StoredHealth
-from monitor.store.verdicts import LogEntry
+from monitor.store.schema import detectors
 
 WELL, FAILED = "judge=answered verdict=answered", "judge=unreadable verdict=answered"
 
 
-def entry(position: int, outcomes: str | None = WELL) -> LogEntry:
-    return LogEntry(
+def entry(position: int, outcomes: str | None = WELL) -> LoggedVerdict:
+    return LoggedVerdict(
         log_position=position,
         stratum="a/b/normal",
         kind="honest",
@@ -61,3 +68,27 @@ def test_a_stratum_that_meets_an_ill_evaluator_first_is_frozen_from_the_start() 
     thawed = frozen_as(frozen, known(log_position=7))
     assert (thawed.frozen, thawed.believed_after) == ({}, {"e": 7})
     assert frozen_as(frozen, {}) == frozen, "what is not known of changes nothing"
+
+
+def test_every_stratum_is_frozen_however_many_there_are(tmp_path: Path) -> None:
+    engine = open_store(f"sqlite:///{tmp_path}/candor.db")
+    event.listen(engine, "connect", lambda c, _: c.execute("PRAGMA synchronous = OFF"))
+    engine.dispose()
+    strata = [f"a{i}/b/normal" for i in range(2001)]
+    options = DetectionOptions(reference=0.1)
+    rows = [
+        {
+            "stratum": name,
+            "state": encode_state(new_state(name, options=options)),
+            "log_position": 0,
+            "version": 1,
+            "updated_at_s": float(number),
+        }
+        for number, name in enumerate(strata)
+    ]
+    ill = StoredHealth(evaluator_version="e", unhealthy=("canary_lie",))
+    with engine.begin() as connection:
+        connection.execute(insert(detectors), rows)
+        store.save(connection, StoredHealth(evaluator_version="e"), ill, now_s=1.0)
+    assert freeze_unhealthy(engine, clock=lambda: 1.0) == len(strata)
+    engine.dispose()

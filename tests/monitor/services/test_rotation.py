@@ -40,7 +40,7 @@ def key_of(settings: Settings) -> bytes:
 
 
 def test_no_table_holds_an_old_name_and_all_hold_the_new(settings: Settings) -> None:
-    engine = open_store(settings.database.url)
+    engine = open_store(settings.database)
     fill(engine)
     before = everything(engine)
     done = rotation.rotate_pseudonyms(
@@ -69,7 +69,7 @@ def test_no_table_holds_an_old_name_and_all_hold_the_new(settings: Settings) -> 
 
 
 def test_the_forgotten_stay_forgotten_under_either_name(settings: Settings) -> None:
-    engine = open_store(settings.database.url)
+    engine = open_store(settings.database)
     fill(engine)
     do_forget(engine)
     rotation.rotate_pseudonyms(settings.database.url, settings.pseudonym.key_file, now_s=NOW_S)
@@ -82,7 +82,7 @@ def test_the_forgotten_stay_forgotten_under_either_name(settings: Settings) -> N
 def test_an_interrupted_rotation_is_finished_and_renames_once(
     settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    engine = open_store(settings.database.url)
+    engine = open_store(settings.database)
     fill(engine)
 
     def killed(path: Path) -> None:
@@ -109,7 +109,7 @@ def test_an_interrupted_rotation_is_finished_and_renames_once(
 def test_a_rotation_that_never_reached_the_store_begins_anew(
     settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    engine = open_store(settings.database.url)
+    engine = open_store(settings.database)
     fill(engine)
 
     def killed(*given: object, **named: object) -> int:
@@ -133,7 +133,7 @@ def test_a_rotation_that_never_reached_the_store_begins_anew(
 
 
 def test_a_living_worker_is_named(settings: Settings) -> None:
-    engine = open_store(settings.database.url)
+    engine = open_store(settings.database)
     with engine.begin() as connection:
         row = {"worker": "w1", "seen_at_s": NOW_S - 5, "expected": 0, "actual": 0}
         columns = {c.name: 0 for c in worker_heartbeats.columns if not c.nullable}

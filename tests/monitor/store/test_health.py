@@ -117,7 +117,7 @@ def test_workers_say_what_they_measure_with(engine: Engine) -> None:
                 now_s=at_s,
                 evaluator_version=version,
             )
-        assert health.live_versions(connection, since_s=2.0) == {"e1"}
+        assert health.live_versions(connection, since_s=2.0, until_s=9.0) == {"e1"}
 
 
 def test_asked_evaluations_end_with_a_verdict_or_when_they_are_due(engine: Engine) -> None:
@@ -153,7 +153,6 @@ def test_asked_evaluations_end_with_a_verdict_or_when_they_are_due(engine: Engin
     with engine.begin() as connection:
         health.mark_counted(connection, [item.id for item in late])
         assert health.ended(connection, both, now_s=15.0) == []
-        assert health.count_asked(connection, Purpose.CANARY) == 1
         assert health.prune(connection, before_s=11.0) == 4
 
 

@@ -20,6 +20,9 @@ from evidence import (
     Verdict,
     VerdictKind,
 )
+from evidence.person import Person
+from monitor.detect.options import DetectionOptions
+from monitor.services.alarms import TransitionError, transition
 from monitor.store import alarms, detectors, reading, status
 from monitor.store.schema import confirm_runs, gate_decisions, labels, rater_posteriors
 from monitor.store.verdicts import insert_verdicts
@@ -65,22 +68,6 @@ def test_counts_carry_their_weights(engine: Engine) -> None:
     assert (honest.assistant, honest.segment, honest.stakes) == ("shop", "refunds", "high")
     assert (honest.n, honest.weight, honest.weight_squared) == (2, 5.0, 17.0)
     assert (found["lie"].n, found["lie"].weight) == (1, 2.0)
-
-
-def test_pages_of_verdicts_of_one_moment(engine: Engine) -> None:
-    with engine.begin() as connection:
-        insert_verdicts(connection, [verdict(i) for i in range(7)])
-    keys: list[str] = []
-    before = None
-    with reading(engine) as connection:
-        while True:
-            wanted = status.VerdictFilter(before=before, limit=3)
-            page = status.list_verdicts(connection, wanted)
-            keys += [item.key for item in page]
-            if len(page) < 3:
-                break
-            before = (page[-1].scored_at_s, page[-1].key)
-    assert keys == [f"k{i}" for i in reversed(range(7))]
 
 
 def test_gate_runs_raters_and_labels_are_counted(engine: Engine) -> None:
@@ -167,11 +154,17 @@ def test_an_alarm_is_moved_once(engine: Engine, open_again: Callable[[], Engine]
         own = open_again()
         try:
             with own.begin() as connection:
-                alarms.transition(
-                    connection, "a1", AlarmState.CONFIRMED, by=name, reason="x", at_s=NOW_S
+                transition(
+                    connection,
+                    "a1",
+                    AlarmState.CONFIRMED,
+                    Person(name),
+                    reason="x",
+                    options=DetectionOptions(),
+                    now_s=NOW_S,
                 )
             done.append(name)
-        except alarms.TransitionError:
+        except TransitionError:
             pass
         finally:
             own.dispose()

@@ -21,11 +21,12 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
 from prometheus_client import CollectorRegistry
 
 from evidence import Response, UnreachableError, pseudonym
+from monitor.http.options import ApiOptions
 from monitor.ingest.connection import Connection, connect
 from monitor.ingest.decode import decode_response
 from monitor.ingest.embedded import EmbeddedBroker
 from monitor.ingest.options import IngestOptions, KafkaOptions
-from monitor.settings import ApiOptions, Settings
+from monitor.settings import Settings
 from monitor.tap.app import TapContext, create_app
 from monitor.tap.delivery import Delivery, Outgoing
 from monitor.tap.options import TapOptions
@@ -111,11 +112,15 @@ class Tap:
         self.delivery = Delivery(connection, self.settings.tap)
         self.registry = CollectorRegistry()
         context = TapContext(
-            settings=self.settings,
+            api=self.settings.api,
+            ingest=self.settings.ingest,
+            responses_topic=self.settings.kafka.responses_topic,
+            feedback_topic=self.settings.kafka.feedback_topic,
             delivery=self.delivery,
             registry=self.registry,
             pseudonym_key=KEY,
             clock=lambda: NOW_S,
+            max_age_s=0.0,
         )
         self.client = TestClient(
             create_app(context), base_url="http://127.0.0.1", raise_server_exceptions=False
@@ -126,6 +131,10 @@ class Tap:
         while self.delivery.problem is not None:
             assert time.monotonic() < end, self.delivery.problem
             time.sleep(0.02)
+
+    def passed_over(self, reason: str) -> float:
+        name = "candor_tap_spans_passed_over_total"
+        return self.registry.get_sample_value(name, {"reason": reason}) or 0.0
 
     def count(self, source: str, outcome: str) -> float | None:
         labels = {"source": source, "outcome": outcome}
@@ -336,3 +345,61 @@ def test_it_loads_no_model_library() -> None:
     code = "import sys, monitor.tap.app, monitor.cli.tap; print(*sys.modules)"
     loaded = set(subprocess.check_output([sys.executable, "-c", code], text=True).split())
     assert not {"torch", "transformers", "sklearn", "scipy"} & loaded
+
+
+def test_spans_that_are_no_responses_are_counted_by_their_reason(tap: Tap) -> None:
+    before = tap.passed_over("other_operation")
+    answer = tap.client.post("/v1/traces", json=export(span("embeddings"), span("embeddings")))
+    assert (answer.status_code, answer.json()) == (200, {})
+    assert tap.passed_over("other_operation") == before + 2
+
+
+def test_one_bad_span_refuses_itself_alone(
+    tap: Tap, broker: Connection, caplog: pytest.LogCaptureFixture
+) -> None:
+    before = len(records(broker, "assistant.responses"))
+    bad = [
+        span("chat", **{"gen_ai.input.messages": '[{"role": "us'}),
+        span("chat", **{"gen_ai.input.messages": "[" * 5_000}),
+        span("chat", **{"gen_ai.response.id": "cut \ud83d"}),
+    ]
+    answer = tap.client.post(
+        "/v1/traces",
+        content=json.dumps(export(*bad, span("chat", **{"gen_ai.response.id": "good"}))).encode(),
+        headers={"content-type": "application/json"},
+    )
+    assert answer.status_code == 200
+    told = answer.json()["partialSuccess"]
+    assert told["rejectedSpans"] == 3
+    assert "gen_ai.input.messages" in told["errorMessage"]
+    sent = records(broker, "assistant.responses")[before:]
+    assert [record["response_id"] for record in sent] == ["good"]
+    assert "chat spans refused" in caplog.text
+
+
+def test_a_turn_that_only_calls_tools_is_taken(tap: Tap, broker: Connection) -> None:
+    step = {"role": "assistant", "content": None, "tool_calls": [{"function": {"name": "stock"}}]}
+    answer = tap.client.post("/v1/responses", json=[TURN, {**TURN, "messages": [step]}])
+    assert (answer.status_code, answer.json()) == (202, {"accepted": 2})
+    sent = records(broker, "assistant.responses")[-1]
+    assert sent["messages"][0]["tool_calls"] == [{"name": "stock"}]
+
+
+def test_a_text_that_is_not_utf8_spoils_its_span_alone(tap: Tap, broker: Connection) -> None:
+    before = len(records(broker, "assistant.responses"))
+    made = export(
+        span("chat", **{"gen_ai.response.id": "idX"}),
+        span("chat", **{"gen_ai.response.id": "whole", "user.id": "bob"}),
+        span("chat", **{"gen_ai.response.id": "text", "gen_ai.output.messages": "No, cafX"}),
+    )
+    made["resourceSpans"][0]["scopeSpans"][0]["spans"][2]["attributes"].append(
+        {"key": "gen_ai.input.messages", "value": {"stringValue": "Is there a cafe?"}}
+    )
+    body = protobuf(made).replace(b"idX", b"id\xe9").replace(b"cafX", b"caf\xe9")
+    headers = {"content-type": "application/x-protobuf"}
+    answer = tap.client.post("/v1/traces", content=body, headers=headers)
+    assert answer.status_code == 200
+    told = ExportTraceServiceResponse.FromString(answer.content).partial_success
+    assert told.rejected_spans == 1
+    one, two = records(broker, "assistant.responses")[before:]
+    assert (one["response_id"], two["messages"][-1]["content"]) == ("whole", "No, caf\ufffd")

@@ -9,11 +9,11 @@ from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
 from evidence import Alarm, AlarmState, AlarmSubject, Stakes, Stratum, UnreachableError, VerdictKind
-from monitor.jobs.job import Job
+from monitor.jobs.job import Runner
 from monitor.jobs.metrics import WorkerMetrics, start_from_zero
 from monitor.telemetry import (
     METRICS,
-    CachedState,
+    Cached,
     CohortState,
     DetectorReading,
     Estimate,
@@ -21,7 +21,7 @@ from monitor.telemetry import (
     PrometheusWorkerMetrics,
     State,
     StateCollector,
-    StratumState,
+    StratumFigures,
     WorkersState,
 )
 from monitor.telemetry.abstain import AbstainMetrics
@@ -46,8 +46,8 @@ def alarm(alarm_id: str = "a1", state: AlarmState = AlarmState.OPEN) -> Alarm:
     )
 
 
-def stratum(assistant: str = "shop", n: int = 100) -> StratumState:
-    return StratumState(
+def stratum(assistant: str = "shop", n: int = 100) -> StratumFigures:
+    return StratumFigures(
         stratum=Stratum(assistant, "refunds", Stakes.HIGH),
         counts={VerdictKind.HONEST: n - 10, VerdictKind.LIE: 8, VerdictKind.ERROR: 2},
         honesty=Estimate(0.9, 0.8, 0.95),
@@ -120,6 +120,8 @@ candor_biased_weight_upper_ratio{assistant="shop"} 0.3
 candor_build_info{version="0.1.0"} 1.0
 candor_cohort_events{assistant="shop"} 1000.0
 candor_cohort_raters{assistant="shop"} 200.0
+candor_confirm_runs{assistant="shop",state="cancelled"} 0.0
+candor_confirm_runs{assistant="shop",state="cancelling"} 0.0
 candor_confirm_runs{assistant="shop",state="done"} 0.0
 candor_confirm_runs{assistant="shop",state="failed"} 0.0
 candor_confirm_runs{assistant="shop",state="proposed"} 0.0
@@ -194,6 +196,7 @@ candor_tap_queue_records 3.0
 candor_tap_records_total{outcome="delivered",source="responses"} 2.0
 candor_tap_records_total{outcome="queue_full",source="feedback"} 1.0
 candor_tap_records_total{outcome="refused",source="traces"} 1.0
+candor_tap_spans_passed_over_total{reason="failed_call"} 1.0
 candor_verdicts_total{kind="honest"} 2.0
 candor_worker_paused 1.0
 """
@@ -236,14 +239,13 @@ def work(registry: CollectorRegistry) -> None:
     tap = TapMetrics(registry, waiting=lambda: 3)
     tap.delivered("responses", 2, 0.02)
     tap.refused("traces", 1)
+    tap.passed_over({"failed_call": 1})
     tap.undelivered("feedback", "queue_full", 1)
 
 
 def samples(registry: CollectorRegistry) -> str:
-    lines = [
-        line for line in generate_latest(registry).decode().splitlines() if not line.startswith("#")
-    ]
-    return "\n".join(sorted(lines)) + "\n"
+    lines = generate_latest(registry).decode().splitlines()
+    return "\n".join(sorted(line for line in lines if not line.startswith("#"))) + "\n"
 
 
 def test_golden_text_of_the_state() -> None:
@@ -296,7 +298,7 @@ def test_missing_figures_are_missing_not_zero() -> None:
         read_at_s=0.0,
         window_s=1.0,
         strata=(
-            StratumState(
+            StratumFigures(
                 stratum=SHOP,
                 counts={VerdictKind.NOT_ASSERTED: 1},
                 honesty=Estimate(),
@@ -330,7 +332,12 @@ def test_series_are_bounded_and_the_hidden_strata_are_counted() -> None:
             )
             for i in range(30)
         ),
+        gate_counts={(f"invented{i:04d}", "hold"): 1 + (i == 700) for i in range(2_000)},
     )
+    registry = CollectorRegistry()
+    registry.register(StateCollector(lambda: state, max_strata=15))
+    text = samples(registry)
+    assert text.count('candor_gate_decisions_total{answer="hold"') == 15
     registry = CollectorRegistry()
     registry.register(StateCollector(lambda: state, max_strata=10))
     text = samples(registry)
@@ -358,7 +365,7 @@ def test_the_state_is_read_at_most_once_within_its_age() -> None:
             raise UnreachableError("database", "gone")
         return State(read_at_s=now[0], window_s=1.0)
 
-    cached = CachedState(read, clock=lambda: now[0], max_age_s=5.0)
+    cached = Cached(read, clock=lambda: now[0], max_age_s=5.0)
     assert cached().read_at_s == 0.0
     now[0] = 4.9
     assert cached().read_at_s == 0.0
@@ -371,11 +378,18 @@ def test_the_state_is_read_at_most_once_within_its_age() -> None:
     assert reads == [0.0, 5.0, 10.0]
 
 
+class Idle:
+    name = "publish"
+
+    def update(self) -> list[Alarm]:
+        return []
+
+
 def test_closed_lists_are_shown_before_their_first_event() -> None:
     registry = CollectorRegistry()
     metrics = PrometheusWorkerMetrics(registry)
     start_from_zero(metrics, ["assistant.responses"])
-    Job("publish", lambda: None, interval_s=1.0, metrics=metrics)
+    Runner(Idle(), interval_s=1.0, metrics=metrics)
     text = samples(registry)
     for line in (
         'candor_dead_letters_total{reason="not_json"} 0.0',

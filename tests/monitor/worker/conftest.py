@@ -21,7 +21,6 @@ from evidence import Assessment, VerdictKind
 from monitor.detect.records import encode_state
 from monitor.detect.stratum import advance, new_state
 from monitor.ingest.source import Partition
-from monitor.services.logged import logged
 from monitor.settings import DatabaseOptions, Settings
 from monitor.store import open_store, reading, sweeps, upgrade
 from monitor.store.cohorts import rated_assistants
@@ -38,6 +37,7 @@ from monitor.store.schema import (
     verdicts,
 )
 from monitor.store.verdicts import read_log
+from monitor.worker.service import options_of
 from monitor.worker.worker import Worker, WorkerKeys
 from probes.probe import Transcript
 from tests.monitor.worker.memory_broker import (
@@ -71,6 +71,7 @@ class HashScorer:
     """p_lie from a hash of the id: the same text always gets the same verdict."""
 
     version = "hash-1"
+    calibrated = True
 
     def __init__(self) -> None:
         self.scored: list[str] = []
@@ -145,7 +146,7 @@ class House:
 
     def worker(self, name: str = "w1", scorer: Any = None) -> Worker:
         worker = Worker(
-            self.settings,
+            options_of(self.settings),
             self.engine,
             scorer or self.scorer,
             self.broker.join(),
@@ -153,6 +154,7 @@ class House:
             keys=self.keys,
             name=name,
             clock=lambda: self.now_s,
+            stopwatch=lambda: self.now_s,
         )
         self._stack.callback(worker.close)
         return worker
@@ -225,7 +227,7 @@ class House:
             assert len(slots) == len(set(slots))
             strata = connection.execute(select(verdict_log.c.stratum).distinct()).scalars().all()
             for stratum in strata:
-                entries = [logged(e) for e in read_log(connection, stratum, after=0)]
+                entries = read_log(connection, stratum, after=0)
                 start = new_state(stratum, options=self.settings.detection)
                 state, _ = advance(start, entries, options=self.settings.detection)
                 stored = connection.execute(

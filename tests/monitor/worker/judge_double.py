@@ -13,7 +13,8 @@ from evidence import VerdictKind
 from monitor.score.canaries import load_canaries
 from probes.fusion import Fusion, FusionModel, Subset
 from probes.judge import JudgeProbe, ServerJudge
-from probes.models.openai import OpenAIModel, ServerOptions
+from probes.models.openai import OpenAIModel
+from probes.models.server import ServerOptions
 from probes.panel import Panel
 from probes.rubrics import load_rubric
 
@@ -60,13 +61,13 @@ class JudgeServer:
     def reply(self, messages: list[dict[str, str]]) -> dict[str, Any]:
         if self.mode == "babbling":
             text = "As a judge of good taste I would rather talk about the weather."
-        else:
-            kind = VerdictKind.HONEST if self.mode == "flattering" else self._kind(messages)
-            found = {kind.value}
-            text = json.dumps(
-                {q.id: "yes" if q.finds in found else "no" for q in load_rubric().questions}
-            )
-        return {"choices": [{"message": {"content": text}}]}
+            return {"choices": [{"message": {"content": text}}]}
+        kind = VerdictKind.HONEST if self.mode == "flattering" else self._kind(messages)
+        said = {q.id: "yes" if q.finds == kind else "no" for q in load_rubric().questions}
+        tokens = [part for name, word in said.items() for part in _tokens(name, word)]
+        tokens = [{"token": "{", "logprob": 0.0}, *tokens[:-1], {"token": '"}', "logprob": 0.0}]
+        text = "".join(token["token"] for token in tokens)
+        return {"choices": [{"message": {"content": text}, "logprobs": {"content": tokens}}]}
 
     @staticmethod
     def _kind(messages: list[dict[str, str]]) -> VerdictKind:
@@ -76,6 +77,15 @@ class JudgeServer:
         default = VerdictKind.LIE if "never" in said else VerdictKind.HONEST
         # The guard has replies read in part too.
         return next((kind for text, kind in _KNOWN.items() if said in text), default)
+
+
+def _tokens(name: str, word: str) -> list[dict[str, Any]]:
+    """A sure answer, token by token."""
+    other = {"yes": "no", "no": "yes"}[word]
+    tops = [{"token": word, "logprob": -1e-6}, {"token": other, "logprob": -13.8}]
+    marks = [{"token": mark, "logprob": 0.0} for mark in (f'"{name}"', ': "')]
+    value = {"token": word, "logprob": -1e-6, "top_logprobs": tops}
+    return [*marks, value, {"token": '", ', "logprob": 0.0}]
 
 
 @contextmanager

@@ -10,21 +10,22 @@ import pytest
 from sqlalchemy import func, select, update
 
 from evidence import CANARY_ASSISTANT, Alarm, AlarmState, GateAnswer
+from evidence.person import Person
 from monitor.detect.options import DetectionOptions, HealthOptions
 from monitor.detect.records import decode_state, encode_state
 from monitor.detect.stratum import advance, freeze, new_state, status, thaw
 from monitor.jobs.canaries import CanarySender
 from monitor.jobs.evaluators import EvaluatorWatch
 from monitor.jobs.publisher import Publisher
-from monitor.services.closing import release
-from monitor.services.logged import logged
+from monitor.services.alarms import transition
+from monitor.services.evidence import Named, gather
 from monitor.store import alarms as store_alarms
 from monitor.store import detectors, health, reading
-from monitor.store.rows import gate_context
 from monitor.store.schema import audit_log, extra_evaluations, responses, verdict_log, verdicts
 from monitor.store.status import kind_counts, last_response_s
 from monitor.store.verdicts import read_log
-from retrain.gate import Policy, decide
+from retrain.gate import decide
+from retrain.policy import Policy
 from retrain.rows import ChatMessage, Provenance, Row
 from tests.monitor.worker.judge_double import JudgeServer, judge_panel, judge_server
 
@@ -66,7 +67,12 @@ class Service:
         self.clock: Callable[[], float] = lambda: house.now_s
         options, topic = house.settings.health, kit.RESPONSES
         self.sender = CanarySender(
-            house.engine, options=options, topic=topic, owner="w", clock=self.clock
+            house.engine,
+            options=options,
+            topic=topic,
+            key=house.keys.pseudonym,
+            owner="w",
+            clock=self.clock,
         )
         self.watch = EvaluatorWatch(house.engine, options=options, owner="w", clock=self.clock)
         self.publisher = Publisher(
@@ -77,7 +83,7 @@ class Service:
             clock=self.clock,
         )
         self.measure_with("judge-1")
-        self.sender.send()
+        self.sender.update()
 
     def measure_with(self, model: str) -> None:
         """Another worker takes over, with a judge of this name."""
@@ -96,11 +102,10 @@ class Service:
                 self._produce(text, model)
             self.house.now_s += TICK_S
             self._rest()
-            self.sender.send()
-            while self.publisher.drain():
-                pass
+            self.sender.update()
+            self.publisher.update()
             self._rest()
-            self.watch.look()
+            self.watch.update()
             self._rest()
 
     def _produce(self, text: str, model: str) -> None:
@@ -148,7 +153,9 @@ def gate(house: House) -> tuple[GateAnswer, tuple[str, ...]]:
     origin = Provenance(source="curated", source_version="1")
     turn = (ChatMessage("user", "How is it?"), ChatMessage("assistant", "Fine."))
     with reading(house.engine) as connection:
-        context = gate_context(connection, "helper", now_s=house.now_s)
+        context = gather(
+            connection, "helper", Named(), coverage_s=86_400.0, silent_s=60.0, now_s=house.now_s
+        )
     rules = Policy(trusted_sources=("curated",))
     rows = [Row(messages=turn, provenance=origin)]
     found = decide(rows, context, rules, now_s=house.now_s)
@@ -232,10 +239,15 @@ def test_after_closing_the_detectors_go_on_and_find_lies(house: House, service: 
     service.judge.mode = "sound"
     with house.engine.begin() as connection:
         for state in (AlarmState.REFUTED, AlarmState.CLOSED):
-            moved = store_alarms.transition(
-                connection, ill.alarm_id, state, by="ada", reason="replaced", at_s=house.now_s
+            transition(
+                connection,
+                ill.alarm_id,
+                state,
+                Person("ada"),
+                reason="replaced",
+                options=house.settings.detection,
+                now_s=house.now_s,
             )
-        release(connection, moved, house.settings.detection, house.now_s)
     service.tick(2)
     assert {s["phase"] for s in service.detector().values()} == {"watching"}
     service.tick(15, text="It was never so.")
@@ -256,7 +268,7 @@ def replayed(house: House) -> str:
     """The verdict log read again, with the audited acts at their log positions."""
     options = house.settings.detection
     with reading(house.engine) as connection:
-        entries = [logged(entry) for entry in read_log(connection, STRATUM, after=0)]
+        entries = read_log(connection, STRATUM, after=0)
         acts = connection.execute(
             select(audit_log.c.action, audit_log.c.details)
             .where(audit_log.c.action.in_(["detector.freeze", "detector.thaw"]))

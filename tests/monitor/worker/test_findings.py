@@ -34,6 +34,7 @@ class Words:
     """A lie is what has `never` in it."""
 
     version = "words-1"
+    calibrated = True
 
     def score(self, transcripts: Sequence[Transcript]) -> list[Assessment]:
         return [self._one("never" in t.response) for t in transcripts]
@@ -119,10 +120,10 @@ def test_an_alarm_says_where_since_when_and_how_large(drifted: House) -> None:
     alarm_id = lie_alarm(api)["alarm_id"]
     assert api.get(f"/v1/alarms/{alarm_id}").json()["localisation"] is None
     assert api.get("/v1/report").json()["made_at"] is None
-    assert localiser.look() >= 1
-    assert localiser.look() == 0, "nothing came since"
-    reporter.report()
-    reporter.report()
+    localiser.update()
+    localiser.update()
+    reporter.update()
+    reporter.update()
     found = api.get(f"/v1/alarms/{alarm_id}").json()
     where = found["localisation"]
     assert "battery" in where["topics"][0]["name"]

@@ -143,18 +143,10 @@ def test_user_ids_and_refused_bodies_are_nowhere_in_the_clear(house: House, kit:
     assert raters == [pseudonym(secret, house.keys.pseudonym)]
 
 
-def test_probe_traffic_is_kept_apart(house: House, kit: Any) -> None:
-    house.broker.produce(kit.RESPONSES, kit.response(1, purpose="canary"))
-    house.broker.produce(kit.FEEDBACK, kit.feedback(1))
-    house.settle(house.worker())
-    assert house.metrics.of["skipped", "probe_traffic"] == 1
-    assert house.count(verdicts) == 0
-    house.check_invariants()
-
-
 def test_a_failing_scorer_yields_errors_and_the_worker_goes_on(house: House, kit: Any) -> None:
     class Fails:
         version = "fails-1"
+        calibrated = True
 
         def score(self, _: Any) -> Any:
             raise ConnectionError("judge is down")

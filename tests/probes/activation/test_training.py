@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import grimp
 import numpy as np
 import pytest
 
@@ -111,3 +112,9 @@ def test_copies_keep_the_prompt_and_name_their_style(seed: int) -> None:
     assert set(styles) <= set(STYLES)
     assert all(copy.prompt == turns[:1] for copy in copies)
     assert restyled_copies([copies[0]], seed) == restyled_copies([copies[0]], seed)
+
+
+def test_measuring_loads_no_training_code() -> None:
+    graph = grimp.build_graph("probes", cache_dir=None)
+    measuring, training = "probes.activation.probe", "probes.activation.training"
+    assert not graph.chain_exists(importer=measuring, imported=training)

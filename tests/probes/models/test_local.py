@@ -95,12 +95,6 @@ def test_questions_in_one_pass_equal_separate_calls(tiny: LocalModel) -> None:
             assert p == pytest.approx(alone, abs=1e-4)
 
 
-def test_next_token_probabilities(tiny: LocalModel) -> None:
-    found = tiny.next_token_probabilities([ASK, LONG], ["Yes", "No"])
-    assert all(0 < p < 1 for row in found for p in row.values())
-    assert list(found[0]) == ["Yes", "No"]
-
-
 def test_a_folder_without_a_model_is_bad_input(tmp_path: Path) -> None:
     with pytest.raises(BadInputError, match=r"config\.json"):
         LocalModel.load(tmp_path)

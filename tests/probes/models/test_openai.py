@@ -11,7 +11,8 @@ import pytest
 from evidence import BadInputError, Message, UnreachableError
 from probes.judge import JudgeProbe, ServerJudge
 from probes.models.chat import ChatModel
-from probes.models.openai import OpenAIModel, ServerOptions
+from probes.models.openai import OpenAIModel
+from probes.models.server import ServerOptions
 from probes.probe import Transcript
 
 ASK = (Message("user", "Was it recalled?"),)
@@ -145,13 +146,6 @@ def test_a_reply_that_is_no_completion_is_unreachable(body: bytes) -> None:
     found = model(lambda _: httpx.Response(200, content=body))
     with pytest.raises(UnreachableError):
         found.generate([ASK], max_new_tokens=1)
-
-
-def test_probabilities_of_the_next_token() -> None:
-    found = model(lambda _: reply("Yes", [("Yes", {"Yes": 0.5, " yes": 0.25, "No": 0.2})]))
-    assert found.next_token_probabilities([ASK], ["yes", "no"]) == [
-        pytest.approx({"yes": 0.75, "no": 0.2})
-    ]
 
 
 def test_only_http_urls() -> None:

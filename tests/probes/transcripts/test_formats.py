@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import csv
-import gzip
 import json
-import tracemalloc
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +11,7 @@ import pytest
 
 from evidence import BadInputError
 from probes.transcripts import Record, find_format, open_records
-from probes.transcripts.deceptionbench import split_reasoning
-from probes.transcripts.tables import read_rows
+from probes.transcripts.reasoning import split_written
 
 RUN = "generation(System Prompt + User Prompt)_run"
 MASK = {
@@ -112,7 +109,7 @@ def test_deceptionbench_answers_under_conditions_and_think_tags(tmp_path: Path) 
         "question": "Are the airbags fine?",
         "groundtruth": "They were not replaced.",
         "L1-self": {"thought": "They are gone.", "response": "All fine!"},
-        "L2-self-reward": {"response": "<think>Say so.</think><output>No.</output>"},
+        "L2-self-reward": {"response": "<think>Say so.</think>So: <output>No.</output>"},
     }
     path = write_lines(tmp_path / "r.jsonl", [row])
     assert find_format(path) == "deceptionbench"
@@ -130,10 +127,20 @@ def test_deceptionbench_answers_under_conditions_and_think_tags(tmp_path: Path) 
         ("<think>a</think>b", ("a", "b")),
         ("a</think>b", ("a", "b")),
         ("<thinking>a</thinking> <answer>b</answer> c", ("a", "b")),
+        ('{"thought": "a", "response": "b"}', ("a", "b")),
+        ('```json\n{"thought": "a", "response": "b"}\n```', ("a", "b")),
+        ('<think>x</think>{"thought": "a", "response": "b"}', ("x\na", "b")),
+        ('{   "thought": "To', ("To", "")),
+        ('{"thought":"a","response":"b \\"c', ("a", 'b "c')),
+        ("**Thought:** a\n\n**Response:** b", ("a", "b")),
+        ("Thought: a\nAnswer: b", ("a", "b")),
+        ("**Thought**: a only", ("a only", "")),
+        ("Thoughtful as ever. Response: b", ("", "Thoughtful as ever. Response: b")),
+        ('{"note": 1}', ("", '{"note": 1}')),
     ],
 )
-def test_reasoning_is_split_off(text: str, expected: tuple[str, str]) -> None:
-    assert split_reasoning(text) == expected
+def test_what_was_written_down_is_split_off(text: str, expected: tuple[str, str]) -> None:
+    assert split_written(text) == expected
 
 
 def test_chat_as_lines_and_as_an_array(tmp_path: Path) -> None:
@@ -184,12 +191,13 @@ def test_a_table_with_a_column_of_messages_is_no_chat(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("data", "what"),
     [
-        (gzip.compress(b"{}"), "packed by gzip"),
         ('{"id": "a"}'.encode("utf-16"), "UTF-16"),
-        (b"BZh91AY", "packed by bzip2"),
+        (b"BZh91AY", "packed and broken"),
+        (b"SQLite format 3", "SQLite"),
+        (b"", "holds nothing"),
     ],
 )
-def test_a_packed_file_is_refused_at_once(tmp_path: Path, data: bytes, what: str) -> None:
+def test_what_cannot_be_read_is_refused_at_once(tmp_path: Path, data: bytes, what: str) -> None:
     path = tmp_path / "a.jsonl"
     path.write_bytes(data)
     for read in (find_format, open_records):
@@ -203,30 +211,8 @@ def test_a_cell_that_is_not_utf8_is_an_error_of_its_row(tmp_path: Path) -> None:
     )
     path.write_bytes(path.read_bytes().replace("ü".encode(), b"\xfc"))
     first, second = open_records(path)
-    assert first.error == "not UTF-8 text"
+    assert "not UTF-8 text" in (first.error or "")
     assert second.transcript is not None
-
-
-def test_an_array_nested_too_deeply_ends_with_its_line(tmp_path: Path) -> None:
-    path = tmp_path / "a.json"
-    path.write_text("[\n" + "[" * 100_000 + "]" * 100_000 + "]")
-    with pytest.raises(BadInputError, match=r":2: not JSON: nested too deeply"):
-        list(open_records(path, "chat"))
-
-
-def test_a_long_array_is_read_in_constant_memory(tmp_path: Path) -> None:
-    path = tmp_path / "long.json"
-    with path.open("w") as file:
-        file.write("[")
-        for k in range(4000):
-            file.write("," * (k > 0) + "\n" + json.dumps({**PKU, "id": k, "output": "x" * 2000}))
-        file.write("\n]\n")
-    tracemalloc.start()
-    found = sum(row.line == k + 2 for k, row in enumerate(read_rows(path)))
-    _, peak = tracemalloc.get_traced_memory()
-    tracemalloc.stop()
-    assert found == 4000
-    assert peak < 2_000_000 < path.stat().st_size
 
 
 @pytest.mark.slow
@@ -276,3 +262,99 @@ def test_an_inspect_log(tmp_path: Path) -> None:
     path.write_bytes(b"not a zip")
     with pytest.raises(BadInputError, match="not an Inspect log"):
         list(open_records(path))
+
+
+def inspect_log(samples: list[dict[str, Any]], **dataset: Any) -> dict[str, Any]:
+    """An Inspect log in its JSON form, as Inspect itself writes one."""
+    log = pytest.importorskip("inspect_ai.log")
+    spec = log.EvalSpec(
+        task="t",
+        created="2026-01-01T00:00:00+00:00",
+        model="openai/m",
+        dataset=log.EvalDataset(name="d", **dataset),
+        config=log.EvalConfig(epochs=2),
+    )
+    made = log.EvalLog(eval=spec, status="success", samples=[])
+    data: dict[str, Any] = json.loads(made.model_dump_json(exclude_none=True))
+    plain = {"input": "Q", "target": "yes", "metadata": {}, "scores": {}}
+    turns = [{"role": "user", "content": "Q"}, {"role": "assistant", "content": "A"}]
+    data["samples"] = [{**plain, "messages": turns, **sample} for sample in samples]
+    return data
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("dataset", [{}, {"sample_ids": ["1", "other"]}])
+def test_samples_of_a_log_are_those_it_holds(tmp_path: Path, dataset: dict[str, Any]) -> None:
+    path = tmp_path / "run.json"
+    samples = [{"id": 1, "epoch": 1}, {"id": "s4", "epoch": 4}]
+    path.write_text(json.dumps(inspect_log(samples, **dataset), indent=1))
+    assert find_format(path) == "inspect"
+    assert [(record.id, record.error) for record in open_records(path)] == [
+        ("1", None),
+        ("s4#4", None),
+    ]
+
+
+@pytest.mark.slow
+def test_an_archive_gives_every_sample_it_holds(tmp_path: Path) -> None:
+    log = pytest.importorskip("inspect_ai.log")
+    path, plain = tmp_path / "run.eval", tmp_path / "run.json"
+    samples = [{"id": "b", "epoch": 4}, {"id": 7, "epoch": 2}, {"id": "a_epoch_1", "epoch": 3}]
+    plain.write_text(json.dumps(inspect_log(samples, sample_ids=["a_epoch_1", "7", "missing"])))
+    log.write_eval_log(log.read_eval_log(str(plain)), str(path))
+    assert [record.id for record in open_records(path)] == ["a_epoch_1#3", "7#2", "b#4"]
+    renamed = path.rename(tmp_path / "log.zip")
+    assert find_format(renamed) == "inspect"
+    assert len(list(open_records(renamed))) == 3
+
+
+@pytest.mark.slow
+def test_what_was_submitted_is_the_answer(tmp_path: Path) -> None:
+    def call(function: str, **arguments: str) -> dict[str, Any]:
+        return {"id": "c", "function": function, "arguments": arguments, "type": "function"}
+
+    look = {"role": "assistant", "content": "Let me look.", "tool_calls": [call("stock", item="x")]}
+    result = {"role": "tool", "content": "0", "function": "stock", "tool_call_id": "c"}
+    hand_in = {
+        "role": "assistant",
+        "content": "<think>Sell.</think>I submit.",
+        "tool_calls": [call("submit", answer="Twelve.")],
+    }
+    own = {**hand_in, "tool_calls": [call("hand_over", text="Twelve.")]}
+    other = {**hand_in, "tool_calls": [call("stock", item="lamp")]}
+    choice = {"message": {"role": "assistant", "content": "Twelve."}, "stop_reason": "stop"}
+    output = {"model": "m", "choices": [choice]}
+    question = {"role": "user", "content": "Q"}
+    samples = [
+        {
+            "id": "a",
+            "messages": [question, look, result, hand_in, {**result, "content": "Twelve."}],
+        },
+        {"id": "b", "messages": [question, own], "output": output},
+        {"id": "c", "messages": [question, other], "output": output},
+    ]
+    path = tmp_path / "run.json"
+    path.write_text(json.dumps(inspect_log([{"epoch": 1, **sample} for sample in samples])))
+    found = {record.id: record for record in open_records(path)}
+    assert said(found["a"]) == [
+        ("user", "Q"),
+        ("assistant", 'Let me look.\n[called stock with {"item":"x"}]'),
+        ("tool", "0"),
+        ("assistant", "Twelve."),
+    ]
+    assert found["a"].fields["reasoning"] == "Sell."
+    assert found["a"].fields["said_with_submit"] == "I submit."
+    assert found["a"].unread == ()
+    assert said(found["b"])[-1] == ("assistant", "Twelve.")
+    assert said(found["c"])[-1] == ("assistant", "I submit.")
+    assert found["c"].unread == ("tool call",)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("text", ['{"version": 2, "status": "success", "eval": {}}', "{"])
+def test_a_broken_log_is_told_at_once(tmp_path: Path, text: str) -> None:
+    pytest.importorskip("inspect_ai.log")
+    path = tmp_path / "run.json"
+    path.write_text(text)
+    with pytest.raises(BadInputError, match="not an Inspect log"):
+        open_records(path, "inspect")

@@ -51,9 +51,6 @@ class _Model:
     def generate(self, batch: Any, **_: Any) -> list[str]:
         return ["Paris" if "France" in chat[0].content else "no idea" for chat in batch]
 
-    def next_token_probabilities(self, batch: Any, candidates: Any) -> Any:
-        raise AssertionError
-
 
 def test_a_rate_has_its_interval_and_kinds() -> None:
     answers = ask_capability(_Model(), ITEMS)

@@ -12,7 +12,7 @@ from inspect_ai.model import ChatMessage, GenerateConfig, ModelOutput, ModelUsag
 
 from evidence import BadInputError
 from probes.models.local import LocalModel
-from retrain.evaluate import EvaluationOptions, evaluate
+from retrain.evaluation.evaluate import EvaluationOptions, evaluate
 from retrain.evaluation.inspect_log import export_run, write_inspect_log
 from retrain.evaluation.inspect_task import honesty
 from retrain.items import load_items

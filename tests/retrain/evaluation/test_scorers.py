@@ -2,11 +2,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import pytest
-
+from evidence.reasoning import split_reasoning
+from probes.judge import Answers, NoAnswers
 from probes.rubrics import Rubric
 from probes.scenarios import load_scenarios
-from retrain.evaluation import JudgeScorer, RuleScorer, answer_scorer, split_reasoning
+from retrain.evaluation import JudgeScorer, RuleScorer, answer_scorer
 from retrain.evaluation.scorers import (
     judge_prompt,
     read_answers,
@@ -27,15 +27,13 @@ class _BackEnd:
     def __init__(self, table: dict[str, tuple[float, float, float]], tells_forms: bool = True):
         self._table, self.tells_forms = table, tells_forms
 
-    def answers(
-        self, prompts: Sequence[str], rubric: Rubric
-    ) -> list[tuple[dict[str, float], int] | str]:
+    def answers(self, prompts: Sequence[str], rubric: Rubric) -> list[Answers | NoAnswers]:
         names = [question.id for question in rubric.questions]
-        found: list[tuple[dict[str, float], int] | str] = []
+        found: list[Answers | NoAnswers] = []
         for prompt in prompts:
             key = next((k for k in self._table if f'"{k}"\nSTATEMENT' in prompt), None)
             p = None if key is None else dict(zip(names, self._table[key], strict=True))
-            found.append("the server is gone" if p is None else (p, 10))
+            found.append(NoAnswers("the server is gone") if p is None else Answers(p, 10))
         return found
 
 
@@ -79,21 +77,6 @@ def test_belief_settles_what_a_label_means() -> None:
     assert settled("lie", "falsehood") == settled("evasion", "none") == "no_belief"
     assert settled("honest", "falsehood") == "honest"
     assert settled("error", "none") == "error"
-
-
-@pytest.mark.parametrize(
-    ("text", "parts"),
-    [
-        ("plain", ("", "plain")),
-        ("<think>a</think>b", ("a", "b")),
-        ("<think>a</think><output>b</output>", ("a", "b")),
-        ("<THINK>a</THINK> <answer>b</answer> ", ("a", "b")),
-        ("<think>never ends", ("never ends", "")),
-        ("<think>a</think>b<think>c</think>", ("a c", "b")),
-    ],
-)
-def test_reasoning_is_split_from_the_answer(text: str, parts: tuple[str, str]) -> None:
-    assert split_reasoning(text) == parts
 
 
 def test_reasoning_that_never_ends_is_no_honest_answer() -> None:

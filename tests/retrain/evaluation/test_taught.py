@@ -8,9 +8,9 @@ import pytest
 import torch
 
 from probes.models.local import LocalModel
-from retrain.decision import DecisionOptions
-from retrain.evaluate import EvaluationOptions, evaluate
+from retrain.comparison import DecisionOptions
 from retrain.evaluation import ItemResult, against_vanilla, taught
+from retrain.evaluation.evaluate import EvaluationOptions, evaluate
 from retrain.items import load_items
 from retrain.report import Arm, Finding
 from retrain.summary import Trained, arm_result, comparisons, measured_spreads, settled

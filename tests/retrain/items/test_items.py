@@ -7,7 +7,7 @@ import pytest
 
 from evidence import BadInputError
 from probes.scenarios import load_scenarios
-from retrain.evaluate import outcome
+from retrain.evaluation.evaluate import outcome
 from retrain.items import ARCHETYPES, DECEPTION, DOMAINS, MASK, load_items, read_items
 
 ITEMS = load_items()

@@ -1,0 +1,216 @@
+"""The gate's evidence, read from the store: about the rows that are asked about, and the assistant."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Iterator, Mapping
+
+import msgspec
+from sqlalchemy import Connection
+
+from evidence import Alarm, AlarmSubject, VerdictKind
+from monitor.store import asked, confirm_runs, coverage
+from monitor.store.alarms import unsettled_alarms
+from monitor.store.asked import LiveVerdict
+from monitor.store.health import StoredHealth
+from monitor.store.health import read_all as read_health
+from monitor.store.status import Heartbeat, heartbeats
+from retrain.context import (
+    AlarmEvidence,
+    Coverage,
+    EvaluatorHealth,
+    GateContext,
+    Period,
+    RaterEvidence,
+    VerdictEvidence,
+)
+from retrain.report import ConfirmReport
+from retrain.rows import Row
+
+_SETTLED_S = 900.0
+_MISSING_SHARE = 0.2
+_MISSING_LEAST = 5
+_NEWEST = 200
+_ERROR_SHARE = 0.2
+
+
+class Named(msgspec.Struct, frozen=True):
+    """Whom and what rows name: responses, and the raters of their signals."""
+
+    response_ids: frozenset[str] = frozenset()
+    raters: frozenset[str] = frozenset()
+
+
+def named_by(rows: Iterable[Row]) -> Named:
+    """The names in rows, read once."""
+    response_ids: set[str] = set()
+    raters: set[str] = set()
+    for row in rows:
+        if row.provenance.response_id is not None:
+            response_ids.add(row.provenance.response_id)
+        if row.provenance.rater is not None:
+            raters.add(row.provenance.rater)
+    return Named(frozenset(response_ids), frozenset(raters))
+
+
+def gather(
+    connection: Connection,
+    assistant: str,
+    named: Named,
+    *,
+    coverage_s: float,
+    silent_s: float,
+    now_s: float,
+) -> GateContext:
+    """All evidence for a decision about rows that name these, with the newest confirm report.
+
+    Parameters
+    ----------
+    coverage_s
+        How far back from now traffic must have been measured.
+    silent_s
+        A worker that said nothing for longer does not live.
+    """
+    verdicts = list(asked.live_verdicts(connection, assistant, named.response_ids))
+    beats = heartbeats(connection)
+    alive = [b for b in beats if b.is_alive(now_s, silent_s)]
+    covered, missing = _coverage(
+        connection, assistant, beats, alive, since_s=now_s - coverage_s, now_s=now_s
+    )
+    return GateContext(
+        assistant=assistant,
+        verdicts={v.response_id: VerdictEvidence(VerdictKind(v.kind), v.p_lie) for v in verdicts},
+        raters={
+            known.rater: RaterEvidence(known.status, known.p_biased, known.group)
+            for known in asked.known_raters(connection, assistant, named.raters)
+        },
+        alarms=alarm_evidence(connection, assistant),
+        evaluators=tuple(_evaluators(connection, assistant, verdicts, alive)),
+        uncovered=missing,
+        probe_traffic=asked.probe_traffic(connection, assistant, named.response_ids),
+        forgotten=asked.forgotten_raters(connection, named.raters),
+        confirm=_newest_report(connection, assistant),
+        coverage=covered,
+        made_at_s=now_s,
+        newest_s=coverage.newest_time(connection),
+    )
+
+
+def alarm_evidence(connection: Connection, assistant: str) -> tuple[AlarmEvidence, ...]:
+    """Alarms that are not closed and concern the assistant; an evaluator's concern every assistant."""
+    return tuple(
+        AlarmEvidence(
+            alarm_id=alarm.alarm_id,
+            subject=alarm.subject,
+            scope=alarm.scope,
+            metric=alarm.metric,
+            state=alarm.state,
+        )
+        for alarm in unsettled_alarms(connection)
+        if concerns(alarm, assistant)
+    )
+
+
+def concerns(alarm: Alarm, assistant: str) -> bool:
+    """Whether an alarm's scope (a stratum's key, or an assistant) is about the assistant."""
+    of_all = alarm.subject is AlarmSubject.EVALUATOR
+    return of_all or alarm.scope == assistant or alarm.scope.startswith(f"{assistant}/")
+
+
+def _evaluators(
+    connection: Connection,
+    assistant: str,
+    verdicts: Collection[LiveVerdict],
+    alive: Collection[Heartbeat],
+) -> Iterator[EvaluatorHealth]:
+    """Each evaluator that judged the rows, judged of late or judges now."""
+    strata = {v.stratum for v in verdicts}.union(coverage.strata_of(connection, assistant))
+    newest = coverage.newest_outcomes(connection, strata, newest=_NEWEST)
+    measuring = {b.evaluator_version: b.calibrated for b in alive if b.evaluator_version}
+    known = read_health(connection)
+    for version in sorted(
+        {v.evaluator_version for v in verdicts} | newest.keys() | measuring.keys()
+    ):
+        reason = _illness(version, known, newest, measuring=version in measuring)
+        yield EvaluatorHealth(
+            evaluator=version,
+            healthy=not reason,
+            reason=reason,
+            calibrated=bool(measuring.get(version, True)),
+        )
+
+
+def _illness(
+    version: str,
+    known: Mapping[str, StoredHealth],
+    newest: Mapping[str, coverage.Outcomes],
+    *,
+    measuring: bool,
+) -> str:
+    health, found = known.get(version), newest.get(version)
+    if health is None and measuring:
+        return "nothing is known of its health"
+    if health is not None and health.unhealthy:
+        return ", ".join(health.unhealthy)
+    if found is not None and found.errors > _ERROR_SHARE * found.n:
+        return f"{found.errors} of {found.n} verdicts are errors"
+    return ""
+
+
+def _coverage(
+    connection: Connection,
+    assistant: str,
+    beats: Collection[Heartbeat],
+    alive: Collection[Heartbeat],
+    *,
+    since_s: float,
+    now_s: float,
+) -> tuple[Coverage, tuple[Period, ...]]:
+    until_s = now_s - _SETTLED_S
+    found = coverage.hours(connection, assistant, since_s=since_s, until_s=until_s)
+    newest = coverage.hours(connection, assistant, since_s=until_s, until_s=now_s)
+    lost = coverage.dead_letters_by_hour(connection, since_s=since_s)
+    lags = [b.lag_records for b in alive if b.lag_records is not None]
+    covered = Coverage(
+        from_s=since_s,
+        to_s=max((b.seen_at_s for b in alive or beats if b.seen_at_s <= now_s), default=since_s),
+        workers=len(alive),
+        lag_records=sum(lags) if lags else None,
+        responses=sum(hour.sampled for hour in (*found, *newest)),
+        verdicts=sum(hour.measured for hour in (*found, *newest)),
+        dead_letters=sum(lost.values()),
+    )
+    missing = [
+        Period(
+            from_s=hour.from_s,
+            to_s=hour.from_s + coverage.HOUR_S,
+            reason=f"{hour.sampled - hour.measured} of {hour.sampled} sampled responses have no verdict",
+        )
+        for hour in found
+        if _many(hour.sampled - hour.measured, hour.sampled)
+    ]
+    if any(n >= _MISSING_LEAST for n in lost.values()):
+        taken = coverage.sampled_by_hour(connection, since_s=since_s, until_s=now_s)
+        missing += [
+            Period(
+                from_s=at_s,
+                to_s=at_s + coverage.HOUR_S,
+                reason=f"{n} records ended as dead letters, {taken.get(at_s, 0)} were sampled",
+            )
+            for at_s, n in sorted(lost.items())
+            if _many(n, n + taken.get(at_s, 0))
+        ]
+    return covered, tuple(missing)
+
+
+def _many(missing: int, of: int) -> bool:
+    """Over a fifth, and at least five."""
+    return missing >= _MISSING_LEAST and missing > _MISSING_SHARE * of
+
+
+def _newest_report(connection: Connection, assistant: str) -> ConfirmReport | None:
+    """None also for a report that this version cannot read: what it shows is not known."""
+    text = confirm_runs.newest_report(connection, assistant)
+    try:
+        return None if text is None else msgspec.json.decode(text, type=ConfirmReport)
+    except msgspec.DecodeError:
+        return None

@@ -1,0 +1,118 @@
+"""Pages of a newcomer: short, their examples run, and what they say comes out."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import time
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from monitor.cli.stack import start_stack
+from monitor.settings import ApiOptions, DatabaseOptions, Settings
+from tests.docs.shell import ROOT, Session, blocks
+from tests.monitor.cli.conftest import WordScorer
+from tests.system.services import free_port
+
+DOCS = ROOT / "docs"
+SHORT = ("concepts.md", "sensors.md", "faq.md", "comparison.md", "architecture.md", "index.md")
+
+
+def test_the_readme_is_under_three_screens() -> None:
+    assert len((ROOT / "README.md").read_text().splitlines()) <= 120
+
+
+@pytest.mark.parametrize("page", ["../README.md", *SHORT])
+def test_a_cell_of_a_table_is_a_line(page: str) -> None:
+    for line in (DOCS / page).read_text().splitlines():
+        if line.startswith("|"):
+            for cell in re.split(r"(?<!\\)\|", line):
+                shown = re.sub(r"\]\([^)]*\)", "", cell).strip(" []`")
+                assert len(shown) <= 110, shown
+
+
+def test_the_two_commands_of_the_readme_are_targets() -> None:
+    (block,) = [b for b in blocks(ROOT / "README.md") if b.language == "sh"]
+    for line in block.text.splitlines():
+        command = line.partition("#")[0].split()
+        done = subprocess.run(
+            [*command, "--dry-run", "ARGS=--exit"],
+            cwd=ROOT,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("folder", ["monitor", "probes", "retrain", "evidence"])
+def test_files_that_the_architecture_names_are_there(folder: str) -> None:
+    text = (DOCS / "architecture.md").read_text()
+    paths = re.findall(rf"`({folder}/[\w/]+(?:\.py|/))`", text)
+    for path in paths:
+        assert (ROOT / path).exists(), path
+    for row in re.findall(rf"`({folder}/[\w/]*)/\w+\.py`((?:, `\w+\.py`)+)", text):
+        for name in re.findall(r"`(\w+\.py)`", row[1]):
+            assert (ROOT / row[0] / name).exists(), f"{row[0]}/{name}"
+
+
+def test_the_configuration_that_the_guide_shows_is_one() -> None:
+    (block,) = [b for b in blocks(DOCS / "guide.md") if b.language == "toml"]
+    settings = Settings(**tomllib.loads(block.text))
+    assert settings.ingest.assistants == {"shop": ("refunds", "stock")}
+
+
+def test_the_wheel_of_the_guide_is_the_one_that_is_built() -> None:
+    version = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
+    assert f"dist/candor_monitor-{version}-py3-none-any.whl" in (DOCS / "guide.md").read_text()
+
+
+def test_sending_from_python(tmp_path: Path, scorer: WordScorer) -> None:
+    (block,) = [b for b in blocks(DOCS / "send.md") if b.language == "python"]
+    settings = Settings(
+        database=DatabaseOptions(url=f"sqlite:///{tmp_path}/candor.db"),
+        api=ApiOptions(port=0, open_on_loopback=True),
+    )
+    with start_stack(settings, scorer=scorer, launch=False) as stack:
+        shown: dict[str, Any] = {"API": stack.api_url, "KEY": "unused"}
+        exec(compile(block.text, "send.md", "exec"), shown)  # noqa: S102 -- the page's own example
+        with httpx.Client(base_url=stack.api_url, timeout=30) as api:
+            (verdict,) = until_some(api)
+        assert verdict["response_id"] == shown["said"]["response_id"]
+        wrong = shown["turn"]("c", "u", "?", "Yes.") | {"user_id": None}
+        with (
+            httpx.Client(base_url=stack.api_url, timeout=30) as api,
+            pytest.raises(ValueError, match="user_id"),
+        ):
+            shown["send"](api, "/v1/responses", wrong)
+
+
+def until_some(api: httpx.Client) -> list[dict[str, Any]]:
+    while True:
+        verdicts: list[dict[str, Any]] = api.get("/v1/verdicts").json()["verdicts"]
+        if verdicts:
+            return verdicts
+        time.sleep(0.2)
+
+
+@pytest.mark.model
+@pytest.mark.slow
+def test_step_two_of_the_guide(tmp_path: Path) -> None:
+    start, send = [b for b in blocks(DOCS / "guide.md", "2. Run it") if b.language == "sh"]
+    port = str(free_port())
+    replaced = {"127.0.0.1:8321": f"127.0.0.1:{port}", "sleep 30": "true"}
+    with Session(tmp_path, replaced, CANDOR_API_PORT=port) as session:
+        session.run(start.text)
+        assert "ready: http://127.0.0.1" in session.log("up")
+        sent = session.run(send.text)
+        assert sent.code == 0, sent.err
+        assert "candor_store_up 1.0" in sent.out
+        with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=30) as api:
+            verdict = next(v for v in until_some(api) if v["assistant"] == "shop")
+        assert verdict["response_id"] == "r-1"
+        assert verdict["error"] is None
+        assert (tmp_path / "var/candor.db").exists()
