@@ -210,8 +210,7 @@ def state_registry(state: State) -> CollectorRegistry:
 
 def worked_registry() -> CollectorRegistry:
     """The whole state, and every counter moved once."""
-    registry = state_registry(full_state())
-    work(registry)
+    work(registry := state_registry(full_state()))
     return registry
 
 
