@@ -257,7 +257,7 @@ def _ask(
     measure: Measure | None,
 ) -> Answer:
     """The gate's answer on the store's evidence, which is recorded, or on that of a file, which is not."""
-    from monitor.services.gate import Gate, answered, policy_of  # noqa: PLC0415
+    from monitor.services.gate import Answer, Gate, decided, policy_of, signed  # noqa: PLC0415
     from monitor.settings import load_settings  # noqa: PLC0415
     from monitor.store import opened_store  # noqa: PLC0415
     from retrain.rows import iter_rows  # noqa: PLC0415
@@ -285,8 +285,8 @@ def _ask(
         context = msgspec.structs.replace(context, confirm=confirm)
     if measure is not None:
         context = measure(context, policy)
-    key_file = key_file or settings.retrain.signing_key_file
-    return answered(lambda: iter_rows(rows), context, policy, key_file=key_file, now_s=time.time())
+    made = decided(lambda: iter_rows(rows), context, policy, now_s=time.time())
+    return Answer(made, signed(made, settings.retrain, key_file))
 
 
 def evidence_of(path: Path, assistant: str) -> GateContext:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Protocol
 
@@ -12,7 +13,7 @@ import msgspec
 from sqlalchemy import Engine
 from sqlalchemy.exc import DBAPIError
 
-from evidence import UnreachableError
+from evidence import BadInputError, MisconfiguredError, UnreachableError
 from monitor.services.decisions import record
 from monitor.services.evidence import Named, gather, named_by
 from monitor.store.engine import HEAD_REVISION, current_revision, reading
@@ -83,7 +84,8 @@ class Gate:
     ) -> Answer:
         """May these rows be trained? Decided from one snapshot of the store, signed and recorded.
 
-        Raises BadInputError for rows, a policy or a key that cannot be read.
+        Raises BadInputError for rows, a policy or a key that cannot be read, MisconfiguredError where
+        the settings name it.
 
         Parameters
         ----------
@@ -91,13 +93,13 @@ class Gate:
             The report to rest on, instead of the newest in the store.
         """
         policy = policy_of(self.options, policy_file)
-        key_file = key_file or self.options.signing_key_file
         context = self.evidence(assistant, named_by(rows()), policy)
         if confirm is not None:
             context = msgspec.structs.replace(context, confirm=confirm)
         if measure is not None:
             context = measure(context, policy)
-        answer = answered(rows, context, policy, key_file=key_file, now_s=self.clock())
+        made = decided(rows, context, policy, now_s=self.clock())
+        answer = Answer(made, signed(made, self.options, key_file))
         if not (context.store_reachable and context.schema_current):
             return answer
         with self.engine.begin() as connection:
@@ -136,8 +138,10 @@ class Gate:
 
 def policy_of(options: GateOptions, policy_file: Path | None = None) -> Policy:
     """The policy of a question: the given file, else that of the settings, else the defaults."""
-    path = policy_file or options.policy_file
-    return Policy() if path is None else read_policy(path)
+    if policy_file is not None:
+        return read_policy(policy_file)
+    with _of_settings("retrain.policy_file"):
+        return Policy() if options.policy_file is None else read_policy(options.policy_file)
 
 
 def decided(rows: Rows, context: GateContext, policy: Policy, *, now_s: float) -> GateDecision:
@@ -146,9 +150,20 @@ def decided(rows: Rows, context: GateContext, policy: Policy, *, now_s: float) -
     return decide(rows(), context, policy, now_s=now_s, surplus=surplus)
 
 
-def answered(
-    rows: Rows, context: GateContext, policy: Policy, *, key_file: Path | None, now_s: float
-) -> Answer:
-    """The decision with its envelope, signed where there is a key."""
-    made = decided(rows, context, policy, now_s=now_s)
-    return Answer(made, unsigned(made) if key_file is None else sign(made, key_file))
+def signed(decision: GateDecision, options: GateOptions, key_file: Path | None = None) -> str:
+    """The decision's envelope: signed with the given key, else that of the settings, else unsigned."""
+    if key_file is not None:
+        return sign(decision, key_file)
+    if options.signing_key_file is None:
+        return unsigned(decision)
+    with _of_settings("retrain.signing_key_file"):
+        return sign(decision, options.signing_key_file)
+
+
+@contextmanager
+def _of_settings(name: str) -> Iterator[None]:
+    """What is wrong with a file of the settings is the operator's fault, not that of who asks."""
+    try:
+        yield
+    except BadInputError as error:
+        raise MisconfiguredError(error.what, f"{name} ({error.where})") from error

@@ -172,10 +172,13 @@ class Doors:
             insert_verdicts(connection, _verdicts(question, now_s))
         return now_s
 
-    def http(self) -> dict[str, Any]:
+    def asked(self) -> Any:
+        """The response of `POST /v1/gate/check`."""
         wanted = [json.loads(line) for line in self.rows.read_text().splitlines()]
-        body = {"assistant": ASSISTANT, "rows": wanted}
-        answer = self._client.post("/v1/gate/check", json=body)
+        return self._client.post("/v1/gate/check", json={"assistant": ASSISTANT, "rows": wanted})
+
+    def http(self) -> dict[str, Any]:
+        answer = self.asked()
         assert answer.status_code == 200, answer.text
         return _compared(read_decision(json.dumps(answer.json()["envelope"])))
 

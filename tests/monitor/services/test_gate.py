@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import Engine, create_engine, event, func, insert, select, text
 
-from evidence import GateAnswer
+from evidence import GateAnswer, MisconfiguredError
 from monitor.services.evidence import Named, named_by
 from monitor.services.gate import Gate
 from monitor.store import reading, upgrade
@@ -125,3 +125,15 @@ def _foreign_verdict(number: int) -> dict[str, object]:
         "p_evasion": 0.0, "sampled_by": "arrival", "inclusion_probability": 1.0,
         "evaluator_version": "v0", "record": "{}", "created_at_s": 1.0, "scored_at_s": 1.0,
     }  # fmt: skip
+
+
+@pytest.mark.parametrize("setting", ["policy", "private"])
+def test_a_file_of_the_settings_that_is_gone_is_the_operators_fault(
+    doors: Doors, setting: str
+) -> None:
+    doors.put(settled())
+    getattr(doors, setting).unlink()
+    with pytest.raises(MisconfiguredError, match=r"retrain\.\w+_file"):
+        doors.gate.ask(lambda: settled().rows, ASSISTANT)
+    assert doors.asked().status_code >= 500
+    assert _decisions(doors.engine) == 0

@@ -369,14 +369,6 @@ def test_one_bad_span_refuses_itself_alone(
     assert "chat spans refused" in caplog.text
 
 
-def test_a_turn_that_only_calls_tools_is_taken(tap: Tap, broker: Connection) -> None:
-    step = {"role": "assistant", "content": None, "tool_calls": [{"function": {"name": "stock"}}]}
-    answer = tap.client.post("/v1/responses", json=[TURN, {**TURN, "messages": [step]}])
-    assert (answer.status_code, answer.json()) == (202, {"accepted": 2})
-    sent = records(broker, "assistant.responses")[-1]
-    assert sent["messages"][0]["tool_calls"] == [{"name": "stock"}]
-
-
 def test_a_text_that_is_not_utf8_spoils_its_span_alone(tap: Tap, broker: Connection) -> None:
     before = len(records(broker, "assistant.responses"))
     made = export(
