@@ -3,9 +3,11 @@ SHELL := /bin/bash
 BIN := .venv/bin
 READY := .venv/.ready
 ARGS ?=
+JOBS ?= 2
+FUZZ_SECONDS ?= 28800
 TRANSCRIPTS ?= ../shared/data/transcripts.jsonl
 
-.PHONY: help demo test test-system check format lock bench bench-probes bench-detection bench-cohorts bench-retrain docs site dist clean
+.PHONY: help demo test fuzz test-system check format lock bench bench-probes bench-detection bench-cohorts bench-intake bench-retrain docs site dist clean
 
 help: ## what each target does
 	@grep -hE '^[a-z -]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "  %-48s %s\n", $$1, $$2 }'
@@ -17,7 +19,10 @@ demo: $(READY) ## the whole story on one machine: drift, alarm, biased raters, c
 	@$(BIN)/candor demo $(ARGS)
 
 test: $(READY) ## all tests but those that need a service
-	@$(BIN)/python -m pytest -m "not system" $(ARGS)
+	@$(BIN)/python -m pytest -m "not system" --numprocesses $(JOBS) --dist loadfile $(ARGS)
+
+fuzz: $(READY) ## records, requests, rows and files bent until something breaks (FUZZ_SECONDS=28800, a night)
+	@$(BIN)/python -m tests.fuzz --seconds $(FUZZ_SECONDS) $(ARGS)
 
 test-system: $(READY) ## tests against real Kafka, PostgreSQL, vLLM and Prometheus; skipped with a reason where absent
 	@$(BIN)/python -m pytest -m system tests/system $(ARGS)
@@ -47,9 +52,9 @@ dist: $(READY) ## wheel and source distribution in dist/
 lock: $(READY) ## compile the hashed requirements files anew
 	@tools/lock.sh
 
-bench: bench-detection bench-cohorts bench-probes bench-retrain ## every benchmark
+bench: bench-detection bench-cohorts bench-intake bench-probes bench-retrain ## every benchmark
 
-bench-detection bench-cohorts bench-retrain: $(READY) ## one benchmark, with its peers
+bench-detection bench-cohorts bench-intake bench-retrain: $(READY) ## one benchmark, with its peers
 	@tools/environment.sh --bench
 	@$(BIN)/python -m benchmarks.$(@:bench-%=%) $(ARGS)
 

@@ -43,6 +43,7 @@ class HashScorer:
     """p_lie from the id, at once."""
 
     version = "hash-1"
+    calibrated = True
 
     def score(self, transcripts: Sequence[Transcript]) -> list[Assessment]:
         return [self._one(transcript.id) for transcript in transcripts]

@@ -19,6 +19,7 @@ from monitor.store.schema import (
     verdict_log,
     verdicts,
 )
+from monitor.store.verdicts import FINAL_PROBABILITY
 
 
 class Measured(msgspec.Struct, frozen=True, kw_only=True):
@@ -77,7 +78,7 @@ def live_verdicts(connection: Connection) -> list[Measured]:
             table.kind,
             table.p_lie,
             table.sampled_by,
-            table.inclusion_probability,
+            FINAL_PROBABILITY.label("inclusion_probability"),
             table.scored_at_s,
         )
         .where(table.assistant == ASSISTANT, table.live_slot.is_not(None))

@@ -70,7 +70,7 @@ class BoundedProtocol(H11Protocol):
         full = len(self.connections) > self._bounds.most
         if full and not self._bounds.make_room():
             transport.write(_FULL)
-            transport.close()
+            self._close()
             return
         self._wait()
 
@@ -112,14 +112,19 @@ class BoundedProtocol(H11Protocol):
                 h11.EndOfMessage(),
             ):
                 self.transport.write(self.conn.send(event) or b"")
-        self.transport.close()
+        self._close()
 
     def give_up(self) -> None:
         """Close a connection whose request did not come."""
         self._stop_waiting()
         if self._began:
             self.transport.write(_LATE)
+        self._close()
+
+    def _close(self) -> None:
+        """Close once what was written is sent, and without it where the peer takes nothing."""
         self.transport.close()
+        self._set_timer(self.transport.abort)
 
     @property
     def _busy(self) -> bool:

@@ -31,4 +31,6 @@ def wrong_fields(raw: bytes, kind: type[msgspec.Struct]) -> list[tuple[str, str]
             msgspec.convert(record[field.name], field.type)
         except msgspec.ValidationError as error:
             found.append((field.name, f"{reason_of(str(error)).value}: {error}"))
+    if not {"user_id", "rater"} & record.keys():
+        found.append(("user_id", f"{DeadLetterReason.MISSING_FIELD.value}: required"))
     return found

@@ -25,6 +25,7 @@ from monitor.store.schema import (
     verdicts,
     worker_heartbeats,
 )
+from monitor.store.verdicts import FINAL_PROBABILITY
 
 
 class KindCount(msgspec.Struct, frozen=True, kw_only=True):
@@ -62,7 +63,7 @@ class Heartbeat(msgspec.Struct, frozen=True, kw_only=True):
 
 def kind_counts(connection: Connection, *, since_s: float) -> list[KindCount]:
     """Live verdicts scored since a time, counted by stratum and kind with their sampling weights."""
-    weight = 1.0 / func.coalesce(verdicts.c.final_probability, verdicts.c.inclusion_probability)
+    weight = 1.0 / FINAL_PROBABILITY
     columns = (verdicts.c.assistant, verdicts.c.segment, verdicts.c.stakes, verdicts.c.kind)
     query = (
         select(*columns, func.count(), func.sum(weight), func.sum(weight * weight))

@@ -6,13 +6,16 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 import msgspec
-from sqlalchemy import Connection, RowMapping, insert, select
+from sqlalchemy import Connection, RowMapping, func, insert, select
 
 from evidence import Purpose, SampledBy, Verdict, VerdictKind
 from evidence.outcomes import encode_outcomes, outcomes
 from evidence.records import LoggedVerdict
 from monitor.store.dialect import insert_new, lock_names
 from monitor.store.schema import verdict_log, verdicts
+
+FINAL_PROBABILITY = func.coalesce(verdicts.c.final_probability, verdicts.c.inclusion_probability)
+"""With what probability a response was measured, all phases of its sample together."""
 
 LOGGED = (
     verdicts.c.stratum,

@@ -243,7 +243,7 @@ def test_every_wrong_field_of_every_record_is_named(
     assert answer.status_code == 422
     fields = {error["field"] for error in answer.json()["errors"]}
     assert {"[0].model", "[0].stakes", "[0].conversation_id"} <= fields
-    assert {"[2].response_id", "[2].assistant", "[2].messages", "[2].created_at"} <= fields
+    assert {"[2].response_id", "[2].assistant", "[2].messages", "[2].user_id"} <= fields
     assert not any(field.startswith("[1]") for field in fields)
     alone = service.client.post("/v1/feedback", json={**feedback_record, "value": 5, "kind": ""})
     assert {error["field"] for error in alone.json()["errors"]} == {"value", "kind"}

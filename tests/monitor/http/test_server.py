@@ -17,6 +17,7 @@ from pathlib import Path
 import httpx
 import psutil
 import pytest
+from fastapi import FastAPI, Response
 
 from monitor.http.access import Scope, add_key
 from monitor.http.connections import affordable
@@ -98,6 +99,24 @@ def test_the_oldest_that_waits_makes_room(url: str) -> None:
     held = [connected(url, b"GET /healthz HTTP/1.1\r\nhost: 127") for _ in range(60)]
     assert httpx.get(f"{url}/healthz").status_code == 200
     assert b"200" not in read_to_end(held[0])
+
+
+def test_who_takes_no_answer_is_given_up() -> None:
+    """A page of forty megabytes is asked for and never read."""
+    app = FastAPI()
+    app.get("/large")(lambda: Response(b"x" * 40_000_000))
+    options = ApiOptions(read_timeout_s=0.5)
+    with WebServer(app, "127.0.0.1", 0, options=options) as web:
+        connection = connected(web.url, b"GET /large HTTP/1.1\r\nhost: x\r\n\r\n")
+        mine = connection.getsockname()[1]
+        end = time.monotonic() + 60
+        while any(
+            one.raddr and one.raddr.port == mine and one.status == psutil.CONN_ESTABLISHED
+            for one in psutil.Process().net_connections("tcp")
+        ):
+            assert time.monotonic() < end
+            time.sleep(0.05)
+        assert len(read_to_end(connection)) < 40_000_000
 
 
 def test_no_http_at_all_is_a_problem_document(url: str) -> None:

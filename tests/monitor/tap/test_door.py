@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+
 from fastapi.routing import iter_route_contexts
 
 from monitor.http.routes import DoorRoute
@@ -23,3 +26,9 @@ def test_every_route_has_the_door(tap: Tap) -> None:
                 assert large.status_code == 413
             tried += 1
     assert tried == 6
+
+
+def test_it_loads_no_model_library() -> None:
+    code = "import sys, monitor.tap.app, monitor.cli.tap; print(*sys.modules)"
+    loaded = set(subprocess.check_output([sys.executable, "-c", code], text=True).split())
+    assert not {"torch", "transformers", "sklearn", "scipy"} & loaded

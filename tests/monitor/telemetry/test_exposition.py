@@ -181,6 +181,7 @@ candor_duplicates_total{topic="assistant.responses"} 1.0
 candor_extra_verdicts_total{kind="honest",purpose="canary"} 1.0
 candor_feedback_total{state="parked"} 1.0
 candor_fenced_writes_total 1.0
+candor_id_conflicts_total{topic="assistant.responses"} 1.0
 candor_job_failures_total{task="cohorts"} 1.0
 candor_judge_seconds_count 1.0
 candor_judge_seconds_sum 0.3
@@ -209,8 +210,7 @@ def state_registry(state: State) -> CollectorRegistry:
 
 def worked_registry() -> CollectorRegistry:
     """The whole state, and every counter moved once."""
-    registry = state_registry(full_state())
-    work(registry)
+    work(registry := state_registry(full_state()))
     return registry
 
 
@@ -221,6 +221,7 @@ def work(registry: CollectorRegistry) -> None:
     metrics.sampled("arrival", 2)
     metrics.skipped("rate")
     metrics.duplicate("assistant.responses")
+    metrics.conflict("assistant.responses")
     metrics.dead_letter("not_json")
     metrics.feedback("parked")
     metrics.verdict("honest", 2)
