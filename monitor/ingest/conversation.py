@@ -16,7 +16,7 @@ import msgspec
 from evidence import Message, ToolCall
 from evidence.reasoning import split_reasoning
 from monitor.ingest.records import DeadLetterReason, Refused
-from monitor.ingest.text import clean
+from probes.reading.text import clean
 
 _ROLES = {"ai": "assistant", "bot": "assistant", "model": "assistant", "human": "user"}
 _KNOWN = frozenset({"assistant", "user", "system", "developer", "tool", "function"})

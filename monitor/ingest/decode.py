@@ -24,8 +24,9 @@ from monitor.ingest.marks import is_ours
 from monitor.ingest.options import IngestOptions
 from monitor.ingest.otlp import Spans, is_otlp, read_spans
 from monitor.ingest.records import DeadLetter, DeadLetterReason, Refused, or_letter
-from monitor.ingest.text import clean, clean_all, parse_json
+from monitor.ingest.text import clean_all, parse_json
 from monitor.ingest.wire import WireFeedback, WireResponse
+from probes.reading.text import clean
 
 OTHER = "other"
 UNREAD, CLAIMED = "unread_parts", "claimed_purpose"

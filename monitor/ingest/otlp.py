@@ -16,7 +16,8 @@ import msgspec
 
 from monitor.ingest.conversation import role_of
 from monitor.ingest.records import DeadLetter, DeadLetterReason, Refused, or_letter
-from monitor.ingest.text import clean, parse_value
+from monitor.ingest.text import parse_value
+from probes.reading.text import clean
 
 _CHAT = frozenset({"chat", "generate_content", "text_completion"})
 _USER = ("user.id", "enduser.id")

@@ -12,7 +12,7 @@ from evidence import BadInputError
 from probes.reading.item import LARGEST, Item
 from probes.reading.packing import HEAD, Source
 from probes.reading.shapes import is_turn
-from probes.reading.text import TOO_DEEP, checked, not_utf8, repaired
+from probes.reading.text import TOO_DEEP, is_deeper, not_utf8, repaired
 
 _NOT_UTF8 = re.compile("[\udc80-\udcff]")
 _BLANK = " \t\r\n\ufeff"
@@ -119,8 +119,9 @@ class _Text:
         name = f"line-{self.line}" + (f"-{k}" if k > 1 else "")
         if _NOT_UTF8.search(text):
             return Item(where, self.line, name, None, not_utf8(_bytes(text)))
-        value, problem = checked(value)
-        return Item(where, self.line, name, None if problem else repaired(value), problem)
+        if is_deeper(value):
+            return Item(where, self.line, name, None, TOO_DEEP)
+        return Item(where, self.line, name, repaired(value))
 
 
 def _bytes(text: str) -> bytes:

@@ -11,7 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from monitor.ingest.records import DeadLetterReason, Refused
-from monitor.ingest.text import MAX_DEPTH, clean, clean_all, parse_json, parse_value, split_json
+from monitor.ingest.text import clean_all, parse_json, parse_value, split_json
+from probes.reading.text import MAX_DEPTH, clean
 
 
 def nested(depth: int) -> bytes:
