@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable
 
 import msgspec
 
@@ -250,9 +250,3 @@ def override(
             by=acting.signed, requested_by=requester.name, reason=reason, expires_at_s=until_s
         ),
     )
-
-
-def kept(rows: Iterable[Row], decision: GateDecision) -> Iterator[Row]:
-    """Those of the rows asked about that are not quarantined."""
-    gone = {row.index for row in decision.removed}
-    return (row for index, row in enumerate(rows) if index not in gone)

@@ -81,9 +81,8 @@ def check(  # noqa: PLR0917  (typer reads options from the signature)
     Example: `candor gate check rows.jsonl --assistant support --key gate.pem --out decision.json`
     """
     from retrain.files import write_durably  # noqa: PLC0415
-    from retrain.gate import kept  # noqa: PLC0415
     from retrain.report import read_report  # noqa: PLC0415
-    from retrain.rows import iter_rows, write_rows  # noqa: PLC0415
+    from retrain.rows import iter_rows, kept_rows, write_rows  # noqa: PLC0415
 
     report = None if confirm is None else read_report(confirm)
     answer = _ask(
@@ -99,7 +98,9 @@ def check(  # noqa: PLR0917  (typer reads options from the signature)
     if out is not None:
         write_durably(out, answer.envelope.encode())
     if released is not None:
-        write_rows(released, kept(iter_rows(rows), decision))
+        write_rows(
+            released, kept_rows(iter_rows(rows, keep_unreadable=True), decision.removed_bitmap())
+        )
     if as_json:
         sys.stdout.write(msgspec.json.encode(decision).decode() + "\n")
     else:
@@ -272,7 +273,7 @@ def _ask(
                 clock=time.time,
             )
             return gate.ask(
-                lambda: iter_rows(rows),
+                lambda: iter_rows(rows, keep_unreadable=True),
                 assistant,
                 policy_file=policy_file,
                 key_file=key_file,
@@ -285,7 +286,9 @@ def _ask(
         context = msgspec.structs.replace(context, confirm=confirm)
     if measure is not None:
         context = measure(context, policy)
-    made = decided(lambda: iter_rows(rows), context, policy, now_s=time.time())
+    made = decided(
+        lambda: iter_rows(rows, keep_unreadable=True), context, policy, now_s=time.time()
+    )
     return Answer(made, signed(made, settings.retrain, key_file))
 
 
@@ -306,7 +309,7 @@ def measured(rows: Path, context: GateContext, policy: Policy) -> GateContext:
     from retrain.measure import measure, unmeasured, with_measured  # noqa: PLC0415
     from retrain.rows import iter_rows  # noqa: PLC0415
 
-    wanted = unmeasured(iter_rows(rows), context, policy)
+    wanted = unmeasured(iter_rows(rows, keep_unreadable=True), context, policy)
     if not wanted:
         return context
     panel = open_scorer(load_settings())

@@ -264,7 +264,9 @@ def _removed(
     rules = policy_of(load_settings().retrain, policy)
     if out is not None:
         context = _with_measured(rows, context, rules, out)
-    decision = decided(lambda: iter_rows(rows), context, rules, now_s=time.time())
+    decision = decided(
+        lambda: iter_rows(rows, keep_unreadable=True), context, rules, now_s=time.time()
+    )
     return tuple(row.index for row in decision.removed)
 
 

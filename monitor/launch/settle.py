@@ -13,11 +13,11 @@ from monitor.services.gate import Answer, Gate
 from monitor.store.engine import reading
 from retrain.context import GateContext
 from retrain.files import write_durably
-from retrain.gate import GateDecision, kept
+from retrain.gate import GateDecision
 from retrain.measure import read_measured, with_measured
 from retrain.policy import Policy
 from retrain.report import ConfirmReport, read_report
-from retrain.rows import Row, read_rows, write_rows
+from retrain.rows import Row, kept_rows, read_rows, write_rows
 
 ROWS, RELEASED_ROWS, REPORT = "rows.jsonl", "released.jsonl", "run/report.json"
 DECISIONS = {"all": "decision-all.json", "released": "decision-released.json"}
@@ -58,7 +58,7 @@ class Settler:
         seen = _Seen(self._alarms(assistant), self._holds(assistant))
         rows = read_rows(directory / ROWS)
         everything = self._ask(directory, "all", rows, report)
-        left = list(kept(rows, everything))
+        left = list(kept_rows(rows, everything.removed_bitmap()))
         released = None
         if everything.removed and left:
             write_rows(directory / RELEASED_ROWS, left)

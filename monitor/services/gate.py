@@ -20,11 +20,11 @@ from monitor.store.engine import HEAD_REVISION, current_revision, reading
 from monitor.store.faults import is_transient
 from retrain.context import GateContext
 from retrain.duplicates import surplus_rows
-from retrain.gate import GateDecision, decide, kept
+from retrain.gate import GateDecision, decide
 from retrain.holds import confirm_missing, holds
 from retrain.policy import Policy, read_policy
 from retrain.report import ConfirmReport
-from retrain.rows import Row
+from retrain.rows import Row, kept_rows
 from retrain.signing import sign, unsigned
 
 log = logging.getLogger(__name__)
@@ -103,7 +103,7 @@ class Gate:
         if not (context.store_reachable and context.schema_current):
             return answer
         with self.engine.begin() as connection:
-            released = kept(rows(), answer.decision)
+            released = kept_rows(rows(), answer.decision.removed_bitmap())
             record(connection, answer.decision, answer.envelope, released=released)
         return msgspec.structs.replace(answer, recorded=True)
 
