@@ -56,7 +56,7 @@ class Settler:
         """
         report = self._report(directory, assistant)
         seen = _Seen(self._alarms(assistant), self._holds(assistant))
-        rows = read_rows(directory / ROWS)
+        rows = read_rows(directory / ROWS, keep_unreadable=True)
         everything = self._ask(directory, "all", rows, report)
         left = list(kept_rows(rows, everything.removed_bitmap()))
         released = None

@@ -221,7 +221,7 @@ class Doors:
         self.engine.dispose()
 
     def _write_evidence(self) -> Path:
-        named = named_by(read_rows(self.rows))
+        named = named_by(read_rows(self.rows, keep_unreadable=True))
         context = self.gate.evidence(ASSISTANT, named, policy_of(self.settings.retrain))
         file = self.folder / "evidence.json"
         file.write_bytes(msgspec.json.encode(context))

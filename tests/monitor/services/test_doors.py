@@ -127,3 +127,21 @@ def test_the_settings_policy_and_near_duplicates_count_at_every_door(doors: Door
     assert few["removed_by_reason"] == {"near_duplicate": 3}
     blocked = ask_everywhere(doors, settled(policy={"blocked_sources": ["candor.feedback"]}))
     assert blocked["answer"] == "block"
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        '{"messages": "what is this", "provenance": {"source": "candor.feedback"}}',
+        '{"prompt": 3, "completion": null}',
+        '{"instruction": "Say it.", "output": "It."}',
+    ],
+)
+def test_a_record_that_is_no_row_is_quarantined_at_every_door(doors: Doors, line: str) -> None:
+    doors.put(settled())
+    with doors.rows.open("a") as out:
+        out.write(line + "\n")
+    answer = doors.http()
+    assert answer["removed_by_reason"]["unreadable"] == 1
+    assert doors.command() == doors.with_file() == answer
+    assert 6 in doors.confirm_job()
