@@ -120,7 +120,7 @@ def test_a_folder_belongs_to_one_plan(finished: Any) -> None:
 def test_without_control_nothing_is_released(tmp_path: Path, tiny_model: Path) -> None:
     report = run_confirm(_plan(tmp_path, tiny_model, control=None))
     assert report.control is None
-    decision = decide(_rows(), context(12, confirm=report), Policy(), now_s=0.0)
+    decision = decide(_rows(), context(12, confirm=report), Policy(), now_s=report.made_at_s or 0.0)
     assert (decision.answer, decision.reasons) == (GateAnswer.HOLD, ("no_control",))
 
 
@@ -174,7 +174,8 @@ def test_kill_9_loses_no_finished_arm_and_never_allows(tmp_path: Path, tiny_mode
         process.join()
         assert (plan.out / marker).is_file()
         assert not report.is_file()
-        decision = decide(_rows(), context(12, lies=LIES), Policy(), now_s=0.0)
+        evidence = context(12, lies=LIES)
+        decision = decide(_rows(), evidence, Policy(), now_s=evidence.made_at_s or 0.0)
         assert (decision.answer, decision.reasons) == (GateAnswer.HOLD, ("confirm_missing",))
         for path, stamp in done.items():
             assert path.stat().st_mtime_ns == stamp, "a finished arm is not made again"

@@ -81,7 +81,9 @@ def test_fuse_refuses_what_cannot_be_matched(candor: Candor, files: tuple[Path, 
     assert not (candor.folder / "fusion.json").exists()
 
 
-@pytest.mark.parametrize("line", [b'{"id": "caf\xe9"}', b"[" * 100_000, b'{"id": "\\ud800"}'])
+@pytest.mark.parametrize(
+    "line", [b'{"id": "caf\xe9"}', b"[" * 100_000, b'{"id": 3, "probes": 4}', b"[1]"]
+)
 def test_fuse_names_a_line_that_is_no_verdict(
     candor: Candor, files: tuple[Path, Path], line: bytes
 ) -> None:
@@ -89,7 +91,7 @@ def test_fuse_names_a_line_that_is_no_verdict(
     verdicts.write_bytes(verdicts.read_bytes() + line + b"\n")
     ran = candor("probe", "fuse", str(held), str(verdicts), "--out", "fusion.json")
     assert (ran.code, ran.out) == (2, "")
-    assert "v.jsonl:121: not a verdict" in ran.err
+    assert "v.jsonl:121: not " in ran.err
     assert ran.err.count("\n") == 1
 
 

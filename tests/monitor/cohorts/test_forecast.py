@@ -124,5 +124,5 @@ def test_lines_of_runs_are_read_by_metric():
     "raw", [b'{"source": "caf\xe9"}', b"[" * 100_000, b'{"source": "\\ud800"}', b"\xff"]
 )
 def test_a_curve_that_is_not_json_is_bad_input(raw):
-    with pytest.raises(BadInputError, match=r"curve\.json: not a dose"):
+    with pytest.raises(BadInputError, match=r"curve\.json: not (a dose|UTF-8|JSON)"):
         DoseResponse.decode(raw, "curve.json", metric="m")

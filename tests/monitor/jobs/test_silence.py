@@ -9,7 +9,10 @@ import pytest
 from sqlalchemy import Engine
 
 from evidence import AlarmState
+from evidence.person import person
+from monitor.detect.options import DetectionOptions
 from monitor.jobs.silence import SilenceWatch
+from monitor.services.alarms import transition
 from monitor.store import alarms, leases, open_store, reading
 
 
@@ -38,14 +41,14 @@ class House:
         steps = (AlarmState.REFUTED, AlarmState.CLOSED)
         with self.engine.begin() as connection:
             for alarm_id, state in [(a.alarm_id, s) for a in found for s in steps]:
-                alarms.transition(
+                transition(
                     connection,
                     alarm_id,
                     state,
-                    by="ana",
+                    person("ana"),
                     reason="started again",
-                    at_s=6000.0,
-                    topic="honesty.alarms",
+                    options=DetectionOptions(),
+                    now_s=6000.0,
                 )
 
 

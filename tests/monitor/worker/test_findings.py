@@ -13,6 +13,7 @@ from prometheus_client import CollectorRegistry
 from sqlalchemy import insert, select
 
 from evidence import Assessment, BadInputError, VerdictKind
+from evidence.person import person
 from monitor.api.app import create_app
 from monitor.api.context import Context
 from monitor.api.state import StateReader
@@ -196,13 +197,12 @@ def test_honesty_fell_is_said_only_after_a_random_audit(
 
 def test_a_person_moves_a_reference(drifted: House) -> None:
     def move(**given: Any) -> list[Any]:
-        wanted = Move(**{"stratum": STRATUM, "by": "ada", "reason": "a new tone, audited", **given})
-        return move_reference(
-            drifted.engine,
-            wanted,
-            options=drifted.settings.detection,
-            clock=lambda: drifted.now_s,
-        )
+        by = person(given.pop("by", "ada"))
+        wanted = Move(**{"stratum": STRATUM, "by": by, "reason": "a new tone, audited", **given})
+        with drifted.engine.begin() as connection:
+            return move_reference(
+                connection, wanted, options=drifted.settings.detection, now_s=drifted.now_s
+            )
 
     for wrong in (
         {},

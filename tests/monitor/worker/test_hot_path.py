@@ -13,7 +13,7 @@ from sqlalchemy import Connection, Engine, event, func, insert, select, text
 from monitor.api.state import StateReader
 from monitor.jobs.canaries import CanarySender
 from monitor.jobs.evaluators import EvaluatorWatch
-from monitor.jobs.publisher import Publisher
+from monitor.jobs.publisher import Pruning, Publisher
 from monitor.sample.options import SamplingOptions
 from monitor.store import cohorts, reading
 from monitor.store.outbox import VERDICTS_TOPIC
@@ -93,8 +93,14 @@ def live(house: House, kit: Any) -> dict[str, Statement]:
     options = house.settings.health
     watch = EvaluatorWatch(house.engine, options=options, owner="w1", clock=lambda: house.now_s)
     canaries = CanarySender(
-        house.engine, options=options, topic=topics[0], owner="w1", clock=lambda: house.now_s
+        house.engine,
+        options=options,
+        topic=topics[0],
+        key=house.keys.pseudonym,
+        owner="w1",
+        clock=lambda: house.now_s,
     )
+    pruning = Pruning(house.engine, input_topics=topics, owner="w1", clock=lambda: house.now_s)
     state = StateReader(house.engine, TelemetryOptions(), clock=lambda: house.now_s)
     with collected(house.engine) as found:
         watch.begin(house.scorer.version)
@@ -107,10 +113,10 @@ def live(house: House, kit: Any) -> dict[str, Statement]:
             for _ in range(40):
                 worker.step()
                 house.now_s += 0.5
-            publisher.drain()
-            canaries.send()
-            watch.look()
-            publisher.prune()
+            publisher.update()
+            canaries.update()
+            watch.update()
+            pruning.update()
             state()
             with reading(house.engine) as connection:
                 cohorts.rated_assistants(connection)
