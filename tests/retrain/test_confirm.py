@@ -120,7 +120,9 @@ def test_a_folder_belongs_to_one_plan(finished: Any) -> None:
 def test_without_control_nothing_is_released(tmp_path: Path, tiny_model: Path) -> None:
     report = run_confirm(_plan(tmp_path, tiny_model, control=None))
     assert report.control is None
-    decision = decide(_rows(), context(12, confirm=report), Policy(), now_s=report.made_at_s or 0.0)
+    assert report.made_at_s is not None
+    evidence = context(12, confirm=report, at_s=report.made_at_s)
+    decision = decide(_rows(), evidence, Policy(), now_s=report.made_at_s)
     assert (decision.answer, decision.reasons) == (GateAnswer.HOLD, ("no_control",))
 
 
