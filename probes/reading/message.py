@@ -7,7 +7,6 @@ judged without its context is judged wrongly.
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
@@ -137,10 +136,7 @@ def as_text(value: Any) -> str:
     """A text as it is, any other value as JSON."""
     if value is None or isinstance(value, str):
         return value or ""
-    try:
-        return msgspec.json.encode(value, enc_hook=str).decode()
-    except (OverflowError, ValueError, TypeError):  # a number of more than 64 bits, half an emoji
-        return json.dumps(value, default=str)
+    return msgspec.json.encode(value, enc_hook=str).decode()
 
 
 def shown(name: str) -> str:
@@ -204,7 +200,8 @@ class _Parts:
     def as_said(self, role: str | None, is_silent: bool) -> Said:
         named = (tuple(self.unread), tuple(self.unknown), not self.holds)
         results = [Message("tool", clean(result)) for result in self.results]
-        text = _joined(self.texts)
+        text, has_speaker = _joined(self.texts), role is not None or bool(self.calls)
+        role = "assistant" if role is None else role
         if is_silent:
             self.thoughts.append(text)
             text = ""
@@ -217,9 +214,9 @@ class _Parts:
         if is_silent and not (self.calls or results):
             return Said((), reasoning, *named)
         spoken = text or self.calls or reasoning
-        if (results and not spoken) or (role is None and not self.calls):
+        if (results and not spoken) or not has_speaker:
             return Said(tuple(results), None, *named)
-        message = Message(clean(role or "assistant"), clean(text), reasoning, tuple(self.calls))
+        message = Message(clean(role), clean(text), reasoning, tuple(self.calls))
         return Said((*results, message), None, *named)
 
     def _part(self, part: Mapping[str, Any]) -> None:
