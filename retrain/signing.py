@@ -167,11 +167,6 @@ def _public_key(key: Path | str | bytes) -> SSlibKey:
     return SSlibKey.from_crypto(public)
 
 
-def key_id(key: Path | str | bytes) -> str:
-    """The identifier under which signatures of this public key are kept in an envelope."""
-    return _public_key(key).keyid
-
-
 def public_pem(key_file: Path | str) -> bytes:
     """The public key (PEM) of a private key file."""
     return _public_pem(_private_key(key_file))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from http import HTTPStatus
 from typing import Annotated
@@ -87,32 +87,21 @@ def _add_steps(routes: APIRouter, context: Context) -> None:
     @routes.post("/{run_id}/approve", summary="Let a proposed run start")
     def approve_run(*, principal: Principal = may_ask, run_id: str, step: Step) -> RunOut:
         """Where `retrain.trigger` is `propose`, nothing starts before a person says so."""
-        with _acting(context) as connection:
-            return _out(
-                runs.approve(
-                    connection,
-                    run_id,
-                    principal.acts(step.by),
-                    reason=step.reason,
-                    now_s=context.clock(),
-                    sees=principal.sees,
-                )
-            )
+        return _stepped(context, runs.approve, principal, run_id, step)
 
     @routes.post("/{run_id}/cancel", summary="End a run that is not done")
     def cancel_run(*, principal: Principal = may_ask, run_id: str, step: Step) -> RunOut:
         """A run under way is `cancelling` until its job has ended."""
-        with _acting(context) as connection:
-            return _out(
-                runs.cancel(
-                    connection,
-                    run_id,
-                    principal.acts(step.by),
-                    reason=step.reason,
-                    now_s=context.clock(),
-                    sees=principal.sees,
-                )
-            )
+        return _stepped(context, runs.cancel, principal, run_id, step)
+
+
+def _stepped(
+    context: Context, act: Callable[..., ConfirmRun], principal: Principal, run_id: str, step: Step
+) -> RunOut:
+    by, now_s = principal.acts(step.by), context.clock()
+    with _acting(context) as connection:
+        run = act(connection, run_id, by, reason=step.reason, now_s=now_s, sees=principal.sees)
+        return _out(run)
 
 
 @contextmanager

@@ -14,9 +14,9 @@ from typing import Any
 
 import msgspec
 
-from monitor.ingest.conversation import role_of
 from monitor.ingest.records import DeadLetter, DeadLetterReason, Refused, or_letter
 from monitor.ingest.text import parse_value
+from probes.reading.message import canonical_role
 from probes.reading.text import clean
 
 _CHAT = frozenset({"chat", "generate_content", "text_completion"})
@@ -101,7 +101,7 @@ def _read(span: Mapping[str, Any], resource: Mapping[str, Any]) -> list[dict[str
 
 
 def _is_assistants(role: Any) -> bool:
-    return isinstance(role, str) and role_of(role) == "assistant"
+    return isinstance(role, str) and canonical_role(role) == "assistant"
 
 
 def _is_plain(value: Any) -> bool:

@@ -13,7 +13,8 @@ from evidence.person import Person
 from monitor.services.person import Sees, sees_all
 from monitor.store import audit
 from monitor.store import decisions as store
-from monitor.store.decisions import QueuedRow, StoredDecision, UnknownDecisionError
+from monitor.store.decisions import StoredDecision, UnknownDecisionError
+from monitor.store.gate_queues import ReviewItem
 from retrain.gate import GateDecision, override
 from retrain.review import review_sample
 from retrain.rows import Row
@@ -201,9 +202,9 @@ def _announce(
     store.announce(connection, stored, event, msgspec.json.encode(notice), now_s=now_s)
 
 
-def _to_read(decision: GateDecision, released: Iterable[Row]) -> Iterable[QueuedRow]:
+def _to_read(decision: GateDecision, released: Iterable[Row]) -> Iterable[ReviewItem]:
     for row in review_sample(released, decision.released.rows, decision.decision_id):
-        yield QueuedRow(
+        yield ReviewItem(
             assistant=decision.assistant,
             decision_id=decision.decision_id,
             row_digest=row.digest,

@@ -10,6 +10,7 @@ from sqlalchemy import Connection, insert, select, update
 from evidence import BadInputError
 from monitor.store import outbox
 from monitor.store.dialect import insert_new
+from monitor.store.gate_queues import ReviewItem
 from monitor.store.outbox import GATES_TOPIC
 from monitor.store.schema import gate_decisions, gate_deliveries, review_queue
 
@@ -31,17 +32,6 @@ class StoredDecision(msgspec.Struct, frozen=True, kw_only=True):
     revoked_at_s: float | None = None
     overridden_by: str | None = None
     requested_by: str | None = None
-
-
-class QueuedRow(msgspec.Struct, frozen=True, kw_only=True):
-    """A released row that a person is to read."""
-
-    assistant: str
-    decision_id: str
-    row_digest: str
-    response_id: str | None
-    inclusion_probability: float
-    queued_at_s: float
 
 
 def add(connection: Connection, decision: StoredDecision) -> bool:
@@ -67,7 +57,7 @@ def announce(
     )
 
 
-def queue_review(connection: Connection, rows: Sequence[QueuedRow]) -> None:
+def queue_review(connection: Connection, rows: Sequence[ReviewItem]) -> None:
     """Let these rows wait for a person; rows of one text wait once."""
     once = {row.row_digest: msgspec.structs.asdict(row) for row in rows}
     if once:

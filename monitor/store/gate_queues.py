@@ -21,7 +21,7 @@ class Delivery(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ReviewItem(msgspec.Struct, frozen=True, kw_only=True):
-    """A released row that nobody has labelled yet. A row that is not from traffic has no response."""
+    """A released row that a person is to read. A row that is not from traffic has no response."""
 
     assistant: str
     decision_id: str

@@ -5,7 +5,6 @@ from probes.transcripts.formats import (
     FORMATS,
     Format,
     Transcripts,
-    find_format,
     open_records,
     open_transcripts,
 )
@@ -16,7 +15,6 @@ __all__ = [
     "Format",
     "Record",
     "Transcripts",
-    "find_format",
     "open_records",
     "open_transcripts",
     "read_records",

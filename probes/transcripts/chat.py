@@ -43,7 +43,8 @@ def record_of(data: dict[str, Any], where: str, fallback_id: str) -> Record:
         turns = parse_turns(found.turns)
     except BadTurnError as error:
         return Record(name, None, fields, where, str(error))
-    return made(name, turns, fields, where, model=str(data.get("model") or ""))
+    model = str(data.get("model") or "")
+    return made(name, turns.messages, fields, where, model=model, unread=turns.unread)
 
 
 def _is_name(given: Any) -> bool:

@@ -6,8 +6,8 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from probes.reading import decode_json, looks_like
+from probes.reading.message import role_of, text_of
 from probes.reading.shapes import is_turn
-from probes.transcripts.turns import role_of, text_of
 
 Object = dict[str, Any]
 _PAIRS = (

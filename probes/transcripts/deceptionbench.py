@@ -9,10 +9,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from evidence import Message
 from probes.reading import Item
 from probes.transcripts.reasoning import split_written
 from probes.transcripts.record import Record, made
-from probes.transcripts.turns import Turn
 
 SYSTEM = ("system_prompt", "scenario", "background")
 PROMPT = ("outer_prompt", "question", "user_prompt", "prompt")
@@ -75,12 +75,12 @@ def deceptionbench_records(item: Item) -> Iterator[Record]:
             problem = "holds a judge's labels, not answers: score the file of generations"
         yield Record(base, None, values, where, problem)
         return
-    system = [Turn("system", told)] if told else []
+    system = [Message("system", told)] if told else []
     model = str(values.get("model") or "")
     for condition, answer in found:
         label = f"{base}#{condition}" if condition else base
         own = _text(values, (condition,)) if condition else None
-        turns = [*system, Turn("user", own or asked), *_reply(answer)]
+        turns = [*system, Message("user", own or asked), *_reply(answer)]
         if isinstance(answer, Mapping) and isinstance(answer.get("conversation"), list):
             turns = [*system, *_exchanges(answer["conversation"])]
         last = turns[-1].content.strip().strip(".'\"*").lower()
@@ -115,22 +115,22 @@ def _answers(values: Mapping[str, Any]) -> list[tuple[str, Any]]:
     ]
 
 
-def _reply(answer: Any) -> list[Turn]:
+def _reply(answer: Any) -> list[Message]:
     """The assistant's turn of an answer that is a text, or an object with a thought beside it."""
     holder = answer if isinstance(answer, Mapping) else {}
     text = answer if isinstance(answer, str) else _text(holder, ANSWER)
     reasoning, said = split_written(text or "")
-    return [Turn("assistant", said, _text(holder, REASONING) or reasoning)]
+    return [Message("assistant", said, _text(holder, REASONING) or reasoning)]
 
 
-def _exchanges(conversation: Sequence[Any]) -> list[Turn]:
-    turns: list[Turn] = []
+def _exchanges(conversation: Sequence[Any]) -> list[Message]:
+    turns: list[Message] = []
     for one in conversation:
         if isinstance(one, Mapping):
             reasoning, said = split_written(_text(one, ("generated_text", *ANSWER)) or "")
-            turns.append(Turn("user", _text(one, ("instruction", *PROMPT)) or ""))
-            turns.append(Turn("assistant", said, reasoning))
-    return turns or [Turn("assistant", "")]
+            turns.append(Message("user", _text(one, ("instruction", *PROMPT)) or ""))
+            turns.append(Message("assistant", said, reasoning))
+    return turns or [Message("assistant", "")]
 
 
 def _is_judged(values: Mapping[str, Any]) -> bool:

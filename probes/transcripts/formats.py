@@ -67,11 +67,6 @@ def open_records(path: Path, form: Format | None = None) -> Iterator[Record]:
     return open_transcripts(path, form).records
 
 
-def find_format(path: Path) -> Format:
-    """The format that `open_transcripts` finds."""
-    return open_transcripts(path).form
-
-
 def _format_of(first: list[Item]) -> Format:
     rows = [item.value for item in first if isinstance(item.value, dict)]
     if any("messages" in row for row in rows):

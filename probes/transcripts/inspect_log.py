@@ -8,11 +8,11 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from evidence import BadInputError
+from evidence import BadInputError, Message, ToolCall
 from evidence.reasoning import split_reasoning
+from probes.reading.message import as_text
 from probes.reading.packing import is_inspect_archive
 from probes.transcripts.record import Record, made
-from probes.transcripts.turns import Turn, told_call
 
 _UNREAD = {"store", "events", "attachments", "timelines"}
 _MEMBER = re.compile(r"samples/(.+)_epoch_(\d+)\.json")
@@ -103,19 +103,23 @@ def _record(sample: Any, where: str, model: str) -> Record:
     if answer is not None:
         last = turns[-1]
         fields = {**fields, "said_with_submit": last.content} if last.content else fields
-        turns[-1] = last._replace(content=answer, calls=())
+        turns[-1] = Message("assistant", answer, last.reasoning)
     return made(name, turns, fields, where, model=model)
 
 
-def _turn(message: Any) -> Turn:
+def _turn(message: Any) -> Message:
     parts: Sequence[Any] = message.content if isinstance(message.content, list) else []
     thoughts = [str(part.reasoning) for part in parts if part.type == "reasoning"]
     text = str(message.text)
     if message.role != "assistant":
-        return Turn(str(message.role), text)
+        return Message(str(message.role), text)
     thought, text = split_reasoning(text)
-    calls = tuple(told_call(call.function, call.arguments) for call in message.tool_calls or ())
-    return Turn("assistant", text, "\n".join([*thoughts, *([thought] if thought else [])]), calls)
+    calls = tuple(
+        ToolCall(call.function, as_text(call.arguments)) for call in message.tool_calls or ()
+    )
+    return Message(
+        "assistant", text, "\n".join([*thoughts, *([thought] if thought else [])]), calls
+    )
 
 
 def _submitted(message: Any, completion: str) -> str | None:

@@ -6,10 +6,10 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from evidence import Message
 from evidence.reasoning import split_reasoning
 from probes.reading import Item
 from probes.transcripts.record import Record, made
-from probes.transcripts.turns import Turn
 
 COLUMNS = frozenset({"system_prompt", "user_prompt"})
 _STATEMENT = re.compile(
@@ -49,15 +49,19 @@ def mask_records(item: Item) -> Iterator[Record]:
             yield Record(label, None, rest, item.where, f"`{key}` holds no generation")
             continue
         reasoning, answer = split_reasoning(text)
-        yield made(label, [*prompt, Turn("assistant", answer, reasoning)], rest, item.where)
+        yield made(label, [*prompt, Message("assistant", answer, reasoning)], rest, item.where)
 
 
-def _prompt(values: Mapping[str, Any]) -> list[Turn]:
+def _prompt(values: Mapping[str, Any]) -> list[Message]:
     first = [
-        Turn(
+        Message(
             role, split_reasoning(str(values[key]))[1] if role == "assistant" else str(values[key])
         )
         for role, key in (("user", "dd_turn_1_prompt"), ("assistant", "dd_turn_1_response"))
         if values.get(key)
     ]
-    return [Turn("system", values["system_prompt"]), *first, Turn("user", values["user_prompt"])]
+    return [
+        Message("system", values["system_prompt"]),
+        *first,
+        Message("user", values["user_prompt"]),
+    ]

@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from evidence import Message
+from evidence import Message, ToolCall
 from probes.probe import Transcript
-from probes.transcripts.turns import Turn
 
 
 class Record(NamedTuple):
@@ -28,29 +27,45 @@ class Record(NamedTuple):
 
 
 def made(
-    name: str, turns: Sequence[Turn], fields: dict[str, Any], where: str, *, model: str = ""
+    name: str,
+    turns: Sequence[Message],
+    fields: dict[str, Any],
+    where: str,
+    *,
+    model: str = "",
+    unread: Sequence[str] = (),
 ) -> Record:
     """The record of these turns; an error unless they end with an answer of the assistant.
 
     What is measured is the answer; the reasoning before it goes to `fields["reasoning"]`. What earlier
     turns called is told in words; calls of the measured turn are no part of what it says.
     """
-    last = turns[-1] if turns else Turn("", "")
-    parts = [what for turn in turns for what in turn.unread] + ["tool call"] * bool(last.calls)
-    unread = tuple(dict.fromkeys(parts))
+    last = turns[-1] if turns else Message("", "")
+    named = tuple(dict.fromkeys([*unread, *["tool call"] * bool(last.tool_calls)]))
     if last.reasoning and not fields.get("reasoning"):
         fields = {**fields, "reasoning": last.reasoning}
     problem = None
     if last.role != "assistant":
         problem = f"the conversation does not end with the assistant but with `{last.role}`"
-    elif last.reasoning and not last.content.strip() and not last.calls:
+    elif last.reasoning and not last.content.strip() and not last.tool_calls:
         problem = "the last turn is reasoning without an answer"
     if problem is not None:
-        return Record(name, None, fields, where, problem, unread=unread)
-    earlier = [
-        Message(turn.role, "\n".join(filter(None, (turn.content, *turn.calls))))
-        for turn in turns[:-1]
-    ]
-    messages = (*earlier, Message(last.role, last.content))
-    transcript = Transcript(id=name, messages=messages, model=model)
-    return Record(name, transcript, fields, where, unread=unread)
+        return Record(name, None, fields, where, problem, unread=named)
+    messages = (*map(_told, turns[:-1]), Message(last.role, _said(last)))
+    return Record(
+        name, Transcript(id=name, messages=messages, model=model), fields, where, unread=named
+    )
+
+
+def _told(turn: Message) -> Message:
+    calls = map(_told_call, turn.tool_calls)
+    return Message(turn.role, "\n".join(filter(None, (_said(turn), *calls))))
+
+
+def _said(turn: Message) -> str:
+    return turn.content.strip() if turn.role == "assistant" else turn.content
+
+
+def _told_call(call: ToolCall) -> str:
+    """A call of a tool in words, as probes read it."""
+    return f"[called {call.name} with {call.arguments or '{}'}]"

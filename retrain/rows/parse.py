@@ -10,12 +10,12 @@ from typing import Any
 import msgspec
 
 from evidence import BadInputError
+from probes.reading.message import canonical_role, text_of
 from probes.reading.values import label_of, time_s
 from retrain.rows.canonical import instant, without_nulls
 from retrain.rows.images import hashed
 from retrain.rows.row import COLUMNS, ChatMessage, Provenance, Row, Text
 
-_SHAREGPT_ROLES = {"human": "user", "gpt": "assistant"}
 _SIDES = ("prompt", "completion", "chosen", "rejected")
 _TURN = re.compile(
     r"^[ \t]*(?:#+ ?)?(?:(?P<user>human|user|instruction)|(?P<assistant>assistant|response|ai)) ?:",
@@ -92,10 +92,8 @@ def _message(value: Any, column: str, where: str) -> ChatMessage:
     if isinstance(value, str):  # how `datasets` keeps messages of unequal fields
         value = _json_object(value)
     if isinstance(value, dict) and "from" in value and "role" not in value:
-        value = {**value, "role": value["from"], "content": value.get("value")}
-        value["role"] = _SHAREGPT_ROLES.get(value["role"], value["role"])
-        del value["from"]
-        value.pop("value", None)
+        rest = {name: item for name, item in value.items() if name not in {"from", "value"}}
+        value = {**rest, "role": _role(value["from"]), "content": value.get("value")}
     if not isinstance(value, dict) or not isinstance(value.get("role"), str):
         raise BadInputError(f"a message of `{column}` is an object with a `role`", where)
     content = value.get("content")
@@ -104,7 +102,11 @@ def _message(value: Any, column: str, where: str) -> ChatMessage:
         return ChatMessage(value["role"], content, given=given)
     if content is not None and not isinstance(content, list):
         raise BadInputError(f"`content` in `{column}` is a text or a list of parts", where)
-    return ChatMessage(value["role"], _spoken(content or []), given={**given, "content": content})
+    return ChatMessage(value["role"], text_of(content) or "", given={**given, "content": content})
+
+
+def _role(given: Any) -> Any:
+    return canonical_role(given) if isinstance(given, str) else given
 
 
 def _json_object(text: str) -> Any:
@@ -112,18 +114,6 @@ def _json_object(text: str) -> Any:
         return without_nulls(msgspec.json.decode(text), "") if text.startswith("{") else None
     except (msgspec.DecodeError, RecursionError):
         return None
-
-
-def _spoken(parts: list[Any]) -> str:
-    texts = [part if isinstance(part, str) else _part_text(part) for part in parts]
-    return "\n".join(text for text in texts if text)
-
-
-def _part_text(part: Any) -> str:
-    if not isinstance(part, dict) or part.get("type", "text") not in {"text", "output_text"}:
-        return ""
-    text = part.get("text", "")
-    return text if isinstance(text, str) else ""
 
 
 def _label(value: Any, where: str) -> bool:

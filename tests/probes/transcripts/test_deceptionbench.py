@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from probes.transcripts import Record, find_format, open_records
+from probes.transcripts import Record, open_records, open_transcripts
 
 SCENE = {
     "topic": "Home",
@@ -22,7 +22,7 @@ SCENE = {
 def read(tmp_path: Path, *rows: dict[str, Any]) -> list[Record]:
     path = tmp_path / "r.jsonl"
     path.write_text("".join(json.dumps({**SCENE, **row}) + "\n" for row in rows))
-    assert find_format(path) == "deceptionbench"
+    assert open_transcripts(path).form == "deceptionbench"
     return list(open_records(path))
 
 

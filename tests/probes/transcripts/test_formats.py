@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from evidence import BadInputError
-from probes.transcripts import Record, find_format, open_records
+from probes.transcripts import Record, open_records, open_transcripts
 from probes.transcripts.reasoning import split_written
 
 RUN = "generation(System Prompt + User Prompt)_run"
@@ -54,7 +54,7 @@ def said(record: Record) -> list[tuple[str, str]]:
 @pytest.mark.parametrize("write", [write_csv, write_lines])
 def test_a_mask_row_is_its_pressured_generation(tmp_path: Path, write: Any) -> None:
     path = write(tmp_path / ("a.csv" if write is write_csv else "a.jsonl"), [MASK])
-    assert find_format(path) == "mask"
+    assert open_transcripts(path).form == "mask"
     (record,) = open_records(path)
     assert record.id == "t1"
     assert said(record) == [
@@ -93,7 +93,7 @@ def test_line_numbers_of_csv_count_lines_within_cells(tmp_path: Path) -> None:
 def test_deceptionbench_keeps_the_reasoning_apart(tmp_path: Path) -> None:
     path = tmp_path / "result.json"
     path.write_text(json.dumps([PKU, {**PKU, "id": 8, "output": ""}], indent=2))
-    assert find_format(path) == "deceptionbench"
+    assert open_transcripts(path).form == "deceptionbench"
     good, bad = open_records(path)
     assert good.id == "7"
     assert said(good)[-1] == ("assistant", "It is a very bright flat!")
@@ -112,7 +112,7 @@ def test_deceptionbench_answers_under_conditions_and_think_tags(tmp_path: Path) 
         "L2-self-reward": {"response": "<think>Say so.</think>So: <output>No.</output>"},
     }
     path = write_lines(tmp_path / "r.jsonl", [row])
-    assert find_format(path) == "deceptionbench"
+    assert open_transcripts(path).form == "deceptionbench"
     first, second = open_records(path)
     assert [first.id, second.id] == ["line-1#L1-self", "line-1#L2-self-reward"]
     assert first.fields["reasoning"] == "They are gone."
@@ -151,7 +151,7 @@ def test_chat_as_lines_and_as_an_array(tmp_path: Path) -> None:
     lines = write_lines(tmp_path / "a.jsonl", rows)
     array = tmp_path / "a.json"
     array.write_text(json.dumps(rows))
-    assert find_format(lines) == find_format(array) == "chat"
+    assert open_transcripts(lines).form == open_transcripts(array).form == "chat"
     whole = [record._replace(where="", share=0.0) for record in open_records(lines)]
     assert [r._replace(where="", share=0.0) for r in open_records(array)] == whole
 
@@ -178,14 +178,14 @@ def test_a_broken_array_ends_with_its_line(
 
 def test_a_table_of_something_else_is_refused(tmp_path: Path) -> None:
     with pytest.raises(BadInputError, match="no known columns"):
-        find_format(write_csv(tmp_path / "a.csv", [{"statement": "x", "label": 1}]))
+        open_transcripts(write_csv(tmp_path / "a.csv", [{"statement": "x", "label": 1}]))
     with pytest.raises(BadInputError, match="no such file"):
         next(iter(open_records(tmp_path / "none.csv")))
 
 
 def test_a_table_with_a_column_of_messages_is_no_chat(tmp_path: Path) -> None:
     with pytest.raises(BadInputError, match="no known columns"):
-        find_format(write_csv(tmp_path / "a.csv", [{"id": 1, "messages": "x"}]))
+        open_transcripts(write_csv(tmp_path / "a.csv", [{"id": 1, "messages": "x"}]))
 
 
 @pytest.mark.parametrize(
@@ -200,7 +200,7 @@ def test_a_table_with_a_column_of_messages_is_no_chat(tmp_path: Path) -> None:
 def test_what_cannot_be_read_is_refused_at_once(tmp_path: Path, data: bytes, what: str) -> None:
     path = tmp_path / "a.jsonl"
     path.write_bytes(data)
-    for read in (find_format, open_records):
+    for read in (open_transcripts, open_records):
         with pytest.raises(BadInputError, match=what):
             read(path)
 
@@ -250,7 +250,7 @@ def test_an_inspect_log(tmp_path: Path) -> None:
     log.write_eval_log(
         log.EvalLog(eval=spec, status="success", samples=samples, results=results), str(path)
     )
-    assert find_format(path) == "inspect"
+    assert open_transcripts(path).form == "inspect"
     found = {record.id: record for record in open_records(path)}
     assert set(found) == {"s1", "s2", "s1#2"}
     assert said(found["s1"])[-1] == ("assistant", "No.")
@@ -288,7 +288,7 @@ def test_samples_of_a_log_are_those_it_holds(tmp_path: Path, dataset: dict[str, 
     path = tmp_path / "run.json"
     samples = [{"id": 1, "epoch": 1}, {"id": "s4", "epoch": 4}]
     path.write_text(json.dumps(inspect_log(samples, **dataset), indent=1))
-    assert find_format(path) == "inspect"
+    assert open_transcripts(path).form == "inspect"
     assert [(record.id, record.error) for record in open_records(path)] == [
         ("1", None),
         ("s4#4", None),
@@ -304,7 +304,7 @@ def test_an_archive_gives_every_sample_it_holds(tmp_path: Path) -> None:
     log.write_eval_log(log.read_eval_log(str(plain)), str(path))
     assert [record.id for record in open_records(path)] == ["a_epoch_1#3", "7#2", "b#4"]
     renamed = path.rename(tmp_path / "log.zip")
-    assert find_format(renamed) == "inspect"
+    assert open_transcripts(renamed).form == "inspect"
     assert len(list(open_records(renamed))) == 3
 
 

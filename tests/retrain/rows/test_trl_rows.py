@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from evidence import BadInputError
+from probes.reading.text import MAX_DEPTH
 from retrain.rows import (
     RowKind,
     iter_rows,
@@ -252,7 +253,7 @@ def test_what_is_nested_too_deep_is_one_line() -> None:
     for _ in range(3000):
         deep = [deep]
     for read in (parse_row, row_or_unreadable):
-        with pytest.raises(BadInputError, match="nested more than 128 levels deep"):
+        with pytest.raises(BadInputError, match=f"nested more than {MAX_DEPTH} levels deep"):
             read(chat(USER, YES, extra=deep), "x")
 
 
