@@ -4,11 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import ClassVar
 
 from sqlalchemy import Engine
 
-from evidence import Alarm
 from monitor.jobs.clock import SteadyClock
 from monitor.jobs.job import Runner
 from monitor.jobs.metrics import JobMetrics
@@ -26,21 +24,10 @@ def launcher_job(settings: Settings, engine: Engine, metrics: JobMetrics) -> Ite
     """
     silent_s = settings.telemetry.worker_silent_s
     launcher = Launcher(engine, settings.retrain, SteadyClock(), silent_s=silent_s)
-    runner = Runner(_Ticking(launcher), interval_s=_TICK_S, metrics=metrics)
+    runner = Runner(launcher, interval_s=_TICK_S, metrics=metrics)
     runner.start()
     try:
         yield launcher
     finally:
         runner.stop()
         launcher.close()
-
-
-class _Ticking:
-    name: ClassVar[str] = "launch"
-
-    def __init__(self, launcher: Launcher) -> None:
-        self._launcher = launcher
-
-    def update(self) -> list[Alarm]:
-        self._launcher.tick()
-        return []

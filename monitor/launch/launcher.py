@@ -7,11 +7,13 @@ import os
 import uuid
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
+from typing import ClassVar
 
 import msgspec
 from sqlalchemy import Connection, Engine
 
-from evidence import BadInputError, UnreachableError
+from evidence import Alarm, BadInputError, UnreachableError
+from monitor.jobs.job import LeasedJob
 from monitor.launch.job import Job, LocalJob, confirm_command
 from monitor.launch.options import RetrainOptions
 from monitor.launch.ray_job import RayJob
@@ -22,23 +24,21 @@ from monitor.services.evidence import named_by
 from monitor.services.gate import Gate, policy_of
 from monitor.services.runs import run_id_of
 from monitor.store import confirm_runs as store
-from monitor.store import leases
 from monitor.store.engine import reading
 from retrain.rows import write_rows
 
 _LOG = logging.getLogger(__name__)
 _DAY_S = 86_400.0
-_LEASE, _LEASE_S = "launch", 60.0
 _ATTEMPTS = 3
 
 CommandFor = Callable[[Path, str, Path, Mapping[str, str]], list[str]]
 """Makes a job's command from the run's directory, the assistant, the model and further options."""
 
 
-class Launcher:
+class Launcher(LeasedJob):
     """Turns alarms into confirm runs within the policy of `options`. State is in the store.
 
-    Call `tick` in a loop; of several launchers on one store the holder of the lease works. A job
+    Call `update` in a loop; of several launchers on one store the holder of the lease works. A job
     outlives its launcher: the next one finds it, or starts it again where it was killed.
 
     Parameters
@@ -53,6 +53,9 @@ class Launcher:
         A worker that said nothing for longer does not live.
     """
 
+    name: ClassVar[str] = "launch"
+    lease_s: ClassVar[float] = 60.0
+
     def __init__(
         self,
         engine: Engine,
@@ -64,10 +67,10 @@ class Launcher:
         owner: str | None = None,
         silent_s: float = 60.0,
     ) -> None:
-        self._engine, self._options, self._clock = engine, options, clock
+        super().__init__(engine, owner=owner or f"launch-{uuid.uuid4().hex[:12]}", clock=clock)
+        self._options = options
         self._environment = dict(os.environ if environment is None else environment)
         self._command = command
-        self._owner = owner or f"launch-{uuid.uuid4().hex[:12]}"
         self._gate = Gate(engine=engine, options=options, silent_s=silent_s, clock=clock)
         self._settler = Settler(self._gate)
         self._webhook = Webhook(engine, options)
@@ -75,16 +78,10 @@ class Launcher:
         self._attempts: dict[str, int] = {}
         self._failures: dict[str, str] = {}
 
-    def tick(self) -> bool:
-        """One step; False while another launcher holds the lease.
-
-        A run's failure is recorded or logged, and holds up no other run and no notice.
-        """
+    def _work(self) -> list[Alarm]:
+        """One step. A run's failure is recorded or logged, and holds up no other run and no notice."""
         now_s = self._clock()
-        with self._engine.begin() as connection:
-            held = leases.acquire(connection, _LEASE, self._owner, now_s=now_s, duration_s=_LEASE_S)
-            if held is None:
-                return False
+        with self._lease.writing() as connection:
             self._request_runs(connection, now_s)
         for run in self._runs(store.RUNNING):
             self._guarded("followed", run, self._follow)
@@ -95,7 +92,7 @@ class Launcher:
         for run in self._newest_done():
             self._guarded("decided again", run, self._settle_again)
         self._webhook.deliver(now_s)
-        return True
+        return []
 
     def _guarded(
         self, what: str, run: store.ConfirmRun, act: Callable[[store.ConfirmRun], None]
@@ -114,8 +111,7 @@ class Launcher:
     def close(self) -> None:
         """Let another launcher take over at once; jobs go on."""
         self._webhook.close()
-        with self._engine.begin() as connection:
-            leases.release(connection, _LEASE, self._owner)
+        self._lease.release()
 
     def _runs(self, *states: str) -> list[store.ConfirmRun]:
         with self._engine.begin() as connection:

@@ -12,8 +12,9 @@ from collections.abc import Callable
 import msgspec
 from sqlalchemy import Engine
 
+from monitor.jobs.lease import Lease
 from monitor.score import ScoringQueue, Ticket, make_verdict, transcript_of
-from monitor.store import leases, rated, sweeps
+from monitor.store import rated, sweeps
 from monitor.store.engine import reading
 from monitor.store.intake import Key
 from monitor.store.sweeps import Unmeasured
@@ -42,7 +43,7 @@ class FeedbackSample:
     ) -> None:
         self._engine = engine
         self._queue = queue
-        self._owner = owner
+        self._lease = Lease(engine, _LEASE, owner=owner, duration_s=_LEASE_S, clock=clock)
         self._share = share
         self._clock = clock
         self._pending: dict[Key, _Pending] = {}
@@ -56,13 +57,8 @@ class FeedbackSample:
         room = min(self._queue.room, self._share - len(self._pending))
         if room <= 0:
             return 0
-        now_s = self._clock()
-        with self._engine.begin() as connection:
-            if (
-                leases.acquire(connection, _LEASE, self._owner, now_s=now_s, duration_s=_LEASE_S)
-                is None
-            ):
-                return 0
+        if not self._lease.take():
+            return 0
         with reading(self._engine) as connection:
             waiting = sweeps.unmeasured_feedback_sample(connection, room + len(self._pending))
         new = [item for item in waiting if _key(item) not in self._pending][:room]

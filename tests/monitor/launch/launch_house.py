@@ -184,7 +184,7 @@ def launcher_on(
 def until_done(launcher: Launcher, engine: Engine, count: int = 1) -> list[store.ConfirmRun]:
     deadline = time.monotonic() + 90
     while time.monotonic() < deadline:
-        launcher.tick()
+        launcher.update()
         found = runs_of(engine)
         if sum(r.state in {"done", "failed"} for r in found) >= count:
             return found

@@ -51,13 +51,13 @@ def test_an_alarm_becomes_a_run_and_closing_it_releases_the_subset(
     private, public = generate_keypair(tmp_path / "gate.pem")
     clock = Clock()
     launcher = launcher_on(engine, tmp_path, clock, signing_key_file=private)
-    assert launcher.tick()
+    launcher.update()
     assert runs_of(engine) == []
     open_alarm(engine)
-    launcher.tick()
+    launcher.update()
     assert [(r.state, r.alarm_id) for r in runs_of(engine)] == [("waiting", "a1")]
     clock.now += 61
-    launcher.tick()
+    launcher.update()
     assert [r.state for r in runs_of(engine)] == ["running"]
     (run,) = until_done(launcher, engine)
     assert run.error is None
@@ -70,7 +70,7 @@ def test_an_alarm_becomes_a_run_and_closing_it_releases_the_subset(
     beat(engine, clock.now)
     with engine.begin() as connection:
         connection.execute(update(alarms).values(state=AlarmState.CLOSED.value))
-    launcher.tick()
+    launcher.update()
     answers = [d.answer for d in decisions_of(engine)]
     assert sorted(answers) == ["allow", "block", "block", "hold"]
     rows, kept = directory / "rows.jsonl", directory / "released.jsonl"
@@ -80,7 +80,7 @@ def test_an_alarm_becomes_a_run_and_closing_it_releases_the_subset(
     assert guarded.fingerprint == manifest(read_rows(kept)).digest
     with pytest.raises(BadInputError, match="not_released"):
         load_guarded(rows, directory / "decision-all.json", key=public, clock=clock)
-    launcher.tick()
+    launcher.update()
     assert len(decisions_of(engine)) == 4, "nothing changed, nothing is decided again"
 
     with engine.begin() as connection:
@@ -100,15 +100,15 @@ def test_alarms_that_come_together_start_one_run(engine: Engine, tmp_path: Path)
     launcher = launcher_on(engine, tmp_path, clock)
     open_alarm(engine, "a1")
     open_alarm(engine, "a2", NOW - 50)
-    launcher.tick()
-    launcher.tick()
+    launcher.update()
+    launcher.update()
     assert len(runs_of(engine)) == 1
     clock.now += 61
     until_done(launcher, engine)
-    launcher.tick()
+    launcher.update()
     assert len(runs_of(engine)) == 1
     open_alarm(engine, "a3", clock.now + 1)
-    launcher.tick()
+    launcher.update()
     assert [r.state for r in runs_of(engine)] == ["done", "waiting"]
 
 
@@ -116,13 +116,13 @@ def test_off_starts_nothing_and_propose_waits_for_a_person(engine: Engine, tmp_p
     clock = Clock()
     open_alarm(engine)
     off = launcher_on(engine, tmp_path, clock, trigger="off")
-    off.tick()
+    off.update()
     assert runs_of(engine) == []
     off.close()
     launcher = launcher_on(engine, tmp_path, clock, trigger="propose")
-    launcher.tick()
+    launcher.update()
     clock.now += 1000
-    launcher.tick()
+    launcher.update()
     (run,) = runs_of(engine)
     assert run.state == "proposed"
     for expected in (None, acts.RunStateError):
@@ -140,11 +140,11 @@ def test_the_daily_budget_holds_over_restarts(engine: Engine, tmp_path: Path) ->
     open_alarm(engine, "a2", clock.now + 1)
     clock.now += 10
     again = launcher_on(engine, tmp_path, clock, daily_budget=1, debounce_s=0)
-    again.tick()
-    again.tick()
+    again.update()
+    again.update()
     assert [r.state for r in runs_of(engine)] == ["done", "waiting"]
     clock.now += 86_400
-    again.tick()
+    again.update()
     assert runs_of(engine)[1].state in {"running", "done"}
     until_done(again, engine, 2)
 
@@ -153,10 +153,12 @@ def test_a_run_goes_on_under_another_launcher(engine: Engine, tmp_path: Path) ->
     clock = Clock()
     open_alarm(engine)
     first = launcher_on(engine, tmp_path, clock, debounce_s=0)
-    first.tick()
+    first.update()
     assert [r.state for r in runs_of(engine)] == ["running"]
     second = launcher_on(engine, tmp_path, clock, debounce_s=0)
-    assert not second.tick(), "the lease is held"
+    before = runs_of(engine)
+    assert second.update() == []
+    assert runs_of(engine) == before, "the lease is held"
     clock.now += 61
     assert [r.state for r in until_done(second, engine)] == ["done"]
 

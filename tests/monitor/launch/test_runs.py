@@ -46,7 +46,7 @@ def test_a_lost_run_folder_stops_neither_other_runs_nor_notices(
     )
     open_alarm(engine)
     (run,) = until_done(launcher, engine)
-    launcher.tick()
+    launcher.update()
     told = len(taken)
     assert told > 0
     shutil.rmtree(str(run.directory))
@@ -56,7 +56,7 @@ def test_a_lost_run_folder_stops_neither_other_runs_nor_notices(
         acts.request(connection, ASSISTANT, Person("ana"), reason="again", now_s=clock.now)
     until_done(launcher, engine, 2)
     for _ in range(3):
-        launcher.tick()
+        launcher.update()
     assert len(taken) > told, "what is announced later is still delivered"
 
 
@@ -74,7 +74,7 @@ def test_no_failure_of_one_run_stops_the_notices(
     delivered: list[float] = []
     monkeypatch.setattr(launcher._settler, "is_stale", fail)
     monkeypatch.setattr(launcher._webhook, "deliver", delivered.append)
-    assert launcher.tick()
+    launcher.update()
     assert len(delivered) == 1
 
 
@@ -85,7 +85,7 @@ def test_a_cancelled_run_loses_its_job_and_its_alarm_starts_no_other(
     launcher = launcher_on(engine, tmp_path, clock, debounce_s=0)
     (tmp_path / "job.py").write_text("import time\ntime.sleep(600)\n")
     open_alarm(engine)
-    launcher.tick()
+    launcher.update()
     (run,) = runs_of(engine)
     assert run.state == "running"
     job = LocalJob(Path(str(run.directory)))
@@ -95,10 +95,10 @@ def test_a_cancelled_run_loses_its_job_and_its_alarm_starts_no_other(
     deadline = time.monotonic() + 60
     while runs_of(engine)[0].state != "cancelled":
         assert time.monotonic() < deadline
-        launcher.tick()
+        launcher.update()
         time.sleep(0.05)
     assert not job.alive()
-    launcher.tick()
+    launcher.update()
     assert [r.state for r in runs_of(engine)] == ["cancelled"]
     assert decisions_of(engine) == []
 
@@ -111,7 +111,7 @@ def test_a_run_that_a_person_asked_for_waits_for_no_alarms_and_is_not_dated_back
     with engine.begin() as connection:
         made = acts.request(connection, ASSISTANT, Person("ana"), reason="look", now_s=clock.now)
     assert made.requested_at_s == clock.now
-    launcher.tick()
+    launcher.update()
     assert [r.state for r in runs_of(engine)] == ["running"]
     until_done(launcher, engine)
 
@@ -126,5 +126,5 @@ def test_what_a_passing_lag_held_is_decided_again(engine: Engine, tmp_path: Path
     assert {d.answer for d in decisions_of(engine)} == {"hold"}
     clock.now += 20
     beat(engine, clock.now)
-    launcher.tick()
+    launcher.update()
     assert {d.answer for d in decisions_of(engine)} == {"hold", "quarantine", "allow"}
