@@ -7,7 +7,7 @@ JOBS ?= 2
 FUZZ_SECONDS ?= 28800
 TRANSCRIPTS ?= ../shared/data/transcripts.jsonl
 
-.PHONY: help demo test fuzz test-system check format lock bench bench-probes bench-detection bench-cohorts bench-intake bench-retrain docs site dist clean
+.PHONY: help demo test test-long fuzz test-system check format lock bench bench-probes bench-detection bench-cohorts bench-intake bench-retrain docs site dist clean
 
 help: ## what each target does
 	@grep -hE '^[a-z -]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "  %-48s %s\n", $$1, $$2 }'
@@ -19,7 +19,10 @@ demo: $(READY) ## the whole story on one machine: drift, alarm, biased raters, c
 	@$(BIN)/candor demo $(ARGS)
 
 test: $(READY) ## all tests but those that need a service
-	@$(BIN)/python -m pytest -m "not system" --numprocesses $(JOBS) --dist loadfile $(ARGS)
+	@$(BIN)/python -m pytest -m "not system and not long" --numprocesses $(JOBS) --dist loadfile $(ARGS)
+
+test-long: $(READY) ## what takes minutes: 2 000 questions to every door of the gate
+	@$(BIN)/python -m pytest -m long tests $(ARGS)
 
 fuzz: $(READY) ## records, requests, rows and files bent until something breaks (FUZZ_SECONDS=28800, a night)
 	@$(BIN)/python -m tests.fuzz --seconds $(FUZZ_SECONDS) $(ARGS)

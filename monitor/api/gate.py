@@ -26,7 +26,7 @@ from monitor.store import gate_queues, reading
 from monitor.store.decisions import UnknownDecisionError, revoked_ids
 from retrain.context import Coverage
 from retrain.gate import GateDecision
-from retrain.rows import Row, row_or_unreadable
+from retrain.rows import Row, parse_row
 
 _PROBLEMS = documented(HTTPStatus.NOT_FOUND, HTTPStatus.CONFLICT)
 _ROW_EXAMPLE = {
@@ -242,7 +242,7 @@ def known(*unknown: type[BadInputError]) -> Iterator[None]:
 
 def _rows(items: list[dict[str, Any]]) -> list[Row]:
     try:
-        return [row_or_unreadable(item, f"rows.{i}") for i, item in enumerate(items)]
+        return [parse_row(item, f"rows.{i}") for i, item in enumerate(items)]
     except BadInputError as error:
         raise ProblemError(HTTPStatus.UNPROCESSABLE_ENTITY, str(error)) from error
 

@@ -1,7 +1,7 @@
 """Every door of the gate gives one answer: HTTP, the command, its evidence file, the confirm job, the
 launcher, the demo.
 
-`python -m pytest tests/monitor/services/test_doors.py -m slow` asks 2 000 questions.
+`python -m pytest tests/monitor/services/test_doors.py -m long` asks 2 000 questions.
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ def _about(question: Question, removed: set[int]) -> Question:
 
 
 @pytest.mark.parametrize(
-    "count", [pytest.param(120, id="some"), pytest.param(2000, id="all", marks=pytest.mark.slow)]
+    "count", [pytest.param(120, id="some"), pytest.param(2000, id="all", marks=pytest.mark.long)]
 )
 @pytest.mark.timeout(3000)
 def test_all_doors_answer_alike(doors: Doors, count: int) -> None:
@@ -137,11 +137,16 @@ def test_the_settings_policy_and_near_duplicates_count_at_every_door(doors: Door
         '{"instruction": "Say it.", "output": "It."}',
     ],
 )
-def test_a_record_that_is_no_row_is_quarantined_at_every_door(doors: Doors, line: str) -> None:
+def test_a_record_that_is_no_row_is_quarantined_in_a_file_and_refused_in_a_request(
+    doors: Doors, line: str
+) -> None:
     doors.put(settled())
     with doors.rows.open("a") as out:
         out.write(line + "\n")
-    answer = doors.http()
+    answer = doors.command()
     assert answer["removed_by_reason"]["unreadable"] == 1
-    assert doors.command() == doors.with_file() == answer
+    assert doors.with_file() == answer
     assert 6 in doors.confirm_job()
+    refused = doors.asked()
+    assert refused.status_code == 422
+    assert "rows.6" in refused.text
