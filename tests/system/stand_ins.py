@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import importlib.util
 import sys
+import time
 from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
@@ -36,7 +37,7 @@ def word_scorer() -> Scorer:
 def command(
     directory: Path, _assistant: str, _model: Path, _options: Mapping[str, str]
 ) -> list[str]:
-    return [sys.executable, str(JOB), str(directory), "worse"]
+    return [sys.executable, str(JOB), str(directory), "worse", str(time.time())]
 
 
 if __name__ == "__main__":
