@@ -1,5 +1,5 @@
 """Which responses are measured, with what probability: pure."""
 
-from monitor.sample.decide import Decision, decide, final_probability, phase_of
+from monitor.sample.decide import Decision, decide, phase_of
 
-__all__ = ["Decision", "decide", "final_probability", "phase_of"]
+__all__ = ["Decision", "decide", "phase_of"]

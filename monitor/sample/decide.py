@@ -61,8 +61,3 @@ def phase_of(
     if u <= pi_arrival:
         return SampledBy.ARRIVAL
     return SampledBy.FEEDBACK if has_feedback and u <= pi_feedback else None
-
-
-def final_probability(pi_arrival: float, pi_feedback: float, *, has_feedback: bool) -> float:
-    """Probability that a response with this feedback status is measured: the weight's inverse."""
-    return pi_feedback if has_feedback else pi_arrival

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from evidence import Purpose, SampledBy
-from monitor.sample import decide, final_probability, phase_of
+from monitor.sample import decide, phase_of
 from monitor.sample.options import SamplingOptions
 
 KEY = b"s" * 32
@@ -38,7 +38,7 @@ def test_shares_are_the_stated_probabilities() -> None:
     # Weighted by the inverse of its final probability each group counts for all of itself.
     has_feedback = [i % 3 == 0 for i in range(n)]
     total = sum(
-        1 / final_probability(0.2, 0.6, has_feedback=rated)
+        1 / (0.6 if rated else 0.2)
         for d, rated in zip(made, has_feedback, strict=True)
         if phase_of(d.u, 0.2, 0.6, has_feedback=rated) is not None
     )

@@ -9,7 +9,7 @@ import pytest
 from sqlalchemy import Engine, delete, select
 
 from evidence import Assessment, Feedback, Message, Response, SampledBy, Stratum, VerdictKind
-from monitor.sample.decide import final_probability, phase_of
+from monitor.sample.decide import phase_of
 from monitor.score import make_verdict
 from monitor.store import intake, rated, reading, status, sweeps, verdicts
 from monitor.store.intake import NewFeedback, NewResponse, Position
@@ -101,7 +101,7 @@ def test_every_verdict_has_the_final_probability_of_its_response(engine: Engine)
             select(c.response_id, c.inclusion_probability, c.final_probability)
         ).all()
     for name, phase, final in rows:
-        expected = final_probability(PI_0, PI_1, has_feedback=name in named)
+        expected = PI_1 if name in named else PI_0
         assert (phase if final is None else final) == expected
 
 
