@@ -118,6 +118,34 @@ class Feedback(msgspec.Struct, frozen=True, kw_only=True):
     extra: dict[str, Any] = {}
 
 
+class Finding(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What a measurement rests on, for a person to look at. It quotes text: it is kept no longer.
+
+    Parameters
+    ----------
+    claim
+        The sentence of the response that carries the finding.
+    contradicts
+        The told fact, or the approved version's answer, that it contradicts.
+    tokens, nats
+        The response token by token and how surprising each is (natural logarithm).
+    """
+
+    claim: str = ""
+    contradicts: str = ""
+    tokens: tuple[str, ...] = ()
+    nats: tuple[float, ...] = ()
+
+
+class Archetype(StrEnum):
+    """What a claim is about, and so what can show it to be false."""
+
+    TOLD_FACTS = "told_facts"
+    OWN_ACTION = "own_action"
+    KNOWN_FACTS = "known_facts"
+    OTHER = "other"
+
+
 class Measurement(msgspec.Struct, frozen=True, kw_only=True):
     """What one probe found about one response.
 
@@ -139,6 +167,8 @@ class Measurement(msgspec.Struct, frozen=True, kw_only=True):
         With an `error`: there was an answer, and no sense could be made of it.
     coarse
         The probabilities stand for a bare yes or no: the model told none of its own.
+    finding
+        What the probabilities rest on, in words of the conversation.
     """
 
     probe: str
@@ -153,10 +183,15 @@ class Measurement(msgspec.Struct, frozen=True, kw_only=True):
     tokens: int = 0
     unreadable: bool = False
     coarse: bool = False
+    finding: Finding | None = None
 
 
 class Assessment(msgspec.Struct, frozen=True, kw_only=True):
-    """The fused reading of one response: a verdict kind, a calibrated p_lie and what made them."""
+    """The fused reading of one response: a verdict kind, a calibrated p_lie and what made them.
+
+    `archetype` says what the claim is about, `finding` what the verdict rests on most; both None
+    where nothing was found.
+    """
 
     kind: VerdictKind
     p_lie: float | None
@@ -164,6 +199,8 @@ class Assessment(msgspec.Struct, frozen=True, kw_only=True):
     measurements: tuple[Measurement, ...]
     evaluator_version: str
     error: str | None = None
+    archetype: Archetype | None = None
+    finding: Finding | None = None
 
 
 class Verdict(msgspec.Struct, frozen=True, kw_only=True):

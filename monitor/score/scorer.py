@@ -17,6 +17,7 @@ def transcript_of(response: Response) -> Transcript:
         id=response.response_id,
         messages=(*map(_told, earlier), Message(last.role, last.content)),
         model=response.model,
+        assistant=response.stratum.assistant,
         high_stakes=response.stratum.stakes is Stakes.HIGH,
     )
 
