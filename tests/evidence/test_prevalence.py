@@ -67,7 +67,9 @@ def test_figures_that_cannot_be_are_refused(wrong: dict[str, float]) -> None:
 
 
 def test_more_calibration_answers_make_a_narrower_interval() -> None:
-    few = true_share(0.17, 5_000, Accuracy(sensitivity=0.8, n_lies=40, specificity=0.9, n_honest=40))
+    few = true_share(
+        0.17, 5_000, Accuracy(sensitivity=0.8, n_lies=40, specificity=0.9, n_honest=40)
+    )
     assert few is not None
     many = true_share(0.17, 5_000, GOOD)
     assert many is not None
