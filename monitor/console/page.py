@@ -37,7 +37,7 @@ td.n, th.n { text-align: right; font-variant-numeric: tabular-nums; }
 svg { vertical-align: middle; }
 """
 
-_BASES = {"sensor": "the sensor's accuracy", "labels": "random labels"}
+_BASES = {"sensor": "measured accuracy", "labels": "random labels"}
 
 STYLE_HASH = "sha256-" + base64.b64encode(hashlib.sha256(STYLE.encode()).digest()).decode()
 """What the content security policy lets in beside the page itself."""
