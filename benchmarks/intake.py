@@ -44,6 +44,7 @@ class HashScorer:
 
     version = "hash-1"
     calibrated = True
+    figures = ()
 
     def score(self, transcripts: Sequence[Transcript]) -> list[Assessment]:
         return [self._one(transcript.id) for transcript in transcripts]

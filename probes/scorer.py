@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from evidence import Assessment
+from evidence.records import SensorFigures
 from probes.probe import Transcript
 
 
@@ -20,6 +21,11 @@ class Scorer(Protocol):
     @property
     def calibrated(self) -> bool:
         """Whether what fuses its probes was fitted to these very probes."""
+        ...
+
+    @property
+    def figures(self) -> Sequence[SensorFigures]:
+        """What was measured of it, for each assistant that it was fitted to."""
         ...
 
     def score(self, transcripts: Sequence[Transcript]) -> list[Assessment]:

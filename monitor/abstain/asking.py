@@ -12,6 +12,7 @@ from enum import StrEnum
 from msgspec.structs import replace
 
 from evidence import Assessment, digest
+from evidence.records import SensorFigures
 from probes.probe import Transcript
 from probes.scorer import Scorer
 
@@ -44,6 +45,10 @@ class OneAtATime:
     @property
     def calibrated(self) -> bool:
         return self._scorer.calibrated
+
+    @property
+    def figures(self) -> Sequence[SensorFigures]:
+        return self._scorer.figures
 
     def score(self, transcripts: Sequence[Transcript]) -> list[Assessment]:
         """As the scorer, once nobody else is being answered."""

@@ -39,6 +39,7 @@ class NoisyLabels:
 
     version = "noisy-labels"
     calibrated = True
+    figures = ()
 
     def __init__(self, turns: dict[str, Turn]) -> None:
         self._turns = turns

@@ -72,6 +72,7 @@ class HashScorer:
 
     version = "hash-1"
     calibrated = True
+    figures = ()
 
     def __init__(self) -> None:
         self.scored: list[str] = []

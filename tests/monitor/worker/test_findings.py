@@ -36,6 +36,7 @@ class Words:
 
     version = "words-1"
     calibrated = True
+    figures = ()
 
     def score(self, transcripts: Sequence[Transcript]) -> list[Assessment]:
         return [self._one("never" in t.response) for t in transcripts]
