@@ -14,7 +14,7 @@ from sklearn.model_selection import StratifiedGroupKFold
 from evidence import BadInputError
 from probes.calibration import calibration_error, logit
 from probes.evaluation import auroc
-from probes.fusion import FusionModel, Subset
+from probes.fusion import Fusion, FusionModel, Subset
 
 MIN_ROWS = 100
 """Labelled responses that a set of probes needs in common before a combination is fitted."""
@@ -43,7 +43,7 @@ def fit_fusion(
             if len(set(g[rows])) < FOLDS:
                 continue
             if len(rows) >= MIN_ROWS and min(np.bincount(y[rows], minlength=2)) >= MIN_ROWS // 5:
-                x = np.array([[logit(scores[i][name]) for name in chosen] for i in rows])
+                x = _logits(scores, rows, chosen)
                 subsets["+".join(chosen)] = _subset(chosen, x, y[rows], g[rows])
     if not subsets:
         raise BadInputError(
@@ -52,14 +52,47 @@ def fit_fusion(
     return FusionModel(subsets=subsets, probe_versions=dict(versions))
 
 
-def _subset(
-    names: Sequence[str], x: NDArray[Any], labels: NDArray[Any], groups: NDArray[Any]
-) -> Subset:
+def left_out_p(
+    scores: Sequence[Mapping[str, float]],
+    labels: Sequence[bool],
+    groups: Sequence[str],
+    model: FusionModel,
+) -> NDArray[np.float64]:
+    """p_lie of each response by combinations that were fitted without its scenario.
+
+    Each uses the largest fitted set among its probes, as `Fusion` does; NaN where there is none.
+    """
+    fusion, y, g = Fusion(model), np.asarray(labels, int), np.asarray(groups)
+    used = [fusion.p_lie(row)[1] for row in scores]
+    out = np.full(len(scores), np.nan)
+    for names in set(used) - {()}:
+        rows = [i for i, row in enumerate(scores) if all(name in row for name in names)]
+        p = _crossed(_logits(scores, rows, names), y[rows], g[rows])
+        mine = np.array([used[i] == names for i in rows])
+        out[np.asarray(rows)[mine]] = p[mine]
+    return out
+
+
+def _logits(
+    scores: Sequence[Mapping[str, float]], rows: Sequence[int], names: Sequence[str]
+) -> NDArray[Any]:
+    return np.array([[logit(scores[i][name]) for name in names] for i in rows])
+
+
+def _crossed(x: NDArray[Any], labels: NDArray[Any], groups: NDArray[Any]) -> NDArray[np.float64]:
+    """Probability of each row by a regression fitted without its group."""
     p = np.zeros(len(labels))
     split = StratifiedGroupKFold(FOLDS, shuffle=True, random_state=0)
     for train, test in split.split(x, labels, groups):
         model = LogisticRegression(C=1.0).fit(x[train], labels[train])
         p[test] = model.predict_proba(x[test])[:, 1]
+    return p
+
+
+def _subset(
+    names: Sequence[str], x: NDArray[Any], labels: NDArray[Any], groups: NDArray[Any]
+) -> Subset:
+    p = _crossed(x, labels, groups)
     error = calibration_error(p, labels, rng=np.random.default_rng(0))
     whole = LogisticRegression(C=1.0).fit(x, labels)
     return Subset(

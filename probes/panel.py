@@ -78,15 +78,21 @@ class Panel:
 
         `measured` is called after each micro-batch with how many are done.
         """
+        return [self._assess(found) for found in self.measure(transcripts, measured=measured)]
+
+    def measure(
+        self, transcripts: Sequence[Transcript], *, measured: Callable[[int], None] | None = None
+    ) -> list[list[Measurement]]:
+        """What each probe that ran found about each transcript, in order, before any fusion."""
         order = sorted(range(len(transcripts)), key=lambda i: -_length(transcripts[i]))
-        out: list[Assessment | None] = [None] * len(transcripts)
+        out: list[list[Measurement]] = [[] for _ in transcripts]
         for start in range(0, len(order), self._micro_batch):
             part = order[start : start + self._micro_batch]
             for i, found in zip(part, self._measure([transcripts[j] for j in part]), strict=True):
-                out[i] = self._assess(found)
+                out[i] = found
             if measured is not None:
                 measured(start + len(part))
-        return [assessment for assessment in out if assessment is not None]
+        return out
 
     def _measure(self, batch: Sequence[Transcript]) -> list[list[Measurement]]:
         cheap = _safely(self.probes[0], batch)
