@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Literal
 
@@ -23,14 +23,15 @@ from probes.fusion import Costs, Fusion
 from probes.judge import JudgeProbe, LocalJudge, ServerJudge
 from probes.models.chat import Progress
 from probes.models.embedding import Embedder
+from probes.models.keys import read_key
 from probes.models.local import LocalModel
 from probes.models.openai import OpenAIModel
 from probes.models.packaged import packaged_model_dir
-from probes.models.server import ServerOptions, read_token
+from probes.models.server import ServerOptions
+from probes.names import Name
 from probes.panel import Panel
 from probes.probe import Probe
 
-Name = Literal["activation", "judge", "belief", "consistency"]
 BELIEF_CALIBRATION = DEFAULT_FUSION.with_name("belief.json")
 
 
@@ -48,10 +49,23 @@ class PanelOptions(Options):
     """Time for one call of the judge, over all its tries."""
     judge_key_file: Path | None = None
     """File with the key of the judge server."""
+    judge_key_variable: str | None = None
+    """Variable with the key of the judge server, where no file has it."""
     assistant_url: str | None = None
     """Server of the assistant's own model, for belief and consistency."""
     assistant_key_file: Path | None = None
     """File with the key of the assistant's server."""
+    assistant_key_variable: str | None = None
+    """Variable with the key of the assistant's server, where no file has it."""
+    assistant_versions: Mapping[str, str] = {}
+    """From a model version of the records to its name at the assistant's server; a version that is
+    not listed goes by its own name."""
+    approved: str | None = None
+    """The last approved version: a name in the records, or a folder of weights."""
+    neutral: Literal["auto", "frames"] = "auto"
+    """How the pressure is taken out of a prompt: rewritten by a model, or by fixed frames."""
+    sensor_dir: Path | None = None
+    """Folder of the fitted sensor (`candor calibrate`)."""
     reader_model: Path | None = None
     """Folder with the reader's weights; without it the packaged model."""
     probe_dir: Path | None = None
@@ -138,7 +152,7 @@ def _judge(options: PanelOptions) -> ServerJudge | None:
     if options.judge_url is None or options.judge_model is None:
         return None
     server = ServerOptions(timeout_s=options.judge_timeout_s)
-    key = read_token(options.judge_key_file)
+    key = read_key(options.judge_key_file, options.judge_key_variable)
     return ServerJudge(OpenAIModel(options.judge_url, options.judge_model, server, api_key=key))
 
 
@@ -146,7 +160,7 @@ def _assistant(options: PanelOptions) -> OpenAIModel | None:
     """The first model that the assistant's server names."""
     if options.assistant_url is None:
         return None
-    key = read_token(options.assistant_key_file)
+    key = read_key(options.assistant_key_file, options.assistant_key_variable)
     served = OpenAIModel(options.assistant_url, "", api_key=key).served_models()
     if not served:
         raise UnreachableError(options.assistant_url, "it serves no model")

@@ -45,16 +45,24 @@ def open_scorer(settings: Settings) -> Scorer:
         return open_panel(options, progress=report)
 
 
-def panel_settings(settings: Settings) -> dict[str, Any]:
-    """What the settings say of `probes.PanelOptions`."""
+def panel_settings(settings: Settings, assistant: str | None = None) -> dict[str, Any]:
+    """What the settings say of `probes.PanelOptions` for an assistant; None is any without a section."""
     reader = settings.reader
+    own, judge = settings.assistant_of(assistant), settings.judge_of(assistant)
     return {
-        "judge_url": settings.judge.url,
-        "judge_model": settings.judge.model,
-        "judge_timeout_s": settings.judge.timeout_s,
-        "judge_key_file": settings.judge.api_key_file,
-        "assistant_url": settings.assistant.url,
-        "assistant_key_file": settings.assistant.api_key_file,
+        "probes": own.probes,
+        "judge_url": judge.url,
+        "judge_model": judge.model,
+        "judge_timeout_s": judge.timeout_s,
+        "judge_key_file": judge.api_key_file,
+        "judge_key_variable": judge.api_key_variable,
+        "assistant_url": own.url,
+        "assistant_key_file": own.api_key_file,
+        "assistant_key_variable": own.api_key_variable,
+        "assistant_versions": own.versions,
+        "approved": own.approved,
+        "neutral": own.neutral,
+        "sensor_dir": own.sensor,
         "reader_model": None if reader.model is None else Path(reader.model),
         "probe_dir": reader.probe_dir,
         "fusion_file": reader.fusion_file,

@@ -245,7 +245,7 @@ def options_of(settings: Settings) -> WorkerOptions:
     """The sections that the poll loop reads."""
     return WorkerOptions(
         kafka=settings.kafka,
-        ingest=settings.ingest,
+        ingest=settings.intake,
         sampling=settings.sampling,
         scoring=settings.scoring,
         detection=settings.detection,
