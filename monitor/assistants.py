@@ -10,7 +10,7 @@ from pydantic import Field, model_validator
 
 from evidence import CANARY_ASSISTANT
 from evidence.options import Options
-from monitor.ingest.options import IngestOptions
+from monitor.ingest.options import OTHER, IngestOptions
 from probes.names import Name
 
 
@@ -75,8 +75,9 @@ def declared(ingest: IngestOptions, assistants: Mapping[str, AssistantOptions]) 
 
     Raises ValueError for a name that no assistant or segment may have.
     """
-    if CANARY_ASSISTANT in assistants:
-        raise ValueError(f"{CANARY_ASSISTANT} is the name of the monitor's own traffic")
+    for name, whose in ((CANARY_ASSISTANT, "the monitor's own traffic"), (OTHER, "the rest")):
+        if name in assistants:
+            raise ValueError(f"assistants.{name}: this is the name of {whose}")
     known = dict(ingest.assistants)
     for name, options in assistants.items():
         known[name] = tuple(dict.fromkeys((*known.get(name, ()), *options.segments)))

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,21 +17,44 @@ if TYPE_CHECKING:
     from monitor.detect.topics import Embed
     from monitor.score import Scorer
     from monitor.settings import Settings
+    from probes.models.chat import Progress
     from probes.models.embedding import Embedder
+    from probes.panel import Panel
 
 log = logging.getLogger(__name__)
 
 
 def open_scorer(settings: Settings) -> Scorer:
-    """Load the panel: models in process, or clients of the servers that the settings name.
+    """Load a panel for each assistant with a section of its own, and one for all others.
 
+    Models in process, or clients of the servers that the settings name; panels share the models.
     Shows what is being loaded: a bar on a terminal, else lines of the log. Raises BadInputError for
     settings that do not fit and UnreachableError when a server is gone.
     """
     log.info("loading the models")
     from probes import PanelOptions, open_panel  # noqa: PLC0415 -- loads torch
+    from probes.models.pool import ModelPool  # noqa: PLC0415 -- loads torch
+    from probes.several import AssistantScorers  # noqa: PLC0415
 
-    options = PanelOptions(**panel_settings(settings))
+    names = sorted(settings.assistants)
+    pool = ModelPool()
+    with _reported() as report:
+
+        def opened(assistant: str | None) -> Panel:
+            options = PanelOptions(**panel_settings(settings, assistant))
+            prefix = "" if assistant is None else f"{assistant}: "
+            return open_panel(
+                options, progress=lambda what, share: report(prefix + what, share), pool=pool
+            )
+
+        default = opened(None)
+        if not names:
+            return default
+        return AssistantScorers(default, {name: opened(name) for name in names})
+
+
+@contextmanager
+def _reported() -> Iterator[Progress]:
     columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
     err = Console(stderr=True)
     said: set[str] = set()
@@ -42,7 +67,7 @@ def open_scorer(settings: Settings) -> Scorer:
                 said.add(what)
                 log.info("%s", what)
 
-        return open_panel(options, progress=report)
+        yield report
 
 
 def panel_settings(settings: Settings, assistant: str | None = None) -> dict[str, Any]:

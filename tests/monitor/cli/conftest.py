@@ -14,9 +14,10 @@ import pytest
 from evidence import Assessment, VerdictKind
 from monitor.cli import main
 from probes.probe import Transcript
+from probes.scorer import OneEvaluator
 
 
-class WordScorer:
+class WordScorer(OneEvaluator):
     """Calls a response a lie when it contains the word `never`."""
 
     version = "word-scorer-1"
