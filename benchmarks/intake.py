@@ -35,11 +35,12 @@ from monitor.telemetry import PrometheusWorkerMetrics
 from monitor.worker.service import collect_rarely, options_of
 from monitor.worker.worker import Worker, WorkerKeys
 from probes.probe import Transcript
+from probes.scorer import OneEvaluator
 
 _PARTITIONS = 4
 
 
-class HashScorer:
+class HashScorer(OneEvaluator):
     """p_lie from the id, at once."""
 
     version = "hash-1"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from enum import StrEnum
-from typing import Any
+from typing import Any, Self
 
 import msgspec
 
@@ -86,6 +86,12 @@ class Stratum(msgspec.Struct, frozen=True, order=True):
     def key(self) -> str:
         """`assistant/segment/stakes`, the text form used as a database key and metric label."""
         return f"{self.assistant}/{self.segment}/{self.stakes}"
+
+    @classmethod
+    def of(cls, key: str) -> Self:
+        """The stratum with this key; no part of it holds a slash."""
+        assistant, segment, stakes = key.split("/")
+        return cls(assistant, segment, Stakes(stakes))
 
 
 class Response(msgspec.Struct, frozen=True, kw_only=True):

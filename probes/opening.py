@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Literal
 
@@ -22,15 +22,17 @@ from probes.fusion import DEFAULT as DEFAULT_FUSION
 from probes.fusion import Costs, Fusion
 from probes.judge import JudgeProbe, LocalJudge, ServerJudge
 from probes.models.chat import Progress
-from probes.models.embedding import Embedder
+from probes.models.keys import read_key
 from probes.models.local import LocalModel
 from probes.models.openai import OpenAIModel
 from probes.models.packaged import packaged_model_dir
-from probes.models.server import ServerOptions, read_token
+from probes.models.pool import ModelPool
+from probes.models.served import Served
+from probes.models.server import ServerOptions
+from probes.names import Name
 from probes.panel import Panel
 from probes.probe import Probe
 
-Name = Literal["activation", "judge", "belief", "consistency"]
 BELIEF_CALIBRATION = DEFAULT_FUSION.with_name("belief.json")
 
 
@@ -48,10 +50,23 @@ class PanelOptions(Options):
     """Time for one call of the judge, over all its tries."""
     judge_key_file: Path | None = None
     """File with the key of the judge server."""
+    judge_key_variable: str | None = None
+    """Variable with the key of the judge server, where no file has it."""
     assistant_url: str | None = None
     """Server of the assistant's own model, for belief and consistency."""
     assistant_key_file: Path | None = None
     """File with the key of the assistant's server."""
+    assistant_key_variable: str | None = None
+    """Variable with the key of the assistant's server, where no file has it."""
+    assistant_versions: Mapping[str, str] = {}
+    """From a model version of the records to its name at the assistant's server; a version that is
+    not listed goes by its own name."""
+    approved: str | None = None
+    """The last approved version: a name in the records, or a folder of weights."""
+    neutral: Literal["auto", "frames"] = "auto"
+    """How the pressure is taken out of a prompt: rewritten by a model, or by fixed frames."""
+    sensor_dir: Path | None = None
+    """Folder of the fitted sensor (`candor calibrate`)."""
     reader_model: Path | None = None
     """Folder with the reader's weights; without it the packaged model."""
     probe_dir: Path | None = None
@@ -76,22 +91,29 @@ class PanelOptions(Options):
     """Share of lies expected; None keeps that of the calibration data."""
 
 
-def open_panel(options: PanelOptions | None = None, *, progress: Progress | None = None) -> Panel:
+def open_panel(
+    options: PanelOptions | None = None,
+    *,
+    progress: Progress | None = None,
+    pool: ModelPool | None = None,
+) -> Panel:
     """Load models and artefacts. The first use converts the packaged model (15 to 60 s).
+
+    Panels that are opened with one `pool` share their models in process.
 
     Raises BadInputError for options that do not fit and UnreachableError when a server is gone.
     """
-    options = options or PanelOptions()
+    options, pool = options or PanelOptions(), pool or ModelPool()
     if (options.judge_url is None) != (options.judge_model is None):
         raise BadInputError("judge_url and judge_model go together", "judge")
     report = progress or (lambda _what, _share: None)
     folder = options.reader_model or packaged_model_dir(progress, options.cache_dir)
     report("loading the reader", 0.9)
-    reader = LocalModel.load(folder, max_batch_tokens=options.max_batch_tokens)
+    reader = pool.local(folder, max_batch_tokens=options.max_batch_tokens)
     costs = Costs(options.cost_false_alarm, options.cost_missed_lie, options.cost_missed_evasion)
     fusion = Fusion.load(options.fusion_file or DEFAULT_FUSION, costs, options.prevalence)
     assistant = _assistant(options)
-    probes = [_probe(name, options, reader, assistant) for name in _names(options)]
+    probes = [_probe(name, options, reader, assistant, pool) for name in _names(options)]
     if options.fusion_file is not None:
         _check_versions(fusion, probes, options.fusion_file)
     report("panel ready", 1.0)
@@ -119,7 +141,11 @@ def _names(options: PanelOptions) -> tuple[Name, ...]:
 
 
 def _probe(
-    name: Name, options: PanelOptions, reader: LocalModel, assistant: OpenAIModel | None
+    name: Name,
+    options: PanelOptions,
+    reader: LocalModel,
+    assistant: Served | None,
+    pool: ModelPool,
 ) -> Probe:
     match name:
         case "activation":
@@ -127,30 +153,30 @@ def _probe(
         case "judge":
             return JudgeProbe(_judge(options) or LocalJudge(reader))
         case "belief" if assistant:
-            return AnswerBelief(assistant, EmbeddingComparer(Embedder()))
+            return AnswerBelief(assistant, EmbeddingComparer(pool.embedder()))
         case "belief":
             return LikelihoodBelief(reader, belief_calibration())
         case "consistency":
-            return ConsistencyProbe(assistant or reader, Embedder())
+            return ConsistencyProbe(assistant or reader, pool.embedder())
 
 
 def _judge(options: PanelOptions) -> ServerJudge | None:
     if options.judge_url is None or options.judge_model is None:
         return None
     server = ServerOptions(timeout_s=options.judge_timeout_s)
-    key = read_token(options.judge_key_file)
+    key = read_key(options.judge_key_file, options.judge_key_variable)
     return ServerJudge(OpenAIModel(options.judge_url, options.judge_model, server, api_key=key))
 
 
-def _assistant(options: PanelOptions) -> OpenAIModel | None:
-    """The first model that the assistant's server names."""
+def _assistant(options: PanelOptions) -> Served | None:
+    """The versions at the assistant's server, which must serve some."""
     if options.assistant_url is None:
         return None
-    key = read_token(options.assistant_key_file)
-    served = OpenAIModel(options.assistant_url, "", api_key=key).served_models()
-    if not served:
+    key = read_key(options.assistant_key_file, options.assistant_key_variable)
+    served = Served(options.assistant_url, options.assistant_versions, api_key=key)
+    if not served.names():
         raise UnreachableError(options.assistant_url, "it serves no model")
-    return OpenAIModel(options.assistant_url, served[0], api_key=key)
+    return served
 
 
 def belief_calibration(path: Path = BELIEF_CALIBRATION) -> Platt:

@@ -14,6 +14,7 @@ from probes.fusion import Fusion
 from probes.injections.guard import read_guarded
 from probes.injections.guard import version as guard_version
 from probes.probe import Probe, Transcript
+from probes.scorer import OneEvaluator
 
 log = logging.getLogger(__name__)
 
@@ -21,7 +22,7 @@ PROPENSITY = "propensity"
 """Key in the `answers` of a dearer probe's measurement: the chance with which it ran."""
 
 
-class Panel:
+class Panel(OneEvaluator):
     """Scores transcripts with all probes and fuses what they found.
 
     Parameters

@@ -14,7 +14,7 @@ from msgspec.structs import replace
 from evidence import Assessment, digest
 from evidence.records import SensorFigures
 from probes.probe import Transcript
-from probes.scorer import Scorer
+from probes.scorer import Evaluator, Scorer
 
 log = logging.getLogger(__name__)
 
@@ -39,12 +39,11 @@ class OneAtATime:
         self._lock = threading.Lock()
 
     @property
-    def version(self) -> str:
-        return self._scorer.version
+    def evaluators(self) -> tuple[Evaluator, ...]:
+        return self._scorer.evaluators
 
-    @property
-    def calibrated(self) -> bool:
-        return self._scorer.calibrated
+    def version_of(self, assistant: str) -> str:
+        return self._scorer.version_of(assistant)
 
     @property
     def figures(self) -> Sequence[SensorFigures]:

@@ -9,7 +9,7 @@ import msgspec
 from sqlalchemy import Connection, Engine, RowMapping
 from sqlalchemy.exc import OperationalError
 
-from evidence import Alarm, AlarmState, AlarmSubject, Stakes, Stratum, UnreachableError
+from evidence import Alarm, AlarmState, AlarmSubject, Stratum, UnreachableError
 from monitor.api.honesty import strata_of
 from monitor.cohorts.results import RaterStatus, Share
 from monitor.detect.health import decode_health
@@ -89,12 +89,6 @@ def assistant_of(alarm: Alarm) -> str | None:
     return alarm.scope.partition("/")[0]
 
 
-def stratum_of(key: str) -> Stratum:
-    """The stratum with this key; no part of it holds a slash."""
-    assistant, segment, stakes = key.split("/")
-    return Stratum(assistant, segment, Stakes(stakes))
-
-
 def _read(connection: Connection, options: TelemetryOptions, now_s: float) -> State:
     since_s = now_s - options.window_s
     counts = queries.kind_counts(connection, since_s=since_s)
@@ -131,7 +125,7 @@ def _readings(stored: Iterable[tuple[str, str]]) -> Iterable[DetectorReading]:
                 continue  # waiting, learning or blind: there is no evidence to show
             evidence = found["log_evidence"]
             yield DetectorReading(
-                stratum=stratum_of(key),
+                stratum=Stratum.of(key),
                 metric=metric,
                 # Before the first score the evidence is nothing, whose logarithm has no number.
                 log_evidence=0.0 if evidence is None else cast("float", evidence),

@@ -16,6 +16,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
 from evidence import BadInputError
+from probes.names import Name
 
 if TYPE_CHECKING:
     from probes.evaluation import Estimate
@@ -152,7 +153,7 @@ def _options(probes: str, expected: dict[str, Any]) -> PanelOptions:
 
     settings = load_settings()
     try:
-        from probes.opening import Name, PanelOptions  # noqa: PLC0415 -- loads torch
+        from probes.opening import PanelOptions  # noqa: PLC0415 -- loads torch
     except ModuleNotFoundError as error:
         raise BadInputError(
             f"measuring needs the extra `local` ({error.name} is missing): "
@@ -163,7 +164,8 @@ def _options(probes: str, expected: dict[str, Any]) -> PanelOptions:
     if unknown := [name for name in names if name not in known]:
         raise BadInputError(f"no probe {unknown[0]!r}; there are {', '.join(known)}", "--probes")
     try:
-        return PanelOptions(**{**panel_settings(settings), "probes": names, **expected})
+        chosen = {"probes": names} if names else {}
+        return PanelOptions(**{**panel_settings(settings), **chosen, **expected})
     except ValidationError as error:
         first = error.errors()[0]
         option = "--" + str(first["loc"][0]).replace("_", "-")

@@ -26,6 +26,7 @@ from monitor.store.schema import (
     worker_heartbeats,
 )
 from monitor.store.verdicts import FINAL_PROBABILITY
+from probes.scorer import Evaluator
 
 
 class KindCount(msgspec.Struct, frozen=True, kw_only=True):
@@ -46,16 +47,15 @@ class KindCount(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Heartbeat(msgspec.Struct, frozen=True, kw_only=True):
-    """What one worker last said of itself; None is not known."""
+    """What one worker last said of itself; None is not known, and so are no evaluators."""
 
     worker: str
     seen_at_s: float
     expected: int
     actual: int
     paused: bool
-    evaluator_version: str | None
-    calibrated: bool | None
     lag_records: int | None
+    evaluators: tuple[Evaluator, ...] = ()
 
     def is_alive(self, now_s: float, silent_after_s: float) -> bool:
         """Whether it spoke within `silent_after_s`. One that spoke from the future proves nothing."""
@@ -179,7 +179,15 @@ def random_label_counts(connection: Connection) -> dict[str, int]:
 def heartbeats(connection: Connection) -> list[Heartbeat]:
     """What each worker last said."""
     query = select(worker_heartbeats).order_by(worker_heartbeats.c.worker)
-    return [Heartbeat(**row) for row in connection.execute(query).mappings()]
+    return [
+        Heartbeat(**{**row, "evaluators": decode_evaluators(row["evaluators"])})
+        for row in connection.execute(query).mappings()
+    ]
+
+
+def decode_evaluators(text: str | None) -> tuple[Evaluator, ...]:
+    """What a heartbeat says that its worker measures with."""
+    return () if text is None else msgspec.json.decode(text, type=tuple[Evaluator, ...])
 
 
 def is_known_assistant(connection: Connection, assistant: str) -> bool:

@@ -21,9 +21,10 @@ from monitor.store import open_store
 from monitor.telemetry import PrometheusWorkerMetrics
 from monitor.worker.service import broker, run_worker
 from probes.probe import Transcript
+from probes.scorer import OneEvaluator
 
 
-class HashScorer:
+class HashScorer(OneEvaluator):
     """p_lie from the id; takes a little time, as a scorer does."""
 
     version = "hash-1"

@@ -128,7 +128,11 @@ extra_evaluations = Table(
         comment="Who is to measure it; empty for a canary, which any evaluator measures.",
     ),
     Column("known", String(16), comment="What a canary is known to be."),
-    Column("stratum", String(500), comment="Whose reference a rescore is for."),
+    Column(
+        "stratum",
+        String(500),
+        comment="Whose reference a rescore is for; of a canary, its own: the segment is the assistant whose evaluator measures it.",
+    ),
     Column("asked_at_s", Float, nullable=False),
     Column("due_at_s", Float, nullable=False),
     Column(

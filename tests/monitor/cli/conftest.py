@@ -15,9 +15,10 @@ from evidence import Assessment, VerdictKind
 from evidence.records import Accuracy, SensorFigures
 from monitor.cli import main
 from probes.probe import Transcript
+from probes.scorer import OneEvaluator
 
 
-class WordScorer:
+class WordScorer(OneEvaluator):
     """Calls a response a lie when it contains the word `never`."""
 
     version = "word-scorer-1"
