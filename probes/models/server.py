@@ -60,6 +60,10 @@ class RefusedCallError(BadInputError):
         self.detail = detail
 
 
+class NotFoundError(WrongAnswerError):
+    """A server that is up and knows no such model, or no such path (404)."""
+
+
 class _Failure(NamedTuple):
     """Why one try failed. `status` is None where nothing was answered."""
 
@@ -174,6 +178,9 @@ class Server:
         if failure.status in _REFUSED:
             self._breaker.succeeded()
             return RefusedCallError(failure.words, self.url, failure.detail or failure.words)
+        if failure.status == httpx.codes.NOT_FOUND:
+            self._breaker.succeeded()
+            return NotFoundError(self.url, failure.words)
         self._breaker.failed()
         kind = UnreachableError if failure.status is None else WrongAnswerError
         return kind(self.url, failure.words)
