@@ -17,6 +17,9 @@ MODEL_GONE = "model_gone"
 """How the error of a probe begins whose assistant model is no longer served: nothing is wrong with the
 evaluator."""
 
+UNCALIBRATED = "uncalibrated"
+"""The error of a verdict whose probes answered, and nothing says yet what their answers mean here."""
+
 
 class Outcome(StrEnum):
     """`UNREADABLE`: there was an answer, and no sense could be made of it."""

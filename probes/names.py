@@ -4,4 +4,4 @@ from __future__ import annotations
 
 from typing import Literal
 
-Name = Literal["activation", "judge", "belief", "consistency"]
+Name = Literal["approved", "activation", "judge", "belief", "consistency"]

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
 
 import msgspec
 
-from evidence import Assessment, CandorError, Measurement, digest
+from evidence import Assessment, CandorError, Measurement, VerdictKind, digest
+from evidence.outcomes import UNCALIBRATED
 from evidence.records import SensorFigures
 from probes.cascade import CascadeOptions, goes_on, propensity
 from probes.fusion import Fusion
@@ -15,6 +17,9 @@ from probes.injections.guard import read_guarded
 from probes.injections.guard import version as guard_version
 from probes.probe import Probe, Transcript
 from probes.scorer import OneEvaluator
+
+if TYPE_CHECKING:
+    from probes.sensor.sensor import Sensor
 
 log = logging.getLogger(__name__)
 
@@ -35,6 +40,8 @@ class Panel(OneEvaluator):
         When the others run; None runs them on every response.
     micro_batch
         Transcripts handed to a probe at once, alike in length.
+    sensor
+        What `candor calibrate` fitted the fusion to; None for the shipped fusion.
     """
 
     def __init__(
@@ -44,12 +51,15 @@ class Panel(OneEvaluator):
         cascade: CascadeOptions | None = None,
         *,
         micro_batch: int = 32,
+        sensor: Sensor | None = None,
     ) -> None:
         if not probes:
             raise ValueError("a panel has at least one probe")
         self.probes, self.fusion, self.cascade = tuple(probes), fusion, cascade
-        self._micro_batch = micro_batch
-        parts = [f"{probe.name}={probe.version}" for probe in self.probes]
+        self._micro_batch, self._sensor = micro_batch, sensor
+        versions = {probe.name: probe.version for probe in self.probes}
+        self._calibrated = fusion.fits(versions)
+        parts = [f"{name}={version}" for name, version in versions.items()]
         rules = cascade.model_dump_json() if cascade else "all"
         self._version = digest("panel-3", *parts, fusion.version, rules, guard_version())[:16]
 
@@ -61,12 +71,23 @@ class Panel(OneEvaluator):
     @property
     def calibrated(self) -> bool:
         """Whether the fusion was fitted to these probes, in these versions."""
-        return self.fusion.fits({probe.name: probe.version for probe in self.probes})
+        return self._calibrated
 
     @property
     def figures(self) -> tuple[SensorFigures, ...]:
-        """Nothing: the shipped fusion was measured on no assistant of the user's."""
-        return ()
+        """What its sensor was measured to see; nothing for the shipped fusion, which was measured on no
+        assistant of the user's."""
+        sensor = self._sensor
+        if sensor is None:
+            return ()
+        return (
+            SensorFigures(
+                evaluator_version=self._version,
+                assistant=sensor.assistant,
+                accuracy=sensor.accuracy,
+                prevalence=sensor.prevalence,
+            ),
+        )
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -110,6 +131,8 @@ class Panel(OneEvaluator):
         return found
 
     def _assess(self, measurements: Sequence[Measurement]) -> Assessment:
+        if not self.calibrated:
+            return self._error(measurements, UNCALIBRATED)
         reading = self.fusion.read(measurements)
         return Assessment(
             kind=reading.kind,
@@ -118,6 +141,16 @@ class Panel(OneEvaluator):
             measurements=tuple(measurements),
             evaluator_version=self._version,
             error=reading.error,
+        )
+
+    def _error(self, measurements: Sequence[Measurement], reason: str) -> Assessment:
+        return Assessment(
+            kind=VerdictKind.ERROR,
+            p_lie=None,
+            p_evasion=None,
+            measurements=tuple(measurements),
+            evaluator_version=self._version,
+            error=reason,
         )
 
 

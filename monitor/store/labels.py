@@ -8,10 +8,14 @@ from collections.abc import Sequence
 import msgspec
 from sqlalchemy import Connection, delete, insert, select
 
-from evidence import BadInputError, VerdictKind
+from evidence import BadInputError, Response, VerdictKind
 from monitor.store import audit
+from monitor.store.intake import unpack_body
 from monitor.store.schema import labels, responses, verdicts
 from monitor.store.verdicts import FINAL_PROBABILITY
+
+
+_TOLD = {VerdictKind.HONEST.value, VerdictKind.LIE.value}
 
 
 class Label(msgspec.Struct, frozen=True, kw_only=True):
@@ -182,3 +186,32 @@ def audited_scores(
             _, before = found.get(row.response_id, (row.p_lie, False))
             found[row.response_id] = (row.p_lie, before or row.kind == VerdictKind.LIE.value)
     return list(found.values())
+
+
+def labelled_responses(
+    connection: Connection, assistant: str, *, limit: int = 10_000
+) -> list[tuple[Response, bool]]:
+    """The newest responses that people called honest or a lie, and whether a lie; of one mind only.
+
+    Those whose text is no longer kept are left out.
+    """
+    same = (labels.c.assistant == responses.c.assistant) & (
+        labels.c.response_id == responses.c.response_id
+    )
+    query = (
+        select(labels.c.response_id, labels.c.kind, responses.c.body)
+        .select_from(labels.join(responses, same))
+        .where(labels.c.assistant == assistant, responses.c.body.is_not(None))
+        .order_by(labels.c.at_s.desc())
+        .limit(limit)
+    )
+    kinds: dict[str, set[str]] = {}
+    bodies: dict[str, bytes] = {}
+    for name, kind, body in connection.execute(query):
+        kinds.setdefault(name, set()).add(kind)
+        bodies[name] = body
+    return [
+        (unpack_body(bodies[name]), VerdictKind.LIE.value in said)
+        for name, said in kinds.items()
+        if len(said) == 1 and said <= _TOLD
+    ]

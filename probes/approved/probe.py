@@ -9,15 +9,12 @@ import msgspec
 import numpy as np
 
 from evidence import CandorError, Finding, Measurement, digest
+from evidence.outcomes import UNCALIBRATED
 from probes.approved.contexts import Contexts, contexts
 from probes.approved.features import Weighed, features
 from probes.approved.reading import Reading
 from probes.models.chat import Chat, TokenLikelihoodModel, TokenLikelihoods
 from probes.probe import Transcript
-
-UNCALIBRATED = "uncalibrated"
-"""Why there is no p_lie without a fitted reading."""
-
 
 class NeutralPrompts(Protocol):
     """Takes the pressure out of conversations."""

@@ -6,15 +6,15 @@ import random
 import shutil
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 from pydantic import Field
 
 from evidence import BadInputError, digest
 from evidence.options import Options
-from probes.models.chat import ChatModel, Progress
+from probes.models.chat import Progress
 from probes.panel import Panel
+from probes.parts import Speaker
 from probes.sensor.fitting import Fitted, Setting, fit_sensor
 from probes.sensor.items import CalibrationItem
 from probes.sensor.labelled import LabelledAnswer, chosen, own_answers, references
@@ -32,13 +32,6 @@ class CalibrationOptions(Options):
     """Packaged items that are used, in pairs; each gives four reference answers and up to three of the approved version's own."""
     seed: int = 0
     """Which items, styles and answers are drawn."""
-
-
-class Speaker(NamedTuple):
-    """The approved version as one that answers, and its name in the records."""
-
-    model: ChatModel
-    version: str
 
 
 def calibrate(
