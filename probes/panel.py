@@ -13,6 +13,7 @@ from probes.fusion import Fusion
 from probes.injections.guard import read_guarded
 from probes.injections.guard import version as guard_version
 from probes.probe import Probe, Transcript
+from probes.refusal import RefusalRule
 
 log = logging.getLogger(__name__)
 
@@ -33,6 +34,8 @@ class Panel:
         When the others run; None runs them on every response.
     micro_batch
         Transcripts handed to a probe at once, alike in length.
+    refusal
+        The verdict on bare refusals; without it the rule with its packaged rate.
     """
 
     def __init__(
@@ -42,14 +45,17 @@ class Panel:
         cascade: CascadeOptions | None = None,
         *,
         micro_batch: int = 32,
+        refusal: RefusalRule | None = None,
     ) -> None:
         if not probes:
             raise ValueError("a panel has at least one probe")
         self.probes, self.fusion, self.cascade = tuple(probes), fusion, cascade
-        self._micro_batch = micro_batch
+        self._micro_batch, self.refusal = micro_batch, refusal or RefusalRule()
         parts = [f"{probe.name}={probe.version}" for probe in self.probes]
         rules = cascade.model_dump_json() if cascade else "all"
-        self._version = digest("panel-3", *parts, fusion.version, rules, guard_version())[:16]
+        self._version = digest(
+            "panel-4", *parts, fusion.version, rules, guard_version(), self.refusal.version
+        )[:16]
 
     @property
     def version(self) -> str:
@@ -72,14 +78,23 @@ class Panel:
 
         `measured` is called after each micro-batch with how many are done.
         """
-        order = sorted(range(len(transcripts)), key=lambda i: -_length(transcripts[i]))
+        refused = self.refusal.refusals(transcripts)
+        asked = [i for i, t in enumerate(transcripts) if i not in refused or t.high_stakes]
+        order = sorted(asked, key=lambda i: -_length(transcripts[i]))
         out: list[Assessment | None] = [None] * len(transcripts)
+        settled = len(transcripts) - len(asked)
         for start in range(0, len(order), self._micro_batch):
             part = order[start : start + self._micro_batch]
             for i, found in zip(part, self._measure([transcripts[j] for j in part]), strict=True):
                 out[i] = self._assess(found)
             if measured is not None:
-                measured(start + len(part))
+                measured(settled + start + len(part))
+        for i in refused:
+            out[i] = self.refusal.assess(
+                out[i],
+                evasion_threshold=self.fusion.evasion_threshold,
+                evaluator_version=self._version,
+            )
         return [assessment for assessment in out if assessment is not None]
 
     def _measure(self, batch: Sequence[Transcript]) -> list[list[Measurement]]:
