@@ -15,6 +15,7 @@ from evidence import BadInputError
 from probes.calibration import calibration_error, logit
 from probes.evaluation import auroc
 from probes.fusion import Fusion, FusionModel, Subset
+from probes.refusal import REFUSAL
 
 MIN_ROWS = 100
 """Labelled responses that a set of probes needs in common before a combination is fitted."""
@@ -30,12 +31,14 @@ def fit_fusion(
 ) -> FusionModel:
     """A combination for every set of probes that measured enough responses in common.
 
-    `scores` holds p_lie by probe for each response; `groups` its scenario. The activation probe
-    must not have been trained on these scenarios, or it gets all the weight. Raises BadInputError
+    `scores` holds p_lie by probe for each response; `groups` its scenario. Bare refusals are left out:
+    their verdict does not come from a fusion. The activation probe must not have been trained on these scenarios, or it gets all the weight. Raises BadInputError
     when no set has enough rows of both labels.
     """
+    kept = [i for i, row in enumerate(scores) if REFUSAL not in row]
+    scores = [scores[i] for i in kept]
     names = sorted({name for row in scores for name in row})
-    y, g = np.asarray(labels, int), np.asarray(groups)
+    y, g = np.asarray(labels, int)[kept], np.asarray(groups)[kept]
     subsets = {}
     for size in range(1, len(names) + 1):
         for chosen in itertools.combinations(names, size):

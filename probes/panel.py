@@ -16,6 +16,7 @@ from probes.fusion import Fusion
 from probes.injections.guard import read_guarded
 from probes.injections.guard import version as guard_version
 from probes.probe import Probe, Transcript
+from probes.refusal import RefusalRule
 from probes.scorer import OneEvaluator
 
 if TYPE_CHECKING:
@@ -40,6 +41,8 @@ class Panel(OneEvaluator):
         When the others run; None runs them on every response.
     micro_batch
         Transcripts handed to a probe at once, alike in length.
+    refusal
+        The verdict on bare refusals; without it the rule with its packaged rate.
     sensor
         What `candor calibrate` fitted the fusion to; None for the shipped fusion.
     """
@@ -51,17 +54,21 @@ class Panel(OneEvaluator):
         cascade: CascadeOptions | None = None,
         *,
         micro_batch: int = 32,
+        refusal: RefusalRule | None = None,
         sensor: Sensor | None = None,
     ) -> None:
         if not probes:
             raise ValueError("a panel has at least one probe")
         self.probes, self.fusion, self.cascade = tuple(probes), fusion, cascade
         self._micro_batch, self._sensor = micro_batch, sensor
+        self.refusal = refusal or RefusalRule()
         versions = {probe.name: probe.version for probe in self.probes}
         self._calibrated = fusion.fits(versions)
         parts = [f"{name}={version}" for name, version in versions.items()]
         rules = cascade.model_dump_json() if cascade else "all"
-        self._version = digest("panel-3", *parts, fusion.version, rules, guard_version())[:16]
+        self._version = digest(
+            "panel-4", *parts, fusion.version, rules, guard_version(), self.refusal.version
+        )[:16]
 
     @property
     def version(self) -> str:
@@ -100,7 +107,21 @@ class Panel(OneEvaluator):
 
         `measured` is called after each micro-batch with how many are done.
         """
-        return [self._assess(found) for found in self.measure(transcripts, measured=measured)]
+        refused = self.refusal.refusals(transcripts)
+        asked = [i for i, t in enumerate(transcripts) if i not in refused or t.high_stakes]
+        settled = len(transcripts) - len(asked)
+        found = self.measure(
+            [transcripts[i] for i in asked],
+            measured=None if measured is None else lambda done: measured(settled + done),
+        )
+        assessed = {i: self._assess(row) for i, row in zip(asked, found, strict=True)}
+        for i in refused:
+            assessed[i] = self.refusal.assess(
+                assessed.get(i),
+                evasion_threshold=self.fusion.evasion_threshold,
+                evaluator_version=self._version,
+            )
+        return [assessed[i] for i in range(len(transcripts))]
 
     def measure(
         self, transcripts: Sequence[Transcript], *, measured: Callable[[int], None] | None = None
