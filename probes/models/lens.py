@@ -26,7 +26,8 @@ from probes.models.lens_reply import (
 from probes.models.server import Server, ServerOptions
 from probes.models.states import States
 
-_In, _Out = TypeVar("_In"), TypeVar("_Out")
+_In = TypeVar("_In")
+_Out = TypeVar("_Out")
 _CELL_BYTES = 4
 _SLACK_BYTES = 1 << 20
 _NO_PLUGIN = "answers without hidden states; start vLLM with the plugin vllm-lens installed"

@@ -15,7 +15,11 @@ import zstandard
 from probes.models.server import AnsweredError
 from probes.models.states import States
 
-_STORED = {"float32": np.dtype("<f4"), "float16": np.dtype("<f2"), "int16": np.dtype("<i2")}
+_STORED: dict[str, np.dtype[Any]] = {
+    "float32": np.dtype("<f4"),
+    "float16": np.dtype("<f2"),
+    "int16": np.dtype("<i2"),
+}
 _BF16 = "torch.bfloat16"
 _HANDLE = re.compile(r"[A-Za-z0-9_-]{1,128}")
 _UNKNOWN_STATUS = 502
