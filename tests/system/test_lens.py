@@ -81,7 +81,7 @@ def test_the_panel_reads_the_server_as_it_reads_the_weights(url: str) -> None:
         assert ours.p_lie == pytest.approx(theirs.p_lie, abs=1e-3)
 
 
-def test_another_model_than_the_folders_is_refused_by_name(url: str, tiny_dir: Path) -> None:  # noqa: F811 -- the fixture
+def test_another_model_than_the_folders_is_refused_by_name(url: str, tiny_dir: Path) -> None:
     with pytest.raises(BadInputError, match="other tokens"):
         LensModel.open(url, tiny_dir, options=PATIENT)
     with pytest.raises(BadInputError, match=f"serves no model 'x'; it serves {MODEL}"):
