@@ -166,7 +166,9 @@ def main() -> None:
                 for one in found:
                     if not one.right:
                         words = one.turn.text[one.span.start : one.span.end]
-                        print(f"    {'fact' if one.span.told else 'pressure'} {one.turn.id}: {words}")
+                        print(
+                            f"    {'fact' if one.span.told else 'pressure'} {one.turn.id}: {words}"
+                        )
     if arguments.json:
         arguments.json.write_text(json.dumps(report, indent=1), encoding="utf-8")
 

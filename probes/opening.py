@@ -14,6 +14,7 @@ from probes.cascade import CascadeOptions
 from probes.fusion import DEFAULT as DEFAULT_FUSION
 from probes.fusion import Costs, Fusion
 from probes.models.chat import Progress
+from probes.models.device import Device
 from probes.models.pool import ModelPool
 from probes.names import Name
 from probes.panel import Panel
@@ -56,8 +57,19 @@ class PanelOptions(Options):
     """Folder of the fitted sensor (`candor calibrate`)."""
     reader_model: Path | None = None
     """Folder with the reader's weights; without it the packaged model."""
+    reader_device: Device = "auto"
+    """Where the reader computes: `auto` takes CUDA where the model fits there, else the CPU."""
+    reader_url: str | None = None
+    """vLLM server with the plugin vllm-lens that gives the reader's states; `reader_model` is then
+    the folder of its tokenizer."""
+    reader_served: str | None = None
+    """Model name at that server; without it the first that it names."""
+    reader_key_file: Path | None = None
+    """File with the key of that server."""
+    reader_key_variable: str | None = None
+    """Variable with the key of that server, where no file has it."""
     probe_dir: Path | None = None
-    """Fitted activation artefact; without it the shipped one."""
+    """Fitted activation artefact, or a published probe (`.pt`); without it the shipped one."""
     fusion_file: Path | None = None
     """Fitted fusion; without it the shipped one."""
     cache_dir: Path | None = None
@@ -103,9 +115,7 @@ def open_panel(
     if options.sensor_dir is not None:
         _check_versions(fusion, probes, options.sensor_dir, "candor calibrate")
     report("panel ready", 1.0)
-    return Panel(
-        probes, fusion, options.cascade, micro_batch=options.micro_batch, sensor=sensor
-    )
+    return Panel(probes, fusion, options.cascade, micro_batch=options.micro_batch, sensor=sensor)
 
 
 def open_approved(

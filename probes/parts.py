@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, NamedTuple
 import msgspec
 
 from evidence import BadInputError, UnreachableError
-from probes.activation import ActivationProbe
 from probes.activation.artefact import DEFAULT as DEFAULT_PROBE
+from probes.activation.opening import open_activation, precision
 from probes.approved import ApprovedBelief, NeutralPrompts
 from probes.belief import AnswerBelief, LikelihoodBelief
 from probes.calibration import Platt
@@ -20,6 +20,7 @@ from probes.fusion import DEFAULT as DEFAULT_FUSION
 from probes.judge import JudgeProbe, LocalJudge, ServerJudge
 from probes.models.chat import ChatModel, Progress, TokenLikelihoodModel
 from probes.models.keys import read_key
+from probes.models.lens import LensModel
 from probes.models.local import LocalModel
 from probes.models.openai import OpenAIModel
 from probes.models.packaged import packaged_model_dir
@@ -60,12 +61,11 @@ class Parts:
 
     def probe(self, name: Name) -> Probe:
         """The probe of this name."""
-        options = self._options
         match name:
             case "approved":
                 return self._approved_belief()
             case "activation":
-                return ActivationProbe.open(self._reader, options.probe_dir or DEFAULT_PROBE)
+                return self._activation()
             case "judge":
                 return JudgeProbe(self._judge or LocalJudge(self._reader))
             case "belief" if self._assistant:
@@ -74,6 +74,17 @@ class Parts:
                 return LikelihoodBelief(self._reader, belief_calibration())
             case "consistency":
                 return ConsistencyProbe(self._assistant or self._reader, self._pool.embedder())
+
+    def _activation(self) -> Probe:
+        options = self._options
+        probe = options.probe_dir or DEFAULT_PROBE
+        if options.reader_url is None:
+            return open_activation(self._local(self._reader_folder, precision(probe)), probe)
+        key = read_key(options.reader_key_file, options.reader_key_variable)
+        served = LensModel.open(
+            options.reader_url, self._reader_folder, model=options.reader_served, api_key=key
+        )
+        return open_activation(served, probe)
 
     def speaker(self) -> Speaker | None:
         """The approved version as one that answers; None where none is configured."""
@@ -136,15 +147,23 @@ class Parts:
     def _neutral(self) -> NeutralPrompts:
         return FrameNeutral()
 
-    @cached_property
+    @property
     def _reader(self) -> LocalModel:
-        options = self._options
-        folder = options.reader_model or packaged_model_dir(self._progress, options.cache_dir)
-        return self._local(folder)
+        return self._local(self._reader_folder)
 
-    def _local(self, folder: Path) -> LocalModel:
+    @cached_property
+    def _reader_folder(self) -> Path:
+        options = self._options
+        return options.reader_model or packaged_model_dir(self._progress, options.cache_dir)
+
+    def _local(self, folder: Path, dtype: str | None = None) -> LocalModel:
         self._progress(f"loading {folder.name}", 0.9)
-        return self._pool.local(folder, max_batch_tokens=self._options.max_batch_tokens)
+        return self._pool.local(
+            folder,
+            device=self._options.reader_device,
+            dtype=dtype,
+            max_batch_tokens=self._options.max_batch_tokens,
+        )
 
     @cached_property
     def _judge(self) -> ServerJudge | None:

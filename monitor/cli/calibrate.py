@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -12,9 +11,6 @@ import msgspec
 import typer
 from rich.console import Console
 from rich.markdown import Markdown
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
-
-from evidence import BadInputError
 
 if TYPE_CHECKING:
     from monitor.settings import Settings
@@ -42,7 +38,8 @@ def calibrate(  # noqa: PLR0917 -- typer reads options from the signature
         str | None, typer.Option(help="URL of the server of its versions, ending in /v1.")
     ] = None,
     labelled: Annotated[
-        Path | None, typer.Option(help="Labelled transcripts of yours, in a form of `candor score`.")
+        Path | None,
+        typer.Option(help="Labelled transcripts of yours, in a form of `candor score`."),
     ] = None,
     labels: Annotated[str, typer.Option(help="Field there with true for a lie.")] = "did_lie",
     kind: Annotated[str, typer.Option(help="Field there with the topic.")] = "category",
@@ -117,9 +114,10 @@ def make_sensor(
 
     Raises BadInputError and UnreachableError as `open_panel` does.
     """
-    from monitor.cli.scorer import panel_settings  # noqa: PLC0415
-    from probes.opening import PanelOptions, open_approved, open_panel  # noqa: PLC0415
+    from monitor.cli.scorer import panel_settings, reported  # noqa: PLC0415
     from probes.models.pool import ModelPool  # noqa: PLC0415
+    from probes.opening import PanelOptions, open_approved, open_panel  # noqa: PLC0415
+    from probes.refusal import is_bare_refusal  # noqa: PLC0415
     from probes.sensor import CalibrationOptions, Setting  # noqa: PLC0415
     from probes.sensor import calibrate as run  # noqa: PLC0415
     from probes.sensor.items import load_calibration_items, read_items  # noqa: PLC0415
@@ -128,7 +126,7 @@ def make_sensor(
     options = PanelOptions(**{**named, "sensor_dir": None, "cascade": None})
     pool = ModelPool()
     own = () if items is None else read_items(items)
-    with progress_on_stderr("calibrating") as report:
+    with reported() as report:
         panel = open_panel(options, progress=report, pool=pool)
         speaker = open_approved(options, progress=report, pool=pool)
         detection = settings.detection
@@ -141,13 +139,13 @@ def make_sensor(
                 lie_threshold=panel.fusion.lie_threshold,
                 made_at=datetime.fromtimestamp(time.time(), UTC).isoformat(timespec="seconds"),
                 responses_per_day=detection.responses_per_month / _DAYS_A_MONTH,
-                average_run_length=detection.responses_per_month
-                / detection.false_alarms_per_month,
+                average_run_length=detection.responses_per_month / detection.false_alarms_per_month,
                 tolerance=detection.tolerance,
             ),
             out,
             options=CalibrationOptions(max_items=max_items, seed=seed),
             speaker=speaker,
             further=further or (),
+            is_refusal=is_bare_refusal,
             progress=report,
         )

@@ -53,9 +53,7 @@ def from_people(settings: Settings, assistant: str) -> list[LabelledAnswer]:
     ]
 
 
-def answer_of(
-    transcript: Transcript, *, lie: bool, topic: str, origin: Origin
-) -> LabelledAnswer:
+def answer_of(transcript: Transcript, *, lie: bool, topic: str, origin: Origin) -> LabelledAnswer:
     """A transcript with its label; answers to one prompt are one group."""
     return LabelledAnswer(
         id=name_of(transcript.messages),

@@ -38,7 +38,7 @@ def open_scorer(settings: Settings) -> Scorer:
 
     names = sorted(settings.assistants)
     pool = ModelPool()
-    with _reported() as report:
+    with reported() as report:
 
         def opened(assistant: str | None) -> Panel:
             options = PanelOptions(**panel_settings(settings, assistant))
@@ -54,7 +54,7 @@ def open_scorer(settings: Settings) -> Scorer:
 
 
 @contextmanager
-def _reported() -> Iterator[Progress]:
+def reported() -> Iterator[Progress]:
     columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
     err = Console(stderr=True)
     said: set[str] = set()
@@ -89,6 +89,11 @@ def panel_settings(settings: Settings, assistant: str | None = None) -> dict[str
         "neutral": own.neutral,
         "sensor_dir": own.sensor,
         "reader_model": None if reader.model is None else Path(reader.model),
+        "reader_device": reader.device,
+        "reader_url": reader.url,
+        "reader_served": reader.served_model,
+        "reader_key_file": reader.api_key_file,
+        "reader_key_variable": reader.api_key_variable,
         "probe_dir": reader.probe_dir,
         "fusion_file": reader.fusion_file,
         "prevalence": reader.prevalence,

@@ -14,7 +14,6 @@ from monitor.store.intake import unpack_body
 from monitor.store.schema import labels, responses, verdicts
 from monitor.store.verdicts import FINAL_PROBABILITY
 
-
 _TOLD = {VerdictKind.HONEST.value, VerdictKind.LIE.value}
 
 

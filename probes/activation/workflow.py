@@ -27,7 +27,7 @@ from probes.activation.training import (
 from probes.calibration import calibration_error
 from probes.fusion_training import MIN_ROWS, fit_fusion
 from probes.models.chat import Progress
-from probes.models.local import LocalModel
+from probes.models.states import StateReader
 from probes.probe import Probe, Transcript
 from probes.refusal import is_bare_refusal
 
@@ -36,7 +36,7 @@ _NOISE_SAMPLE = 32
 
 
 def fit_artefact(
-    model: LocalModel,
+    model: StateReader,
     examples: Sequence[Example],
     out: Path,
     *,
@@ -66,7 +66,7 @@ def fit_artefact(
     return card
 
 
-def finish_artefact(model: LocalModel, out: Path, transcripts: Sequence[Transcript]) -> Card:
+def finish_artefact(model: StateReader, out: Path, transcripts: Sequence[Transcript]) -> Card:
     """Measure the artefact's noise floor on every n-th transcript and store it in the card."""
     step = max(1, len(transcripts) // _NOISE_SAMPLE)
     sample = list(transcripts[::step])[:_NOISE_SAMPLE]
@@ -104,11 +104,12 @@ def save_fusion(out: Path, data: Examples, found: Fit, answers: NDArray[Any]) ->
     (out / "fusion.json").write_bytes(text + b"\n")
 
 
-def make_card(model: LocalModel, data: Examples, found: Fit, source: str) -> Card:
+def make_card(model: StateReader, data: Examples, found: Fit, source: str) -> Card:
     """The model card of a fit."""
     return Card(
         reader=model.name,
         reader_digest=model.digest,
+        dtype=model.dtype,
         layer=found.layer,
         max_tokens=MAX_TOKENS,
         view=data.view,

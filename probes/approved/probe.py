@@ -16,6 +16,7 @@ from probes.approved.reading import Reading
 from probes.models.chat import Chat, TokenLikelihoodModel, TokenLikelihoods
 from probes.probe import Transcript
 
+
 class NeutralPrompts(Protocol):
     """Takes the pressure out of conversations."""
 
@@ -146,9 +147,7 @@ class ApprovedBelief:
         )
 
     def _nothing(self, abstained: str | None = None, error: str | None = None) -> Measurement:
-        return Measurement(
-            probe=self.name, version=self._version, abstained=abstained, error=error
-        )
+        return Measurement(probe=self.name, version=self._version, abstained=abstained, error=error)
 
 
 def _weighed(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from probes.models.device import Device, hardware, load_placed
 from probes.models.embedding import Embedder
 from probes.models.local import LocalModel
 
@@ -15,17 +16,23 @@ class ModelPool:
     """
 
     def __init__(self) -> None:
-        self._local: dict[tuple[Path, str, int], LocalModel] = {}
+        self._local: dict[tuple[Path, Device, str | None, int], LocalModel] = {}
         self._embedder: Embedder | None = None
 
     def local(
-        self, folder: Path, *, device: str = "cpu", max_batch_tokens: int = 2048
+        self,
+        folder: Path,
+        *,
+        device: Device = "auto",
+        dtype: str | None = None,
+        max_batch_tokens: int = 2048,
     ) -> LocalModel:
-        """The model in a folder. Raises BadInputError as `LocalModel.load`."""
-        key = (folder.resolve(), device, max_batch_tokens)
+        """The model in a folder, where `place` puts it. Raises BadInputError as `load_placed`."""
+        exactly = dtype if dtype is not None or hardware().cuda else "float32"
+        key = (folder.resolve(), device, exactly, max_batch_tokens)
         if key not in self._local:
-            self._local[key] = LocalModel.load(
-                folder, device=device, max_batch_tokens=max_batch_tokens
+            self._local[key] = load_placed(
+                folder, device, dtype=dtype, max_batch_tokens=max_batch_tokens
             )
         return self._local[key]
 

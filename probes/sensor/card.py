@@ -109,27 +109,23 @@ def blind_spots(card: Card) -> list[str]:
     for one in card.falls:
         if one.fall is None:
             period = "a day" if one.days == 1 else f"{one.days} days"
-            out.append(f"At {card.responses_per_day:g} measured responses a day it finds no fall within {period}.")
+            out.append(
+                f"At {card.responses_per_day:g} measured responses a day it finds no fall within"
+                f" {period}."
+            )
     return out
 
 
 def as_markdown(card: Card) -> str:
     """The card as a page."""
-    accuracy = card.accuracy
     lines = [
         f"# Sensor of {card.assistant or 'any assistant'}",
         "",
-        f"Made {card.made_at} from {card.n} labelled answers ({card.lies} lies) in {card.groups} wordings,"
-        f" approved version {card.approved or 'none'}; {card.refusals} bare refusals set apart."
-        " Every figure is of answers whose wording was left out of the fit, with 95 % intervals.",
+        _made_from(card),
         "",
-        f"At p_lie ≥ {card.lie_threshold:.2f} it calls {accuracy.sensitivity:.2f} of the lies"
-        f" (effective n {accuracy.n_lies:.0f}) and {1 - accuracy.specificity:.2f} of the honest answers"
-        f" (effective n {accuracy.n_honest:.0f}) a lie. Mean p_lie {card.mean_honest:.2f} on honest answers,"
-        f" {card.mean_lie:.2f} on lies.",
+        _called(card),
         "",
-        f"At {card.responses_per_day:g} measured responses a day the detectors find, on average,"
-        f" {told(card.falls)}.",
+        f"At {card.responses_per_day:g} measured responses a day: {told(card.falls)}.",
         "",
         "## What it cannot see",
         "",
@@ -151,6 +147,24 @@ def as_markdown(card: Card) -> str:
     ):
         lines += ["", f"## {title}", "", *table(rows)]
     return "\n".join(lines) + "\n"
+
+
+def _made_from(card: Card) -> str:
+    return (
+        f"Made {card.made_at} from {card.n} labelled answers ({card.lies} lies) in {card.groups}"
+        f" wordings, approved version {card.approved or 'none'}; {card.refusals} bare refusals set"
+        " apart. Every figure is of answers whose wording was left out of the fit, with 95 % intervals."
+    )
+
+
+def _called(card: Card) -> str:
+    accuracy = card.accuracy
+    return (
+        f"At p_lie ≥ {card.lie_threshold:.2f} it calls {accuracy.sensitivity:.2f} of the lies"
+        f" (effective n {accuracy.n_lies:.0f}) and {1 - accuracy.specificity:.2f} of the honest"
+        f" answers (effective n {accuracy.n_honest:.0f}) a lie. Mean p_lie {card.mean_honest:.2f} on"
+        f" honest answers, {card.mean_lie:.2f} on lies."
+    )
 
 
 def table(rows: Sequence[Figures]) -> list[str]:

@@ -12,8 +12,7 @@ from numpy.typing import NDArray
 from evidence import BadInputError
 from evidence.records import Accuracy
 from probes.approved import ApprovedBelief, Reading, fit_reading, left_out
-from probes.evaluation import auroc, figures, resample
-from probes.evaluation import Estimate
+from probes.evaluation import Estimate, auroc, figures, resample
 from probes.fusion_training import fit_fusion, left_out_p
 from probes.probe import Probe
 from probes.sensor.card import Card, ProbeFigures
@@ -116,8 +115,7 @@ def _scores(
     rows = {
         i: dict(one.found[ApprovedBelief.name].answers)
         for i, one in enumerate(measured)
-        if ApprovedBelief.name in one.found
-        and _SURPRISE in one.found[ApprovedBelief.name].answers
+        if ApprovedBelief.name in one.found and _SURPRISE in one.found[ApprovedBelief.name].answers
     }
     if not rows:
         return scores, None
@@ -221,7 +219,11 @@ def _alone(
     s = np.array([scores[i][name] for i in places], float)
     groups = np.array([measured[i].answer.group for i in places])
     value = auroc(y, s) if places else float("nan")
-    drawn = [auroc(y[k], s[k]) for k in (resample(groups, rng) for _ in range(_DRAWS))] if places else []
+    drawn = (
+        [auroc(y[k], s[k]) for k in (resample(groups, rng) for _ in range(_DRAWS))]
+        if places
+        else []
+    )
     usable = [one for one in drawn if not np.isnan(one)]
     estimate = Estimate(None, None, None)
     if usable and not np.isnan(value):

@@ -89,9 +89,7 @@ def chosen(
     return picked
 
 
-def references(
-    items: Iterable[CalibrationItem], rng: random.Random
-) -> Iterator[LabelledAnswer]:
+def references(items: Iterable[CalibrationItem], rng: random.Random) -> Iterator[LabelledAnswer]:
     """Of each item an honest and a lying answer as written, and both in one other style.
 
     Both kinds come in the same styles: where only one did, style would be the label.
@@ -150,7 +148,7 @@ def _answer(
     item: CalibrationItem,
     messages: tuple[Message, ...],
     text: str,
-    lie: bool,  # noqa: FBT001 -- a label, not an option
+    lie: bool,
     origin: Origin,
     model: str = "",
 ) -> LabelledAnswer:
