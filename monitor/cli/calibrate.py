@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -109,12 +110,13 @@ def make_sensor(
     items: Path | None = None,
     max_items: int = 72,
     seed: int = 0,
+    progress: Callable[[str, float], None] | None = None,
 ) -> Fitted:
-    """Calibrate with the parts that the settings name, with progress on stderr.
+    """Calibrate with the parts that the settings name; progress on stderr unless it is told.
 
     Raises BadInputError and UnreachableError as `open_panel` does.
     """
-    from monitor.cli.scorer import panel_settings, reported  # noqa: PLC0415
+    from monitor.cli.scorer import panel_settings, shown  # noqa: PLC0415
     from probes.models.pool import ModelPool  # noqa: PLC0415
     from probes.opening import PanelOptions, open_approved, open_panel  # noqa: PLC0415
     from probes.refusal import is_bare_refusal  # noqa: PLC0415
@@ -126,7 +128,7 @@ def make_sensor(
     options = PanelOptions(**{**named, "sensor_dir": None, "cascade": None})
     pool = ModelPool()
     own = () if items is None else read_items(items)
-    with reported() as report:
+    with shown(progress) as report:
         panel = open_panel(options, progress=report, pool=pool)
         speaker = open_approved(options, progress=report, pool=pool)
         detection = settings.detection

@@ -24,11 +24,11 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 
-def open_scorer(settings: Settings) -> Scorer:
+def open_scorer(settings: Settings, *, progress: Progress | None = None) -> Scorer:
     """Load a panel for each assistant with a section of its own, and one for all others.
 
     Models in process, or clients of the servers that the settings name; panels share the models.
-    Shows what is being loaded: a bar on a terminal, else lines of the log. Raises BadInputError for
+    Shows what is being loaded, unless `progress` is told: a bar on a terminal, else lines of the log. Raises BadInputError for
     settings that do not fit and UnreachableError when a server is gone.
     """
     log.info("loading the models")
@@ -38,7 +38,7 @@ def open_scorer(settings: Settings) -> Scorer:
 
     names = sorted(settings.assistants)
     pool = ModelPool()
-    with reported() as report:
+    with shown(progress) as report:
 
         def opened(assistant: str | None) -> Panel:
             options = PanelOptions(**panel_settings(settings, assistant))
@@ -51,6 +51,16 @@ def open_scorer(settings: Settings) -> Scorer:
         if not names:
             return default
         return AssistantScorers(default, {name: opened(name) for name in names})
+
+
+@contextmanager
+def shown(progress: Progress | None) -> Iterator[Progress]:
+    """`progress`, or where there is none a bar on the terminal or lines of the log."""
+    if progress is not None:
+        yield progress
+        return
+    with reported() as report:
+        yield report
 
 
 @contextmanager
