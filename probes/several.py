@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+import msgspec
+
 from evidence import Assessment
+from evidence.records import SensorFigures
 from probes.probe import Transcript
 from probes.scorer import Evaluator, Scorer
 
@@ -30,6 +33,18 @@ class AssistantScorers:
 
     def version_of(self, assistant: str) -> str:
         return self._of(assistant).version_of(assistant)
+
+    @property
+    def figures(self) -> tuple[SensorFigures, ...]:
+        """What was measured of each sensor, by the assistant that it measures."""
+        return (
+            *self._default.figures,
+            *(
+                msgspec.structs.replace(one, assistant=name)
+                for name, scorer in sorted(self._by_name.items())
+                for one in scorer.figures
+            ),
+        )
 
     def score(self, transcripts: Sequence[Transcript]) -> list[Assessment]:
         """One assessment for each transcript, in order; each scorer gets its own as one batch."""

@@ -70,8 +70,8 @@ def calibrate(  # noqa: PLR0917 -- typer reads options from the signature
     from monitor.settings import load_settings  # noqa: PLC0415
 
     settings = load_settings()
-    given = {"approved": approved, "assistant_url": served}
-    given = {name: value for name, value in given.items() if value is not None}
+    wanted = {"approved": approved, "assistant_url": served}
+    given = {name: value for name, value in wanted.items() if value is not None}
     further = []
     if labelled is not None:
         from monitor.cli.calibration_answers import from_file  # noqa: PLC0415

@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from probes.approved.claims import claim
+
 Array = NDArray[np.float64]
 
 
 class Weighed(NamedTuple):
-    """Natural-log probability of every token of a response, shape (tokens,) each.
+    """A response token by token, with the natural-log probability of each, shape (tokens,).
 
     Parameters
     ----------
+    tokens
+        The text of each.
     neutral
         By the approved version without the pressure; the mean over neutral conversations.
     fresh
@@ -27,34 +31,46 @@ class Weighed(NamedTuple):
         text into tokens; None where that version is not at hand.
     """
 
+    tokens: tuple[str, ...]
     neutral: Array
     fresh: Array | None = None
     untold: Array | None = None
     own: float | None = None
 
+    @property
+    def claim(self) -> range:
+        """The tokens of the sentence that what was told bears on most; all where nothing was told."""
+        if self.untold is None:
+            return range(len(self.neutral))
+        return claim(self.tokens, self.untold - self.neutral)
+
 
 def features(weighed: Weighed) -> dict[str, float]:
     """Named features of one response.
 
-    `surprise_nats` is minus the mean log-likelihood without the pressure. `earlier_nats` is how much
-    of the likelihood the assistant's earlier turns lend. `told_nats` is how much what was told speaks
-    against the response: the mean pointwise mutual information of the two, negated; tone and wording
-    are as likely with the facts as without, so it does not move with them. `own_nats` is how much
-    likelier the response's own version finds it: absent where that version was not asked.
+    Read off the claim alone (`Weighed.claim`), since a greeting or another tone surprises without
+    saying anything: `claim_nats`, minus the mean log-likelihood without the pressure; `told_nats`, by how
+    much what was told speaks against it (the mean pointwise mutual information of the two, negated);
+    `earlier_nats`, how much of its likelihood the assistant's earlier turns lend. `surprise_nats` is that
+    of the whole response, `own_nats` how much likelier its own version finds it: absent where that
+    version was not asked.
     """
-    neutral = float(weighed.neutral.mean())
-    fresh = neutral if weighed.fresh is None else float(weighed.fresh.mean())
-    untold = neutral if weighed.untold is None else float(weighed.untold.mean())
+    part = slice(weighed.claim.start, weighed.claim.stop)
+    neutral = float(weighed.neutral[part].mean())
+    fresh = neutral if weighed.fresh is None else float(weighed.fresh[part].mean())
+    untold = neutral if weighed.untold is None else float(weighed.untold[part].mean())
+    whole = float(weighed.neutral.mean())
     found = {
-        "surprise_nats": -neutral,
-        "earlier_nats": neutral - fresh,
+        "claim_nats": -neutral,
         "told_nats": untold - neutral,
+        "earlier_nats": neutral - fresh,
+        "surprise_nats": -whole,
     }
     if weighed.own is not None:
-        found["own_nats"] = weighed.own / len(weighed.neutral) - neutral
+        found["own_nats"] = weighed.own / len(weighed.neutral) - whole
     return found
 
 
-def matrix(rows: Sequence[dict[str, float]], names: Sequence[str]) -> NDArray[Any]:
+def matrix(rows: Sequence[Mapping[str, float]], names: Sequence[str]) -> NDArray[Any]:
     """The named features of several responses, shape (responses, features)."""
     return np.array([[row[name] for name in names] for row in rows], float).reshape(-1, len(names))

@@ -97,8 +97,8 @@ class ApprovedBelief:
 
     def _weigh(
         self, transcripts: Sequence[Transcript]
-    ) -> list[tuple[Weighed, tuple[str, ...], int] | CandorError]:
-        """Likelihoods of each response in all its contexts, its tokens, and how many were read."""
+    ) -> list[tuple[Weighed, int] | CandorError]:
+        """Likelihoods of each response in all its contexts, and how many tokens were read for it."""
         asked = [
             contexts(transcript, neutral)
             for transcript, neutral in zip(
@@ -126,15 +126,15 @@ class ApprovedBelief:
             model = self._own(version)
             places = [i for i, t in enumerate(transcripts) if t.model == version]
             if model is None:
-                continue
+                continue  # it is not served: the response is read without it
             pairs = [(transcripts[i].prompt, transcripts[i].response) for i in places]
             for i, one in zip(places, model.token_likelihoods(pairs), strict=True):
                 if isinstance(one, TokenLikelihoods):
                     sums[i] = float(one.logprobs.sum())
         return sums
 
-    def _measurement(self, weighed: Weighed, tokens: tuple[str, ...], read: int) -> Measurement:
-        values = features(weighed)
+    def _measurement(self, weighed: Weighed, read: int) -> Measurement:
+        values, said = features(weighed), weighed.claim
         p = None if self._reading is None else self._reading.p_lie(values)
         return Measurement(
             probe=self.name,
@@ -143,7 +143,11 @@ class ApprovedBelief:
             answers=values,
             abstained=UNCALIBRATED if p is None else None,
             tokens=read,
-            finding=Finding(tokens=tokens, nats=tuple(np.round(-weighed.neutral, 3).tolist())),
+            finding=Finding(
+                claim="".join(weighed.tokens[said.start : said.stop]).strip(),
+                tokens=weighed.tokens,
+                nats=tuple(np.round(-weighed.neutral, 3).tolist()),
+            ),
         )
 
     def _nothing(self, abstained: str | None = None, error: str | None = None) -> Measurement:
@@ -152,7 +156,7 @@ class ApprovedBelief:
 
 def _weighed(
     asked: Contexts, found: Sequence[TokenLikelihoods | CandorError], own: float | None
-) -> tuple[Weighed, tuple[str, ...], int] | CandorError:
+) -> tuple[Weighed, int] | CandorError:
     rows: list[TokenLikelihoods] = []
     for one in found:
         if isinstance(one, CandorError):
@@ -161,9 +165,10 @@ def _weighed(
     tokens, n = rows[0].tokens, len(asked.neutral)
     rest = iter(rows[n:])
     weighed = Weighed(
+        tokens=tokens,
         neutral=np.mean([row.logprobs for row in rows[:n]], axis=0),
         fresh=None if asked.fresh is None else next(rest).logprobs,
         untold=None if asked.untold is None else next(rest).logprobs,
         own=own,
     )
-    return weighed, tokens, len(tokens) * len(rows)
+    return weighed, len(tokens) * len(rows)

@@ -20,7 +20,7 @@ from probes.sensor.measuring import Measured
 from probes.sensor.power import smallest_falls
 from probes.sensor.sensor import Sensor
 
-_SURPRISE = "surprise_nats"
+_SURPRISE = "claim_nats"
 _DRAWS = 300
 
 

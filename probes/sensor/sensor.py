@@ -68,10 +68,8 @@ def read_sensor(folder: Path) -> tuple[Sensor, Card]:
     Raises BadInputError where there is none, or it was changed since it was written.
     """
     try:
-        sums = dict(
-            reversed(line.split("  ", 1))
-            for line in (folder / SUMS).read_text("utf-8").splitlines()
-        )
+        lines = (folder / SUMS).read_text("utf-8").splitlines()
+        sums = {name: given for given, name in (line.split("  ", 1) for line in lines)}
         data = {name: (folder / name).read_bytes() for name in (SENSOR, CARD)}
         for name, content in data.items():
             if sums.get(name) != _sha256(content):
