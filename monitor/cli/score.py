@@ -167,7 +167,9 @@ def _options(probes: str, assistant: str | None, expected: dict[str, Any]) -> Pa
     settings = load_settings()
     if assistant is not None and assistant not in settings.assistants:
         known = ", ".join(sorted(settings.assistants)) or "none"
-        raise BadInputError(f"no section [assistants.{assistant}]; there are {known}", "--assistant")
+        raise BadInputError(
+            f"no section [assistants.{assistant}]; there are {known}", "--assistant"
+        )
     try:
         from probes.opening import PanelOptions  # noqa: PLC0415 -- loads torch
     except ModuleNotFoundError as error:

@@ -13,6 +13,8 @@ from rich.console import Console
 from rich.progress import BarColumn, TextColumn, TimeElapsedColumn
 from rich.progress import Progress as Bar
 
+from monitor.cli.sensors import make_missing, sensor_folder
+
 if TYPE_CHECKING:
     from monitor.detect.topics import Embed
     from monitor.score import Scorer
@@ -24,13 +26,19 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 
-def open_scorer(settings: Settings, *, progress: Progress | None = None) -> Scorer:
+def open_scorer(
+    settings: Settings, *, calibrate: bool = False, progress: Progress | None = None
+) -> Scorer:
     """Load a panel for each assistant with a section of its own, and one for all others.
 
-    Models in process, or clients of the servers that the settings name; panels share the models.
+    Models in process, or clients of the servers that the settings name; panels share the models. With
+    `calibrate` the sensors that are needed and missing are made first; without, verdicts of such an
+    assistant are errors of kind `uncalibrated`.
     Shows what is being loaded, unless `progress` is told: a bar on a terminal, else lines of the log. Raises BadInputError for
     settings that do not fit and UnreachableError when a server is gone.
     """
+    if calibrate:
+        make_missing(settings, progress=progress)
     log.info("loading the models")
     from probes import PanelOptions, open_panel  # noqa: PLC0415 -- loads torch
     from probes.models.pool import ModelPool  # noqa: PLC0415 -- loads torch
@@ -97,7 +105,7 @@ def panel_settings(settings: Settings, assistant: str | None = None) -> dict[str
         "assistant_versions": own.versions,
         "approved": own.approved,
         "neutral": own.neutral,
-        "sensor_dir": own.sensor,
+        "sensor_dir": sensor_folder(settings, assistant),
         "reader_model": None if reader.model is None else Path(reader.model),
         "reader_device": reader.device,
         "reader_url": reader.url,

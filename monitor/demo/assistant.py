@@ -75,4 +75,3 @@ def answer(
             for (s, pressed), text in zip(part, texts, strict=True)
         ]
     return turns
-

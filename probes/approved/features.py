@@ -12,6 +12,8 @@ from probes.approved.claims import claim
 
 Array = NDArray[np.float64]
 
+_LEAST_NATS = 0.05
+
 
 class Weighed(NamedTuple):
     """A response token by token, with the natural-log probability of each, shape (tokens,).
@@ -50,20 +52,23 @@ def features(weighed: Weighed) -> dict[str, float]:
 
     Read off the claim alone (`Weighed.claim`), since a greeting or another tone surprises without
     saying anything: `claim_nats`, minus the mean log-likelihood without the pressure; `told_nats`, by how
-    much what was told speaks against it (the mean pointwise mutual information of the two, negated);
-    `earlier_nats`, how much of its likelihood the assistant's earlier turns lend. `surprise_nats` is that
-    of the whole response, `own_nats` how much likelier its own version finds it: absent where that
-    version was not asked.
+    much what was told speaks against it (the mean pointwise mutual information of the two, negated), and
+    `told_most_nats`, the same of its one token where that is largest; `told_share`, its surprise over
+    that without what was told; `earlier_nats`, how much of its likelihood the assistant's earlier turns
+    lend. `surprise_nats` is that of the whole response, `own_nats` how much likelier its own version
+    finds it: absent where that version was not asked.
     """
     part = slice(weighed.claim.start, weighed.claim.stop)
-    neutral = float(weighed.neutral[part].mean())
-    fresh = neutral if weighed.fresh is None else float(weighed.fresh[part].mean())
-    untold = neutral if weighed.untold is None else float(weighed.untold[part].mean())
+    neutral = weighed.neutral[part]
+    fresh = neutral if weighed.fresh is None else weighed.fresh[part]
+    untold = neutral if weighed.untold is None else weighed.untold[part]
     whole = float(weighed.neutral.mean())
     found = {
-        "claim_nats": -neutral,
-        "told_nats": untold - neutral,
-        "earlier_nats": neutral - fresh,
+        "claim_nats": -float(neutral.mean()),
+        "told_nats": float((untold - neutral).mean()),
+        "told_most_nats": float((untold - neutral).max()),
+        "told_share": float(neutral.sum() / min(untold.sum(), -_LEAST_NATS)),
+        "earlier_nats": float((neutral - fresh).mean()),
         "surprise_nats": -whole,
     }
     if weighed.own is not None:

@@ -95,9 +95,7 @@ class ApprovedBelief:
             )
         return out
 
-    def _weigh(
-        self, transcripts: Sequence[Transcript]
-    ) -> list[tuple[Weighed, int] | CandorError]:
+    def _weigh(self, transcripts: Sequence[Transcript]) -> list[tuple[Weighed, int] | CandorError]:
         """Likelihoods of each response in all its contexts, and how many tokens were read for it."""
         asked = [
             contexts(transcript, neutral)

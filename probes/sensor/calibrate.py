@@ -23,6 +23,7 @@ from probes.sensor.sensor import write_sensor
 
 WORK = "work"
 _GATHERED = 0.35
+_MARGIN = 1.25
 
 
 class CalibrationOptions(Options):
@@ -101,11 +102,9 @@ def _gathered(
     """The items' answers in several styles, and the approved version's own."""
     rng = random.Random(options.seed)  # noqa: S311 -- which items, not secrets
     picked = chosen(items, options.max_items, rng)
-    answers = list(references(picked, rng))
     if speaker is None:
-        return answers
-    journal = work / "own.jsonl"
-    whole = work / "own.done"
+        return list(references(picked, rng))
+    journal, whole = work / "own.jsonl", work / "own.done"
     if not whole.exists():
         journal.unlink(missing_ok=True)
         spoken = own_answers(
@@ -115,11 +114,19 @@ def _gathered(
             seed=options.seed,
             advanced=lambda share: report(f"{speaker.version} answers", _GATHERED * share),
         )
-        for answer in spoken:
-            append_lines(journal, [answer])
-        work.mkdir(parents=True, exist_ok=True)
+        append_lines(journal, spoken)
         whole.touch()
-    return [*answers, *read_lines(journal, LabelledAnswer)]
+    own = read_lines(journal, LabelledAnswer)
+    return [*own, *references(picked, rng, _like([a.messages[-1].content for a in own]))]
+
+
+def _like(own: Sequence[str]) -> Callable[[str], bool]:
+    """Whether an answer is about as long as those that the assistant gives: what it never writes says
+    little of how well its lies are seen."""
+    if not own:
+        return lambda _text: True
+    shortest, longest = np.quantile([len(text) for text in own], [0.05, 0.95])
+    return lambda text: shortest / _MARGIN <= len(text) <= longest * _MARGIN
 
 
 def _same_run(work: Path, key: str) -> None:

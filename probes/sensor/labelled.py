@@ -89,18 +89,29 @@ def chosen(
     return picked
 
 
-def references(items: Iterable[CalibrationItem], rng: random.Random) -> Iterator[LabelledAnswer]:
+def references(
+    items: Iterable[CalibrationItem],
+    rng: random.Random,
+    fits: Callable[[str], bool] = lambda _text: True,
+) -> Iterator[LabelledAnswer]:
     """Of each item an honest and a lying answer as written, and both in one other style.
 
     Both kinds come in the same styles: where only one did, style would be the label.
+
+    Parameters
+    ----------
+    fits
+        Whether an answer, as written, is such as the assistant gives; others are not used.
     """
     for item in items:
-        for lie, answers in ((False, item.honest_answers), (True, item.lying_answers)):
-            written, other = rng.sample(answers, 2)
-            yield _answer(item, item.messages, written, lie, Origin.REFERENCE)
-            variants = styled(item, other, rng)
-            text = rng.choice(variants)[1] if variants else other
-            yield _answer(item, item.messages, text, lie, Origin.STYLED)
+        for lie, known in ((False, item.honest_answers), (True, item.lying_answers)):
+            answers = [text for text in known if fits(text)]
+            rng.shuffle(answers)
+            for text in answers[:1]:
+                yield _answer(item, item.messages, text, lie, Origin.REFERENCE)
+            for text in answers[1:2]:
+                variants = styled(item, text, rng) or [("", text)]
+                yield _answer(item, item.messages, rng.choice(variants)[1], lie, Origin.STYLED)
 
 
 def own_answers(
@@ -144,7 +155,7 @@ def own_answers(
         advanced(min(1.0, (start + _CHUNK) / len(asked)))
 
 
-def _answer(
+def _answer(  # noqa: PLR0917 -- one value of each kind
     item: CalibrationItem,
     messages: tuple[Message, ...],
     text: str,
@@ -152,6 +163,7 @@ def _answer(
     origin: Origin,
     model: str = "",
 ) -> LabelledAnswer:
+    """The answer laid into a conversation about its item."""
     whole = (*messages, Message("assistant", text))
     return LabelledAnswer(
         id=name_of(whole),

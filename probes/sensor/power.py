@@ -43,17 +43,18 @@ def smallest_falls(
     tolerance
         Rise of the mean score that is no alarm.
 
-    The mean delay of an e-detector is about log(ARL) over the growth of its best bet (Shin, Ramdas and
-    Rinaldo 2022, arXiv 2203.03532): the largest mean of log(1 + λ(x - r)) over bets λ in [0, 1/r],
-    where r is the mean score of honest answers plus the tolerance and x a score of the mixture after
-    the fall. The reference counts as known; a learned one needs a little more.
+    The Shiryaev–Roberts sum of bets that grow by g nats a response reaches the limit ARL after about
+    log(1 + ARL g) / g responses (the sum of exp(g k) over the starts k). g is the largest mean of
+    log(1 + λ(x - r)) over bets λ in [0, 1/r] (Shin, Ramdas and Rinaldo, arXiv 2203.03532), where r is the
+    mean score of honest answers plus the tolerance and x a score of the mixture after the fall. The
+    reference counts as known; a learned one needs a little more.
     """
     low, high = np.asarray(honest, float), np.asarray(lies, float)
     reference = float(low.mean()) + tolerance
     out = []
     for days in PERIODS_DAYS:
         n = responses_per_day * days
-        needed = math.log(average_run_length) / n if n > 0 else math.inf
+        needed = _needed(n, average_run_length)
         out.append(Fall(days, n, _fall(low, high, reference, needed)))
     return tuple(out)
 
@@ -76,6 +77,18 @@ def growth(honest: ArrayLike, lies: ArrayLike, fall: float, reference: float) ->
 
     found = minimize_scalar(lost, bounds=(0.0, limit), method="bounded")
     return max(0.0, -float(found.fun))
+
+
+def _needed(n: float, average_run_length: float) -> float:
+    """The growth with which the limit is reached after `n` responses."""
+
+    def late(growing: float) -> float:
+        return math.log1p(average_run_length * growing) / growing - n
+
+    least, most = 1e-9, 1e3
+    if n <= 0 or late(most) > 0:
+        return math.inf
+    return least if late(least) <= 0 else float(brentq(late, least, most))
 
 
 def _fall(
