@@ -6,7 +6,7 @@ import re
 import threading
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -31,6 +31,10 @@ class PromptLogprobs:
     The served chat template decides how a conversation is written, and the server's own tokens where
     the reply begins: right after the token ids that stand before every reply, from where the tokens
     must read as the reply to the end. Where that place cannot be found the pair is an error.
+
+    An adapter is a model of its own name. vLLM must not wrap `lm_head` for adapters
+    (`--lora-target-modules` with the linear layers alone): there prompt log-probabilities leave out
+    what an adapter changes in it, or end the server (vLLM issues 51594 and 29955).
 
     Content is defused as in process. A token that a tokenizer takes for control (`<file_sep>`) and
     that stands in some content is seen in the server's answer; the pair is then asked for anew with
@@ -86,9 +90,7 @@ class PromptLogprobs:
     def _weigh(self, form: Form, chat: Chat, reply: str) -> TokenLikelihoods:
         if not reply.strip():
             return TokenLikelihoods((), np.zeros(0))
-        turns = plain(chat) or [{"role": "user", "content": ""}]
-        turns.append({"role": "assistant", "content": defuse(reply)})
-        prompt, sent = self._marked(turns)
+        prompt, sent = self._marked(given(chat, reply))
         found = reply_tokens(prompt, form.header, sent[-1]["content"], trims=form.trims)
         if found is None:
             raise BoundaryError(
@@ -112,14 +114,7 @@ class PromptLogprobs:
         raise BoundaryError("its markers cannot be told from the template's", self.served.url)
 
     def _ask(self, turns: Turns, *, continued: bool) -> Prompt:
-        body = {
-            "messages": turns,
-            "max_tokens": 1,
-            "add_generation_prompt": not continued,
-            "continue_final_message": continued,
-            "prompt_logprobs": 0,  # of the prompt's own tokens alone
-            "return_token_ids": True,
-        }
+        body = request(turns, continued=continued)
         url, model = self.served.url, self.served.model
         try:
             prompt = self.served.ask("/chat/completions", body, read_prompt)
@@ -153,6 +148,24 @@ class PromptLogprobs:
         )
         gone = ModelGoneError(self.served.url, words)
         return [gone if isinstance(one, NotFoundError) else one for one in found]
+
+
+def given(chat: Chat, reply: str) -> list[dict[str, str]]:
+    """A conversation and the reply after it as turns of a request, as they are written in process."""
+    turns = plain(chat) or [{"role": "user", "content": ""}]
+    return [*turns, {"role": "assistant", "content": defuse(reply)}]
+
+
+def request(turns: Turns, *, continued: bool = True) -> dict[str, Any]:
+    """Fields of a request for the log-probabilities of turns, the last of which is a reply."""
+    return {
+        "messages": turns,
+        "max_tokens": 1,
+        "add_generation_prompt": not continued,
+        "continue_final_message": continued,
+        "prompt_logprobs": 0,  # of the prompt's own tokens alone
+        "return_token_ids": True,
+    }
 
 
 def _taken_for_control(prompt: Prompt, sent: Sequence[Mapping[str, str]]) -> frozenset[str]:
