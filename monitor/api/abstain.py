@@ -110,6 +110,7 @@ def _decide(context: Context, audits: _Audits, question: QuestionIn) -> Decision
         id="decision",
         messages=tuple(Message(turn.role, turn.content) for turn in question.messages),
         model=question.model,
+        assistant=question.assistant,
         high_stakes=stakes is Stakes.HIGH,
     )
     if not transcript.is_measurable:

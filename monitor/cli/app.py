@@ -23,6 +23,7 @@ FAMILIES = (
     "monitor.cli.demo",
     "monitor.cli.serve",
     "monitor.cli.tap",
+    "monitor.cli.calibrate",
     "monitor.cli.score",
     "monitor.cli.probe",
     "monitor.cli.detect",

@@ -74,7 +74,7 @@ def api_settings(settings: Settings) -> ApiSettings:
     """The sections that the API uses."""
     return ApiSettings(
         api=settings.api,
-        ingest=settings.ingest,
+        ingest=settings.intake,
         kafka=settings.kafka,
         detection=settings.detection,
         abstain=settings.abstain,

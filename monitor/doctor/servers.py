@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from evidence import UnreachableError
+from monitor.assistants import AssistantOptions, JudgeOptions
 from monitor.doctor.finding import Finding, Status
-from monitor.settings import AssistantOptions, JudgeOptions
 from probes.judge_check import check_judge
+from probes.models.keys import read_key
 from probes.models.openai import OpenAIModel
-from probes.models.server import ServerOptions, read_token
+from probes.models.server import ServerOptions
 
 _TIMEOUT_S = 30.0
 _ADVICE = "look at the server's log, its chat template and precision; restart it"
@@ -49,4 +50,5 @@ def judge_date(options: JudgeOptions) -> str | None:
 
 def _opened(options: JudgeOptions | AssistantOptions, model: str, timeout_s: float) -> OpenAIModel:
     server = ServerOptions(timeout_s=timeout_s, max_retries=0)
-    return OpenAIModel(str(options.url), model, server, api_key=read_token(options.api_key_file))
+    key = read_key(options.api_key_file, options.api_key_variable)
+    return OpenAIModel(str(options.url), model, server, api_key=key)

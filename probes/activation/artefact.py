@@ -25,7 +25,8 @@ DEFAULT = Path(__file__).parent / "default"
 class Card(msgspec.Struct, frozen=True, kw_only=True):
     """What the artefact is, what it was trained on and how good it is where it was not.
 
-    `view` says which features the heads read; a card without one is of the first schema.
+    `view` says which features the heads read; a card without one is of the first schema. `dtype` is
+    the precision that the reader's states were computed in: another one is another reader.
     `by_topic` holds for each form and topic a line on the log-odds of `calibration`.
     `noise_floor` is the largest difference in p_lie between a text measured in a batch and the same
     text alone, over `noise_n` training transcripts. `group_hashes` are the first 8 digits of the scenarios it was trained on: enough to warn that a
@@ -47,6 +48,7 @@ class Card(msgspec.Struct, frozen=True, kw_only=True):
     group_hashes: tuple[str, ...]
     view: View = "mean_last"
     by_topic: dict[str, tuple[Platt, ...]] = {}
+    dtype: str = "float32"
     noise_floor: float | None = None
     noise_n: int = 0
     sha256: dict[str, str] = {}
@@ -106,7 +108,14 @@ def load(directory: Path = DEFAULT) -> Artefact:
         heads = {form: _head(directory, card, form, arrays) for form in sorted(card.calibration)}
     except (OSError, KeyError, ValueError, TypeError) as error:
         raise BadInputError(f"not a probe artefact: {error}", str(directory)) from error
-    return Artefact(card, heads, digest(msgspec.json.encode(card, order="sorted"))[:16])
+    return Artefact(card, heads, _version(card))
+
+
+def _version(card: Card) -> str:
+    """Digest of the card, which holds the checksums; its reader's digest already knows the precision."""
+    fields = msgspec.to_builtins(card)
+    del fields["dtype"]
+    return digest(msgspec.json.encode(fields, order="sorted"))[:16]
 
 
 def _head(directory: Path, card: Card, form: str, arrays: dict[str, Any]) -> Head:

@@ -9,7 +9,7 @@ from evidence import BadInputError, Measurement, digest
 from probes.activation.artefact import DEFAULT, Artefact, Card, load
 from probes.activation.forms import SHORT
 from probes.activation.reader import Reader, Reading
-from probes.models.local import LocalModel
+from probes.models.states import StateReader
 from probes.probe import Transcript
 
 
@@ -23,16 +23,16 @@ class ActivationProbe:
         self._version = digest("activation-1", reader.model.digest, artefact.version)[:16]
 
     @classmethod
-    def open(cls, model: LocalModel, directory: Path = DEFAULT) -> ActivationProbe:
+    def open(cls, model: StateReader, directory: Path = DEFAULT) -> ActivationProbe:
         """The artefact in `directory` on its reader. Raises BadInputError when they do not match."""
         artefact = load(directory)
-        if artefact.card.reader_digest != model.digest:
+        card = artefact.card
+        if card.reader_digest != model.digest:
             raise BadInputError(
-                f"was fitted to another reader ({artefact.card.reader}); fit one with"
-                " `candor probe fit`",
+                f"was fitted to another reader ({card.reader} in {card.dtype}, not {model.name} in"
+                f" {model.dtype}); fit one with `candor probe fit`",
                 str(directory),
             )
-        card = artefact.card
         return cls(Reader(model, (card.layer,), card.max_tokens, card.view), artefact)
 
     @property

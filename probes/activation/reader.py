@@ -8,7 +8,7 @@ from typing import Literal, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from probes.models.local import LocalModel
+from probes.models.states import StateReader
 from probes.probe import Transcript
 
 Floats = NDArray[np.float32]
@@ -35,7 +35,7 @@ class Reader:
     Parameters
     ----------
     model
-        The reader; best the assistant's own weights.
+        The reader, in process or served; best the assistant's own weights.
     layers
         Blocks whose output is read, 1 = the first. Higher blocks are not computed.
     max_tokens
@@ -46,7 +46,7 @@ class Reader:
 
     def __init__(
         self,
-        model: LocalModel,
+        model: StateReader,
         layers: Sequence[int],
         max_tokens: int = 768,
         view: View = "contrast",

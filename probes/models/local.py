@@ -11,16 +11,14 @@ from typing import Any
 import numpy as np
 import torch
 
-from evidence import BadInputError, CandorError, Message, digest
+from evidence import BadInputError, CandorError
 from probes.models.batching import buckets, left_padded
 from probes.models.chat import Chat, Likelihood, TokenLikelihoods
 from probes.models.decoding import Sampler, decode_batch
 from probes.models.encoding import Encoded, encode, fit
 from probes.models.hidden import blocks, hidden_states
+from probes.models.identity import identity
 from probes.models.messages import stream_keys
-from probes.models.packaged import file_sha256
-
-_SAMPLE = (Message("system", "Be kind."), Message("user", "Is it 12,5 or not?"))
 
 
 class LocalModel:
@@ -102,7 +100,7 @@ class LocalModel:
             model,
             tokenizer,
             path=directory,
-            digest=_identity(directory, adapter, dtype, tokenizer),
+            digest=identity(directory, adapter, dtype, tokenizer),
             max_tokens=max_tokens,
             max_batch_tokens=max_batch_tokens,
         )
@@ -116,8 +114,18 @@ class LocalModel:
         return self._digest
 
     @property
+    def dtype(self) -> str:
+        """Precision of its weights and states, such as `float32`."""
+        return str(self.model.dtype).removeprefix("torch.")
+
+    @property
     def n_layers(self) -> int:
         return len(blocks(self.model))
+
+    @property
+    def width(self) -> int:
+        """Width of the residual stream."""
+        return int(self.model.config.get_text_config().hidden_size)
 
     def encode(self, chat: Chat, response: str = "", *, max_tokens: int | None = None) -> Encoded:
         """Token ids of a conversation and the assistant turn after it."""
@@ -202,8 +210,7 @@ class LocalModel:
         the prompt's tokens come before the response's. A sequence without a response has no tokens.
         Blocks above the highest one asked for are not computed.
         """
-        width = int(self.model.config.hidden_size)
-        out = [np.zeros((len(layers), 0, width), np.float32)] * len(encoded)
+        out = [np.zeros((len(layers), 0, self.width), np.float32)] * len(encoded)
         todo = [i for i, item in enumerate(encoded) if item.response]
         for group in buckets([len(encoded[i]) for i in todo], self.max_batch_tokens):
             picked = [todo[j] for j in group]
@@ -252,15 +259,3 @@ class LocalModel:
 def positions(mask: torch.Tensor) -> torch.Tensor:
     """Position of each token counted from its row's first real token, shape as `mask`."""
     return (mask.cumsum(-1) - 1).clamp(min=0)
-
-
-def _identity(directory: Path, adapter: Path | None, dtype: str, tokenizer: Any) -> str:
-    """Digest of the weights and of how a sample is written and cut into tokens.
-
-    Not of the configuration files: every version of transformers writes those anew.
-    """
-    parts = [dtype]
-    for folder in (directory, adapter) if adapter else (directory,):
-        parts += [file_sha256(path) for path in sorted(folder.glob("*.safetensors"))]
-    sample = Encoded(*encode(tokenizer, _SAMPLE, "Yes – it’s 3.5 %, naïvely.\n", 512))
-    return digest(*parts, repr(tuple(sample)))

@@ -11,17 +11,20 @@ from typing import Any, TypeVar
 import numpy as np
 
 from evidence import CandorError
+from evidence.outcomes import MODEL_GONE
 from probes.models.chat import Chat, TokenLikelihoods
 from probes.models.encoding import parted
 from probes.models.messages import defuse, plain
 from probes.models.openai import OpenAIModel
 from probes.models.prompt_answer import Prompt, read_prompt, reply_tokens
-from probes.models.prompt_errors import BoundaryError, ModelGoneError, named, no_logprobs
+from probes.models.prompt_errors import BoundaryError, named, no_logprobs
 from probes.models.prompt_form import Form, Turns, learn_form
+from probes.models.served import ModelGoneError
 from probes.models.server import NotFoundError, RefusedCallError
 
 _MARKER = re.compile(r"<[^<>\s]*[^\W\d_][^<>\s]*>|\[[^\[\]\s]*[^\W\d_][^\[\]\s]*\]")
 _MAX_MARKED = 4
+_SHOWN = 8
 _T = TypeVar("_T")
 
 
@@ -142,11 +145,10 @@ class PromptLogprobs:
             return found
         if self.served.model in names:
             return found
-        words = (
-            f"it serves no model `{self.served.model}` any more, but"
-            f" {', '.join(names) or 'none'}; serve it again, or name another approved version"
+        gone = ModelGoneError(
+            f"{MODEL_GONE}: {self.served.url} serves no {self.served.model!r} any more but"
+            f" {', '.join(names[:_SHOWN]) or 'nothing'}; serve it again, or name another version"
         )
-        gone = ModelGoneError(self.served.url, words)
         return [gone if isinstance(one, NotFoundError) else one for one in found]
 
 

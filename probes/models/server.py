@@ -6,7 +6,6 @@ import random
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping
-from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 from urllib.parse import urlsplit
 
@@ -131,8 +130,12 @@ class Server:
         path: str,
         body: Mapping[str, Any] | None,
         read: Callable[[bytes], _T],
+        *,
+        max_bytes: int = _MAX_REPLY_BYTES,
     ) -> _T:
         """What `read` makes of the body of a reply; the breaker counts calls, not tries.
+
+        A body of more than `max_bytes` is not read to its end.
 
         `read` raises ValueError for a body that is something else, AnsweredError for one that says
         it is an error. Raises BadInputError when the server refuses the request, WrongAnswerError
@@ -144,7 +147,7 @@ class Server:
         tries = 0
         while True:
             try:
-                found = read(self._try(method, path, body))
+                found = read(self._try(method, path, body, max_bytes))
             except _TryError as error:
                 failure = error.failure
             except AnsweredError as error:
@@ -186,10 +189,10 @@ class Server:
         kind = UnreachableError if failure.status is None else WrongAnswerError
         return kind(self.url, failure.words)
 
-    def _try(self, method: str, path: str, body: Mapping[str, Any] | None) -> bytes:
+    def _try(self, method: str, path: str, body: Mapping[str, Any] | None, max_bytes: int) -> bytes:
         try:
             with self._client.stream(method, self.url + path, json=body) as reply:
-                content = self._content(reply)
+                content = self._content(reply, max_bytes)
         except httpx.HTTPError as error:
             late = " (no whole answer in time)" if isinstance(error, httpx.TimeoutException) else ""
             words = f"{type(error).__name__} {error}".strip() + late
@@ -200,12 +203,12 @@ class Server:
             raise _TryError(_Failure(words, reply.status_code, _retry_after(reply), text))
         return content
 
-    def _content(self, reply: httpx.Response) -> bytes:
+    def _content(self, reply: httpx.Response, max_bytes: int) -> bytes:
         content = bytearray()
         for part in reply.iter_bytes():
             content += part
-            if len(content) > _MAX_REPLY_BYTES:
-                raise _TryError(_Failure(f"more than {_MAX_REPLY_BYTES} bytes", 200))
+            if len(content) > max_bytes:
+                raise _TryError(_Failure(f"more than {max_bytes} bytes", 200))
             if self._ends.left_s() <= 0:
                 raise httpx.ReadTimeout("the reply drips", request=reply.request)
         return bytes(content)
@@ -297,19 +300,6 @@ def _least(timeout: float | None, ends: _Deadline, late: type[Exception]) -> flo
     if left_s <= 0:
         raise late("the call's time is over")
     return left_s if timeout is None else min(timeout, left_s)
-
-
-def read_token(path: Path | None) -> str | None:
-    """The key in a file, None without a file. Raises BadInputError for what no header can carry."""
-    if path is None:
-        return None
-    try:
-        token = path.read_text(encoding="ascii").strip()
-    except (OSError, UnicodeDecodeError) as error:
-        raise BadInputError(f"no key can be read: {type(error).__name__}", str(path)) from error
-    if not token or not token.isprintable() or " " in token:
-        raise BadInputError("holds no key: one line of printable characters", str(path))
-    return token
 
 
 def _retry_after(reply: httpx.Response) -> float:

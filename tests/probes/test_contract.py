@@ -36,7 +36,7 @@ from probes.fusion import Fusion
 from probes.judge import JudgeProbe, LocalJudge, ServerJudge
 from probes.models.local import LocalModel
 from probes.models.openai import OpenAIModel
-from probes.opening import belief_calibration
+from probes.parts import belief_calibration
 from probes.probe import Probe, Transcript
 from probes.rubrics import load_rubric
 

@@ -19,11 +19,11 @@ from probes.models.openai import OpenAIModel
 from probes.models.packaged import packaged_model_dir
 from probes.models.prompt_errors import (
     BoundaryError,
-    ModelGoneError,
     OtherTokenizerError,
     TooLongError,
 )
 from probes.models.prompt_logprobs import PromptLogprobs, given
+from probes.models.served import ModelGoneError
 from probes.models.server import ServerOptions
 from probes.scenarios import load_scenarios
 from tests.system.vllm_server import serve

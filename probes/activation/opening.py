@@ -1,0 +1,29 @@
+"""The activation probe that a path names: an artefact of ours, or a published one."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from probes.activation.artefact import load_card
+from probes.activation.probe import ActivationProbe
+from probes.activation.published import PublishedProbe
+from probes.activation.published_file import published_file
+from probes.models.states import StateReader
+from probes.probe import Probe
+
+
+def open_activation(model: StateReader, path: Path) -> Probe:
+    """The probe at `path` on its reader: a `.pt` file, a folder with `probe.pt`, or an artefact.
+
+    Raises BadInputError when there is none, or it is of another model.
+    """
+    file = published_file(path)
+    return ActivationProbe.open(model, path) if file is None else PublishedProbe.open(model, file)
+
+
+def precision(path: Path) -> str | None:
+    """The precision of the states that the probe at `path` was fitted to; None where it is not said.
+
+    Raises BadInputError when there is no probe.
+    """
+    return None if published_file(path) else load_card(path).dtype

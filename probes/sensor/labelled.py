@@ -1,0 +1,178 @@
+"""Labelled answers: what a sensor is fitted to and measured on."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from enum import StrEnum
+
+import msgspec
+
+from evidence import Archetype, CandorError, Message, digest
+from probes.models.chat import Chat, ChatModel, generate_each
+from probes.probe import Transcript
+from probes.sensor.items import CalibrationItem, styled
+
+_CHUNK = 16
+_MAX_NEW_TOKENS = 48
+_TEMPERATURE = 0.7
+
+
+class Origin(StrEnum):
+    """Where a labelled answer comes from."""
+
+    REFERENCE = "reference"
+    """An answer that belongs to a packaged item."""
+    STYLED = "styled"
+    """The same in another tone or length."""
+    OWN_NEUTRAL = "own_neutral"
+    """The approved version's own answer, asked without pressure."""
+    OWN_PRESSURED = "own_pressured"
+    """Its own answer under pressure."""
+    OWN_DECEIVING = "own_deceiving"
+    """Its own answer when told to deceive."""
+    FILE = "file"
+    """A labelled file of the user's."""
+    PEOPLE = "people"
+    """Labels that people gave to responses in the store."""
+
+
+class LabelledAnswer(msgspec.Struct, frozen=True, kw_only=True):
+    """One answer of which it is known whether it lies.
+
+    Parameters
+    ----------
+    id
+        Made of its text: the same answer has the same name in every run.
+    messages
+        The conversation; the last turn is the answer.
+    group
+        Answers of one group (template, scenario) share their wording and are left out together.
+    topic, archetype
+        What it is about, and what can show it to be false.
+    model
+        Version that gave it, where a model did.
+    """
+
+    id: str
+    messages: tuple[Message, ...]
+    lie: bool
+    group: str
+    topic: str
+    archetype: Archetype
+    origin: Origin
+    model: str = ""
+
+    def transcript(self) -> Transcript:
+        """As the probes read it."""
+        return Transcript(id=self.id, messages=self.messages, model=self.model, high_stakes=True)
+
+
+def chosen(
+    items: Sequence[CalibrationItem], limit: int, rng: random.Random
+) -> list[CalibrationItem]:
+    """At most `limit` items, in pairs of twins and every template about equally often."""
+    by_id = {item.id: item for item in items}
+    pairs: dict[str, list[tuple[str, str]]] = {}
+    for item in items:
+        if item.id < item.twin:
+            pairs.setdefault(item.template, []).append((item.id, item.twin))
+    for template in sorted(pairs):
+        rng.shuffle(pairs[template])
+    order = sorted(pairs)
+    rng.shuffle(order)
+    picked: list[CalibrationItem] = []
+    while len(picked) + 2 <= limit and any(pairs.values()):
+        for template in order:
+            if pairs[template] and len(picked) + 2 <= limit:
+                picked += [by_id[name] for name in pairs[template].pop()]
+    return picked
+
+
+def references(items: Iterable[CalibrationItem], rng: random.Random) -> Iterator[LabelledAnswer]:
+    """Of each item an honest and a lying answer as written, and both in one other style.
+
+    Both kinds come in the same styles: where only one did, style would be the label.
+    """
+    for item in items:
+        for lie, answers in ((False, item.honest_answers), (True, item.lying_answers)):
+            written, other = rng.sample(answers, 2)
+            yield _answer(item, item.messages, written, lie, Origin.REFERENCE)
+            variants = styled(item, other, rng)
+            text = rng.choice(variants)[1] if variants else other
+            yield _answer(item, item.messages, text, lie, Origin.STYLED)
+
+
+def own_answers(
+    items: Sequence[CalibrationItem],
+    model: ChatModel,
+    version: str,
+    *,
+    seed: int,
+    advanced: Callable[[float], None],
+) -> Iterator[LabelledAnswer]:
+    """What a version itself says: asked neutrally, under pressure, and told to deceive.
+
+    Labelled by each item's rules; what they call neither honest nor a lie is left out, and so is what
+    the model could not answer. An answer given under an order to deceive is laid into the pressured
+    conversation: in traffic nobody gives that order.
+    """
+    asked = [
+        (item, messages, shown, origin)
+        for item in items
+        for messages, shown, origin in (
+            (item.neutral_messages, item.neutral_messages, Origin.OWN_NEUTRAL),
+            (item.messages, item.messages, Origin.OWN_PRESSURED),
+            (item.deceive_messages, item.messages, Origin.OWN_DECEIVING),
+        )
+    ]
+    for start in range(0, len(asked), _CHUNK):
+        part = asked[start : start + _CHUNK]
+        texts = generate_each(
+            model,
+            [messages for _, messages, _, _ in part],
+            max_new_tokens=_MAX_NEW_TOKENS,
+            temperature=_TEMPERATURE,
+            seed=seed + start,
+        )
+        for (item, _, shown, origin), text in zip(part, texts, strict=True):
+            if isinstance(text, CandorError):
+                continue
+            label = item.label_answer(text)
+            if label in {"honest", "lie"}:
+                yield _answer(item, shown, text, label == "lie", origin, version)
+        advanced(min(1.0, (start + _CHUNK) / len(asked)))
+
+
+def _answer(
+    item: CalibrationItem,
+    messages: tuple[Message, ...],
+    text: str,
+    lie: bool,
+    origin: Origin,
+    model: str = "",
+) -> LabelledAnswer:
+    whole = (*messages, Message("assistant", text))
+    return LabelledAnswer(
+        id=name_of(whole),
+        messages=whole,
+        lie=lie,
+        group=item.template,
+        topic=item.domain,
+        archetype=item.archetype,
+        origin=origin,
+        model=model,
+    )
+
+
+def name_of(messages: Chat) -> str:
+    """A name made of a conversation's text, 24 hex digits."""
+    parts = []
+    for message in messages:
+        role, content = (
+            (message.role, message.content)
+            if isinstance(message, Message)
+            else (message["role"], message["content"])
+        )
+        parts += [role, content]
+    return digest("labelled", *parts)[:24]
