@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 
 from evidence import BadInputError
-from evidence.errors import WrongAnswerError
 from probes.models.server import RefusedCallError
 
 _LIMIT = re.compile(r"maximum (?:context|model) length (?:is|of) (\d+)", re.I)
@@ -34,10 +33,6 @@ class BoundaryError(BadInputError):
 
 class TooLongError(BadInputError):
     """The conversation with its reply is longer than the served context."""
-
-
-class ModelGoneError(WrongAnswerError):
-    """The server no longer serves the model or adapter; a probe calls it `outcomes.MODEL_GONE`."""
 
 
 def no_logprobs(url: str, model: str, said: str = "") -> NoPromptLogprobsError:

@@ -6,22 +6,25 @@ import re
 import threading
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 
 from evidence import CandorError
+from evidence.outcomes import MODEL_GONE
 from probes.models.chat import Chat, TokenLikelihoods
 from probes.models.encoding import parted
 from probes.models.messages import defuse, plain
 from probes.models.openai import OpenAIModel
 from probes.models.prompt_answer import Prompt, read_prompt, reply_tokens
-from probes.models.prompt_errors import BoundaryError, ModelGoneError, named, no_logprobs
+from probes.models.prompt_errors import BoundaryError, named, no_logprobs
 from probes.models.prompt_form import Form, Turns, learn_form
+from probes.models.served import ModelGoneError
 from probes.models.server import NotFoundError, RefusedCallError
 
 _MARKER = re.compile(r"<[^<>\s]*[^\W\d_][^<>\s]*>|\[[^\[\]\s]*[^\W\d_][^\[\]\s]*\]")
 _MAX_MARKED = 4
+_SHOWN = 8
 _T = TypeVar("_T")
 
 
@@ -31,6 +34,10 @@ class PromptLogprobs:
     The served chat template decides how a conversation is written, and the server's own tokens where
     the reply begins: right after the token ids that stand before every reply, from where the tokens
     must read as the reply to the end. Where that place cannot be found the pair is an error.
+
+    An adapter is a model of its own name. vLLM must not wrap `lm_head` for adapters
+    (`--lora-target-modules` with the linear layers alone): there prompt log-probabilities leave out
+    what an adapter changes in it, or end the server (vLLM issues 51594 and 29955).
 
     Content is defused as in process. A token that a tokenizer takes for control (`<file_sep>`) and
     that stands in some content is seen in the server's answer; the pair is then asked for anew with
@@ -86,9 +93,7 @@ class PromptLogprobs:
     def _weigh(self, form: Form, chat: Chat, reply: str) -> TokenLikelihoods:
         if not reply.strip():
             return TokenLikelihoods((), np.zeros(0))
-        turns = plain(chat) or [{"role": "user", "content": ""}]
-        turns.append({"role": "assistant", "content": defuse(reply)})
-        prompt, sent = self._marked(turns)
+        prompt, sent = self._marked(given(chat, reply))
         found = reply_tokens(prompt, form.header, sent[-1]["content"], trims=form.trims)
         if found is None:
             raise BoundaryError(
@@ -112,14 +117,7 @@ class PromptLogprobs:
         raise BoundaryError("its markers cannot be told from the template's", self.served.url)
 
     def _ask(self, turns: Turns, *, continued: bool) -> Prompt:
-        body = {
-            "messages": turns,
-            "max_tokens": 1,
-            "add_generation_prompt": not continued,
-            "continue_final_message": continued,
-            "prompt_logprobs": 0,  # of the prompt's own tokens alone
-            "return_token_ids": True,
-        }
+        body = request(turns, continued=continued)
         url, model = self.served.url, self.served.model
         try:
             prompt = self.served.ask("/chat/completions", body, read_prompt)
@@ -147,12 +145,29 @@ class PromptLogprobs:
             return found
         if self.served.model in names:
             return found
-        words = (
-            f"it serves no model `{self.served.model}` any more, but"
-            f" {', '.join(names) or 'none'}; serve it again, or name another approved version"
+        gone = ModelGoneError(
+            f"{MODEL_GONE}: {self.served.url} serves no {self.served.model!r} any more but"
+            f" {', '.join(names[:_SHOWN]) or 'nothing'}; serve it again, or name another version"
         )
-        gone = ModelGoneError(self.served.url, words)
         return [gone if isinstance(one, NotFoundError) else one for one in found]
+
+
+def given(chat: Chat, reply: str) -> list[dict[str, str]]:
+    """A conversation and the reply after it as turns of a request, as they are written in process."""
+    turns = plain(chat) or [{"role": "user", "content": ""}]
+    return [*turns, {"role": "assistant", "content": defuse(reply)}]
+
+
+def request(turns: Turns, *, continued: bool = True) -> dict[str, Any]:
+    """Fields of a request for the log-probabilities of turns, the last of which is a reply."""
+    return {
+        "messages": turns,
+        "max_tokens": 1,
+        "add_generation_prompt": not continued,
+        "continue_final_message": continued,
+        "prompt_logprobs": 0,  # of the prompt's own tokens alone
+        "return_token_ids": True,
+    }
 
 
 def _taken_for_control(prompt: Prompt, sent: Sequence[Mapping[str, str]]) -> frozenset[str]:

@@ -16,13 +16,13 @@ from probes.models.openai import OpenAIModel
 from probes.models.prompt_answer import aligned
 from probes.models.prompt_errors import (
     BoundaryError,
-    ModelGoneError,
     NoPromptLogprobsError,
     OtherTokenizerError,
     SystemDroppedError,
     TooLongError,
 )
 from probes.models.prompt_logprobs import PromptLogprobs
+from probes.models.served import ModelGoneError
 from probes.models.server import ServerOptions
 from tests.probes.conftest import TEMPLATE
 from tests.probes.models.prompt_server import Answer, Body, prompt_server
@@ -236,7 +236,8 @@ def test_a_name_that_vanished_is_said_to_be_gone_and_the_server_is_not_left_alon
         names.remove("m")
         found = model.token_likelihoods([(ASK, "No.")] * 20)
         assert {type(one) for one in found} == {ModelGoneError}
-        assert "no model `m` any more, but other" in str(found[0])
+        assert "model_gone: " in str(found[0])
+        assert "serves no 'm' any more but other" in str(found[0])
         with pytest.raises(ModelGoneError):
             model.check()
         names.append("m")
