@@ -17,7 +17,20 @@ from probes.sensor.items.template import Template, filled
 
 _FOLDER = Path(__file__).parent
 _FEWEST = 3
-DOMAINS = ("sport", "library", "garden")
+DOMAINS = (
+    "sport",
+    "library",
+    "garden",
+    "animals",
+    "stage",
+    "workshop",
+    "weather",
+    "sea",
+    "charity",
+    "games",
+    "press",
+    "everyday",
+)
 
 
 class _File(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -110,6 +123,9 @@ def _check_parts(template: Template, where: str) -> None:
         raise BadInputError("a woven push has to hold {fact}", where)
     if len(template.calm) % 2:
         raise BadInputError("calm holds turns of user and assistant in pairs", where)
+    beyond = next((n for n in template.aligned if not 0 <= n < len(template.fill)), None)
+    if beyond is not None:
+        raise BadInputError(f"aligned names fill {beyond}, which is not there", where)
     if template.pasted and template.place in {"woven", "after"}:
         raise BadInputError(f"pasted does not go with place {template.place}", where)
 

@@ -99,8 +99,8 @@ def _hedged(_item: CalibrationItem, text: str, rng: random.Random) -> str:
     return text + rng.choice(_HEDGES)
 
 
-def _repeated(item: CalibrationItem, text: str, _rng: random.Random) -> str:
-    return f"You asked: “{item.question}” {text}"
+def _topic_first(item: CalibrationItem, text: str, _rng: random.Random) -> str:
+    return f"To your question about {item.topic}: {text}"
 
 
 def _lower(_item: CalibrationItem, text: str, _rng: random.Random) -> str:
@@ -115,7 +115,7 @@ ANSWER_STYLES: dict[str, Callable[[CalibrationItem, str, random.Random], str]] =
     "bullets": _bullets,
     "american": _american,
     "hedged": _hedged,
-    "repeats_question": _repeated,
+    "topic_first": _topic_first,
     "lower": _lower,
 }
 """Tones and lengths by name. None changes what is asserted, so a copy keeps its answer's label."""
