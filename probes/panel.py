@@ -10,6 +10,7 @@ import msgspec
 from evidence import Assessment, CandorError, Measurement, digest
 from evidence.records import SensorFigures
 from probes.cascade import CascadeOptions, goes_on, propensity
+from probes.explained import explained
 from probes.fusion import Fusion
 from probes.injections.guard import read_guarded
 from probes.injections.guard import version as guard_version
@@ -83,7 +84,7 @@ class Panel:
         for start in range(0, len(order), self._micro_batch):
             part = order[start : start + self._micro_batch]
             for i, found in zip(part, self._measure([transcripts[j] for j in part]), strict=True):
-                out[i] = self._assess(found)
+                out[i] = self._assess(transcripts[i], found)
             if measured is not None:
                 measured(start + len(part))
         return [assessment for assessment in out if assessment is not None]
@@ -102,8 +103,11 @@ class Panel:
                 found[i].append(_with_propensity(measurement, chances[i]))
         return found
 
-    def _assess(self, measurements: Sequence[Measurement]) -> Assessment:
+    def _assess(self, transcript: Transcript, measurements: Sequence[Measurement]) -> Assessment:
         reading = self.fusion.read(measurements)
+        archetype, finding = explained(
+            transcript, reading.kind, measurements, self.fusion.parts(measurements)
+        )
         return Assessment(
             kind=reading.kind,
             p_lie=reading.p_lie,
@@ -111,6 +115,8 @@ class Panel:
             measurements=tuple(measurements),
             evaluator_version=self._version,
             error=reading.error,
+            archetype=archetype,
+            finding=finding,
         )
 
 
