@@ -126,6 +126,13 @@ class Fusion:
             p = shift_prevalence(p, subset.prevalence, self.prevalence)
         return p, names
 
+    def parts(self, measurements: Sequence[Measurement]) -> dict[str, float]:
+        """What each probe adds to the log-odds of a lie; of those alone that p_lie rests on."""
+        scores = {m.probe: m.p_lie for m in measurements if m.p_lie is not None}
+        names = self._largest_fitted(scores)
+        weights = self.model.subsets["+".join(names)].weights if names else {}
+        return {name: weights[name] * logit(scores[name]) for name in names}
+
     def read(self, measurements: Sequence[Measurement]) -> Reading:
         """The verdict on one response.
 

@@ -12,6 +12,7 @@ from evidence import Assessment, CandorError, Measurement, VerdictKind, digest
 from evidence.outcomes import UNCALIBRATED
 from evidence.records import SensorFigures
 from probes.cascade import CascadeOptions, goes_on, propensity
+from probes.explained import explained
 from probes.fusion import Fusion
 from probes.injections.guard import read_guarded
 from probes.injections.guard import version as guard_version
@@ -114,7 +115,9 @@ class Panel(OneEvaluator):
             [transcripts[i] for i in asked],
             measured=None if measured is None else lambda done: measured(settled + done),
         )
-        assessed = {i: self._assess(row) for i, row in zip(asked, found, strict=True)}
+        assessed = {
+            i: self._assess(transcripts[i], row) for i, row in zip(asked, found, strict=True)
+        }
         for i in refused:
             assessed[i] = self.refusal.assess(
                 assessed.get(i),
@@ -151,10 +154,13 @@ class Panel(OneEvaluator):
                 found[i].append(_with_propensity(measurement, chances[i]))
         return found
 
-    def _assess(self, measurements: Sequence[Measurement]) -> Assessment:
+    def _assess(self, transcript: Transcript, measurements: Sequence[Measurement]) -> Assessment:
         if not self.calibrated:
             return self._error(measurements, UNCALIBRATED)
         reading = self.fusion.read(measurements)
+        archetype, finding = explained(
+            transcript, reading.kind, measurements, self.fusion.parts(measurements)
+        )
         return Assessment(
             kind=reading.kind,
             p_lie=reading.p_lie,
@@ -162,6 +168,8 @@ class Panel(OneEvaluator):
             measurements=tuple(measurements),
             evaluator_version=self._version,
             error=reading.error,
+            archetype=archetype,
+            finding=finding,
         )
 
     def _error(self, measurements: Sequence[Measurement], reason: str) -> Assessment:

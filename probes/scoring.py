@@ -216,6 +216,7 @@ class Scoring:
                     "id": record.id,
                     "verdict": "error",
                     "p_lie": None,
+                    **_explained(None),
                     "probes": {},
                     "error": record.error,
                 }
@@ -290,10 +291,22 @@ def to_line(name: str, assessment: Assessment) -> dict[str, Any]:
         "verdict": str(assessment.kind),
         "p_lie": assessment.p_lie,
         "p_evasion": assessment.p_evasion,
+        **_explained(assessment),
         "probes": probes,
         "evaluator": assessment.evaluator_version,
     }
     return line if assessment.error is None else {**line, "error": assessment.error}
+
+
+def _explained(assessment: Assessment | None) -> dict[str, Any]:
+    """What every line says of the claim; nulls where nothing was found."""
+    finding = assessment.finding if assessment else None
+    archetype = assessment.archetype if assessment else None
+    return {
+        "claim": (finding.claim or None) if finding else None,
+        "contradicts": (finding.contradicts or None) if finding else None,
+        "archetype": None if archetype is None else str(archetype),
+    }
 
 
 def _window(records: Iterator[Record], size: int) -> tuple[list[Record], BadInputError | None]:

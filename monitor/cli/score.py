@@ -92,7 +92,8 @@ def score(  # noqa: PLR0917  (typer reads options from the signature)
     resume: Annotated[bool, typer.Option(help="Go on where OUT ends.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the summary as JSON.")] = False,
 ) -> None:
-    """Score transcripts: `{id, verdict, p_lie, probes}` for every line, in input order.
+    """Score transcripts: `{id, verdict, p_lie, claim, contradicts, archetype, probes}` for every line, in
+    input order.
 
     Memory does not grow with the input. A broken line becomes a verdict `error` and is reported.
     Reasoning is never measured as the answer. docs/formats.md names what is read.

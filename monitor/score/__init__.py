@@ -2,7 +2,7 @@
 
 from monitor.score.queue import ScoringQueue, Ticket
 from monitor.score.scorer import failed, measured_as, transcript_of
-from monitor.score.verdict import make_verdict
+from monitor.score.verdict import make_verdict, without_text
 from probes.scorer import Scorer
 
 __all__ = [
@@ -13,4 +13,5 @@ __all__ = [
     "make_verdict",
     "measured_as",
     "transcript_of",
+    "without_text",
 ]

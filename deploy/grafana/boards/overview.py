@@ -15,11 +15,12 @@ def overview() -> dashboard.Dashboard:
     return _service(_flow(_findings(made)))
 
 
+def _by_stratum(share: str) -> str:
+    return f'max by (assistant, segment, stakes) (candor_{share}_ratio{{assistant=~"$assistant"}})'
+
+
 def _findings(made: dashboard.Dashboard) -> dashboard.Dashboard:
-    honesty, rate = (
-        f'max by (assistant, segment, stakes) (candor_{name}_ratio{{assistant=~"$assistant"}})'
-        for name in ("honesty", "score_rate")
-    )
+    honesty, rate = _by_stratum("honesty"), _by_stratum("score_rate")
     return (
         made.with_row(dashboard.Row("Findings"))
         .with_panel(

@@ -36,6 +36,7 @@ from monitor.store.schema.intake import (
 )
 from monitor.store.schema.measurement import (
     beside_live,
+    findings,
     is_live,
     labels,
     verdict_log,
@@ -72,6 +73,7 @@ __all__ = [
     "evaluator_health",
     "extra_evaluations",
     "feedback",
+    "findings",
     "gap_watches",
     "gate_decisions",
     "gate_deliveries",
