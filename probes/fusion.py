@@ -106,10 +106,18 @@ class Fusion:
         return digest(msgspec.json.encode(self.model, order="sorted"), repr(thresholds))[:16]
 
     def fits(self, versions: Mapping[str, str]) -> bool:
-        """Whether it was fitted to all of these probes together, and to no other version of any."""
-        fitted = self.model.probe_versions
-        known = all(fitted.get(name, version) == version for name, version in versions.items())
-        return known and "+".join(sorted(versions)) in self.model.subsets
+        """Whether each of these probes was there when it was fitted, in this version, and some of them
+        together make a p_lie.
+
+        A fusion without versions, as the shipped one, knows the probes that it combines.
+        """
+        fitted, subsets = self.model.probe_versions, self.model.subsets
+        combined = {name for key in subsets for name in key.split("+")}
+        known = all(
+            fitted.get(name) == version if fitted else name in combined
+            for name, version in versions.items()
+        )
+        return known and any(set(key.split("+")) <= versions.keys() for key in subsets)
 
     def p_lie(self, scores: Mapping[str, float]) -> tuple[float | None, tuple[str, ...]]:
         """Calibrated probability of a lie from p_lie by probe, and the probes it rests on.

@@ -234,7 +234,8 @@ class Scoring:
         self._verdicts[line.verdict] += 1
         self._unread.update(line.unread)
         if record.transcript is not None:
-            self._measured += line.verdict != "error" or line.error == UNCALIBRATED
+            answered = any(probed.error is None for probed in line.probes.values())
+            self._measured += line.verdict != "error" or (line.error == UNCALIBRATED and answered)
             for name, probed in line.probes.items():
                 if probed.error is not None:
                     self._failures[name] += 1
