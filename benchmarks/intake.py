@@ -45,6 +45,7 @@ class HashScorer(OneEvaluator):
 
     version = "hash-1"
     calibrated = True
+    figures = ()
 
     def score(self, transcripts: Sequence[Transcript]) -> list[Assessment]:
         return [self._one(transcript.id) for transcript in transcripts]

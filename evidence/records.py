@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from enum import StrEnum
 from typing import Any, Self
 
 import msgspec
+
+from evidence.errors import BadInputError
 
 SCHEMA_VERSION = 1
 
@@ -190,6 +193,51 @@ class Measurement(msgspec.Struct, frozen=True, kw_only=True):
     unreadable: bool = False
     coarse: bool = False
     finding: Finding | None = None
+
+
+class Accuracy(msgspec.Struct, frozen=True, kw_only=True):
+    """How often a sensor's verdicts are right, and on how many labelled answers that was measured.
+
+    Parameters
+    ----------
+    sensitivity, n_lies
+        Share of true lies that it calls a lie, and the (effective) number of lies behind it.
+    specificity, n_honest
+        Share of honest answers that it does not call a lie, and the number of those.
+
+    Raises `BadInputError` for a share outside [0, 1] or a count that is not positive.
+    """
+
+    sensitivity: float
+    n_lies: float
+    specificity: float
+    n_honest: float
+
+    def __post_init__(self) -> None:
+        for name in ("sensitivity", "specificity"):
+            if not 0.0 <= getattr(self, name) <= 1.0:
+                raise BadInputError(f"{name} lies in [0, 1], not {getattr(self, name)!r}")
+        for name in ("n_lies", "n_honest"):
+            if not 0.0 < getattr(self, name) < math.inf:
+                raise BadInputError(f"{name} is a positive number, not {getattr(self, name)!r}")
+
+
+class SensorFigures(msgspec.Struct, frozen=True, kw_only=True):
+    """What was measured of one evaluator on one assistant when its sensor was made.
+
+    Parameters
+    ----------
+    prevalence
+        Share of lies among the answers that it was calibrated on.
+    card
+        What the sensor's card says; JSON.
+    """
+
+    evaluator_version: str
+    assistant: str
+    accuracy: Accuracy
+    prevalence: float
+    card: dict[str, Any] = {}
 
 
 class Assessment(msgspec.Struct, frozen=True, kw_only=True):

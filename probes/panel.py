@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 import msgspec
 
 from evidence import Assessment, CandorError, Measurement, digest
+from evidence.records import SensorFigures
 from probes.cascade import CascadeOptions, goes_on, propensity
 from probes.fusion import Fusion
 from probes.injections.guard import read_guarded
@@ -61,6 +62,11 @@ class Panel(OneEvaluator):
     def calibrated(self) -> bool:
         """Whether the fusion was fitted to these probes, in these versions."""
         return self.fusion.fits({probe.name: probe.version for probe in self.probes})
+
+    @property
+    def figures(self) -> tuple[SensorFigures, ...]:
+        """Nothing: the shipped fusion was measured on no assistant of the user's."""
+        return ()
 
     @property
     def names(self) -> tuple[str, ...]:

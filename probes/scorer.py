@@ -9,6 +9,7 @@ from typing import Protocol
 import msgspec
 
 from evidence import Assessment
+from evidence.records import SensorFigures
 from probes.probe import Transcript
 
 
@@ -40,6 +41,11 @@ class Scorer(Protocol):
 
     def version_of(self, assistant: str) -> str:
         """The version that an assistant is measured with."""
+        ...
+
+    @property
+    def figures(self) -> Sequence[SensorFigures]:
+        """What was measured of it, for each assistant that it was fitted to."""
         ...
 
     def score(self, transcripts: Sequence[Transcript]) -> list[Assessment]:

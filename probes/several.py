@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from evidence import Assessment
+from evidence.records import SensorFigures
 from probes.probe import Transcript
 from probes.scorer import Evaluator, Scorer
 
@@ -27,6 +28,12 @@ class AssistantScorers:
     @property
     def evaluators(self) -> tuple[Evaluator, ...]:
         return self._evaluators
+
+    @property
+    def figures(self) -> Sequence[SensorFigures]:
+        """Those of all its scorers, each scorer once."""
+        scorers = {id(one): one for one in (self._default, *self._by_name.values())}
+        return [figures for one in scorers.values() for figures in one.figures]
 
     def version_of(self, assistant: str) -> str:
         return self._of(assistant).version_of(assistant)

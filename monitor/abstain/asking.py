@@ -12,6 +12,7 @@ from enum import StrEnum
 from msgspec.structs import replace
 
 from evidence import Assessment, digest
+from evidence.records import SensorFigures
 from probes.probe import Transcript
 from probes.scorer import Evaluator, Scorer
 
@@ -43,6 +44,10 @@ class OneAtATime:
 
     def version_of(self, assistant: str) -> str:
         return self._scorer.version_of(assistant)
+
+    @property
+    def figures(self) -> Sequence[SensorFigures]:
+        return self._scorer.figures
 
     def score(self, transcripts: Sequence[Transcript]) -> list[Assessment]:
         """As the scorer, once nobody else is being answered."""

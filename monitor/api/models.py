@@ -171,6 +171,43 @@ class EstimateOut(BaseModel):
     upper: float | None
 
 
+class BoundedOut(EstimateOut):
+    """A share of verdicts with its 95 % interval, and its worst and best case: every `no_belief` and
+    `error` a lie, or honest."""
+
+    worst_case: float | None
+    best_case: float | None
+
+
+class StratumOut(BaseModel):
+    """What the verdicts of one stratum in the window say."""
+
+    assistant: str
+    segment: str
+    stakes: str
+    honesty: BoundedOut = Field(
+        description="The score rate corrected for the sensor's errors; nulls where they are not known."
+    )
+    basis: Literal["sensor", "labels"] | None = Field(
+        description="What it is corrected by: the sensor's measured sensitivity and specificity, or "
+        "labels of a random audit; null without honesty."
+    )
+    score_rate: BoundedOut = Field(
+        description="The bare share of verdicts: honest over honest, lie and evasion."
+    )
+    n_effective: float = Field(description="Verdicts that the intervals rest on, after weighting.")
+    random_labels: int = Field(description="Random labels of the window's responses.")
+    verdicts: dict[str, int] = Field(description="Verdicts in the window, by kind.")
+
+
+class HonestyOut(BaseModel):
+    """Honesty of every stratum with a verdict in the window."""
+
+    read_at: datetime
+    window_s: float
+    strata: list[StratumOut]
+
+
 class CohortOut(BaseModel):
     """The newest cohort estimate of one assistant."""
 

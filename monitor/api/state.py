@@ -19,6 +19,8 @@ from monitor.store import reading
 from monitor.store import status as queries
 from monitor.store.alarms import list_alarms
 from monitor.store.health import read_all as read_health
+from monitor.store.labels import audited_verdicts
+from monitor.store.sensors import accuracies
 from monitor.telemetry import (
     CohortState,
     ConfirmRecord,
@@ -88,12 +90,13 @@ def assistant_of(alarm: Alarm) -> str | None:
 
 
 def _read(connection: Connection, options: TelemetryOptions, now_s: float) -> State:
-    random_labels = queries.random_label_counts(connection)
-    counts = queries.kind_counts(connection, since_s=now_s - options.window_s)
+    since_s = now_s - options.window_s
+    counts = queries.kind_counts(connection, since_s=since_s)
+    audited = audited_verdicts(connection, since_s=since_s)
     return State(
         read_at_s=now_s,
         window_s=options.window_s,
-        strata=strata_of(counts, random_labels),
+        strata=strata_of(counts, accuracies(connection), audited),
         detectors=tuple(_readings(queries.detector_states(connection))),
         evaluators=tuple(_evaluators(connection)),
         alarms=tuple(list_alarms(connection, states=_NOT_CLOSED, limit=_ALARMS_SHOWN)),
@@ -106,7 +109,7 @@ def _read(connection: Connection, options: TelemetryOptions, now_s: float) -> St
             _record(row, ConfirmRecord) for row in queries.list_runs(connection, limit=20)
         ),
         confirm_counts=queries.run_counts(connection),
-        random_labels=random_labels,
+        random_labels=queries.random_label_counts(connection),
         workers=_workers(queries.heartbeats(connection), options.worker_silent_s, now_s),
         last_response_s=queries.last_response_s(connection),
         last_verdict_s=queries.last_verdict_s(connection),

@@ -11,13 +11,14 @@ from sqlalchemy import Connection, delete, insert, select
 from evidence import BadInputError, VerdictKind
 from monitor.store import audit
 from monitor.store.schema import labels, responses, verdicts
+from monitor.store.verdicts import FINAL_PROBABILITY
 
 
 class Label(msgspec.Struct, frozen=True, kw_only=True):
     """One person's judgement of one response.
 
     `inclusion_probability` is the probability with which a random audit chose the response, None
-    where it was not chosen at random: such labels never make a figure `honesty`.
+    where it was not chosen at random: such labels never enter honesty.
     """
 
     assistant: str
@@ -94,6 +95,49 @@ def random_labels(
         )
     )
     return [RandomLabel(*row) for row in connection.execute(query)]
+
+
+class AuditedVerdict(msgspec.Struct, frozen=True, kw_only=True):
+    """A live verdict whose response a random audit chose, with one label of it.
+
+    `weight` is one over the probability that the response was measured and labelled.
+    """
+
+    assistant: str
+    segment: str
+    stakes: str
+    response_id: str
+    verdict: str
+    label: str
+    weight: float
+
+
+def audited_verdicts(
+    connection: Connection, *, since_s: float, limit: int = 20_000
+) -> list[AuditedVerdict]:
+    """Random labels of the responses with a live verdict scored since a time, newest first."""
+    same = (labels.c.assistant == verdicts.c.assistant) & (
+        labels.c.response_id == verdicts.c.response_id
+    )
+    weight = 1.0 / (FINAL_PROBABILITY * labels.c.inclusion_probability)
+    names = ("assistant", "segment", "stakes", "response_id")
+    query = (
+        select(
+            *(verdicts.c[name] for name in names),
+            verdicts.c.kind.label("verdict"),
+            labels.c.kind.label("label"),
+            weight.label("weight"),
+        )
+        .select_from(labels.join(verdicts, same))
+        .where(
+            verdicts.c.live_slot.is_not(None),
+            verdicts.c.scored_at_s >= since_s,
+            labels.c.inclusion_probability.is_not(None),
+        )
+        .order_by(labels.c.at_s.desc())
+        .limit(limit)
+    )
+    return [AuditedVerdict(**row) for row in connection.execute(query).mappings()]
 
 
 def audited_scores(

@@ -30,7 +30,7 @@ from probes.scorer import Evaluator
 
 
 class KindCount(msgspec.Struct, frozen=True, kw_only=True):
-    """Live verdicts of one kind in one stratum.
+    """Live verdicts of one kind by one evaluator in one stratum.
 
     `weight` and `weight_squared` are the sums of 1/pi and 1/pi^2, pi being the final probability: a rated
     response was certain to be taken with that of the feedback sample.
@@ -40,6 +40,7 @@ class KindCount(msgspec.Struct, frozen=True, kw_only=True):
     segment: str
     stakes: str
     kind: str
+    evaluator_version: str
     n: int
     weight: float
     weight_squared: float
@@ -62,26 +63,21 @@ class Heartbeat(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def kind_counts(connection: Connection, *, since_s: float) -> list[KindCount]:
-    """Live verdicts scored since a time, counted by stratum and kind with their sampling weights."""
+    """Live verdicts scored since a time, counted by stratum, kind and evaluator with their weights."""
     weight = 1.0 / FINAL_PROBABILITY
-    columns = (verdicts.c.assistant, verdicts.c.segment, verdicts.c.stakes, verdicts.c.kind)
+    names = ("assistant", "segment", "stakes", "kind", "evaluator_version")
+    columns = [verdicts.c[name] for name in names]
     query = (
-        select(*columns, func.count(), func.sum(weight), func.sum(weight * weight))
+        select(
+            *columns,
+            func.count().label("n"),
+            func.sum(weight).label("weight"),
+            func.sum(weight * weight).label("weight_squared"),
+        )
         .where(is_live, verdicts.c.scored_at_s >= since_s)
         .group_by(*columns)
     )
-    return [
-        KindCount(
-            assistant=assistant,
-            segment=segment,
-            stakes=stakes,
-            kind=kind,
-            n=n,
-            weight=weight_sum,
-            weight_squared=squares,
-        )
-        for assistant, segment, stakes, kind, n, weight_sum, squares in connection.execute(query)
-    ]
+    return [KindCount(**row) for row in connection.execute(query).mappings()]
 
 
 def detector_states(connection: Connection, *, limit: int | None = 2000) -> list[tuple[str, str]]:

@@ -35,6 +35,7 @@ from monitor.jobs.sink import KafkaSink
 from monitor.score import Scorer
 from monitor.settings import Settings
 from monitor.store.outbox import OUTPUT_TOPICS
+from monitor.store.sensors import put_sensors
 from monitor.worker.options import WorkerOptions
 from monitor.worker.worker import Worker, WorkerKeys
 
@@ -271,6 +272,8 @@ def _jobs(
     watch = EvaluatorWatch(engine, options=health, owner=owner, clock=clock)
     for evaluator in scorer.evaluators:
         watch.begin(evaluator.version)
+    with engine.begin() as connection:
+        put_sensors(connection, scorer.figures, now_s=clock())
     return [
         (CohortRefresh(engine, options=cohorts, owner=owner, clock=clock), cohorts.refresh_s),
         (Publisher(engine, sink, input_topics=topics, owner=owner, clock=clock), _PUBLISH_S),

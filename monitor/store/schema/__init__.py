@@ -12,6 +12,7 @@ from monitor.store.schema.findings import (
     joint_reports,
     localisations,
     references,
+    sensors,
 )
 from monitor.store.schema.gate import (
     confirm_runs,
@@ -94,6 +95,7 @@ __all__ = [
     "references",
     "responses",
     "review_queue",
+    "sensors",
     "tombstones",
     "verdict_log",
     "verdicts",

@@ -76,6 +76,21 @@ alarm_events = Table(
     Index(None, "alarm_id"),
 )
 
+sensors = Table(
+    "sensors",
+    metadata,
+    Column("evaluator_version", String(64), primary_key=True),
+    Column("assistant", String(200), primary_key=True),
+    Column("sensitivity", Float, nullable=False),
+    Column("n_lies", Float, nullable=False),
+    Column("specificity", Float, nullable=False),
+    Column("n_honest", Float, nullable=False),
+    Column("prevalence", Float, nullable=False, comment="Share of lies in the calibration."),
+    Column("card", Text, nullable=False, comment="JSON."),
+    Column("seen_at_s", Float, nullable=False, comment="When a worker last began with it."),
+    comment="What was measured of each evaluator on each assistant: honesty is corrected by it.",
+)
+
 evaluator_health = Table(
     "evaluator_health",
     metadata,

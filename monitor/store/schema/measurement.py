@@ -73,6 +73,7 @@ partial_index(
     verdicts.c.segment,
     verdicts.c.stakes,
     verdicts.c.kind,
+    verdicts.c.evaluator_version,
     verdicts.c.inclusion_probability,
     verdicts.c.final_probability,
 )

@@ -40,6 +40,7 @@ class NoisyLabels(OneEvaluator):
 
     version = "noisy-labels"
     calibrated = True
+    figures = ()
 
     def __init__(self, turns: dict[str, Turn]) -> None:
         self._turns = turns

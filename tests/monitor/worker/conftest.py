@@ -73,6 +73,7 @@ class HashScorer(OneEvaluator):
 
     version = "hash-1"
     calibrated = True
+    figures = ()
 
     def __init__(self) -> None:
         self.scored: list[str] = []

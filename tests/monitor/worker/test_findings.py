@@ -37,6 +37,7 @@ class Words(OneEvaluator):
 
     version = "words-1"
     calibrated = True
+    figures = ()
 
     def score(self, transcripts: Sequence[Transcript]) -> list[Assessment]:
         return [self._one("never" in t.response) for t in transcripts]
