@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
@@ -14,6 +14,8 @@ from rich.progress import BarColumn, TextColumn, TimeElapsedColumn
 from rich.progress import Progress as Bar
 
 if TYPE_CHECKING:
+    from sqlalchemy import Engine
+
     from monitor.detect.topics import Embed
     from monitor.score import Scorer
     from monitor.settings import Settings
@@ -24,10 +26,11 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 
-def open_scorer(settings: Settings) -> Scorer:
+def open_scorer(settings: Settings, engine: Engine | None = None) -> Scorer:
     """Load a panel for each assistant with a section of its own, and one for all others.
 
     Models in process, or clients of the servers that the settings name; panels share the models.
+    A version that was approved in the store goes before the one that the settings name.
     Shows what is being loaded: a bar on a terminal, else lines of the log. Raises BadInputError for
     settings that do not fit and UnreachableError when a server is gone.
     """
@@ -37,11 +40,11 @@ def open_scorer(settings: Settings) -> Scorer:
     from probes.several import AssistantScorers  # noqa: PLC0415
 
     names = sorted(settings.assistants)
-    pool = ModelPool()
+    pool, approved = ModelPool(), {} if engine is None else approved_in(engine)
     with _reported() as report:
 
         def opened(assistant: str | None) -> Panel:
-            options = PanelOptions(**panel_settings(settings, assistant))
+            options = PanelOptions(**panel_settings(settings, assistant, approved))
             prefix = "" if assistant is None else f"{assistant}: "
             return open_panel(
                 options, progress=lambda what, share: report(prefix + what, share), pool=pool
@@ -70,8 +73,22 @@ def _reported() -> Iterator[Progress]:
         yield report
 
 
-def panel_settings(settings: Settings, assistant: str | None = None) -> dict[str, Any]:
-    """What the settings say of `probes.PanelOptions` for an assistant; None is any without a section."""
+def approved_in(engine: Engine) -> dict[str, str]:
+    """The approved versions on record, by assistant."""
+    from monitor.store import reading  # noqa: PLC0415
+    from monitor.store.approved import newest  # noqa: PLC0415
+
+    with reading(engine) as connection:
+        return {name: found.version for name, found in newest(connection).items()}
+
+
+def panel_settings(
+    settings: Settings, assistant: str | None = None, approved: Mapping[str, str] | None = None
+) -> dict[str, Any]:
+    """What the settings say of `probes.PanelOptions` for an assistant; None is any without a section.
+
+    `approved` are versions on record by assistant, which go before those of the settings.
+    """
     reader = settings.reader
     own, judge = settings.assistant_of(assistant), settings.judge_of(assistant)
     return {
@@ -85,7 +102,7 @@ def panel_settings(settings: Settings, assistant: str | None = None) -> dict[str
         "assistant_key_file": own.api_key_file,
         "assistant_key_variable": own.api_key_variable,
         "assistant_versions": own.versions,
-        "approved": own.approved,
+        "approved": (approved or {}).get(assistant or "", own.approved),
         "neutral": own.neutral,
         "sensor_dir": own.sensor,
         "reader_model": None if reader.model is None else Path(reader.model),

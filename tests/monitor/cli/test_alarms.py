@@ -83,7 +83,7 @@ def test_a_reference_is_shown_and_moved(store: str, candor: Any) -> None:
     moved = candor("reference", "move", STRATUM, "--value", "lie=0.2", *by, "--json")
     assert moved.code == 0, moved.err
     assert json.loads(moved.out)[0]["source"] == "person"
-    rows = {row["metric"]: row for row in json.loads(candor("reference", "show", "--json").out)}
+    rows = {row["metric"]: row for row in candor("reference", "show", "--json").json["references"]}
     assert (rows["lie"]["reference"], rows["lie"]["source"]) == (0.2, "person")
     assert (rows["evasion"]["reference"], rows["evasion"]["source"]) == (0.1, "learned")
     for wrong in (("--value", "lie"), ("--value", "lie=x"), ("--from-last", "20"), ()):
