@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -105,7 +105,8 @@ def make_sensor(
     assistant: str,
     out: Path,
     *,
-    given: dict[str, str] | None = None,
+    given: Mapping[str, str] | None = None,
+    approved: Mapping[str, str] | None = None,
     further: list[LabelledAnswer] | None = None,
     items: Path | None = None,
     max_items: int = 72,
@@ -124,7 +125,7 @@ def make_sensor(
     from probes.sensor import calibrate as run  # noqa: PLC0415
     from probes.sensor.items import load_calibration_items, read_items  # noqa: PLC0415
 
-    named = {**panel_settings(settings, assistant or None), **(given or {})}
+    named = {**panel_settings(settings, assistant or None, approved), **(given or {})}
     options = PanelOptions(**{**named, "sensor_dir": None, "cascade": None})
     pool = ModelPool()
     own = () if items is None else read_items(items)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
@@ -16,6 +16,8 @@ from rich.progress import Progress as Bar
 from monitor.cli.sensors import make_missing, sensor_folder
 
 if TYPE_CHECKING:
+    from sqlalchemy import Engine
+
     from monitor.detect.topics import Embed
     from monitor.score import Scorer
     from monitor.settings import Settings
@@ -27,18 +29,26 @@ log = logging.getLogger(__name__)
 
 
 def open_scorer(
-    settings: Settings, *, calibrate: bool = False, progress: Progress | None = None
+    settings: Settings,
+    engine: Engine | None = None,
+    *,
+    calibrate: bool = False,
+    progress: Progress | None = None,
 ) -> Scorer:
     """Load a panel for each assistant with a section of its own, and one for all others.
 
-    Models in process, or clients of the servers that the settings name; panels share the models. With
-    `calibrate` the sensors that are needed and missing are made first; without, verdicts of such an
-    assistant are errors of kind `uncalibrated`.
-    Shows what is being loaded, unless `progress` is told: a bar on a terminal, else lines of the log. Raises BadInputError for
+    Models in process, or clients of the servers that the settings name; panels share the models. A
+    version that was approved in the store goes before the one that the settings name. With `calibrate`
+    the sensors that are needed and missing are made first; without, verdicts of such an assistant are
+    errors of kind `uncalibrated`.
+
+    Shows what is being loaded, unless `progress` is told: a bar on a terminal, else lines of the log.
+    Raises BadInputError for
     settings that do not fit and UnreachableError when a server is gone.
     """
+    approved = {} if engine is None else approved_in(engine)
     if calibrate:
-        make_missing(settings, progress=progress)
+        make_missing(settings, approved, progress=progress)
     log.info("loading the models")
     from probes import PanelOptions, open_panel  # noqa: PLC0415 -- loads torch
     from probes.models.pool import ModelPool  # noqa: PLC0415 -- loads torch
@@ -49,7 +59,7 @@ def open_scorer(
     with shown(progress) as report:
 
         def opened(assistant: str | None) -> Panel:
-            options = PanelOptions(**panel_settings(settings, assistant))
+            options = PanelOptions(**panel_settings(settings, assistant, approved))
             prefix = "" if assistant is None else f"{assistant}: "
             return open_panel(
                 options, progress=lambda what, share: report(prefix + what, share), pool=pool
@@ -88,8 +98,22 @@ def reported() -> Iterator[Progress]:
         yield report
 
 
-def panel_settings(settings: Settings, assistant: str | None = None) -> dict[str, Any]:
-    """What the settings say of `probes.PanelOptions` for an assistant; None is any without a section."""
+def approved_in(engine: Engine) -> dict[str, str]:
+    """The approved versions on record, by assistant."""
+    from monitor.store import reading  # noqa: PLC0415
+    from monitor.store.approved import newest  # noqa: PLC0415
+
+    with reading(engine) as connection:
+        return {name: found.version for name, found in newest(connection).items()}
+
+
+def panel_settings(
+    settings: Settings, assistant: str | None = None, approved: Mapping[str, str] | None = None
+) -> dict[str, Any]:
+    """What the settings say of `probes.PanelOptions` for an assistant; None is any without a section.
+
+    `approved` are versions on record by assistant, which go before those of the settings.
+    """
     reader = settings.reader
     own, judge = settings.assistant_of(assistant), settings.judge_of(assistant)
     return {
@@ -103,7 +127,7 @@ def panel_settings(settings: Settings, assistant: str | None = None) -> dict[str
         "assistant_key_file": own.api_key_file,
         "assistant_key_variable": own.api_key_variable,
         "assistant_versions": own.versions,
-        "approved": own.approved,
+        "approved": (approved or {}).get(assistant or "", own.approved),
         "neutral": own.neutral,
         "sensor_dir": sensor_folder(settings, assistant),
         "reader_model": None if reader.model is None else Path(reader.model),

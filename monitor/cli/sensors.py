@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -46,10 +46,12 @@ def needs_sensor(settings: Settings, assistant: str | None) -> bool:
     return not shipped or any((own.approved, own.url, judge.url))
 
 
-def make_missing(settings: Settings, *, progress: Progress | None = None) -> None:
+def make_missing(
+    settings: Settings, approved: Mapping[str, str], *, progress: Progress | None = None
+) -> None:
     """Calibrate every assistant that needs a sensor and has none; processes at once wait for one.
 
-    Raises as `make_sensor` does.
+    `approved` are the versions that were approved in the store, by assistant. Raises as `make_sensor` does.
     """
     from monitor.cli.calibrate import make_sensor  # noqa: PLC0415 -- loads torch
 
@@ -60,7 +62,7 @@ def make_missing(settings: Settings, *, progress: Progress | None = None) -> Non
         with _alone(folder):
             if not (folder / _MARK).is_file():
                 log.info("no sensor in %s yet: calibrating", folder)
-                make_sensor(settings, name or "", folder, progress=progress)
+                make_sensor(settings, name or "", folder, approved=approved, progress=progress)
 
 
 @contextmanager

@@ -86,7 +86,7 @@ def worker(*, calibrate: Calibrate = True, as_json: AsJson = False) -> None:
         engine = open_store(settings.database)
         parts.callback(engine.dispose)
         served = parts.enter_context(broker(settings))
-        scorer = open_scorer(settings, calibrate=calibrate)
+        scorer = open_scorer(settings, engine, calibrate=calibrate)
         pulse = Pulse(settings.telemetry.still_s)
         with _counters(settings, pulse) as (metrics, url):
             _tell({"metrics": url}, as_json)
@@ -121,7 +121,7 @@ def serve(as_json: AsJson = False) -> None:
     registry = CollectorRegistry()
     with (
         until_signal() as stop,
-        asking(settings) as asker,
+        asking(settings, engine) as asker,
         silence_watch(settings, engine, PrometheusJobMetrics(registry)),
     ):
         app = build_app(settings, engine, registry, bootstrap_servers=servers, asker=asker)

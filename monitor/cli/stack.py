@@ -131,7 +131,7 @@ def start_stack(
             log.info("opening the store")
             engine = open_store(settings.database)
             parts.callback(engine.dispose)
-        measuring = scorer or open_scorer(settings, calibrate=calibrate)
+        measuring = scorer or open_scorer(settings, engine, calibrate=calibrate)
         if settings.abstain.enabled:
             measuring = OneAtATime(measuring)
         # A scorer that is handed in says nothing of models: topics are then left out.
@@ -151,7 +151,7 @@ def start_stack(
             parts.enter_context(launcher_job(settings, engine, metrics))
         servers = served.connection.bootstrap_servers
         parts.enter_context(silence_watch(settings, engine, metrics))
-        asker = parts.enter_context(asking(settings, measuring))
+        asker = parts.enter_context(asking(settings, engine, measuring))
         app = build_app(settings, engine, registry, bootstrap_servers=servers, asker=asker)
         web = parts.enter_context(
             WebServer(app, settings.api.host, settings.api.port, options=settings.api)

@@ -6,6 +6,7 @@ from monitor.store.schema.base import metadata
 from monitor.store.schema.findings import (
     alarm_events,
     alarms,
+    approved_versions,
     detectors,
     evaluator_health,
     extra_evaluations,
@@ -61,6 +62,7 @@ from monitor.store.schema.raters import (
 __all__ = [
     "alarm_events",
     "alarms",
+    "approved_versions",
     "audit_log",
     "awaits_verdict",
     "beside_live",

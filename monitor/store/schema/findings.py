@@ -47,6 +47,25 @@ references = Table(
     UniqueConstraint("stratum", "metric", "evaluator_version", "created_at_s"),
 )
 
+approved_versions = Table(
+    "approved_versions",
+    metadata,
+    serial_id(),
+    Column("assistant", String(200), nullable=False),
+    Column(
+        "version",
+        String(1000),
+        nullable=False,
+        comment="A name in the records, or a folder of weights.",
+    ),
+    Column("reason", Text, nullable=False),
+    Column("approved_by", String(200), nullable=False),
+    Column("decision_id", String(64), comment="The gate decision that released it, where one did."),
+    Column("created_at_s", Float, nullable=False),
+    Index(None, "assistant", "id"),
+    comment="What the assistants are compared with as approved; the newest of each holds.",
+)
+
 alarms = Table(
     "alarms",
     metadata,

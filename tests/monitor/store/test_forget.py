@@ -262,6 +262,7 @@ def test_no_table_holds_the_user_afterwards(engine: Engine) -> None:
 
 
 CLEAN = {
+    "approved_versions": "names of versions, and who approved them",
     "detectors": "sums of scores",
     "duplicates": "positions in topics",
     "evaluator_health": "counts and sums of scores",
