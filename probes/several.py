@@ -31,12 +31,6 @@ class AssistantScorers:
     def evaluators(self) -> tuple[Evaluator, ...]:
         return self._evaluators
 
-    @property
-    def figures(self) -> Sequence[SensorFigures]:
-        """Those of all its scorers, each scorer once."""
-        scorers = {id(one): one for one in (self._default, *self._by_name.values())}
-        return [figures for one in scorers.values() for figures in one.figures]
-
     def version_of(self, assistant: str) -> str:
         return self._of(assistant).version_of(assistant)
 

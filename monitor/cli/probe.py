@@ -15,7 +15,10 @@ from rich.table import Table
 from evidence import BadInputError
 
 if TYPE_CHECKING:
+    from monitor.settings import ReaderOptions
     from probes.activation.training import Example
+    from probes.models.chat import Progress as Report
+    from probes.models.states import StateReader
 
 
 def register(app: typer.Typer) -> None:
@@ -30,31 +33,42 @@ def register(app: typer.Typer) -> None:
     app.add_typer(family, name="probe")
 
 
-def fit(  # noqa: PLR0917  (typer reads options from the signature)
+def fit(
+    *,
     train: Annotated[
-        Path, typer.Argument(help="Labelled transcripts, in any format that `candor score` reads.")
-    ],
+        Path | None,
+        typer.Argument(help="Labelled transcripts, in any format that `candor score` reads."),
+    ] = None,
     out: Annotated[Path, typer.Option(help="Folder for the artefact.")],
     labels: Annotated[str, typer.Option(help="Field with true for a lie.")] = "did_lie",
     kind: Annotated[str, typer.Option(help="Field that splits the figures.")] = "category",
     layers: Annotated[str, typer.Option(help="Blocks to choose from, 1 = the first.")] = "12,16,20",
     source: Annotated[str, typer.Option(help="Where the transcripts are from.")] = "",
+    own: Annotated[
+        bool,
+        typer.Option(help="Instead of transcripts: pairs that the reader itself writes."),
+    ] = False,
+    pairs: Annotated[int, typer.Option(min=20, help="How many pairs, with --own.")] = 40,
     as_json: Annotated[bool, typer.Option("--json", help="Print the card as JSON.")] = False,
 ) -> None:
     """Fit a probe with scenarios kept whole: the figures are of scenarios that were left out.
 
     Beside the artefact lies fusion.json, the calibrated use of it alone (CANDOR_READER_FUSION_FILE).
 
+    With --own the reader writes its training data: replies in which it was asked for the truth, and
+    asked to deceive, checked by rules. It must be a model that follows such orders.
+
     Example: `candor probe fit train.jsonl --labels did_lie --out probe/`
     """
     from monitor.settings import load_settings  # noqa: PLC0415
+    from probes.activation.own import fit_own  # noqa: PLC0415
     from probes.activation.workflow import fit_artefact  # noqa: PLC0415
-    from probes.models.local import LocalModel  # noqa: PLC0415
-    from probes.models.packaged import packaged_model_dir  # noqa: PLC0415
 
     if out.exists() and not out.is_dir():
         raise BadInputError("is no folder", str(out))
-    examples = labelled(train, labels, kind)
+    if own == (train is not None):
+        raise BadInputError("either labelled transcripts or --own", "candor probe fit")
+    examples = labelled(train, labels, kind) if train is not None else []
     try:
         blocks = tuple(sorted({int(part) for part in layers.split(",")}))
     except ValueError as error:
@@ -66,20 +80,28 @@ def fit(  # noqa: PLR0917  (typer reads options from the signature)
         def report(what: str, share: float) -> None:
             bar.update(task, description=what, completed=share)
 
-        directory = load_settings().reader.model
-        folder = Path(directory) if directory else packaged_model_dir(report)
-        model = LocalModel.load(folder)
+        model = _reader(load_settings().reader, report)
         if blocks[0] < 1 or blocks[-1] > model.n_layers:
             raise BadInputError(f"{model.name} has blocks 1 to {model.n_layers}", "--layers")
-        card = fit_artefact(
-            model,
-            examples,
-            out,
-            layers=blocks,
-            source=source,
-            progress=report,
-        )
+        if own:
+            card = fit_own(model, out, pairs=pairs, layers=blocks, progress=report).card
+        else:
+            card = fit_artefact(model, examples, out, layers=blocks, source=source, progress=report)
     _print(card, out, as_json)
+
+
+def _reader(options: ReaderOptions, report: Report) -> StateReader:
+    """The reader that the settings name: a folder on a device, or a server."""
+    from probes.activation.opening import open_reader  # noqa: PLC0415 -- loads torch
+
+    return open_reader(
+        Path(options.model) if options.model else None,
+        device=options.device,
+        url=options.url,
+        served=options.served_model,
+        key_file=options.api_key_file,
+        progress=report,
+    )
 
 
 def show(

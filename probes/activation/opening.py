@@ -8,6 +8,11 @@ from probes.activation.artefact import load_card
 from probes.activation.probe import ActivationProbe
 from probes.activation.published import PublishedProbe
 from probes.activation.published_file import published_file
+from probes.models.chat import Progress
+from probes.models.device import Device, load_placed
+from probes.models.keys import read_key
+from probes.models.lens import LensModel
+from probes.models.packaged import packaged_model_dir
 from probes.models.states import StateReader
 from probes.probe import Probe
 
@@ -19,6 +24,27 @@ def open_activation(model: StateReader, path: Path) -> Probe:
     """
     file = published_file(path)
     return ActivationProbe.open(model, path) if file is None else PublishedProbe.open(model, file)
+
+
+def open_reader(
+    folder: Path | None,
+    *,
+    device: Device = "auto",
+    url: str | None = None,
+    served: str | None = None,
+    key_file: Path | None = None,
+    key_variable: str | None = None,
+    progress: Progress | None = None,
+) -> StateReader:
+    """The model to fit a probe to: weights in process, or behind `url` with its tokenizer here.
+
+    Without a folder it is the packaged model. Raises BadInputError where the folder or the server
+    does not fit, UnreachableError where the server does not answer.
+    """
+    place = folder or packaged_model_dir(progress)
+    if url is None:
+        return load_placed(place, device)
+    return LensModel.open(url, place, model=served, api_key=read_key(key_file, key_variable))
 
 
 def precision(path: Path) -> str | None:

@@ -23,6 +23,7 @@ from probes.models.lens_reply import (
     read_reply,
     unpack,
 )
+from probes.models.messages import seeds
 from probes.models.server import Server, ServerOptions
 from probes.models.states import States
 
@@ -160,14 +161,26 @@ class LensModel:
 
         return self._parallel(read, encoded)
 
-    def generate(self, batch: Sequence[Chat], *, max_new_tokens: int) -> list[str]:
-        """The likeliest next assistant turn of each conversation, in order."""
+    def generate(
+        self,
+        batch: Sequence[Chat],
+        *,
+        max_new_tokens: int,
+        temperature: float = 0.0,
+        seed: int = 0,
+    ) -> list[str]:
+        """The next assistant turn of each conversation, in order, calls in parallel.
 
-        def ask(chat: Chat) -> str:
-            prompt = self.encode(chat, max_tokens=max(16, self._room - max_new_tokens)).prompt
-            return self._complete({"prompt": prompt, "max_tokens": max_new_tokens}).text.strip()
+        A conversation's seed is keyed by `seed`, its text and how often it came before in the batch.
+        """
+        room = max(16, self._room - max_new_tokens)
+        settings = {"max_tokens": max_new_tokens, "temperature": temperature}
 
-        return self._parallel(ask, batch)
+        def ask(call: tuple[Chat, int]) -> str:
+            prompt = self.encode(call[0], max_tokens=room).prompt
+            return self._complete({"prompt": prompt, "seed": call[1], **settings}).text.strip()
+
+        return self._parallel(ask, list(zip(batch, seeds(batch, seed), strict=True)))
 
     def close(self) -> None:
         self._server.close()

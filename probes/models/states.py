@@ -56,6 +56,13 @@ class StateReader(Protocol):
         """
         ...
 
-    def generate(self, batch: Sequence[Chat], *, max_new_tokens: int) -> list[str]:
-        """The likeliest next assistant turn of each conversation, in order."""
+    def generate(
+        self,
+        batch: Sequence[Chat],
+        *,
+        max_new_tokens: int,
+        temperature: float = 0.0,
+        seed: int = 0,
+    ) -> list[str]:
+        """The next assistant turn of each conversation, in order. `temperature` 0 is greedy."""
         ...

@@ -24,6 +24,7 @@ from evidence import BadInputError, Measurement, Message
 from probes.activation import ActivationProbe
 from probes.activation.artefact import Artefact, load, save
 from probes.activation.head import HeadOptions, fit_head
+from probes.activation.published import PublishedProbe
 from probes.activation.reader import Reader, pool
 from probes.activation.topics import Curve
 from probes.activation.training import Example, fit, read_examples
@@ -36,9 +37,12 @@ from probes.fusion import Fusion
 from probes.judge import JudgeProbe, LocalJudge, ServerJudge
 from probes.models.local import LocalModel
 from probes.models.openai import OpenAIModel
+from probes.models.states import StateReader
 from probes.parts import belief_calibration
 from probes.probe import Probe, Transcript
 from probes.rubrics import load_rubric
+from tests.probes.activation.test_published import made, write
+from tests.probes.lens import LensServer, opened
 
 ODD = {
     "empty": "",
@@ -123,7 +127,7 @@ def artefact_dir(tiny: LocalModel, tmp_path_factory: pytest.TempPathFactory) -> 
     return folder
 
 
-def boundless(model: LocalModel, artefact: Artefact) -> ActivationProbe:
+def boundless(model: StateReader, artefact: Artefact) -> ActivationProbe:
     """The probe with its range widened: a random model's training texts are too alike to have one."""
     heads = {form: head._replace(limit=math.inf) for form, head in artefact.heads.items()}
     card = artefact.card
@@ -131,8 +135,20 @@ def boundless(model: LocalModel, artefact: Artefact) -> ActivationProbe:
     return ActivationProbe(reader, artefact._replace(heads=heads))
 
 
+def published(model: LocalModel, folder: Path) -> PublishedProbe:
+    """A published probe in a folder of its own beside the artefact, written once."""
+    file = folder.with_name("published") / "probe.pt"
+    if not file.exists():
+        write(made("mlp"), file.parent)
+    return PublishedProbe.open(model, file)
+
+
 MAKERS: dict[str, Callable[[LocalModel, Path], Probe]] = {
     "activation": lambda tiny, folder: boundless(tiny, load(folder)),
+    "activation on a server": lambda tiny, folder: boundless(
+        opened(LensServer(tiny), tiny.path), load(folder)
+    ),
+    "published": published,
     "judge": lambda tiny, _: JudgeProbe(LocalJudge(tiny)),
     "served judge": lambda _, __: served_judge(),
     "belief": lambda tiny, _: LikelihoodBelief(tiny, Platt(1.0, 0.0)),
