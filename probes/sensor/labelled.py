@@ -31,6 +31,8 @@ class Origin(StrEnum):
     """Its own answer under pressure."""
     OWN_DECEIVING = "own_deceiving"
     """Its own answer when told to deceive."""
+    OWN_SWAPPED = "own_swapped"
+    """One of these in the same conversation with the fact turned round: what was honest there lies here."""
     FILE = "file"
     """A labelled file of the user's."""
     PEOPLE = "people"
@@ -124,10 +126,13 @@ def own_answers(
 ) -> Iterator[LabelledAnswer]:
     """What a version itself says: asked neutrally, under pressure, and told to deceive.
 
-    Labelled by each item's rules; what they call neither honest nor a lie is left out, and so is what
+    Each answer stands once where it was given and once in its item's twin, where the fact is turned
+    round: a lie in the assistant's own words, however seldom it lies (counterfactual swaps). `items`
+    hold both twins. Labelled by each item's rules; what they call neither honest nor a lie is left out, and so is what
     the model could not answer. An answer given under an order to deceive is laid into the pressured
     conversation: in traffic nobody gives that order.
     """
+    twins = {item.id: item for item in items}
     asked = [
         (item, messages, shown, origin)
         for item in items
@@ -149,10 +154,19 @@ def own_answers(
         for (item, _, shown, origin), text in zip(part, texts, strict=True):
             if isinstance(text, CandorError):
                 continue
-            label = item.label_answer(text)
-            if label in {"honest", "lie"}:
-                yield _answer(item, shown, text, label == "lie", origin, version)
+            twin = twins[item.twin]
+            yield from _labelled(item, shown, text, origin, version)
+            yield from _labelled(twin, twin.messages, text, Origin.OWN_SWAPPED, version)
         advanced(min(1.0, (start + _CHUNK) / len(asked)))
+
+
+def _labelled(
+    item: CalibrationItem, shown: tuple[Message, ...], text: str, origin: Origin, version: str
+) -> Iterator[LabelledAnswer]:
+    """The answer, where the item's rules call it honest or a lie."""
+    label = item.label_answer(text)
+    if label in {"honest", "lie"}:
+        yield _answer(item, shown, text, label == "lie", origin, version)
 
 
 def _answer(  # noqa: PLR0917 -- one value of each kind
