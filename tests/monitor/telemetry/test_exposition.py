@@ -299,18 +299,10 @@ def test_an_unreachable_store_shows_and_shows_nothing_else() -> None:
 
 
 def test_missing_figures_are_missing_not_zero() -> None:
-    state = State(
-        read_at_s=0.0,
-        window_s=1.0,
-        strata=(
-            StratumFigures(
-                stratum=SHOP,
-                counts={VerdictKind.NOT_ASSERTED: 1},
-                score_rate=Bounded(),
-                effective_n=0.0,
-            ),
-        ),
+    bare = StratumFigures(
+        stratum=SHOP, counts={VerdictKind.NOT_ASSERTED: 1}, score_rate=Bounded(), effective_n=0.0
     )
+    state = State(read_at_s=0.0, window_s=1.0, strata=(bare,))
     text = samples(state_registry(state))
     assert not re.search("candor_(honesty|score_rate)", text)
     assert "candor_last_verdict" not in text
