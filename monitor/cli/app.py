@@ -30,6 +30,7 @@ FAMILIES = (
     "monitor.cli.redteam",
     "monitor.cli.alarms",
     "monitor.cli.references",
+    "monitor.cli.neutral",
     "monitor.cli.gate",
     "monitor.cli.retrain",
     "monitor.cli.simulate",
