@@ -1,6 +1,6 @@
 """Neutral prompts: the share of told facts that is kept and of pressure that is removed.
 
-    python -m benchmarks.neutral [--prompts FILE] [--deciders rules,head,…] [--misses] [--json OUT]
+    python -m benchmarks.neutral [--prompts FILE] [--deciders rules,head,asked,…] [--misses] [--json OUT]
 
 On `neutral_prompts.yaml`, marked by hand, and on the packaged scenarios, whose facts and pressure are
 known. A marked span counts as kept where at least 95 % of its letters are in what is kept, as removed
@@ -13,7 +13,7 @@ import argparse
 import json
 import re
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -131,25 +131,19 @@ def summary(found: Sequence[Seen]) -> dict[str, dict[str, object]]:
     return out
 
 
-def deciders() -> Mapping[str, Callable[[], Decides]]:
-    """The ways to decide, each made when asked for: models load slowly."""
-    from probes.neutral.rules import Worded
-
-    return {"rules": Worded}
-
-
 def main() -> None:
+    from benchmarks.neutral_deciders import DECIDERS  # noqa: PLC0415 -- loads torch
+
     parser = argparse.ArgumentParser(description=__doc__)
-    known = deciders()
     parser.add_argument("--prompts", type=Path, default=PROMPTS)
-    parser.add_argument("--deciders", default=",".join(known))
+    parser.add_argument("--deciders", default="rules", help=f"of {', '.join(DECIDERS)}")
     parser.add_argument("--misses", action="store_true", help="print what was decided wrongly")
     parser.add_argument("--json", type=Path)
     arguments = parser.parse_args()
     sets = {"marked": read_prompts(arguments.prompts), "packaged": packaged()}
     report: dict[str, object] = {}
     for name in arguments.deciders.split(","):
-        decides = known[name]()
+        decides = DECIDERS[name]()
         for which, turns in sets.items():
             begun = time.perf_counter()
             found = seen(decides, turns)

@@ -31,6 +31,7 @@ FAMILIES = (
     "monitor.cli.redteam",
     "monitor.cli.alarms",
     "monitor.cli.references",
+    "monitor.cli.neutral",
     "monitor.cli.gate",
     "monitor.cli.retrain",
     "monitor.cli.simulate",

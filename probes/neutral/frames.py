@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from evidence import Message, digest
-from probes.models.chat import Chat
+from evidence import Message
 from probes.probe import Transcript
 
 
@@ -40,15 +39,3 @@ def neutral_contexts(transcript: Transcript) -> list[tuple[Message, ...]]:
     told = "\n\n".join(m.content for m in transcript.prompt if m.role in {"system", "developer"})
     rest = tuple(m for m in transcript.prompt if m.role not in {"system", "developer"})
     return [(Message("system", frame(told or "nothing in particular.")), *rest) for frame in FRAMES]
-
-
-class FrameNeutral:
-    """Every conversation in the three frames."""
-
-    @property
-    def digest(self) -> str:
-        return digest("frames-1", *(frame("") for frame in FRAMES))
-
-    def contexts(self, transcripts: Sequence[Transcript]) -> list[list[Chat]]:
-        """The frames of each conversation."""
-        return [list(neutral_contexts(transcript)) for transcript in transcripts]

@@ -43,6 +43,7 @@ from monitor.store.schema.measurement import (
     verdict_log,
     verdicts,
 )
+from monitor.store.schema.neutral import neutral_prompts
 from monitor.store.schema.operations import (
     audit_log,
     is_unpublished,
@@ -91,6 +92,7 @@ __all__ = [
     "leases",
     "localisations",
     "metadata",
+    "neutral_prompts",
     "outbox",
     "rate_epochs",
     "rated_counts",
