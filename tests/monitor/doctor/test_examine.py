@@ -18,8 +18,7 @@ from rich.console import Console
 from sqlalchemy import text
 
 from evidence import SampledBy
-from evidence.person import Person
-from monitor.assistants import AssistantOptions, JudgeOptions
+from monitor.assistants import JudgeOptions
 from monitor.cli.doctor import show
 from monitor.doctor.examine import examine
 from monitor.doctor.finding import Finding, Status
@@ -28,7 +27,6 @@ from monitor.ingest.decode import decode_response
 from monitor.ingest.embedded import EmbeddedBroker
 from monitor.ingest.options import IngestOptions, KafkaOptions
 from monitor.ingest.records import DeadLetterReason
-from monitor.services.approving import Approval, approve_version
 from monitor.settings import DatabaseOptions, PseudonymOptions, Settings
 from monitor.store import leases, offsets, open_store
 from monitor.store.intake import (
@@ -146,7 +144,7 @@ def test_a_running_set_is_well(settings: Settings) -> None:
     with judge(sane) as url:
         found = look(settings, judge=JudgeOptions(url=url, model="judge-1"))
     wrong = {name for name, finding in found.items() if finding.status is not Status.OK}
-    assert wrong == {"signing key", "API keys"}
+    assert wrong == {"signing key", "API keys", "sensor"}
     assert {"database", "traffic", "worker", "judge", "clock of the assistant"} <= set(found)
 
 
@@ -338,59 +336,6 @@ def test_a_judge_without_probabilities_is_a_warning(settings: Settings) -> None:
     (first, second) = [one for one in found if one.part.startswith("judge")]
     assert (first.status, second.status) == (Status.OK, Status.WARNING)
     assert "probabilities" in second.detail
-
-
-def test_each_assistant_is_asked_with_its_key_and_told_by_name(
-    settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("SHOP_KEY", "sesame")
-    with judge(sane, key="sesame") as url:
-        shop = AssistantOptions(
-            url=url,
-            api_key_variable="SHOP_KEY",
-            versions={"shop-1": "judge-1", "shop-2": "lora-2"},
-            approved="shop-1",
-            sensor=tmp_path,
-            judge=JudgeOptions(url=url, model="judge-1", api_key_variable="SHOP_KEY"),
-        )
-        desk = AssistantOptions(url=url, approved="desk-1")
-        found = look(settings, assistants={"shop": shop, "desk": desk})
-    assert found["assistant shop"].status is Status.OK
-    assert found["approved version of shop"].status is Status.OK
-    assert found["sensor of shop"].status is Status.OK
-    assert found["judge of shop"].status is Status.OK
-    assert "lora-2" in found["version of shop"].detail
-    assert "401" in found["assistant desk"].detail
-    assert "assistants.desk.url" in found["assistant desk"].advice
-    assert "candor calibrate --assistant desk" in found["sensor of desk"].advice
-    assert "assistant" not in found
-
-
-def test_an_approved_version_that_is_nowhere(settings: Settings, tmp_path: Path) -> None:
-    with judge(sane) as url:
-        options = AssistantOptions(url=url, approved="shop-9", sensor=tmp_path / "none")
-        found = look(settings, assistants={"shop": options})
-    assert found["approved version of shop"].status is Status.FAILED
-    assert "neither served nor a folder" in found["approved version of shop"].detail
-    assert found["sensor of shop"].status is Status.FAILED
-    empty = AssistantOptions(approved=str(tmp_path))
-    found = look(settings, assistants={"shop": empty})
-    assert "holds no model" in found["approved version of shop"].detail
-    (tmp_path / "config.json").write_text("{}")
-    found = look(settings, assistants={"shop": empty})
-    assert found["approved version of shop"].status is Status.OK
-
-
-def test_a_version_approved_on_record_goes_before_the_configured_one(settings: Settings) -> None:
-    engine = open_store(settings.database)
-    with engine.begin() as connection:
-        wanted = Approval(assistant="shop", version="gone", by=Person("ada"), reason="tested")
-        approve_version(connection, wanted, configured={"shop"}, now_s=1.0)
-    engine.dispose()
-    with judge(sane) as url:
-        options = AssistantOptions(url=url, approved="judge-1")
-        found = look(settings, assistants={"shop": options})
-    assert "gone is neither" in found["approved version of shop"].detail
 
 
 def test_no_traffic(settings: Settings) -> None:
