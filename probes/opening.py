@@ -17,6 +17,7 @@ from probes.models.chat import Progress
 from probes.models.device import Device
 from probes.models.pool import ModelPool
 from probes.names import Name
+from probes.neutral import NeutralStore
 from probes.panel import Panel
 from probes.parts import Parts, Speaker
 from probes.probe import Probe
@@ -95,10 +96,12 @@ def open_panel(
     *,
     progress: Progress | None = None,
     pool: ModelPool | None = None,
+    neutral_store: NeutralStore | None = None,
 ) -> Panel:
     """Load models and artefacts. The first use converts the packaged model (15 to 60 s).
 
-    Panels that are opened with one `pool` share their models in process.
+    Panels that are opened with one `pool` share their models in process. Rewritten prompts are kept in
+    `neutral_store`, else in memory alone.
 
     Raises BadInputError for options that do not fit and UnreachableError when a server is gone.
     """
@@ -107,7 +110,7 @@ def open_panel(
         raise BadInputError("judge_url and judge_model go together", "judge")
     report = progress or (lambda _what, _share: None)
     sensor = None if options.sensor_dir is None else read_sensor(options.sensor_dir)[0]
-    parts = Parts(options, pool, sensor, report)
+    parts = Parts(options, pool, sensor, report, neutral_store)
     probes = [parts.probe(name) for name in _names(options)]
     fusion = _fusion(options, sensor)
     if options.fusion_file is not None:

@@ -11,7 +11,7 @@ import msgspec
 from evidence import BadInputError, UnreachableError
 from probes.activation.artefact import DEFAULT as DEFAULT_PROBE
 from probes.activation.opening import open_activation, precision
-from probes.approved import ApprovedBelief, NeutralPrompts
+from probes.approved import ApprovedBelief
 from probes.belief import AnswerBelief, LikelihoodBelief
 from probes.calibration import Platt
 from probes.compare import EmbeddingComparer
@@ -29,7 +29,17 @@ from probes.models.prompt_logprobs import PromptLogprobs
 from probes.models.served import ModelGoneError, Served
 from probes.models.server import ServerOptions
 from probes.names import Name
-from probes.neutral import FrameNeutral
+from probes.neutral import (
+    Extractive,
+    FrameNeutral,
+    Generative,
+    MemoryStore,
+    NeutralPrompts,
+    NeutralStore,
+    RewrittenNeutral,
+    WordCheck,
+    Worded,
+)
 from probes.probe import Probe
 
 if TYPE_CHECKING:
@@ -53,10 +63,16 @@ class Parts:
     """
 
     def __init__(
-        self, options: PanelOptions, pool: ModelPool, sensor: Sensor | None, progress: Progress
+        self,
+        options: PanelOptions,
+        pool: ModelPool,
+        sensor: Sensor | None,
+        progress: Progress,
+        neutral_store: NeutralStore | None = None,
     ) -> None:
         self._options, self._pool, self._sensor = options, pool, sensor
         self._progress = progress
+        self._neutral_store = neutral_store or MemoryStore()
         self._weighing: dict[str, PromptLogprobs] = {}
 
     def probe(self, name: Name) -> Probe:
@@ -145,7 +161,11 @@ class Parts:
 
     @cached_property
     def _neutral(self) -> NeutralPrompts:
-        return FrameNeutral()
+        if self._options.neutral == "frames":
+            return FrameNeutral()
+        judge = self._judge_model
+        rewriter = Extractive(Worded()) if judge is None else Generative(judge, WordCheck(Worded()))
+        return RewrittenNeutral(rewriter, self._neutral_store)
 
     @property
     def _reader(self) -> LocalModel:
@@ -165,15 +185,18 @@ class Parts:
             max_batch_tokens=self._options.max_batch_tokens,
         )
 
-    @cached_property
+    @property
     def _judge(self) -> ServerJudge | None:
+        return None if self._judge_model is None else ServerJudge(self._judge_model)
+
+    @cached_property
+    def _judge_model(self) -> OpenAIModel | None:
         options = self._options
         if options.judge_url is None or options.judge_model is None:
             return None
         server = ServerOptions(timeout_s=options.judge_timeout_s)
         key = read_key(options.judge_key_file, options.judge_key_variable)
-        model = OpenAIModel(options.judge_url, options.judge_model, server, api_key=key)
-        return ServerJudge(model)
+        return OpenAIModel(options.judge_url, options.judge_model, server, api_key=key)
 
     @cached_property
     def _assistant(self) -> Served | None:

@@ -43,13 +43,13 @@ def open_scorer(
     errors of kind `uncalibrated`.
 
     Shows what is being loaded, unless `progress` is told: a bar on a terminal, else lines of the log.
-    Raises BadInputError for
-    settings that do not fit and UnreachableError when a server is gone.
+    Raises BadInputError for settings that do not fit and UnreachableError when a server is gone.
     """
     approved = {} if engine is None else approved_in(engine)
     if calibrate:
         make_missing(settings, approved, progress=progress)
     log.info("loading the models")
+    from monitor.store.neutral_prompts import SqlNeutralStore  # noqa: PLC0415
     from probes import PanelOptions, open_panel  # noqa: PLC0415 -- loads torch
     from probes.models.pool import ModelPool  # noqa: PLC0415 -- loads torch
     from probes.several import AssistantScorers  # noqa: PLC0415
@@ -62,7 +62,10 @@ def open_scorer(
             options = PanelOptions(**panel_settings(settings, assistant, approved))
             prefix = "" if assistant is None else f"{assistant}: "
             return open_panel(
-                options, progress=lambda what, share: report(prefix + what, share), pool=pool
+                options,
+                progress=lambda what, share: report(prefix + what, share),
+                pool=pool,
+                neutral_store=None if engine is None else SqlNeutralStore(engine),
             )
 
         default = opened(None)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Protocol
 
 import msgspec
 import numpy as np
@@ -13,21 +12,9 @@ from evidence.outcomes import UNCALIBRATED
 from probes.approved.contexts import Contexts, contexts
 from probes.approved.features import Weighed, features
 from probes.approved.reading import Reading
-from probes.models.chat import Chat, TokenLikelihoodModel, TokenLikelihoods
+from probes.models.chat import TokenLikelihoodModel, TokenLikelihoods
+from probes.neutral import NeutralPrompts
 from probes.probe import Transcript
-
-
-class NeutralPrompts(Protocol):
-    """Takes the pressure out of conversations."""
-
-    @property
-    def digest(self) -> str: ...
-
-    def contexts(self, transcripts: Sequence[Transcript]) -> list[list[Chat]]:
-        """For each transcript its conversation before the response without pressure: one rewriting,
-        or several frames."""
-        ...
-
 
 OwnVersion = Callable[[str], TokenLikelihoodModel | None]
 """The weights of a model version, where they are at hand."""

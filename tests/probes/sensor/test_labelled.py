@@ -48,7 +48,8 @@ def test_an_assistant_that_never_lies_still_gives_lies_in_its_own_words() -> Non
     found = own()
     given = [answer for answer in found if answer.origin is not Origin.OWN_SWAPPED]
     swapped = [answer for answer in found if answer.origin is Origin.OWN_SWAPPED]
-    assert given and not any(answer.lie for answer in given)
+    assert given
+    assert not any(answer.lie for answer in given)
     assert sum(answer.lie for answer in swapped) > 0.8 * len(swapped)
     assert {a.messages[-1].content for a in swapped} <= {a.messages[-1].content for a in given}
 
