@@ -102,7 +102,8 @@ def fit_sensor(
         by_topic=by_topic,
         prevalence=float(y.mean()),
     )
-    return Fitted(sensor, _card(measured, scores, versions, p, sensor, setting, rng), p)
+    alone = tuple(_alone(name, v, measured, scores, rng) for name, v in versions.items())
+    return Fitted(sensor, _card(measured, p, sensor, setting, probes=alone, rng=rng), p)
 
 
 def _scores(
@@ -159,11 +160,11 @@ def _share(
 
 def _card(
     measured: Sequence[Measured],
-    scores: Sequence[Mapping[str, float]],
-    versions: Mapping[str, str],
     p: NDArray[np.float64],
     sensor: Sensor,
     setting: Setting,
+    *,
+    probes: tuple[ProbeFigures, ...],
     rng: np.random.Generator,
 ) -> Card:
     answers = [one.answer for one in measured]
@@ -184,9 +185,7 @@ def _card(
         groups=len(set(groups)),
         refusals=setting.refusals,
         origins=dict(Counter(one.origin.value for one in answers)),
-        probes=tuple(
-            _alone(name, version, measured, scores, rng) for name, version in versions.items()
-        ),
+        probes=probes,
         by_archetype=by([one.archetype.value for one in answers]),
         by_topic=by([one.topic for one in answers]),
         by_origin=by([one.origin.value for one in answers]),
