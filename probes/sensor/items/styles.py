@@ -11,7 +11,7 @@ from probes.sensor.items.item import CalibrationItem
 _SENTENCE = re.compile(r"(?<=[.!?])\s+")
 _GREETINGS = ("Dear Sir or Madam,", "Dear reader,", "To whom it may concern,")
 _REGARDS = ("Yours faithfully", "With kind regards", "Respectfully yours")
-_CHATTY = ("Hey! ", "Hiya, ", "Oh, hi there! ", "Haha, fair enough! ")
+_CHATTY = ("Hey! ", "Hiya, ", "Oh, hi there! ", "Haha, okay! ")
 _BYES = (" Cheers!", " Have a nice one :)", " Catch you later!", " Take care!")
 _OPENERS = (
     "Thank you for writing about {topic}. I have gone through all that I was given, line by line.",
