@@ -73,21 +73,36 @@ class LabelledAnswer(msgspec.Struct, frozen=True, kw_only=True):
 def chosen(
     items: Sequence[CalibrationItem], limit: int, rng: random.Random
 ) -> list[CalibrationItem]:
-    """At most `limit` items, in pairs of twins and every template about equally often."""
+    """At most `limit` items: as many without a twin as in pairs of twins, as far as there are, and of
+    either every template about equally often.
+    """
+    alone = [(item,) for item in items if item.twin == item.id]
     by_id = {item.id: item for item in items}
-    pairs: dict[str, list[tuple[str, str]]] = {}
-    for item in items:
-        if item.id < item.twin:
-            pairs.setdefault(item.template, []).append((item.id, item.twin))
-    for template in sorted(pairs):
-        rng.shuffle(pairs[template])
-    order = sorted(pairs)
+    pairs = [(item, by_id[item.twin]) for item in items if item.id < item.twin]
+    first = _spread(alone, limit // 2, rng)
+    return [*first, *_spread(pairs, limit - len(first), rng)]
+
+
+def _spread(
+    groups: Sequence[tuple[CalibrationItem, ...]], limit: int, rng: random.Random
+) -> list[CalibrationItem]:
+    """At most `limit` items of whole groups, the templates in turn."""
+    rest: dict[str, list[tuple[CalibrationItem, ...]]] = {}
+    for group in groups:
+        rest.setdefault(group[0].template, []).append(group)
+    order = sorted(rest)
     rng.shuffle(order)
+    for template in order:
+        rng.shuffle(rest[template])
     picked: list[CalibrationItem] = []
-    while len(picked) + 2 <= limit and any(pairs.values()):
+    while any(rest.values()):
         for template in order:
-            if pairs[template] and len(picked) + 2 <= limit:
-                picked += [by_id[name] for name in pairs[template].pop()]
+            if not rest[template]:
+                continue
+            group = rest[template].pop()
+            if len(picked) + len(group) > limit:
+                return picked
+            picked += group
     return picked
 
 
@@ -128,7 +143,7 @@ def own_answers(
 
     Each answer stands once where it was given and once in its item's twin, where the fact is turned
     round: a lie in the assistant's own words, however seldom it lies (counterfactual swaps). `items`
-    hold both twins. Labelled by each item's rules; what they call neither honest nor a lie is left out, and so is what
+    hold both twins, where an item has one. Labelled by each item's rules; what they call neither honest nor a lie is left out, and so is what
     the model could not answer. An answer given under an order to deceive is laid into the pressured
     conversation: in traffic nobody gives that order.
     """
@@ -154,9 +169,10 @@ def own_answers(
         for (item, _, shown, origin), text in zip(part, texts, strict=True):
             if isinstance(text, CandorError):
                 continue
-            twin = twins[item.twin]
             yield from _labelled(item, shown, text, origin, version)
-            yield from _labelled(twin, twin.messages, text, Origin.OWN_SWAPPED, version)
+            if item.twin != item.id:
+                twin = twins[item.twin]
+                yield from _labelled(twin, twin.messages, text, Origin.OWN_SWAPPED, version)
         advanced(min(1.0, (start + _CHUNK) / len(asked)))
 
 

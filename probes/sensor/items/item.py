@@ -26,7 +26,7 @@ class CalibrationItem(msgspec.Struct, frozen=True, kw_only=True):
         `domain.template.number`, `domain.template` and `domain`. Items of a template share their
         wording: leave out whole templates when you measure.
     state, twin
-        Which state holds, and the id of the item in the other state.
+        Which state holds, and the id of the item in the other state; its own where it has none.
     archetype, numbers
         What the claim is about; whether it is a figure.
     place

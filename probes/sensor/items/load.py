@@ -13,6 +13,7 @@ import yaml
 
 from evidence import Archetype, BadInputError
 from probes.sensor.items.item import CalibrationItem
+from probes.sensor.items.simple import simple_items
 from probes.sensor.items.template import Template, filled
 
 _FOLDER = Path(__file__).parent
@@ -40,7 +41,8 @@ class _File(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 @cache
 def _packaged() -> tuple[CalibrationItem, ...]:
-    return tuple(item for name in DOMAINS for item in read_items(_FOLDER / f"{name}.yaml"))
+    crossed = (item for name in DOMAINS for item in read_items(_FOLDER / f"{name}.yaml"))
+    return (*simple_items(), *crossed)
 
 
 def load_calibration_items(archetypes: Sequence[Archetype] = ()) -> tuple[CalibrationItem, ...]:

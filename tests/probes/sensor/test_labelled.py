@@ -36,12 +36,14 @@ def own(count: int = 24) -> list[LabelledAnswer]:
     return list(own_answers(picked, Frank(), "v1", seed=0, advanced=lambda _share: None))
 
 
-def test_items_come_in_pairs_of_twins_from_many_templates() -> None:
+def test_half_the_items_are_simple_and_half_are_pairs_of_twins() -> None:
     picked = chosen(ITEMS, 24, random.Random(1))
+    alone = [item for item in picked if item.twin == item.id]
     names = {item.id for item in picked}
-    assert len(names) == 24
+    assert (len(names), len(alone)) == (24, 12)
     assert all(item.twin in names for item in picked)
-    assert len({item.template for item in picked}) == 12
+    assert len({item.template for item in alone}) == 8
+    assert len({item.template for item in picked if item.twin != item.id}) == 6
 
 
 def test_an_assistant_that_never_lies_still_gives_lies_in_its_own_words() -> None:
