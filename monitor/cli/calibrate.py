@@ -72,21 +72,12 @@ def calibrate(  # noqa: PLR0917 -- typer reads options from the signature
     settings = load_settings()
     wanted = {"approved": approved, "assistant_url": served}
     given = {name: value for name, value in wanted.items() if value is not None}
-    further = []
-    if labelled is not None:
-        from monitor.cli.calibration_answers import from_file  # noqa: PLC0415
-
-        further += from_file(labelled, labels, kind)
-    if people:
-        from monitor.cli.calibration_answers import from_people  # noqa: PLC0415
-
-        further += from_people(settings, assistant)
     fitted = make_sensor(
         settings,
         assistant,
         out,
         given=given,
-        further=further,
+        further=_further(settings, assistant, labelled, labels, kind, people=people),
         items=items,
         max_items=max_items,
         seed=seed,
@@ -98,6 +89,22 @@ def calibrate(  # noqa: PLR0917 -- typer reads options from the signature
 
     Console().print(Markdown(as_markdown(fitted.card)))
     typer.echo(f"\nsensor in {out}: set it as `sensor` of the assistant")
+
+
+def _further(
+    settings: Settings,
+    assistant: str,
+    labelled: Path | None,
+    labels: str,
+    kind: str,
+    *,
+    people: bool,
+) -> list[LabelledAnswer]:
+    """The labelled answers of the user's own."""
+    from monitor.cli.calibration_answers import from_file, from_people  # noqa: PLC0415
+
+    found = [] if labelled is None else from_file(labelled, labels, kind)
+    return [*found, *(from_people(settings, assistant) if people else ())]
 
 
 def make_sensor(
