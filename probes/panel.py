@@ -111,7 +111,7 @@ class Panel(OneEvaluator):
         refused = self.refusal.refusals(transcripts)
         asked = [i for i, t in enumerate(transcripts) if i not in refused or t.high_stakes]
         settled = len(transcripts) - len(asked)
-        found = self.measure(
+        found = self.measurements(
             [transcripts[i] for i in asked],
             measured=None if measured is None else lambda done: measured(settled + done),
         )
@@ -126,7 +126,7 @@ class Panel(OneEvaluator):
             )
         return [assessed[i] for i in range(len(transcripts))]
 
-    def measure(
+    def measurements(
         self, transcripts: Sequence[Transcript], *, measured: Callable[[int], None] | None = None
     ) -> list[list[Measurement]]:
         """What each probe that ran found about each transcript, in order, before any fusion."""

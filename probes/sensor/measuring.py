@@ -53,7 +53,7 @@ def measure(
     todo = [answer for answer in answers if answer.id not in known]
     for start in range(0, len(todo), _CHUNK):
         part = todo[start : start + _CHUNK]
-        rows = panel.measure([answer.transcript() for answer in part])
+        rows = panel.measurements([answer.transcript() for answer in part])
         made = [
             _Entry(answer.id, tuple(map(_without_text, row)))
             for answer, row in zip(part, rows, strict=True)
