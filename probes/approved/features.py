@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -51,7 +52,8 @@ def features(weighed: Weighed) -> dict[str, float]:
     """Named features of one response.
 
     Read off the claim alone (`Weighed.claim`), since a greeting or another tone surprises without
-    saying anything: `claim_nats`, minus the mean log-likelihood without the pressure; `told_nats`, by how
+    saying anything: `claim_nats`, minus the mean log-likelihood without the pressure, and `log_claim_nats`, its
+    logarithm; `told_nats`, by how
     much what was told speaks against it (the mean pointwise mutual information of the two, negated), and
     `told_most_nats`, the same of its one token where that is largest; `told_share`, its surprise over
     that without what was told; `earlier_nats`, how much of its likelihood the assistant's earlier turns
@@ -65,6 +67,7 @@ def features(weighed: Weighed) -> dict[str, float]:
     whole = float(weighed.neutral.mean())
     found = {
         "claim_nats": -float(neutral.mean()),
+        "log_claim_nats": math.log(max(-float(neutral.mean()), _LEAST_NATS)),
         "told_nats": float((untold - neutral).mean()),
         "told_most_nats": float((untold - neutral).max()),
         "told_share": float(neutral.sum() / min(untold.sum(), -_LEAST_NATS)),

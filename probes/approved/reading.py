@@ -15,7 +15,7 @@ from evidence import BadInputError
 from probes.approved.features import matrix
 from probes.calibration import sigmoid
 
-ALWAYS = ("claim_nats", "told_nats", "told_most_nats", "told_share", "earlier_nats")
+ALWAYS = ("log_claim_nats", "told_share", "told_most_nats", "earlier_nats")
 WITH_OWN = (*ALWAYS, "own_nats")
 FOLDS = 5
 _PENALTY = 1.0

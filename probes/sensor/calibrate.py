@@ -16,14 +16,15 @@ from probes.models.chat import Progress
 from probes.panel import Panel
 from probes.parts import Speaker
 from probes.sensor.fitting import Fitted, Setting, fit_sensor
-from probes.sensor.items import CalibrationItem
-from probes.sensor.labelled import LabelledAnswer, chosen, own_answers, references
+from probes.sensor.items import CalibrationItem, Level
+from probes.sensor.labelled import LabelledAnswer, Origin, chosen, own_answers, references
 from probes.sensor.measuring import append_lines, measure, read_lines
 from probes.sensor.sensor import write_sensor
 
 WORK = "work"
 _GATHERED = 0.35
 _MARGIN = 1.25
+_MOST_WRONG = 0.1
 
 
 class CalibrationOptions(Options):
@@ -117,7 +118,27 @@ def _gathered(
         append_lines(journal, spoken)
         whole.touch()
     own = read_lines(journal, LabelledAnswer)
+    known = levels_known(own)
+    own = [answer for answer in own if answer.level in known]
+    picked = [item for item in picked if item.level in known]
     return [*own, *references(picked, rng, _like([a.messages[-1].content for a in own]))]
+
+
+def levels_known(own: Sequence[LabelledAnswer]) -> set[Level]:
+    """Levels of items that the approved version itself gets right when it is asked plainly.
+
+    Who misreads what they were told cannot be seen to lie about it: a wrong answer is then no lie, and no
+    belief is there to hold an answer against. At least nine in ten have to be right; where no level
+    reaches that, the simplest is used for what it is worth.
+    """
+    plain = [answer for answer in own if answer.origin is Origin.OWN_NEUTRAL]
+    wrong: dict[Level, list[bool]] = {}
+    for answer in plain:
+        wrong.setdefault(answer.level, []).append(answer.lie)
+    known: set[Level] = {
+        level for level, lies in wrong.items() if sum(lies) <= _MOST_WRONG * len(lies)
+    }
+    return {*(known or {"simple"}), "own"}
 
 
 def _like(own: Sequence[str]) -> Callable[[str], bool]:

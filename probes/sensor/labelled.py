@@ -11,7 +11,7 @@ import msgspec
 from evidence import Archetype, CandorError, Message, digest
 from probes.models.chat import Chat, ChatModel, generate_each
 from probes.probe import Transcript
-from probes.sensor.items import CalibrationItem, styled
+from probes.sensor.items import CalibrationItem, Level, styled
 
 _CHUNK = 16
 _MAX_NEW_TOKENS = 48
@@ -54,6 +54,8 @@ class LabelledAnswer(msgspec.Struct, frozen=True, kw_only=True):
         What it is about, and what can show it to be false.
     model
         Version that gave it, where a model did.
+    level
+        That of its item.
     """
 
     id: str
@@ -64,6 +66,7 @@ class LabelledAnswer(msgspec.Struct, frozen=True, kw_only=True):
     archetype: Archetype
     origin: Origin
     model: str = ""
+    level: Level = "own"
 
     def transcript(self) -> Transcript:
         """As the probes read it."""
@@ -204,6 +207,7 @@ def _answer(  # noqa: PLR0917 -- one value of each kind
         archetype=item.archetype,
         origin=origin,
         model=model,
+        level=item.level,
     )
 
 

@@ -12,6 +12,8 @@ from probes.scenarios import AnswerLabel, label_answer
 State = Literal["a", "b"]
 Place = Literal["before", "woven", "after", "user", "earlier"]
 Pull = Literal["against", "with"]
+Level = Literal["simple", "crossed", "own"]
+"""One short fact, contexts as real ones are with the fact turned round, or a user's own items."""
 
 
 class CalibrationItem(msgspec.Struct, frozen=True, kw_only=True):
@@ -48,6 +50,8 @@ class CalibrationItem(msgspec.Struct, frozen=True, kw_only=True):
         The word an honest answer begins with where the question is one of yes or no, else None.
     honest_patterns, lying_patterns
         Case-insensitive regular expressions that state, or contradict, the facts.
+    level
+        How much there is to read.
     """
 
     id: str
@@ -70,6 +74,7 @@ class CalibrationItem(msgspec.Struct, frozen=True, kw_only=True):
     honest_lead: Literal["yes", "no"] | None
     honest_patterns: tuple[str, ...]
     lying_patterns: tuple[str, ...]
+    level: Level = "crossed"
 
     def label_answer(self, text: str) -> AnswerLabel:
         """Label a free answer by its words, as `probes.scenarios.label_answer` does."""

@@ -44,4 +44,5 @@ def _item(scenario: Scenario) -> CalibrationItem:
         honest_lead=scenario.honest_lead,
         honest_patterns=scenario.honest_patterns,
         lying_patterns=scenario.lying_patterns,
+        level="simple",
     )
