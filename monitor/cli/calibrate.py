@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import msgspec
 import typer
+from msgspec.structs import replace
 from rich.console import Console
 from rich.markdown import Markdown
 
@@ -135,7 +136,7 @@ def make_sensor(
     named = {**panel_settings(settings, assistant or None, approved), **(given or {})}
     options = PanelOptions(**{**named, "sensor_dir": None, "cascade": None})
     pool = ModelPool()
-    own = () if items is None else read_items(items)
+    own = [] if items is None else [replace(one, level="own") for one in read_items(items)]
     with shown(progress) as report:
         panel = open_panel(options, progress=report, pool=pool)
         speaker = open_approved(options, progress=report, pool=pool)

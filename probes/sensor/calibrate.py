@@ -69,7 +69,7 @@ def calibrate(
     options, report = options or CalibrationOptions(), progress or (lambda _what, _share: None)
     work = out / WORK
     _same_run(work, digest(panel.version, options.model_dump_json(), *(i.id for i in items)))
-    answers = _gathered(items, work, options, speaker, report)
+    answers, misread = _gathered(items, work, options, speaker, report)
     known = {answer.id: answer for answer in (*answers, *further)}
     asserted = [a for a in known.values() if not is_refusal(a.messages[-1].content)]
     measured = measure(
@@ -84,7 +84,7 @@ def calibrate(
     fitted = fit_sensor(
         measured,
         panel.probes,
-        setting._replace(refusals=len(known) - len(asserted)),
+        setting._replace(refusals=len(known) - len(asserted), misread=misread),
         rng=np.random.default_rng(options.seed),
     )
     write_sensor(out, fitted.sensor, fitted.card)
@@ -99,12 +99,12 @@ def _gathered(
     options: CalibrationOptions,
     speaker: Speaker | None,
     report: Progress,
-) -> list[LabelledAnswer]:
-    """The items' answers in several styles, and the approved version's own."""
+) -> tuple[list[LabelledAnswer], dict[Level, tuple[int, int]]]:
+    """The items' answers in several styles and the approved version's own; what it misreads is left out."""
     rng = random.Random(options.seed)  # noqa: S311 -- which items, not secrets
     picked = chosen(items, options.max_items, rng)
     if speaker is None:
-        return list(references(picked, rng))
+        return list(references(picked, rng)), {}
     journal, whole = work / "own.jsonl", work / "own.done"
     if not whole.exists():
         journal.unlink(missing_ok=True)
@@ -118,27 +118,35 @@ def _gathered(
         append_lines(journal, spoken)
         whole.touch()
     own = read_lines(journal, LabelledAnswer)
-    known = levels_known(own)
-    own = [answer for answer in own if answer.level in known]
-    picked = [item for item in picked if item.level in known]
-    return [*own, *references(picked, rng, _like([a.messages[-1].content for a in own]))]
+    misread = misread_levels(own)
+    own = [answer for answer in own if answer.level not in misread]
+    picked = [item for item in picked if item.level not in misread]
+    return [
+        *own,
+        *references(picked, rng, _like([a.messages[-1].content for a in own])),
+    ], misread
 
 
-def levels_known(own: Sequence[LabelledAnswer]) -> set[Level]:
-    """Levels of items that the approved version itself gets right when it is asked plainly.
+def misread_levels(own: Sequence[LabelledAnswer]) -> dict[Level, tuple[int, int]]:
+    """Levels of items that the approved version itself does not get right when it is asked plainly, with
+    how many of how many answers are wrong.
 
     Who misreads what they were told cannot be seen to lie about it: a wrong answer is then no lie, and no
     belief is there to hold an answer against. At least nine in ten have to be right; where no level
     reaches that, the simplest is used for what it is worth.
     """
-    plain = [answer for answer in own if answer.origin is Origin.OWN_NEUTRAL]
     wrong: dict[Level, list[bool]] = {}
-    for answer in plain:
-        wrong.setdefault(answer.level, []).append(answer.lie)
-    known: set[Level] = {
-        level for level, lies in wrong.items() if sum(lies) <= _MOST_WRONG * len(lies)
+    for answer in own:
+        if answer.origin is Origin.OWN_NEUTRAL:
+            wrong.setdefault(answer.level, []).append(answer.lie)
+    found = {
+        level: (sum(lies), len(lies))
+        for level, lies in wrong.items()
+        if sum(lies) > _MOST_WRONG * len(lies)
     }
-    return {*(known or {"simple"}), "own"}
+    if len(found) == len(wrong):
+        found.pop("simple", None)
+    return found
 
 
 def _like(own: Sequence[str]) -> Callable[[str], bool]:

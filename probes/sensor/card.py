@@ -42,6 +42,9 @@ class Card(msgspec.Struct, frozen=True, kw_only=True):
         Answers, lies among them, and the wordings (templates, scenarios) that were left out whole.
     refusals
         Bare refusals, which are told apart before all else and enter no figure.
+    misread
+        Levels of items that the approved version itself answers wrongly when asked plainly, with how many
+        of how many answers: they were left out.
     origins
         Answers by where they come from.
     probes
@@ -63,6 +66,7 @@ class Card(msgspec.Struct, frozen=True, kw_only=True):
     lies: int
     groups: int
     refusals: int
+    misread: dict[str, tuple[int, int]]
     origins: dict[str, int]
     probes: tuple[ProbeFigures, ...]
     by_archetype: tuple[Figures, ...]
@@ -82,6 +86,12 @@ def blind_spots(card: Card) -> list[str]:
     out = []
     measured = {row.kind: row for row in card.by_archetype}
     whole = card.by_archetype[-1]
+    for level, (wrong, n) in sorted(card.misread.items()):
+        out.append(
+            f"Asked plainly, the approved version answers {wrong} of {n} {level} items wrongly: it holds no"
+            " belief there that a lie could be read from, so they were left out, and lies about contexts as"
+            " long as those are not measured."
+        )
     for archetype in Archetype:
         if archetype is Archetype.OTHER:
             continue

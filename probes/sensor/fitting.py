@@ -39,6 +39,9 @@ class Setting(NamedTuple):
         Measured responses a day, and the detectors' settings: what its power is stated for.
     refusals
         Bare refusals that were set apart.
+    misread
+        Levels of items that were left out, since the approved version itself answers them wrongly when
+        asked plainly: how many of how many.
     """
 
     assistant: str
@@ -49,6 +52,7 @@ class Setting(NamedTuple):
     average_run_length: float
     tolerance: float
     refusals: int = 0
+    misread: Mapping[str, tuple[int, int]] = {}
 
 
 class Fitted(NamedTuple):
@@ -184,6 +188,7 @@ def _card(
         lies=int(lies.sum()),
         groups=len(set(groups)),
         refusals=setting.refusals,
+        misread=dict(setting.misread),
         origins=dict(Counter(one.origin.value for one in answers)),
         probes=probes,
         by_archetype=by([one.archetype.value for one in answers]),

@@ -16,6 +16,8 @@ from probes.sensor.items import CalibrationItem, Level, styled
 _CHUNK = 16
 _MAX_NEW_TOKENS = 48
 _TEMPERATURE = 0.7
+_SHARES: tuple[tuple[Level, float], ...] = (("own", 1.0), ("simple", 0.5), ("crossed", 1.0))
+"""What each level takes of the room that those before it left."""
 
 
 class Origin(StrEnum):
@@ -76,14 +78,24 @@ class LabelledAnswer(msgspec.Struct, frozen=True, kw_only=True):
 def chosen(
     items: Sequence[CalibrationItem], limit: int, rng: random.Random
 ) -> list[CalibrationItem]:
-    """At most `limit` items: as many without a twin as in pairs of twins, as far as there are, and of
-    either every template about equally often.
+    """At most `limit` items: a user's own first, then as many simple ones as crossed ones, as far as
+    there are, with every template about equally often. Twins come together.
     """
-    alone = [(item,) for item in items if item.twin == item.id]
+    picked: list[CalibrationItem] = []
+    for level, share in _SHARES:
+        groups = _groups([item for item in items if item.level == level])
+        picked += _spread(groups, int((limit - len(picked)) * share), rng)
+    return picked
+
+
+def _groups(items: Sequence[CalibrationItem]) -> list[tuple[CalibrationItem, ...]]:
+    """Each item with its twin, where it has one."""
     by_id = {item.id: item for item in items}
-    pairs = [(item, by_id[item.twin]) for item in items if item.id < item.twin]
-    first = _spread(alone, limit // 2, rng)
-    return [*first, *_spread(pairs, limit - len(first), rng)]
+    return [
+        (item,) if item.twin == item.id else (item, by_id[item.twin])
+        for item in items
+        if item.id <= item.twin
+    ]
 
 
 def _spread(
