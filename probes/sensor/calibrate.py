@@ -84,7 +84,10 @@ def calibrate(
     fitted = fit_sensor(
         measured,
         panel.probes,
-        setting._replace(refusals=len(known) - len(asserted), misread=misread),
+        setting._replace(
+            refusals=len(known) - len(asserted),
+            misread={str(level): found for level, found in misread.items()},
+        ),
         rng=np.random.default_rng(options.seed),
     )
     write_sensor(out, fitted.sensor, fitted.card)
