@@ -68,6 +68,8 @@ def fit(
         raise BadInputError("is no folder", str(out))
     if own == (train is not None):
         raise BadInputError("either labelled transcripts or --own", "candor probe fit")
+    if own and source:
+        raise BadInputError("with --own the card says itself what it was made from", "--source")
     examples = labelled(train, labels, kind) if train is not None else []
     try:
         blocks = tuple(sorted({int(part) for part in layers.split(",")}))

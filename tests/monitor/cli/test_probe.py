@@ -14,6 +14,7 @@ from monitor.cli.scorer import panel_settings
 from monitor.settings import ReaderOptions, Settings
 from probes import PanelOptions
 from tests.monitor.cli.conftest import Candor
+from tests.probes.activation.test_published import made, write
 from tests.probes.conftest import tiny_dir
 
 __all__ = ["tiny_dir"]
@@ -126,6 +127,39 @@ def test_fit_refuses_a_file_in_place_of_its_folder(
     assert "v.jsonl: is no folder" in ran.err
 
 
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ((), "either labelled transcripts or --own"),
+        (("t.jsonl", "--own"), "either labelled transcripts or --own"),
+        (("--own", "--source", "mine"), "--source"),
+        (("--own", "--layers", "1,2", "--pairs", "20"), "usable pairs in"),
+    ],
+)
+def test_fit_takes_transcripts_or_what_the_reader_writes(
+    candor: Candor, tiny_dir: Path, arguments: tuple[str, ...], words: str
+) -> None:
+    """The tiny model writes no words, so it gives no pairs, and no artefact is left."""
+    ran = candor("probe", "fit", *arguments, "--out", "probe", reader_model=str(tiny_dir))
+    assert ran.code == 2
+    assert words in ran.err
+    assert not (candor.folder / "probe").exists()
+
+
+def test_a_published_probe_scores_a_file(
+    candor: Candor, files: tuple[Path, Path], tiny_dir: Path
+) -> None:
+    file = write(made("lr"), candor.folder / "published")
+    reader = {"reader_model": str(tiny_dir), "reader_device": "cpu"}
+    for named in (file, file.parent):
+        score = ("score", str(files[0]), "--out", "out.jsonl", "--json")
+        ran = candor(*score, reader_probe_dir=str(named), **reader)
+        assert ran.code == 0, ran.err
+        assert ran.json["n"] == 120
+        first = json.loads((candor.folder / "out.jsonl").read_text().splitlines()[0])
+        assert "margin" in first["probes"]["activation"]["answers"]
+
+
 def test_a_fusion_of_another_version_of_a_probe_is_refused(
     candor: Candor, files: tuple[Path, Path], tiny_dir: Path
 ) -> None:
@@ -162,10 +196,21 @@ def test_score_states_costs_and_prevalence(
 
 
 def test_settings_reach_the_panel() -> None:
+    key = Path("key.txt")
     settings = Settings(
-        reader=ReaderOptions(prevalence=0.02, cost_missed_lie=9.0, cost_missed_evasion=3.0)
+        reader=ReaderOptions(
+            prevalence=0.02,
+            cost_missed_lie=9.0,
+            cost_missed_evasion=3.0,
+            device="cpu",
+            url="http://lens/v1",
+            served_model="m",
+            api_key_file=key,
+        )
     )
     options = PanelOptions(**panel_settings(settings))
+    assert (options.reader_device, options.reader_url) == ("cpu", "http://lens/v1")
+    assert (options.reader_served, options.reader_key_file) == ("m", key)
     assert options.prevalence == 0.02
     assert (options.cost_missed_lie, options.cost_missed_evasion) == (9.0, 3.0)
     assert PanelOptions(**panel_settings(Settings())) == PanelOptions(
