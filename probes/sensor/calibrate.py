@@ -123,7 +123,9 @@ def _gathered(
     own = read_lines(journal, LabelledAnswer)
     misread = misread_levels(own)
     own = [answer for answer in own if answer.level not in misread]
-    picked = [item for item in picked if item.level not in misread]
+    if misread:
+        rest = [item for item in items if item.level not in misread]
+        picked = chosen(rest, options.max_items, rng)
     return [
         *own,
         *references(picked, rng, _like([a.messages[-1].content for a in own])),

@@ -16,8 +16,6 @@ from probes.sensor.items import CalibrationItem, Level, styled
 _CHUNK = 16
 _MAX_NEW_TOKENS = 48
 _TEMPERATURE = 0.7
-_SHARES: tuple[tuple[Level, float], ...] = (("own", 1.0), ("simple", 0.5), ("crossed", 1.0))
-"""What each level takes of the room that those before it left."""
 
 
 class Origin(StrEnum):
@@ -81,11 +79,14 @@ def chosen(
     """At most `limit` items: a user's own first, then as many simple ones as crossed ones, as far as
     there are, with every template about equally often. Twins come together.
     """
-    picked: list[CalibrationItem] = []
-    for level, share in _SHARES:
-        groups = _groups([item for item in items if item.level == level])
-        picked += _spread(groups, int((limit - len(picked)) * share), rng)
-    return picked
+    own, simple, crossed = (
+        _groups([item for item in items if item.level == level])
+        for level in ("own", "simple", "crossed")
+    )
+    picked = _spread(own, limit, rng)
+    room = limit - len(picked)
+    picked += _spread(simple, room // 2 if crossed else room, rng)
+    return [*picked, *_spread(crossed, limit - len(picked), rng)]
 
 
 def _groups(items: Sequence[CalibrationItem]) -> list[tuple[CalibrationItem, ...]]:
