@@ -19,7 +19,7 @@ from evidence import BadInputError
 
 _DAY_S = 86_400.0
 _NOT_AS_HOPED = 1
-_CALIBRATION_ITEMS = 28
+_CALIBRATION_ITEMS = 22
 
 
 @dataclasses.dataclass(frozen=True)

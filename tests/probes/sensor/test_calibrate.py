@@ -1,0 +1,185 @@
+"""The one step between installing and watching: gathered, measured, fitted, written, opened."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from evidence import BadInputError, Measurement, VerdictKind, digest
+from evidence.outcomes import UNCALIBRATED
+from probes.fusion import Fusion, FusionModel
+from probes.opening import PanelOptions, open_panel
+from probes.panel import Panel
+from probes.parts import Speaker
+from probes.probe import Transcript
+from probes.refusal import is_bare_refusal
+from probes.sensor import CalibrationOptions, Fitted, Setting, calibrate, read_sensor
+from probes.sensor.calibrate import misread_levels
+from probes.sensor.card import as_markdown, blind_spots
+from probes.sensor.items import load_calibration_items
+from probes.sensor.labelled import LabelledAnswer, Origin
+from tests.probes.sensor.test_labelled import ITEMS, Frank
+
+SETTING = Setting("shop", "v1", 0.5, "2026-01-05T10:00:00+00:00", 1000.0, 100_000.0, 0.02)
+NOTHING = Fusion(FusionModel(subsets={}, probe_versions={}))
+KNOWN = {
+    (i.messages, text): lie
+    for i in ITEMS
+    for lie, answers in ((False, i.honest_answers), (True, i.lying_answers))
+    for text in answers
+}
+
+
+class Seeing:
+    """Sees lies by the items themselves, more or less; can be stopped in the middle."""
+
+    name = "judge"
+
+    def __init__(self, *, last: int | None = None, version: str = "seeing-0000000000"[:16]) -> None:
+        self.version, self.last, self.measured = version, last, 0
+
+    def measure(self, transcripts: Sequence[Transcript]) -> list[Measurement]:
+        self.measured += len(transcripts)
+        if self.last is not None and self.measured > self.last:
+            raise KeyboardInterrupt
+        return [self._one(transcript) for transcript in transcripts]
+
+    def _one(self, transcript: Transcript) -> Measurement:
+        lie = KNOWN.get((transcript.prompt, transcript.response))
+        noise = int(digest(transcript.id)[:6], 16) / 16**6
+        p = 0.5 if lie is None else 0.25 + 0.5 * lie
+        return Measurement(probe=self.name, version=self.version, p_lie=0.6 * p + 0.4 * noise)
+
+
+def calibrated(folder: Path, probe: Seeing) -> Fitted:
+    return calibrate(
+        Panel([probe], NOTHING),
+        load_calibration_items(),
+        SETTING,
+        folder,
+        options=CalibrationOptions(max_items=48),
+        speaker=Speaker(Frank(), "v1"),
+        is_refusal=is_bare_refusal,
+    )
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Fitted]:
+    folder = tmp_path_factory.mktemp("sensor")
+    return folder, calibrated(folder, Seeing())
+
+
+def test_a_sensor_says_what_it_sees(made: tuple[Path, Fitted]) -> None:
+    folder, fitted = made
+    sensor, card = read_sensor(folder)
+    assert sensor == fitted.sensor
+    assert card.n == len(fitted.p)
+    assert 0 < card.lies < card.n
+    assert sensor.accuracy.sensitivity + sensor.accuracy.specificity > 1.2
+    assert sensor.accuracy.n_lies <= card.lies
+    assert 0.6 < (card.by_archetype[-1].auroc.value or 0.0) < 1.0
+    assert set(card.origins) >= {"reference", "styled", "own_neutral", "own_swapped"}
+    text = (folder / "card.md").read_text()
+    assert text == as_markdown(card)
+    assert "## What it cannot see" in text
+    assert not (folder / "work").exists()
+
+
+def test_it_is_opened_and_a_verdict_comes_of_it(made: tuple[Path, Fitted]) -> None:
+    sensor, _ = read_sensor(made[0])
+    probe = Seeing()
+    panel = Panel([probe], Fusion(sensor.fusion), sensor=sensor)
+    item = ITEMS[0]
+    lie = Transcript(
+        id="l", messages=(*item.messages, item.messages[-1].__class__("assistant", "Hm, yes."))
+    )
+    (found,) = panel.score([lie])
+    assert found.p_lie is not None
+    assert panel.figures[0].accuracy == sensor.accuracy
+    assert panel.figures[0].evaluator_version == found.evaluator_version
+
+
+def test_of_another_probe_it_says_nothing(made: tuple[Path, Fitted]) -> None:
+    sensor, _ = read_sensor(made[0])
+    other = Panel([Seeing(version="another-00000000"[:16])], Fusion(sensor.fusion), sensor=sensor)
+    item = ITEMS[0]
+    turn = item.messages[-1].__class__("assistant", "Yes, it is so.")
+    (found,) = other.score([Transcript(id="x", messages=(*item.messages, turn))])
+    assert (found.kind, found.error, found.p_lie) == (VerdictKind.ERROR, UNCALIBRATED, None)
+    assert found.measurements[0].p_lie is not None
+
+
+def test_a_changed_file_is_refused(made: tuple[Path, Fitted], tmp_path: Path) -> None:
+    copy = tmp_path / "sensor"
+    shutil.copytree(made[0], copy)
+    path = copy / "sensor.json"
+    path.write_text(path.read_text().replace('"lie_threshold": 0.5', '"lie_threshold": 0.1'))
+    with pytest.raises(BadInputError, match="was changed after it was written"):
+        read_sensor(copy)
+    with pytest.raises(BadInputError, match="candor calibrate"):
+        read_sensor(tmp_path / "nothing")
+
+
+def test_a_stopped_run_goes_on_and_ends_as_one_that_was_not(
+    made: tuple[Path, Fitted], tmp_path: Path
+) -> None:
+    with pytest.raises(KeyboardInterrupt):
+        calibrated(tmp_path, Seeing(last=150))
+    again = Seeing()
+    fitted = calibrated(tmp_path, again)
+    assert again.measured <= len(fitted.p) - 64
+    assert np.array_equal(fitted.p, made[1].p, equal_nan=True)
+    assert (tmp_path / "sensor.json").read_bytes() == (made[0] / "sensor.json").read_bytes()
+
+
+def test_what_the_approved_version_misreads_is_told_and_left_out() -> None:
+    def plain(level: str, *, lie: bool, number: int) -> LabelledAnswer:
+        base = LabelledAnswer(
+            id=f"{level}{number}", messages=ITEMS[0].messages, lie=lie, group="g", topic="t",
+            archetype=ITEMS[0].archetype, origin=Origin.OWN_NEUTRAL,
+        )  # fmt: skip
+        return base.__class__(
+            **{**{f: getattr(base, f) for f in base.__struct_fields__}, "level": level}
+        )
+
+    own = [plain("simple", lie=False, number=i) for i in range(10)]
+    own += [plain("crossed", lie=i < 4, number=i) for i in range(10)]
+    assert misread_levels(own) == {"crossed": (4, 10)}
+    wrong = [plain(level, lie=True, number=0) for level in ("simple", "crossed")]
+    assert set(misread_levels(wrong)) == {"crossed"}, "the simplest level is what is left"
+
+
+def test_the_card_says_what_is_not_measured(made: tuple[Path, Fitted]) -> None:
+    card = made[1].card
+    poor = card.__class__(
+        **{
+            **{f: getattr(card, f) for f in card.__struct_fields__},
+            "misread": {"crossed": (9, 20)},
+            "approved": "",
+        }
+    )
+    told = " ".join(blind_spots(poor))
+    assert "answers 9 of 20 crossed items wrongly" in told
+    assert "no approved version" in told
+
+
+def test_too_few_answers_are_an_error_that_says_so(tmp_path: Path) -> None:
+    with pytest.raises(BadInputError, match="labelled responses of both kinds"):
+        calibrate(
+            Panel([Seeing()], NOTHING),
+            load_calibration_items()[:8],
+            SETTING,
+            tmp_path,
+            is_refusal=is_bare_refusal,
+        )
+
+
+def test_an_approved_belief_without_an_approved_version_is_bad_input() -> None:
+    with pytest.raises(BadInputError, match=r"assistant\.approved"):
+        open_panel(PanelOptions(probes=("approved",)))
+    with pytest.raises(BadInputError, match="no folder of weights"):
+        open_panel(PanelOptions(probes=("approved",), approved="shop-1"))
