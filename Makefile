@@ -7,7 +7,7 @@ JOBS ?= 2
 FUZZ_SECONDS ?= 28800
 TRANSCRIPTS ?= ../shared/data/transcripts.jsonl
 
-.PHONY: help demo test test-long fuzz test-system check format lock bench bench-probes bench-detection bench-cohorts bench-intake bench-retrain docs site dist clean
+.PHONY: help demo test test-long fuzz test-system check format lock bench bench-probes bench-detection bench-cohorts bench-intake bench-retrain bench-sensor docs site dist clean
 
 help: ## what each target does
 	@grep -hE '^[a-z -]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "  %-48s %s\n", $$1, $$2 }'
@@ -55,7 +55,7 @@ dist: $(READY) ## wheel and source distribution in dist/
 lock: $(READY) ## compile the hashed requirements files anew
 	@tools/lock.sh
 
-bench: bench-detection bench-cohorts bench-intake bench-probes bench-retrain ## every benchmark
+bench: bench-detection bench-cohorts bench-intake bench-probes bench-retrain bench-sensor ## every benchmark
 
 bench-detection bench-cohorts bench-intake bench-retrain: $(READY) ## one benchmark, with its peers
 	@tools/environment.sh --bench
@@ -63,6 +63,9 @@ bench-detection bench-cohorts bench-intake bench-retrain: $(READY) ## one benchm
 
 bench-probes: $(READY) ## the probes on labelled transcripts (TRANSCRIPTS=file.jsonl)
 	@$(BIN)/python -m benchmarks.probes $(TRANSCRIPTS) $(ARGS)
+
+bench-sensor: $(READY) ## what a calibrated sensor sees: drift, other tones, coverage
+	@$(BIN)/python -m benchmarks.sensor $(ARGS)
 
 clean: ## remove the environment and what runs left behind
 	rm -rf .venv .uv var build dist

@@ -35,15 +35,17 @@ from monitor.telemetry import PrometheusWorkerMetrics
 from monitor.worker.service import collect_rarely, options_of
 from monitor.worker.worker import Worker, WorkerKeys
 from probes.probe import Transcript
+from probes.scorer import OneEvaluator
 
 _PARTITIONS = 4
 
 
-class HashScorer:
+class HashScorer(OneEvaluator):
     """p_lie from the id, at once."""
 
     version = "hash-1"
     calibrated = True
+    figures = ()
 
     def score(self, transcripts: Sequence[Transcript]) -> list[Assessment]:
         return [self._one(transcript.id) for transcript in transcripts]

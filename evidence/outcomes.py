@@ -14,7 +14,11 @@ WHOLE = "verdict"
 """The name under which the end of the evaluation as a whole stands."""
 
 MODEL_GONE = "model_gone"
-"""The error of a probe whose assistant model is no longer served: nothing is wrong with the evaluator."""
+"""How the error of a probe begins whose assistant model is no longer served: nothing is wrong with the
+evaluator."""
+
+UNCALIBRATED = "uncalibrated"
+"""The error of a verdict whose probes answered, and nothing says yet what their answers mean here."""
 
 
 class Outcome(StrEnum):
@@ -50,6 +54,15 @@ def decode_outcomes(text: str) -> dict[str, Outcome]:
     return {name: Outcome(value) for name, _, value in pairs}
 
 
+def is_model_gone(error: str) -> bool:
+    """Whether a probe's error says that the assistant's model is no longer served.
+
+    >>> is_model_gone("model_gone: http://a/v1 serves no shop-2"), is_model_gone("timeout")
+    (True, False)
+    """
+    return error.partition(":")[0] == MODEL_GONE
+
+
 def _whole(assessment: Assessment, by_probe: dict[str, Outcome]) -> Outcome:
     if assessment.kind is not VerdictKind.ERROR:
         return Outcome.ANSWERED
@@ -62,5 +75,5 @@ def _whole(assessment: Assessment, by_probe: dict[str, Outcome]) -> Outcome:
 def _outcome(measurement: Measurement) -> Outcome:
     if measurement.unreadable:
         return Outcome.UNREADABLE
-    failed = measurement.error is not None and measurement.error != MODEL_GONE
+    failed = measurement.error is not None and not is_model_gone(measurement.error)
     return Outcome.UNANSWERED if failed else Outcome.ANSWERED

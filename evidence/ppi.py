@@ -9,14 +9,15 @@ chosen at random have no place here.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
 
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import norm
 
-from evidence.confidence import confidence_sequence
+from evidence.confidence import confidence_sequence, wilson
 from evidence.e_process import Floats
 from evidence.errors import BadInputError
 
@@ -90,6 +91,67 @@ def powered_mean(
         n_labelled=n_labelled,
         coefficient=float(coefficients.mean()),
         labels_saved=saved,
+    )
+
+
+class Called(NamedTuple):
+    """All items with one prediction, yes or no: the sums of their weights and of the squares.
+
+    A weight is 1 / the probability with which the item was measured at all.
+    """
+
+    weight: float
+    weight_squared: float
+
+
+class Labelled(NamedTuple):
+    """An item of the audit: its prediction, its label, and 1 / the probability to have both."""
+
+    called: bool
+    label: bool
+    weight: float
+
+
+def powered_share(
+    yes: Called, no: Called, audit: Iterable[Labelled], *, error: float = 0.05
+) -> tuple[float, float, float] | None:
+    """Share of items whose label is yes, from their predictions and a random audit: (value, lower, upper).
+
+    With a prediction that is yes or no, the best coefficient of PPI++ makes the estimate the
+    post-stratified one: the share among the labelled of each prediction, at the share of that
+    prediction among all. Each has Wilson's interval at Kish's effective size, which does not vanish
+    where every label agrees; with the chance of the prediction's own share they are joined as
+    independent ones (Zou and Donner 2008).
+
+    Returns None where a prediction that was made has no label.
+    """
+    rows = list(audit)
+    total = yes.weight + no.weight
+    z2 = float(norm.isf(error / 2.0)) ** 2
+    value = below = above = second = 0.0
+    for called, group in ((True, yes), (False, no)):
+        weights = np.array([row.weight for row in rows if row.called is called])
+        if group.weight == 0.0:
+            continue
+        if not len(weights):
+            return None
+        right = np.array([row.label for row in rows if row.called is called])
+        share = float(np.sum(weights * right) / np.sum(weights))
+        n = float(np.sum(weights) ** 2 / np.sum(weights**2))
+        interval = wilson(share * n, n, error)
+        part = group.weight / total
+        value += part * share
+        second += part * share**2
+        below += (part * (share - interval.lower)) ** 2
+        above += (part * (interval.upper - share)) ** 2
+    if total == 0.0:
+        return None
+    effective = total**2 / (yes.weight_squared + no.weight_squared)
+    of_calls = z2 * max(0.0, second - value**2) / effective
+    return (
+        value,
+        max(0.0, value - math.sqrt(below + of_calls)),
+        min(1.0, value + math.sqrt(above + of_calls)),
     )
 
 

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from enum import StrEnum
-from typing import Any
+from typing import Any, Self
 
 import msgspec
+
+from evidence.errors import BadInputError
 
 SCHEMA_VERSION = 1
 
@@ -84,6 +87,12 @@ class Stratum(msgspec.Struct, frozen=True, order=True):
         """`assistant/segment/stakes`, the text form used as a database key and metric label."""
         return f"{self.assistant}/{self.segment}/{self.stakes}"
 
+    @classmethod
+    def of(cls, key: str) -> Self:
+        """The stratum with this key; no part of it holds a slash."""
+        assistant, segment, stakes = key.split("/")
+        return cls(assistant, segment, Stakes(stakes))
+
 
 class Response(msgspec.Struct, frozen=True, kw_only=True):
     """One assistant turn with its conversation, as accepted from `assistant.responses`.
@@ -118,6 +127,34 @@ class Feedback(msgspec.Struct, frozen=True, kw_only=True):
     extra: dict[str, Any] = {}
 
 
+class Finding(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What a measurement rests on, for a person to look at. It quotes text: it is kept no longer.
+
+    Parameters
+    ----------
+    claim
+        The sentence of the response that carries the finding.
+    contradicts
+        The told fact, or the approved version's answer, that it contradicts.
+    tokens, nats
+        The response token by token and how surprising each is (natural logarithm).
+    """
+
+    claim: str = ""
+    contradicts: str = ""
+    tokens: tuple[str, ...] = ()
+    nats: tuple[float, ...] = ()
+
+
+class Archetype(StrEnum):
+    """What a claim is about, and so what can show it to be false."""
+
+    TOLD_FACTS = "told_facts"
+    OWN_ACTION = "own_action"
+    KNOWN_FACTS = "known_facts"
+    OTHER = "other"
+
+
 class Measurement(msgspec.Struct, frozen=True, kw_only=True):
     """What one probe found about one response.
 
@@ -139,6 +176,8 @@ class Measurement(msgspec.Struct, frozen=True, kw_only=True):
         With an `error`: there was an answer, and no sense could be made of it.
     coarse
         The probabilities stand for a bare yes or no: the model told none of its own.
+    finding
+        What the probabilities rest on, in words of the conversation.
     """
 
     probe: str
@@ -153,10 +192,60 @@ class Measurement(msgspec.Struct, frozen=True, kw_only=True):
     tokens: int = 0
     unreadable: bool = False
     coarse: bool = False
+    finding: Finding | None = None
+
+
+class Accuracy(msgspec.Struct, frozen=True, kw_only=True):
+    """How often a sensor's verdicts are right, and on how many labelled answers that was measured.
+
+    Parameters
+    ----------
+    sensitivity, n_lies
+        Share of true lies that it calls a lie, and the (effective) number of lies behind it.
+    specificity, n_honest
+        Share of honest answers that it does not call a lie, and the number of those.
+
+    Raises `BadInputError` for a share outside [0, 1] or a count that is not positive.
+    """
+
+    sensitivity: float
+    n_lies: float
+    specificity: float
+    n_honest: float
+
+    def __post_init__(self) -> None:
+        for name in ("sensitivity", "specificity"):
+            if not 0.0 <= getattr(self, name) <= 1.0:
+                raise BadInputError(f"{name} lies in [0, 1], not {getattr(self, name)!r}")
+        for name in ("n_lies", "n_honest"):
+            if not 0.0 < getattr(self, name) < math.inf:
+                raise BadInputError(f"{name} is a positive number, not {getattr(self, name)!r}")
+
+
+class SensorFigures(msgspec.Struct, frozen=True, kw_only=True):
+    """What was measured of one evaluator on one assistant when its sensor was made.
+
+    Parameters
+    ----------
+    prevalence
+        Share of lies among the answers that it was calibrated on.
+    card
+        What the sensor's card says; JSON.
+    """
+
+    evaluator_version: str
+    assistant: str
+    accuracy: Accuracy
+    prevalence: float
+    card: dict[str, Any] = {}
 
 
 class Assessment(msgspec.Struct, frozen=True, kw_only=True):
-    """The fused reading of one response: a verdict kind, a calibrated p_lie and what made them."""
+    """The fused reading of one response: a verdict kind, a calibrated p_lie and what made them.
+
+    `archetype` says what the claim is about, `finding` what the verdict rests on most; both None
+    where nothing was found.
+    """
 
     kind: VerdictKind
     p_lie: float | None
@@ -164,6 +253,8 @@ class Assessment(msgspec.Struct, frozen=True, kw_only=True):
     measurements: tuple[Measurement, ...]
     evaluator_version: str
     error: str | None = None
+    archetype: Archetype | None = None
+    finding: Finding | None = None
 
 
 class Verdict(msgspec.Struct, frozen=True, kw_only=True):

@@ -1,4 +1,4 @@
-"""Estimates from samples with known inclusion probabilities: honesty, means by stratum, totals over strata.
+"""Estimates from samples with known inclusion probabilities: score rates, means by stratum, totals over strata.
 
 Every figure carries the count it rests on and an interval; nothing is imputed.
 """
@@ -19,15 +19,17 @@ from evidence.errors import BadInputError
 from evidence.records import ASSERTED, UNKNOWN, VerdictKind
 
 
-class HonestyEstimate(msgspec.Struct, frozen=True, kw_only=True):
-    """Honesty = honest / (honest + lie + evasion), weighted by 1 / inclusion probability.
+class ScoreRate(msgspec.Struct, frozen=True, kw_only=True):
+    """Verdicts honest / (honest + lie + evasion), weighted by 1 / inclusion probability.
+
+    It is what the sensor says, errors of the sensor and all; `evidence.prevalence` makes honesty of it.
 
     Parameters
     ----------
     value, lower, upper
         The estimate and its interval; None when no verdict asserted anything.
     worst, best
-        Honesty if every `no_belief` and `error` hid a lie, or an honest answer; None without verdicts.
+        The rate if every `no_belief` and `error` hid a lie, or an honest answer; None without verdicts.
     worst_lower, best_upper
         Outer ends of the intervals of `worst` and `best`: together they cover both ignorance and chance.
     n, n_effective
@@ -57,10 +59,20 @@ class KindTotal(msgspec.Struct, frozen=True):
     weight_squared: float = 0.0
 
 
-def honesty(
+def score_rate(
     verdicts: Iterable[tuple[VerdictKind | str, float]], *, error: float = 0.05
-) -> HonestyEstimate:
-    """Honesty of verdicts given as (kind, inclusion probability).
+) -> ScoreRate:
+    """Score rate of verdicts given as (kind, inclusion probability).
+
+    Raises `BadInputError` for a probability outside (0, 1].
+    """
+    return score_rate_of(totals_of(verdicts), error=error)
+
+
+def totals_of(
+    verdicts: Iterable[tuple[VerdictKind | str, float]],
+) -> dict[VerdictKind, KindTotal]:
+    """Verdicts given as (kind, inclusion probability), summed by kind.
 
     Raises `BadInputError` for a probability outside (0, 1].
     """
@@ -69,15 +81,14 @@ def honesty(
         if not 0.0 < probability <= 1.0:
             raise BadInputError(f"an inclusion probability must lie in (0, 1], not {probability!r}")
         weights.setdefault(VerdictKind(name), []).append(1.0 / probability)
-    totals = {
+    return {
         kind: KindTotal(len(found), sum(found), sum(w * w for w in found))
         for kind, found in weights.items()
     }
-    return honesty_of(totals, error=error)
 
 
-def honesty_of(totals: Mapping[VerdictKind, KindTotal], *, error: float = 0.05) -> HonestyEstimate:
-    """Honesty of verdicts given as totals by kind (a ratio of weighted counts, Hajek 1971).
+def score_rate_of(totals: Mapping[VerdictKind, KindTotal], *, error: float = 0.05) -> ScoreRate:
+    """Score rate of verdicts given as totals by kind (a ratio of weighted counts, Hajek 1971).
 
     The interval is Wilson's at Kish's effective sample size (sum w)^2 / sum w^2. `not_asserted`
     enters nothing but its own count.
@@ -101,7 +112,7 @@ def honesty_of(totals: Mapping[VerdictKind, KindTotal], *, error: float = 0.05) 
     value = share((VerdictKind.HONEST,), ASSERTED)
     worst = share((VerdictKind.HONEST,), judged)
     best = share((VerdictKind.HONEST, *UNKNOWN), judged)
-    return HonestyEstimate(
+    return ScoreRate(
         value=value[0] if value else None,
         lower=value[1].lower if value else None,
         upper=value[1].upper if value else None,

@@ -5,9 +5,9 @@ from __future__ import annotations
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Literal
+from typing import Literal, Self
 
-from pydantic import Field, ValidationError
+from pydantic import BaseModel, Field, ValidationError, model_validator
 from pydantic_settings import (
     BaseSettings,
     PydanticBaseSettingsSource,
@@ -19,6 +19,7 @@ from pydantic_settings import (
 from evidence import BadInputError
 from evidence.options import Options
 from monitor.abstain.options import AbstainOptions
+from monitor.assistants import AssistantOptions, JudgeOptions, ServerKeyOptions, declared
 from monitor.cohorts.options import CohortOptions
 from monitor.detect.options import DetectionOptions, HealthOptions
 from monitor.http.options import ApiOptions
@@ -28,6 +29,9 @@ from monitor.sample.options import SamplingOptions
 from monitor.score.options import ScoringOptions
 from monitor.tap.options import TapOptions
 from monitor.telemetry.options import TelemetryOptions
+
+_NAMED = "assistants"
+"""The section whose settings have names of a user's: from the environment, one JSON object."""
 
 
 class DatabaseOptions(Options):
@@ -45,29 +49,7 @@ class DatabaseOptions(Options):
     """Silence inside a transaction after which PostgreSQL ends the session of a paused or cut-off process, so that its locks delay nobody longer."""
 
 
-class JudgeOptions(Options):
-    """The judge model. Without `url` the SmolLM2-135M-Instruct of a wheel judges in process."""
-
-    url: str | None = None
-    """Base URL of an OpenAI-compatible server, such as vLLM, ending in `/v1`."""
-    model: str | None = None
-    """Model name at that server; given with `url`, and only with it."""
-    timeout_s: float = Field(default=30.0, gt=0)
-    """Time for one call, over all its tries."""
-    api_key_file: Path | None = None
-    """File with the key that the server wants as a bearer token, such as that of `vllm serve --api-key`."""
-
-
-class AssistantOptions(Options):
-    """The assistant itself, for belief and consistency probes."""
-
-    url: str | None = None
-    """Base URL of the OpenAI-compatible server that serves the assistant's model, ending in `/v1`."""
-    api_key_file: Path | None = None
-    """File with the key that this server wants as a bearer token."""
-
-
-class ReaderOptions(Options):
+class ReaderOptions(ServerKeyOptions):
     """The model whose hidden states the activation probe reads."""
 
     model: str | None = None
@@ -78,8 +60,6 @@ class ReaderOptions(Options):
     """vLLM server with the plugin `vllm-lens` that gives the hidden states, ending in `/v1`; `model` is then the folder of the served model's tokenizer."""
     served_model: str | None = None
     """Model name at that server; without it the first that it names."""
-    api_key_file: Path | None = None
-    """File with the key that this server wants as a bearer token."""
     probe_dir: Path | None = None
     """Folder with a fitted probe artefact (`candor probe fit`), or a published probe (a `.pt` file or its folder); without it the shipped one."""
     fusion_file: Path | None = None
@@ -115,6 +95,7 @@ class Settings(BaseSettings):
     database: DatabaseOptions = DatabaseOptions()
     judge: JudgeOptions = JudgeOptions()
     assistant: AssistantOptions = AssistantOptions()
+    assistants: Mapping[str, AssistantOptions] = Field(default_factory=dict)
     reader: ReaderOptions = ReaderOptions()
     pseudonym: PseudonymOptions = PseudonymOptions()
     ingest: IngestOptions = IngestOptions()
@@ -128,6 +109,26 @@ class Settings(BaseSettings):
     telemetry: TelemetryOptions = TelemetryOptions()
     tap: TapOptions = TapOptions()
     abstain: AbstainOptions = AbstainOptions()
+
+    @model_validator(mode="after")
+    def _assistants_are_named_well(self) -> Self:
+        if self.assistant.segments:
+            raise ValueError("assistant.segments: only [assistants.NAME] has segments")
+        declared(self.ingest, self.assistants)
+        return self
+
+    @property
+    def intake(self) -> IngestOptions:
+        """`ingest` with every assistant that has a section of its own declared."""
+        return declared(self.ingest, self.assistants)
+
+    def assistant_of(self, name: str | None) -> AssistantOptions:
+        """The section of an assistant, `[assistant]` where it has none."""
+        return self.assistant if name is None else self.assistants.get(name, self.assistant)
+
+    def judge_of(self, name: str | None) -> JudgeOptions:
+        """The judge of an assistant: its own, else `[judge]`."""
+        return self.assistant_of(name).judge or self.judge
 
     @classmethod
     def settings_customise_sources(
@@ -150,7 +151,7 @@ def load_settings() -> Settings:
         return Settings()
     except ValidationError as error:
         wrong = "; ".join(
-            f"{'.'.join(str(part) for part in item['loc'])}: {item['msg']}"
+            ": ".join(filter(None, (".".join(map(str, item["loc"])), item["msg"])))
             for item in error.errors()
         )
         raise BadInputError(wrong, "settings") from error
@@ -162,9 +163,23 @@ def load_settings() -> Settings:
         raise BadInputError(f"cannot be read: {error.strerror}", str(file)) from error
 
 
+def sections() -> dict[str, type[BaseModel]]:
+    """The sections whose settings are known by name; `[assistants.NAME]` has those of `[assistant]`."""
+    found = {name: field.annotation for name, field in Settings.model_fields.items()}
+    return {
+        name: options
+        for name, options in found.items()
+        if isinstance(options, type) and issubclass(options, BaseModel)
+    }
+
+
 def unknown_variables(environment: Mapping[str, str]) -> list[str]:
     """Names in an environment that look like settings and are none, such as a misspelt one."""
     known = ("CANDOR_DEBUG", *(f"CANDOR_{name.upper()}_" for name in Settings.model_fields))
     return sorted(
-        name for name in environment if name.startswith("CANDOR_") and not name.startswith(known)
+        name
+        for name in environment
+        if name.startswith("CANDOR_")
+        and not name.startswith(known)
+        and name != f"CANDOR_{_NAMED.upper()}"
     )

@@ -10,10 +10,9 @@ from typing import Protocol
 import numpy as np
 
 from evidence import CandorError, Measurement, digest
-from evidence.outcomes import MODEL_GONE
 from probes.calibration import Platt
-from probes.models.chat import ChatModel, LikelihoodModel, generate_each
-from probes.models.openai import OpenAIModel
+from probes.models.chat import ChatModel, LikelihoodModel
+from probes.models.served import Served, generate_from, models_for, whole
 from probes.neutral import FRAMES, neutral_contexts
 from probes.probe import Transcript
 
@@ -85,7 +84,9 @@ class Comparer(Protocol):
 
 
 class AnswerBelief:
-    """For a served model: its own answers without pressure, compared with the response.
+    """For a model that answers: its own answers without pressure, compared with the response.
+
+    Of a server's models the one of the response's own version is asked.
 
     Contradicting a consistent belief speaks for a lie; neutral answers that disagree among
     themselves speak for no belief. Neutral answers are cached by prompt.
@@ -95,44 +96,33 @@ class AnswerBelief:
 
     def __init__(
         self,
-        model: ChatModel,
+        model: ChatModel | Served,
         comparer: Comparer,
         *,
         max_new_tokens: int = 128,
         cache_size: int = 4096,
     ) -> None:
-        self._model, self._comparer = model, comparer
+        self._asked, self._comparer = model, comparer
         self._max_new_tokens, self._cache_size = max_new_tokens, cache_size
         self._cache: OrderedDict[str, list[str]] = OrderedDict()
         self._lock = threading.Lock()
-        self._version = digest("belief-answers-3", model.digest, comparer.digest)[:16]
+        self._version = digest("belief-answers-4", model.digest, comparer.digest)[:16]
 
     @property
     def version(self) -> str:
         return self._version
 
     def measure(self, transcripts: Sequence[Transcript]) -> list[Measurement]:
-        """Measure a batch in order; `error: model_gone` where the served model is another one."""
-        served = self._served()
-        out = []
-        todo = []
-        for i, transcript in enumerate(transcripts):
-            gone = served is not None and transcript.model not in served
-            reason = MODEL_GONE if gone else None
-            empty = None if transcript.response.strip() or gone else "empty response"
-            out.append(
-                Measurement(probe=self.name, version=self._version, error=reason, abstained=empty)
-            )
-            if not gone and not empty:
-                todo.append(i)
+        """Measure a batch in order; `error: model_gone` where the response's version is not served."""
+        out = [
+            Measurement(probe=self.name, version=self._version, abstained="empty response")
+            for _ in transcripts
+        ]
+        todo = [i for i, transcript in enumerate(transcripts) if transcript.response.strip()]
         if todo:
             for i, found in zip(todo, self._compare([transcripts[i] for i in todo]), strict=True):
                 out[i] = found
         return out
-
-    def _served(self) -> set[str] | None:
-        """Names of the models behind the server; None in process, where the model is at hand."""
-        return set(self._model.served_models()) if isinstance(self._model, OpenAIModel) else None
 
     def _compare(self, transcripts: Sequence[Transcript]) -> list[Measurement]:
         beliefs = self._beliefs(transcripts)
@@ -162,23 +152,24 @@ class AnswerBelief:
         )
 
     def _beliefs(self, transcripts: Sequence[Transcript]) -> list[list[str] | CandorError]:
-        """Neutral answers to each prompt: those not known are asked for in one batch, each once."""
-        keys = [
-            digest(self._model.digest, *(f"{m.role}:{m.content}" for m in transcript.prompt))
-            for transcript in transcripts
-        ]
+        """Neutral answers to each prompt by the response's own version, each asked for once."""
+        models = models_for(self._asked, [transcript.model for transcript in transcripts])
+        keys = [_key(model, t) for model, t in zip(models, transcripts, strict=True)]
         with self._lock:
             known: dict[str, list[str] | CandorError] = {
                 key: self._cache[key] for key in keys if key in self._cache
             }
-        new = {key: t for key, t in zip(keys, transcripts, strict=True) if key not in known}
+        new: dict[str, tuple[ChatModel, Transcript]] = {}
+        for key, model, transcript in zip(keys, models, transcripts, strict=True):
+            if isinstance(model, CandorError):
+                known[key] = model
+            elif key not in known:
+                new[key] = (model, transcript)
         n = len(FRAMES)
-        chats = [chat for transcript in new.values() for chat in neutral_contexts(transcript)]
-        answers = generate_each(self._model, chats, max_new_tokens=self._max_new_tokens)
+        chats = [(model, chat) for model, t in new.values() for chat in neutral_contexts(t)]
+        answers = generate_from(chats, max_new_tokens=self._max_new_tokens)
         for k, key in enumerate(new):
-            part = answers[k * n : (k + 1) * n]
-            failed = next((one for one in part if isinstance(one, CandorError)), None)
-            known[key] = failed or [one for one in part if isinstance(one, str)]
+            known[key] = whole(answers[k * n : (k + 1) * n])
         self._remember({key: known[key] for key in dict.fromkeys(keys)})
         return [known[key] for key in keys]
 
@@ -190,3 +181,9 @@ class AnswerBelief:
                     self._cache.move_to_end(key)
             while len(self._cache) > self._cache_size:
                 self._cache.popitem(last=False)
+
+
+def _key(model: ChatModel | CandorError, transcript: Transcript) -> str:
+    """What neutral answers are kept under; for a model that is gone, what its error is."""
+    who = str(model) if isinstance(model, CandorError) else model.digest
+    return digest(who, *(f"{m.role}:{m.content}" for m in transcript.prompt))

@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 
 from evidence import CandorError, Measurement, Message, digest
 from probes.compare import LIKENESS, Embeds, likeness, same_meaning
-from probes.models.chat import Chat, ChatModel, generate_each
+from probes.models.chat import Chat, ChatModel
+from probes.models.served import Served, generate_from, models_for, whole
 from probes.neutral import neutral_contexts
 from probes.probe import Transcript
 
@@ -38,7 +39,7 @@ class ConsistencyProbe:
 
     def __init__(
         self,
-        model: ChatModel,
+        model: ChatModel | Served,
         embedder: Embeds,
         *,
         samples: int = 2,
@@ -47,7 +48,7 @@ class ConsistencyProbe:
         temperature: float = 0.7,
         seed: int = 0,
     ) -> None:
-        self._model, self._embedder = model, embedder
+        self._asked, self._embedder = model, embedder
         self._samples, self._likeness = samples, likeness
         self._max_new_tokens, self._temperature, self._seed = max_new_tokens, temperature, seed
         options = repr((samples, likeness, max_new_tokens, temperature, seed))
@@ -67,26 +68,35 @@ class ConsistencyProbe:
             for _ in transcripts
         ]
         todo = [i for i, transcript in enumerate(transcripts) if transcript.response.strip()]
-        asked = {i: tuple(self._chats(transcripts[i])) for i in todo}
-        distinct = {chats: k for k, chats in enumerate(dict.fromkeys(asked.values()))}
-        drawn = generate_each(
-            self._model,
-            [chat for chats in distinct for chat in chats],
+        drawn = self._drawn([transcripts[i] for i in todo])
+        for i, found in zip(todo, drawn, strict=True):
+            if isinstance(found, CandorError):
+                out[i] = Measurement(probe=self.name, version=self._version, error=str(found))
+            else:
+                out[i] = self._judge(transcripts[i].response, found)
+        return out
+
+    def _drawn(self, transcripts: Sequence[Transcript]) -> list[list[str] | CandorError]:
+        """Answers by each response's own version, or why there are none."""
+        models = models_for(self._asked, [transcript.model for transcript in transcripts])
+        asked: dict[int, tuple[ChatModel, tuple[Chat, ...]]] = {
+            i: (model, tuple(self._chats(transcripts[i])))
+            for i, model in enumerate(models)
+            if not isinstance(model, CandorError)
+        }
+        distinct = {one: k for k, one in enumerate(dict.fromkeys(asked.values()))}
+        said = generate_from(
+            [(model, chat) for model, chats in distinct for chat in chats],
             max_new_tokens=self._max_new_tokens,
             temperature=self._temperature,
             seed=self._seed,
         )
         size = len(_PARAPHRASES) * self._samples
-        for i in todo:
-            k = distinct[asked[i]]
-            part = drawn[k * size : (k + 1) * size]
-            failed = next((one for one in part if isinstance(one, CandorError)), None)
-            if failed is not None:
-                out[i] = Measurement(probe=self.name, version=self._version, error=str(failed))
-                continue
-            answers = [one for one in part if isinstance(one, str)]
-            out[i] = self._judge(transcripts[i].response, answers)
-        return out
+        by_prompt = [whole(said[k * size : (k + 1) * size]) for k in range(len(distinct))]
+        return [
+            model if isinstance(model, CandorError) else by_prompt[distinct[asked[i]]]
+            for i, model in enumerate(models)
+        ]
 
     def _chats(self, transcript: Transcript) -> list[Chat]:
         chats: list[Chat] = []

@@ -106,10 +106,18 @@ class Fusion:
         return digest(msgspec.json.encode(self.model, order="sorted"), repr(thresholds))[:16]
 
     def fits(self, versions: Mapping[str, str]) -> bool:
-        """Whether it was fitted to a set of these probes, and to no other version of any of them."""
-        names = self._largest_fitted(dict.fromkeys(versions, 0.0))
-        fitted = self.model.probe_versions
-        return bool(names) and all(fitted.get(n, versions[n]) == versions[n] for n in names)
+        """Whether each of these probes was there when it was fitted, in this version, and some of them
+        together make a p_lie.
+
+        A fusion without versions, as the shipped one, knows the probes that it combines.
+        """
+        fitted, subsets = self.model.probe_versions, self.model.subsets
+        combined = {name for key in subsets for name in key.split("+")}
+        known = all(
+            fitted.get(name) == version if fitted else name in combined
+            for name, version in versions.items()
+        )
+        return known and any(set(key.split("+")) <= versions.keys() for key in subsets)
 
     def p_lie(self, scores: Mapping[str, float]) -> tuple[float | None, tuple[str, ...]]:
         """Calibrated probability of a lie from p_lie by probe, and the probes it rests on.
@@ -125,6 +133,13 @@ class Fusion:
         if self.prevalence is not None:
             p = shift_prevalence(p, subset.prevalence, self.prevalence)
         return p, names
+
+    def parts(self, measurements: Sequence[Measurement]) -> dict[str, float]:
+        """What each probe adds to the log-odds of a lie; of those alone that p_lie rests on."""
+        scores = {m.probe: m.p_lie for m in measurements if m.p_lie is not None}
+        names = self._largest_fitted(scores)
+        weights = self.model.subsets["+".join(names)].weights if names else {}
+        return {name: weights[name] * logit(scores[name]) for name in names}
 
     def read(self, measurements: Sequence[Measurement]) -> Reading:
         """The verdict on one response.

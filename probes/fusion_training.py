@@ -14,7 +14,8 @@ from sklearn.model_selection import StratifiedGroupKFold
 from evidence import BadInputError
 from probes.calibration import calibration_error, logit
 from probes.evaluation import auroc
-from probes.fusion import FusionModel, Subset
+from probes.fusion import Fusion, FusionModel, Subset
+from probes.refusal import REFUSAL
 
 MIN_ROWS = 100
 """Labelled responses that a set of probes needs in common before a combination is fitted."""
@@ -30,12 +31,14 @@ def fit_fusion(
 ) -> FusionModel:
     """A combination for every set of probes that measured enough responses in common.
 
-    `scores` holds p_lie by probe for each response; `groups` its scenario. The activation probe
-    must not have been trained on these scenarios, or it gets all the weight. Raises BadInputError
+    `scores` holds p_lie by probe for each response; `groups` its scenario. Bare refusals are left out:
+    their verdict does not come from a fusion. The activation probe must not have been trained on these scenarios, or it gets all the weight. Raises BadInputError
     when no set has enough rows of both labels.
     """
+    kept = [i for i, row in enumerate(scores) if REFUSAL not in row]
+    scores = [scores[i] for i in kept]
     names = sorted({name for row in scores for name in row})
-    y, g = np.asarray(labels, int), np.asarray(groups)
+    y, g = np.asarray(labels, int)[kept], np.asarray(groups)[kept]
     subsets = {}
     for size in range(1, len(names) + 1):
         for chosen in itertools.combinations(names, size):
@@ -43,7 +46,7 @@ def fit_fusion(
             if len(set(g[rows])) < FOLDS:
                 continue
             if len(rows) >= MIN_ROWS and min(np.bincount(y[rows], minlength=2)) >= MIN_ROWS // 5:
-                x = np.array([[logit(scores[i][name]) for name in chosen] for i in rows])
+                x = _logits(scores, rows, chosen)
                 subsets["+".join(chosen)] = _subset(chosen, x, y[rows], g[rows])
     if not subsets:
         raise BadInputError(
@@ -52,14 +55,47 @@ def fit_fusion(
     return FusionModel(subsets=subsets, probe_versions=dict(versions))
 
 
-def _subset(
-    names: Sequence[str], x: NDArray[Any], labels: NDArray[Any], groups: NDArray[Any]
-) -> Subset:
+def left_out_p(
+    scores: Sequence[Mapping[str, float]],
+    labels: Sequence[bool],
+    groups: Sequence[str],
+    model: FusionModel,
+) -> NDArray[np.float64]:
+    """p_lie of each response by combinations that were fitted without its scenario.
+
+    Each uses the largest fitted set among its probes, as `Fusion` does; NaN where there is none.
+    """
+    fusion, y, g = Fusion(model), np.asarray(labels, int), np.asarray(groups)
+    used = [fusion.p_lie(row)[1] for row in scores]
+    out = np.full(len(scores), np.nan)
+    for names in set(used) - {()}:
+        rows = [i for i, row in enumerate(scores) if all(name in row for name in names)]
+        p = _crossed(_logits(scores, rows, names), y[rows], g[rows])
+        mine = np.array([used[i] == names for i in rows])
+        out[np.asarray(rows)[mine]] = p[mine]
+    return out
+
+
+def _logits(
+    scores: Sequence[Mapping[str, float]], rows: Sequence[int], names: Sequence[str]
+) -> NDArray[Any]:
+    return np.array([[logit(scores[i][name]) for name in names] for i in rows])
+
+
+def _crossed(x: NDArray[Any], labels: NDArray[Any], groups: NDArray[Any]) -> NDArray[np.float64]:
+    """Probability of each row by a regression fitted without its group."""
     p = np.zeros(len(labels))
     split = StratifiedGroupKFold(FOLDS, shuffle=True, random_state=0)
     for train, test in split.split(x, labels, groups):
         model = LogisticRegression(C=1.0).fit(x[train], labels[train])
         p[test] = model.predict_proba(x[test])[:, 1]
+    return p
+
+
+def _subset(
+    names: Sequence[str], x: NDArray[Any], labels: NDArray[Any], groups: NDArray[Any]
+) -> Subset:
+    p = _crossed(x, labels, groups)
     error = calibration_error(p, labels, rng=np.random.default_rng(0))
     whole = LogisticRegression(C=1.0).fit(x, labels)
     return Subset(

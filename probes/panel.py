@@ -4,15 +4,24 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
 
 import msgspec
 
-from evidence import Assessment, CandorError, Measurement, digest
+from evidence import Assessment, CandorError, Measurement, VerdictKind, digest
+from evidence.outcomes import UNCALIBRATED
+from evidence.records import SensorFigures
 from probes.cascade import CascadeOptions, goes_on, propensity
+from probes.explained import explained
 from probes.fusion import Fusion
 from probes.injections.guard import read_guarded
 from probes.injections.guard import version as guard_version
 from probes.probe import Probe, Transcript
+from probes.refusal import RefusalRule
+from probes.scorer import OneEvaluator
+
+if TYPE_CHECKING:
+    from probes.sensor.sensor import Sensor
 
 log = logging.getLogger(__name__)
 
@@ -20,7 +29,7 @@ PROPENSITY = "propensity"
 """Key in the `answers` of a dearer probe's measurement: the chance with which it ran."""
 
 
-class Panel:
+class Panel(OneEvaluator):
     """Scores transcripts with all probes and fuses what they found.
 
     Parameters
@@ -33,6 +42,10 @@ class Panel:
         When the others run; None runs them on every response.
     micro_batch
         Transcripts handed to a probe at once, alike in length.
+    refusal
+        The verdict on bare refusals; without it the rule with its packaged rate.
+    sensor
+        What `candor calibrate` fitted the fusion to; None for the shipped fusion.
     """
 
     def __init__(
@@ -42,14 +55,21 @@ class Panel:
         cascade: CascadeOptions | None = None,
         *,
         micro_batch: int = 32,
+        refusal: RefusalRule | None = None,
+        sensor: Sensor | None = None,
     ) -> None:
         if not probes:
             raise ValueError("a panel has at least one probe")
         self.probes, self.fusion, self.cascade = tuple(probes), fusion, cascade
-        self._micro_batch = micro_batch
-        parts = [f"{probe.name}={probe.version}" for probe in self.probes]
+        self._micro_batch, self._sensor = micro_batch, sensor
+        self.refusal = refusal or RefusalRule()
+        versions = {probe.name: probe.version for probe in self.probes}
+        self._calibrated = fusion.fits(versions)
+        parts = [f"{name}={version}" for name, version in versions.items()]
         rules = cascade.model_dump_json() if cascade else "all"
-        self._version = digest("panel-3", *parts, fusion.version, rules, guard_version())[:16]
+        self._version = digest(
+            "panel-4", *parts, fusion.version, rules, guard_version(), self.refusal.version
+        )[:16]
 
     @property
     def version(self) -> str:
@@ -59,7 +79,23 @@ class Panel:
     @property
     def calibrated(self) -> bool:
         """Whether the fusion was fitted to these probes, in these versions."""
-        return self.fusion.fits({probe.name: probe.version for probe in self.probes})
+        return self._calibrated
+
+    @property
+    def figures(self) -> tuple[SensorFigures, ...]:
+        """What its sensor was measured to see; nothing for the shipped fusion, which was measured on no
+        assistant of the user's."""
+        sensor = self._sensor
+        if sensor is None:
+            return ()
+        return (
+            SensorFigures(
+                evaluator_version=self._version,
+                assistant=sensor.assistant,
+                accuracy=sensor.accuracy,
+                prevalence=sensor.prevalence,
+            ),
+        )
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -72,15 +108,37 @@ class Panel:
 
         `measured` is called after each micro-batch with how many are done.
         """
+        refused = self.refusal.refusals(transcripts)
+        asked = [i for i, t in enumerate(transcripts) if i not in refused or t.high_stakes]
+        settled = len(transcripts) - len(asked)
+        found = self.measurements(
+            [transcripts[i] for i in asked],
+            measured=None if measured is None else lambda done: measured(settled + done),
+        )
+        assessed = {
+            i: self._assess(transcripts[i], row) for i, row in zip(asked, found, strict=True)
+        }
+        for i in refused:
+            assessed[i] = self.refusal.assess(
+                assessed.get(i),
+                evasion_threshold=self.fusion.evasion_threshold,
+                evaluator_version=self._version,
+            )
+        return [assessed[i] for i in range(len(transcripts))]
+
+    def measurements(
+        self, transcripts: Sequence[Transcript], *, measured: Callable[[int], None] | None = None
+    ) -> list[list[Measurement]]:
+        """What each probe that ran found about each transcript, in order, before any fusion."""
         order = sorted(range(len(transcripts)), key=lambda i: -_length(transcripts[i]))
-        out: list[Assessment | None] = [None] * len(transcripts)
+        out: list[list[Measurement]] = [[] for _ in transcripts]
         for start in range(0, len(order), self._micro_batch):
             part = order[start : start + self._micro_batch]
             for i, found in zip(part, self._measure([transcripts[j] for j in part]), strict=True):
-                out[i] = self._assess(found)
+                out[i] = found
             if measured is not None:
                 measured(start + len(part))
-        return [assessment for assessment in out if assessment is not None]
+        return out
 
     def _measure(self, batch: Sequence[Transcript]) -> list[list[Measurement]]:
         cheap = _safely(self.probes[0], batch)
@@ -96,8 +154,13 @@ class Panel:
                 found[i].append(_with_propensity(measurement, chances[i]))
         return found
 
-    def _assess(self, measurements: Sequence[Measurement]) -> Assessment:
+    def _assess(self, transcript: Transcript, measurements: Sequence[Measurement]) -> Assessment:
+        if not self.calibrated:
+            return self._error(measurements, UNCALIBRATED)
         reading = self.fusion.read(measurements)
+        archetype, finding = explained(
+            transcript, reading.kind, measurements, self.fusion.parts(measurements)
+        )
         return Assessment(
             kind=reading.kind,
             p_lie=reading.p_lie,
@@ -105,6 +168,18 @@ class Panel:
             measurements=tuple(measurements),
             evaluator_version=self._version,
             error=reading.error,
+            archetype=archetype,
+            finding=finding,
+        )
+
+    def _error(self, measurements: Sequence[Measurement], reason: str) -> Assessment:
+        return Assessment(
+            kind=VerdictKind.ERROR,
+            p_lie=None,
+            p_evasion=None,
+            measurements=tuple(measurements),
+            evaluator_version=self._version,
+            error=reason,
         )
 
 

@@ -21,6 +21,8 @@ class Transcript(msgspec.Struct, frozen=True, kw_only=True):
         OpenAI chat messages; the last one is the assistant's.
     model
         The assistant's model version, for probes that ask the model itself.
+    assistant
+        Name of the assistant, for a scorer that measures several.
     high_stakes
         Whether every probe of a cascade must run on it.
     """
@@ -28,6 +30,7 @@ class Transcript(msgspec.Struct, frozen=True, kw_only=True):
     id: str
     messages: tuple[Message, ...]
     model: str = ""
+    assistant: str = ""
     high_stakes: bool = False
 
     @property

@@ -13,6 +13,7 @@ import msgspec
 import numpy as np
 
 from evidence import Assessment, BadInputError, UnreachableError, digest
+from evidence.outcomes import UNCALIBRATED
 from probes.activation.probe import ActivationProbe
 from probes.evaluation import Figures, figures
 from probes.grouping import scenario_group
@@ -70,6 +71,7 @@ class _Line(msgspec.Struct):
     p_lie: float | None = None
     evaluator: str | None = None
     transcript: str | None = None
+    error: str | None = None
     probes: dict[str, _Probed] = {}
     unread: tuple[str, ...] = ()
 
@@ -214,6 +216,7 @@ class Scoring:
                     "id": record.id,
                     "verdict": "error",
                     "p_lie": None,
+                    **_explained(None),
                     "probes": {},
                     "error": record.error,
                 }
@@ -231,7 +234,8 @@ class Scoring:
         self._verdicts[line.verdict] += 1
         self._unread.update(line.unread)
         if record.transcript is not None:
-            self._measured += line.verdict != "error"
+            answered = any(probed.error is None for probed in line.probes.values())
+            self._measured += line.verdict != "error" or (line.error == UNCALIBRATED and answered)
             for name, probed in line.probes.items():
                 if probed.error is not None:
                     self._failures[name] += 1
@@ -288,10 +292,22 @@ def to_line(name: str, assessment: Assessment) -> dict[str, Any]:
         "verdict": str(assessment.kind),
         "p_lie": assessment.p_lie,
         "p_evasion": assessment.p_evasion,
+        **_explained(assessment),
         "probes": probes,
         "evaluator": assessment.evaluator_version,
     }
     return line if assessment.error is None else {**line, "error": assessment.error}
+
+
+def _explained(assessment: Assessment | None) -> dict[str, Any]:
+    """What every line says of the claim; nulls where nothing was found."""
+    finding = assessment.finding if assessment else None
+    archetype = assessment.archetype if assessment else None
+    return {
+        "claim": (finding.claim or None) if finding else None,
+        "contradicts": (finding.contradicts or None) if finding else None,
+        "archetype": None if archetype is None else str(archetype),
+    }
 
 
 def _window(records: Iterator[Record], size: int) -> tuple[list[Record], BadInputError | None]:

@@ -10,6 +10,7 @@ import msgspec
 
 from evidence import digest
 from probes.judge import ServerJudge
+from probes.models.keys import read_key
 from probes.models.local import LocalModel
 from probes.models.openai import OpenAIModel
 from retrain.evaluation import answer_scorer
@@ -85,7 +86,7 @@ def ask_arm(
     """The arm's evaluation; one that is on disk, made from the same weights and items, is kept."""
     items = plan_items(plan.items)
     path = evaluation_file(plan, name)
-    scorer = answer_scorer(_judge(plan))
+    scorer = answer_scorer(judge_of(plan))
     tasks = capability_items() if plan.capability else ()
     key = digest(
         weights,
@@ -129,10 +130,12 @@ def kept_capability(plan: ConfirmPlan, names: Sequence[str]) -> tuple[Capability
     return tuple(answer for one in found if one is not None for answer in one.capability)
 
 
-def _judge(plan: ConfirmPlan) -> ServerJudge | None:
+def judge_of(plan: ConfirmPlan) -> ServerJudge | None:
+    """The judge that labels the answers of a plan, with the key that the plan names."""
     if plan.judge_url is None:
         return None
-    return ServerJudge(OpenAIModel(plan.judge_url, plan.judge_model))
+    key = read_key(plan.judge_key_file, plan.judge_key_variable)
+    return ServerJudge(OpenAIModel(plan.judge_url, plan.judge_model, api_key=key))
 
 
 _T = TypeVar("_T")

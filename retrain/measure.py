@@ -33,6 +33,7 @@ def unmeasured(rows: Iterable[Row], context: GateContext, policy: Policy) -> dic
             id=name,
             messages=(*row.prompt_messages(), Message("assistant", row.response_text())),
             model=row.provenance.source_version or "",
+            assistant=context.assistant,
         )
     return found
 

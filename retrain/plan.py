@@ -21,6 +21,10 @@ CONTROL_AUTO = "auto"
 """Control rows are the candidate's prompts answered by the last approved model."""
 
 
+_PLACES = frozenset({"rows", "control", "model_dir", "out", "judge_key_file", "judge_key_variable"})
+"""Where things are: another place makes no other run."""
+
+
 class ItemOptions(Options):
     """Which items are asked."""
 
@@ -79,10 +83,14 @@ class ConfirmPlan(Options):
     """OpenAI-compatible server whose model labels the sampled answers; None: the items' own rules."""
     judge_model: str = ""
     """Name of the judge's model at that server."""
+    judge_key_file: Path | None = None
+    """File with the key of that server, where the arms are measured. The plan holds no key."""
+    judge_key_variable: str | None = None
+    """Variable with that key, where no file has it."""
 
     def identity(self, rows_digest: str, model_digest: str, control_digest: str) -> str:
         """Digest of all inputs: a folder belongs to one identity and is never reused for another."""
-        settings = self.model_dump(mode="json", exclude={"rows", "control", "model_dir", "out"})
+        settings = self.model_dump(mode="json", exclude=set(_PLACES))
         return digest(canonical_json(settings), rows_digest, model_digest, control_digest)
 
 

@@ -12,8 +12,9 @@ from enum import StrEnum
 from msgspec.structs import replace
 
 from evidence import Assessment, digest
+from evidence.records import SensorFigures
 from probes.probe import Transcript
-from probes.scorer import Scorer
+from probes.scorer import Evaluator, Scorer
 
 log = logging.getLogger(__name__)
 
@@ -38,12 +39,15 @@ class OneAtATime:
         self._lock = threading.Lock()
 
     @property
-    def version(self) -> str:
-        return self._scorer.version
+    def evaluators(self) -> tuple[Evaluator, ...]:
+        return self._scorer.evaluators
+
+    def version_of(self, assistant: str) -> str:
+        return self._scorer.version_of(assistant)
 
     @property
-    def calibrated(self) -> bool:
-        return self._scorer.calibrated
+    def figures(self) -> Sequence[SensorFigures]:
+        return self._scorer.figures
 
     def score(self, transcripts: Sequence[Transcript]) -> list[Assessment]:
         """As the scorer, once nobody else is being answered."""

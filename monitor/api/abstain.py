@@ -12,6 +12,7 @@ from pydantic import BaseModel, Field
 from sqlalchemy.exc import OperationalError
 
 from evidence import Assessment, Message, Stakes
+from evidence.records import Finding
 from monitor.abstain.conformal import Audited, shown_lie_threshold
 from monitor.abstain.decide import Decision, decide, decide_unmeasured, outcomes
 from monitor.api.context import Context
@@ -62,6 +63,8 @@ class DecisionAnswer(BaseModel):
     n: int = Field(description="Labels of the random audit behind the threshold.")
     evaluator_version: str
     seconds: float
+    claim: str | None = Field(description="The sentence of the answer that the decision rests on.")
+    contradicts: str | None = Field(description="What the conversation says against it.")
 
 
 def router(context: Context) -> APIRouter:
@@ -80,7 +83,7 @@ def router(context: Context) -> APIRouter:
         answer for its stakes is given, with the reason: for high stakes `withhold`."""
         principal.check(question.assistant)
         started = time.monotonic()
-        made = _decide(context, audits, question)
+        made, finding = _decide(context, audits, question)
         seconds = time.monotonic() - started
         metrics.decided(made.answer.value, made.reason, seconds)
         return DecisionAnswer(
@@ -93,12 +96,17 @@ def router(context: Context) -> APIRouter:
             n=made.n,
             evaluator_version=made.evaluator_version,
             seconds=seconds,
+            claim=(finding.claim or None) if finding else None,
+            contradicts=(finding.contradicts or None) if finding else None,
         )
 
     return routes
 
 
-def _decide(context: Context, audits: _Audits, question: QuestionIn) -> Decision:
+def _decide(
+    context: Context, audits: _Audits, question: QuestionIn
+) -> tuple[Decision, Finding | None]:
+    """The decision, and what it rests on in words of the asker's own conversation."""
     options = context.settings.abstain
     if context.asker is None:
         raise ProblemError(
@@ -110,6 +118,7 @@ def _decide(context: Context, audits: _Audits, question: QuestionIn) -> Decision
         id="decision",
         messages=tuple(Message(turn.role, turn.content) for turn in question.messages),
         model=question.model,
+        assistant=question.assistant,
         high_stakes=stakes is Stakes.HIGH,
     )
     if not transcript.is_measurable:
@@ -121,14 +130,14 @@ def _decide(context: Context, audits: _Audits, question: QuestionIn) -> Decision
     timeout_s = min(question.timeout_s or options.timeout_s, options.max_timeout_s)
     found = context.asker.ask(transcript, timeout_s)
     if not isinstance(found, Assessment):
-        return decide_unmeasured(stakes, options, found.value)
+        return decide_unmeasured(stakes, options, found.value), None
     try:
         audited = audits.of(question.assistant, found.evaluator_version)
     except OperationalError:
         # The caller needs an answer, and without the labels the bound on lies is not known.
         log.warning("the labels of the audit cannot be read", exc_info=True)
-        return decide_unmeasured(stakes, options, "store", found)
-    return decide(found, stakes, options, audited)
+        return decide_unmeasured(stakes, options, "store", found), found.finding
+    return decide(found, stakes, options, audited), found.finding
 
 
 class _Audits:

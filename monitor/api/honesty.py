@@ -1,48 +1,126 @@
-"""From counts of verdicts to honesty with its interval and its worst and best case."""
+"""From counts of verdicts to score rate and honesty, each with its interval, worst and best case."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
 from evidence import Stakes, Stratum, VerdictKind
-from evidence.survey import KindTotal, honesty_of
+from evidence.ppi import Called, Labelled, powered_share
+from evidence.prevalence import Honesty, ShareEstimate, Totals, corrected_honesty, with_bounds
+from evidence.records import ASSERTED, Accuracy
+from evidence.survey import KindTotal, score_rate_of
+from monitor.store.labels import AuditedVerdict
+from monitor.store.sensors import Key
 from monitor.store.status import KindCount
-from monitor.telemetry import Estimate, StratumFigures
+from monitor.telemetry import Bounded, StratumFigures
+from monitor.telemetry.state import Basis
 
-RANDOM_LABELS_FOR_HONESTY = 200
-"""With fewer randomly chosen human labels the share is called a score rate, not honesty."""
+LEAST_RANDOM_LABELS = 100
+"""With as many random labels of the window's responses, people's word corrects the sensor, not its card."""
 
 
 def strata_of(
-    counts: Iterable[KindCount], random_labels: Mapping[str, int]
+    counts: Iterable[KindCount],
+    accuracies: Mapping[Key, Accuracy],
+    audited: Iterable[AuditedVerdict] = (),
 ) -> tuple[StratumFigures, ...]:
-    """One state for each stratum that has a verdict, in order of the strata."""
+    """One entry for each stratum that has a verdict, in order of the strata."""
     grouped: dict[Stratum, list[KindCount]] = {}
     for count in counts:
         stratum = Stratum(count.assistant, count.segment, Stakes(count.stakes))
         grouped.setdefault(stratum, []).append(count)
+    labels: dict[Stratum, list[AuditedVerdict]] = {}
+    for one in audited:
+        stratum = Stratum(one.assistant, one.segment, Stakes(one.stakes))
+        labels.setdefault(stratum, []).append(one)
     return tuple(
-        stratum_figures(stratum, grouped[stratum], random_labels.get(stratum.assistant, 0))
+        stratum_figures(stratum, grouped[stratum], accuracies, labels.get(stratum, ()))
         for stratum in sorted(grouped)
     )
 
 
 def stratum_figures(
-    stratum: Stratum, counts: Iterable[KindCount], random_labels: int
+    stratum: Stratum,
+    counts: Sequence[KindCount],
+    accuracies: Mapping[Key, Accuracy],
+    audited: Sequence[AuditedVerdict] = (),
 ) -> StratumFigures:
-    """What is shown of one stratum; it is called honesty with enough random labels alone."""
-    by_kind = {
-        VerdictKind(count.kind): KindTotal(count.n, count.weight, count.weight_squared)
-        for count in counts
-    }
-    found = honesty_of(by_kind)
+    """What is shown of one stratum.
+
+    Honesty is the score rate corrected by random labels where there are `LEAST_RANDOM_LABELS`, else
+    by the measured accuracy of every evaluator in the window, else missing.
+    """
+    parts: dict[str, dict[VerdictKind, KindTotal]] = {}
+    for count in counts:
+        total = KindTotal(count.n, count.weight, count.weight_squared)
+        parts.setdefault(count.evaluator_version, {})[VerdictKind(count.kind)] = total
+    whole = _sum(parts.values())
+    bare = score_rate_of(whole)
+    agreed = agreeing(audited)
+    basis: Basis = "labels"
+    found = audited_honesty(whole, agreed) if len(agreed) >= LEAST_RANDOM_LABELS else None
+    if found is None:
+        basis = "sensor"
+        found = corrected_honesty(
+            [(part, accuracies.get((name, stratum.assistant))) for name, part in parts.items()]
+        )
     return StratumFigures(
         stratum=stratum,
-        counts={kind: by_kind[kind].n for kind in VerdictKind if kind in by_kind},
-        honesty=Estimate(found.value, found.lower, found.upper),
-        worst_case=found.worst,
-        best_case=found.best,
-        effective_n=found.n_effective,
-        figure="honesty" if random_labels >= RANDOM_LABELS_FOR_HONESTY else "score_rate",
-        random_labels=random_labels,
+        counts={kind: whole[kind].n for kind in VerdictKind if kind in whole},
+        score_rate=Bounded(bare.value, bare.lower, bare.upper, bare.worst, bare.best),
+        effective_n=bare.n_effective,
+        honesty=_shown(found),
+        basis=basis if found else None,
+        random_labels=len(agreed),
     )
+
+
+def agreeing(audited: Sequence[AuditedVerdict]) -> list[Labelled]:
+    """Asserted verdicts with their label, honest or not; left out where the labellers disagree.
+
+    Labels that say that nothing was asserted are no part of honesty.
+    """
+    names = {kind.value for kind in ASSERTED}
+    honest = VerdictKind.HONEST.value
+    said: dict[str, set[bool]] = {}
+    one_of: dict[str, AuditedVerdict] = {}
+    for one in audited:
+        if one.verdict in names and one.label in names:
+            said.setdefault(one.response_id, set()).add(one.label == honest)
+            one_of[one.response_id] = one
+    return [
+        Labelled(one_of[name].verdict == honest, next(iter(labels)), one_of[name].weight)
+        for name, labels in said.items()
+        if len(labels) == 1
+    ]
+
+
+def audited_honesty(totals: Totals, labelled: Sequence[Labelled]) -> Honesty | None:
+    """Honesty by random labels, the verdicts being the prediction; None where they do not reach."""
+    dodged = [kind for kind in ASSERTED if kind is not VerdictKind.HONEST]
+    share = powered_share(_called(totals, [VerdictKind.HONEST]), _called(totals, dodged), labelled)
+    return None if share is None else with_bounds(ShareEstimate(*share), [totals])
+
+
+def _called(totals: Totals, kinds: Sequence[VerdictKind]) -> Called:
+    found = [totals[kind] for kind in kinds if kind in totals]
+    return Called(sum(one.weight for one in found), sum(one.weight_squared for one in found))
+
+
+def _sum(parts: Iterable[Totals]) -> dict[VerdictKind, KindTotal]:
+    whole: dict[VerdictKind, KindTotal] = {}
+    for part in parts:
+        for kind, add in part.items():
+            held = whole.get(kind, KindTotal())
+            whole[kind] = KindTotal(
+                held.n + add.n,
+                held.weight + add.weight,
+                held.weight_squared + add.weight_squared,
+            )
+    return whole
+
+
+def _shown(found: Honesty | None) -> Bounded:
+    if found is None:
+        return Bounded()
+    return Bounded(found.value, found.lower, found.upper, found.worst, found.best)

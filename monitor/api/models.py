@@ -8,6 +8,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, Field
 
 from evidence import AlarmState, VerdictKind
+from evidence.records import Archetype
 
 
 def at(seconds: float | None) -> datetime | None:
@@ -37,7 +38,7 @@ def with_times(record: Any) -> Any:
 
 
 class VerdictOut(BaseModel):
-    """One verdict, without the text that it is about."""
+    """One verdict, with what it rests on for keys that may read text, as long as that is kept."""
 
     key: str
     assistant: str
@@ -56,7 +57,29 @@ class VerdictOut(BaseModel):
     created_at: datetime
     scored_at: datetime
     error: str | None
+    archetype: Archetype | None = Field(
+        description="What the claim is about: own_action, told_facts, known_facts or other."
+    )
+    claim: str | None = Field(description="The sentence that carries the verdict; text.")
+    contradicts: str | None = Field(
+        description="The told fact, or the approved version's answer, that it contradicts; text."
+    )
     measurements: list[dict[str, Any]] = Field(description="What each probe found.")
+
+
+class TokenOut(BaseModel):
+    """One token of the response and how surprising it is, in nats."""
+
+    token: str
+    nats: float
+
+
+class ProbeFindingOut(BaseModel):
+    """What one probe rests on, in words of the conversation."""
+
+    claim: str | None
+    contradicts: str | None
+    tokens: list[TokenOut]
 
 
 class Listed(BaseModel):
@@ -77,6 +100,10 @@ class VerdictDetail(VerdictOut):
     """A verdict with the conversation that it is about, the response as its last message."""
 
     messages: list[dict[str, Any]] | None
+    tokens: list[TokenOut] | None = Field(
+        description="The response by tokens, where one was read so."
+    )
+    findings: dict[str, ProbeFindingOut] | None = Field(description="By probe; text.")
     text: Literal["shown", "not_allowed", "gone"] = Field(
         description="not_allowed: the key lacks the scope `review`; gone: past its retention."
     )
@@ -169,6 +196,43 @@ class EstimateOut(BaseModel):
     estimate: float | None
     lower: float | None
     upper: float | None
+
+
+class BoundedOut(EstimateOut):
+    """A share of verdicts with its 95 % interval, and its worst and best case: every `no_belief` and
+    `error` a lie, or honest."""
+
+    worst_case: float | None
+    best_case: float | None
+
+
+class StratumOut(BaseModel):
+    """What the verdicts of one stratum in the window say."""
+
+    assistant: str
+    segment: str
+    stakes: str
+    honesty: BoundedOut = Field(
+        description="The score rate corrected for the sensor's errors; nulls where they are not known."
+    )
+    basis: Literal["sensor", "labels"] | None = Field(
+        description="What it is corrected by: the sensor's measured sensitivity and specificity, or "
+        "labels of a random audit; null without honesty."
+    )
+    score_rate: BoundedOut = Field(
+        description="The bare share of verdicts: honest over honest, lie and evasion."
+    )
+    n_effective: float = Field(description="Verdicts that the intervals rest on, after weighting.")
+    random_labels: int = Field(description="Random labels of the window's responses.")
+    verdicts: dict[str, int] = Field(description="Verdicts in the window, by kind.")
+
+
+class HonestyOut(BaseModel):
+    """Honesty of every stratum with a verdict in the window."""
+
+    read_at: datetime
+    window_s: float
+    strata: list[StratumOut]
 
 
 class CohortOut(BaseModel):

@@ -13,8 +13,9 @@ from sqlalchemy import Connection
 
 from evidence import Alarm, AlarmSubject, VerdictKind
 from evidence.e_detector import EDetector
-from evidence.records import LoggedVerdict
-from evidence.survey import honesty
+from evidence.prevalence import corrected_honesty, tells_apart
+from evidence.records import Accuracy, LoggedVerdict
+from evidence.survey import score_rate_of, totals_of
 from monitor.api.context import Context
 from monitor.api.findings import read_report
 from monitor.api.models import FindingOut, ReportOut, at_known
@@ -26,12 +27,13 @@ from monitor.http.problems import ProblemError, documented
 from monitor.http.routes import DoorRoute
 from monitor.store import reading
 from monitor.store.localisations import entries_around
+from monitor.store.sensors import get_sensor
 from monitor.telemetry.pictures import (
     EvidenceLine,
-    HonestyBand,
     Mark,
+    ShareBand,
     draw_evidence,
-    draw_honesty,
+    draw_share,
 )
 
 _PROBLEMS = documented(HTTPStatus.NOT_FOUND)
@@ -77,15 +79,23 @@ def router(context: Context) -> APIRouter:
         alarm_id: str,
         kind: Annotated[Literal["honesty", "evidence"], Path()],
     ) -> Response:
-        """Honesty with its band, or evidence with its threshold, over time; PNG."""
+        """Honesty with its band (the score rate where the sensor's accuracy was not measured), or
+        evidence with its threshold, over time; PNG."""
         with reading(context.engine) as connection:
             alarm = visible_alarm(connection, principal, alarm_id)
             entries = _entries(connection, alarm)
+            sensor = get_sensor(
+                connection,
+                alarm.details.get("evaluator_version", ""),
+                alarm.scope.partition("/")[0],
+            )
         if not entries:
             raise ProblemError(HTTPStatus.NOT_FOUND, "this alarm has no verdicts to draw")
         out = BytesIO()
-        draw = {"honesty": _honesty, "evidence": _evidence}[kind]
-        draw(alarm, entries, out)
+        if kind == "honesty":
+            _honesty(alarm, entries, sensor.accuracy if sensor else None, out)
+        else:
+            _evidence(alarm, entries, out)
         return Response(out.getvalue(), media_type="image/png")
 
     return routes
@@ -130,27 +140,31 @@ def _evidence(alarm: Alarm, entries: list[LoggedVerdict], out: BytesIO) -> None:
     )
 
 
-def _honesty(alarm: Alarm, entries: list[LoggedVerdict], out: BytesIO) -> None:
-    """Honesty in equal stretches of time; one without verdicts is a gap."""
+def _honesty(
+    alarm: Alarm, entries: list[LoggedVerdict], accuracy: Accuracy | None, out: BytesIO
+) -> None:
+    """Honesty, else the score rate, in equal stretches of time; one without verdicts is a gap."""
     start, end = entries[0].scored_at_s, entries[-1].scored_at_s
     width = max((end - start) / _BINS, 1e-9)
     bins: list[list[tuple[VerdictKind, float]]] = [[] for _ in range(_BINS)]
     for entry in entries:
         place = min(int((entry.scored_at_s - start) / width), _BINS - 1)
         bins[place].append((entry.kind, entry.inclusion_probability))
-    found = [honesty(verdicts) for verdicts in bins]
-    band = HonestyBand(
+    totals = [totals_of(verdicts) for verdicts in bins]
+    known = accuracy is not None and tells_apart(accuracy)
+    found = [corrected_honesty([(t, accuracy)]) if known else score_rate_of(t) for t in totals]
+    band = ShareBand(
+        name="honesty" if known else "score rate",
         times_s=[start + (i + 0.5) * width for i in range(_BINS)],
-        value=[_or_nan(f.value) for f in found],
-        lower=[_or_nan(f.lower) for f in found],
-        upper=[_or_nan(f.upper) for f in found],
-        worst=[_or_nan(f.worst) for f in found],
-        best=[_or_nan(f.best) for f in found],
+        **{
+            name: [_or_nan(getattr(f, name, None)) for f in found]
+            for name in ("value", "lower", "upper", "worst", "best")
+        },
     )
     since = alarm.details.get("since")
     marks = [Mark(alarm.opened_at_s, "alarm")]
     marks += [Mark(float(since["at_s"]), "since")] if since else []
-    draw_honesty(band, out, marks=marks)
+    draw_share(band, out, marks=marks)
 
 
 def _or_nan(value: float | None) -> float:

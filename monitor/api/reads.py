@@ -11,8 +11,9 @@ import msgspec
 from fastapi import APIRouter, Depends, Query
 from sqlalchemy import RowMapping
 
-from evidence import GateAnswer, Purpose, Verdict, VerdictKind
+from evidence import GateAnswer, Purpose, VerdictKind
 from monitor.api.context import Context
+from monitor.api.explanations import finding_fields, shown_explanations, verdict_fields
 from monitor.api.models import (
     CohortList,
     CohortOut,
@@ -73,7 +74,7 @@ def _add_verdicts(routes: APIRouter, context: Context) -> None:
         most_p_lie: Likelihood = None,
     ) -> VerdictPage:
         """Live verdicts of every assistant without a filter; `since` and `until` are about
-        `scored_at`."""
+        `scored_at`. `claim` and `contradicts` are shown to keys with the scope `review`."""
         wanted = VerdictFilter(
             assistant=named_assistant(principal, assistant),
             response_id=response_id,
@@ -85,8 +86,9 @@ def _add_verdicts(routes: APIRouter, context: Context) -> None:
         )
         with reading(context.engine) as connection:
             found = list_verdicts(connection, wanted, page)
+            known = shown_explanations(connection, principal, found)
         return VerdictPage(
-            verdicts=[VerdictOut(**_verdict(verdict)) for verdict in found],
+            verdicts=[VerdictOut(**verdict_fields(v, known.get(v.key))) for v in found],
             next=next_of(found, page, lambda last: (last.scored_at_s, last.key)),
         )
 
@@ -97,9 +99,11 @@ def _add_verdicts(routes: APIRouter, context: Context) -> None:
         responses=documented(HTTPStatus.NOT_FOUND),
     )
     def get_verdict(*, principal: Principal = may_read, key: str) -> VerdictDetail:
-        """The conversation is shown to keys with the scope `review`, as long as it is kept."""
+        """The conversation, and the findings that quote it, are shown to keys with the scope `review`,
+        as long as it is kept."""
         with reading(context.engine) as connection:
             found = find_verdict(connection, key)
+            known = shown_explanations(connection, principal, [found[0]] if found else [])
         if found is None or not principal.sees(found[0].stratum.assistant):
             raise ProblemError(HTTPStatus.NOT_FOUND, f"no verdict has the key {key!r}")
         verdict, response = found
@@ -109,7 +113,12 @@ def _add_verdicts(routes: APIRouter, context: Context) -> None:
             text = "not_allowed"
         elif response is not None:
             messages = msgspec.to_builtins(response.messages)
-        return VerdictDetail(**_verdict(verdict), messages=messages, text=text)
+        return VerdictDetail(
+            **verdict_fields(verdict, known.get(key)),
+            **finding_fields(known.get(key)),
+            messages=messages,
+            text=text,
+        )
 
 
 def _add_cohorts(routes: APIRouter, context: Context) -> None:
@@ -212,33 +221,6 @@ def named_assistant(principal: Principal, assistant: str | None) -> str | None:
         "this key is for several assistants, name one",
         errors=[("assistant", "required for this key")],
     )
-
-
-def _verdict(verdict: Verdict) -> dict[str, Any]:
-    assessment = verdict.assessment
-    return {
-        "key": verdict.key,
-        "assistant": verdict.stratum.assistant,
-        "response_id": verdict.response_id,
-        "segment": verdict.stratum.segment,
-        "stakes": verdict.stratum.stakes.value,
-        "model": verdict.model,
-        "purpose": verdict.purpose.value,
-        "repeat": verdict.repeat,
-        "kind": assessment.kind,
-        "p_lie": assessment.p_lie,
-        "p_evasion": assessment.p_evasion,
-        "sampled_by": verdict.sampled_by.value,
-        "inclusion_probability": verdict.inclusion_probability,
-        "evaluator_version": assessment.evaluator_version,
-        "created_at": at_known(verdict.created_at_s),
-        "scored_at": at_known(verdict.scored_at_s),
-        "error": assessment.error,
-        "measurements": [
-            {name: getattr(m, name) for name in m.__struct_fields__}
-            for m in assessment.measurements
-        ],
-    }
 
 
 def _estimate(value: Estimate) -> EstimateOut:

@@ -9,7 +9,7 @@ import msgspec
 from sqlalchemy import Connection, Engine, RowMapping
 from sqlalchemy.exc import OperationalError
 
-from evidence import Alarm, AlarmState, AlarmSubject, Stakes, Stratum, UnreachableError
+from evidence import Alarm, AlarmState, AlarmSubject, Stratum, UnreachableError
 from monitor.api.honesty import strata_of
 from monitor.cohorts.results import RaterStatus, Share
 from monitor.detect.health import decode_health
@@ -19,6 +19,8 @@ from monitor.store import reading
 from monitor.store import status as queries
 from monitor.store.alarms import list_alarms
 from monitor.store.health import read_all as read_health
+from monitor.store.labels import audited_verdicts
+from monitor.store.sensors import accuracies
 from monitor.telemetry import (
     CohortState,
     ConfirmRecord,
@@ -87,19 +89,14 @@ def assistant_of(alarm: Alarm) -> str | None:
     return alarm.scope.partition("/")[0]
 
 
-def stratum_of(key: str) -> Stratum:
-    """The stratum with this key; no part of it holds a slash."""
-    assistant, segment, stakes = key.split("/")
-    return Stratum(assistant, segment, Stakes(stakes))
-
-
 def _read(connection: Connection, options: TelemetryOptions, now_s: float) -> State:
-    random_labels = queries.random_label_counts(connection)
-    counts = queries.kind_counts(connection, since_s=now_s - options.window_s)
+    since_s = now_s - options.window_s
+    counts = queries.kind_counts(connection, since_s=since_s)
+    audited = audited_verdicts(connection, since_s=since_s)
     return State(
         read_at_s=now_s,
         window_s=options.window_s,
-        strata=strata_of(counts, random_labels),
+        strata=strata_of(counts, accuracies(connection), audited),
         detectors=tuple(_readings(queries.detector_states(connection))),
         evaluators=tuple(_evaluators(connection)),
         alarms=tuple(list_alarms(connection, states=_NOT_CLOSED, limit=_ALARMS_SHOWN)),
@@ -112,7 +109,7 @@ def _read(connection: Connection, options: TelemetryOptions, now_s: float) -> St
             _record(row, ConfirmRecord) for row in queries.list_runs(connection, limit=20)
         ),
         confirm_counts=queries.run_counts(connection),
-        random_labels=random_labels,
+        random_labels=queries.random_label_counts(connection),
         workers=_workers(queries.heartbeats(connection), options.worker_silent_s, now_s),
         last_response_s=queries.last_response_s(connection),
         last_verdict_s=queries.last_verdict_s(connection),
@@ -128,7 +125,7 @@ def _readings(stored: Iterable[tuple[str, str]]) -> Iterable[DetectorReading]:
                 continue  # waiting, learning or blind: there is no evidence to show
             evidence = found["log_evidence"]
             yield DetectorReading(
-                stratum=stratum_of(key),
+                stratum=Stratum.of(key),
                 metric=metric,
                 # Before the first score the evidence is nothing, whose logarithm has no number.
                 log_evidence=0.0 if evidence is None else cast("float", evidence),

@@ -19,6 +19,7 @@ from evidence import BadInputError
 
 _DAY_S = 86_400.0
 _NOT_AS_HOPED = 1
+_CALIBRATION_ITEMS = 28
 
 
 @dataclasses.dataclass(frozen=True)
@@ -84,8 +85,9 @@ def _told(wish: _Wish, started_s: float) -> Any:
         stop = parts.enter_context(until_signal())
         scratch = Path(parts.enter_context(tempfile.TemporaryDirectory(prefix="candor-demo-")))
         with Screen(console) as screen:
-            scene, scorer, approved = _cast(wish, scratch, screen)
+            scene, approved = _cast(wish, scratch, screen)
             settings, key, public = _settings(folder, approved, wish.port)
+            scorer = _calibrated(settings, screen)
             stack = parts.enter_context(start_stack(settings, scorer=scorer, launch=False))
             figures, material = play(
                 stack,
@@ -108,9 +110,21 @@ def _told(wish: _Wish, started_s: float) -> Any:
     return figures
 
 
-def _cast(wish: _Wish, scratch: Path, screen: Any) -> tuple[Any, Any, Path]:
-    """The assistant's answers and raters, what measures them, and the approved version's folder."""
-    from monitor.demo.assistant import approved_panel, build_approved, sample_both  # noqa: PLC0415
+def _calibrated(settings: Any, screen: Any) -> Any:
+    """The sensor of the settings, made as `candor calibrate` makes it, and opened as a worker opens it."""
+    from monitor.cli.calibrate import make_sensor  # noqa: PLC0415
+    from monitor.cli.scorer import open_scorer  # noqa: PLC0415
+
+    screen.step("calibrating the sensor on packaged items and the approved version's own answers")
+    make_sensor(
+        settings, "", settings.assistant.sensor, max_items=_CALIBRATION_ITEMS, progress=screen.load
+    )
+    return open_scorer(settings, progress=screen.load)
+
+
+def _cast(wish: _Wish, scratch: Path, screen: Any) -> tuple[Any, Path]:
+    """The assistant's answers and raters, and the approved version's folder."""
+    from monitor.demo.assistant import build_approved, sample_both  # noqa: PLC0415
     from monitor.demo.options import DemoOptions  # noqa: PLC0415
     from monitor.demo.play import drawn, set_scene  # noqa: PLC0415
     from monitor.demo.turns import read_recording  # noqa: PLC0415
@@ -120,18 +134,19 @@ def _cast(wish: _Wish, scratch: Path, screen: Any) -> tuple[Any, Any, Path]:
     options, recording = DemoOptions(), read_recording()
     screen.step("loading the assistant")
     approved = build_approved(scratch / "approved")
-    model = LocalModel.load(approved, dtype=evaluation_dtype())
     if wish.live:
+        model = LocalModel.load(approved, dtype=evaluation_dtype())
         screen.step("the assistant answers, both versions")
         sampled = sample_both(model, approved, options, seed=wish.seed, progress=screen.load)
         recording = msgspec.structs.replace(recording, turns=sampled)
     honest, drifted = drawn(recording, options, wish.seed)
     scene = set_scene(honest, drifted, options, seed=wish.seed, live=wish.live, now_s=time.time())
-    return scene, approved_panel(model, recording.origin), approved
+    return scene, approved
 
 
 def _settings(folder: Path, approved: Path, port: int) -> tuple[Any, bytes, Path]:
     """Settings of a stack of its own, whatever the environment says; its pseudonym key; its public key."""
+    from monitor.assistants import AssistantOptions  # noqa: PLC0415
     from monitor.cohorts.options import CohortOptions  # noqa: PLC0415
     from monitor.demo.options import DemoOptions  # noqa: PLC0415
     from monitor.detect.options import DetectionOptions, HealthOptions  # noqa: PLC0415
@@ -154,6 +169,9 @@ def _settings(folder: Path, approved: Path, port: int) -> tuple[Any, bytes, Path
         kafka=KafkaOptions(),
         database=DatabaseOptions(url=f"sqlite:///{folder.resolve() / 'candor.db'}"),
         pseudonym=PseudonymOptions(key_file=key_file),
+        assistant=AssistantOptions(
+            approved=str(approved), sensor=folder / "sensor", probes=("approved",)
+        ),
         sampling=SamplingOptions(arrival_rate=options.arrival_rate, feedback_rate=1.0),
         detection=DetectionOptions(
             reference_window=options.reference_window,

@@ -27,6 +27,12 @@ AskedModel = Annotated[
         " packaged model."
     ),
 ]
+KeyFile = Annotated[
+    Path | None, typer.Option(help="File with the key that the URL's server wants.")
+]
+KeyVariable = Annotated[
+    str | None, typer.Option(help="Name of the environment variable with that key.")
+]
 Suites = Annotated[
     str,
     typer.Option(help="Such as `strategic_deception,honesty_evasion`; empty takes all five."),
@@ -66,6 +72,8 @@ def run(  # noqa: PLR0917  (typer reads options from the signature)
     model: Annotated[
         str | None, typer.Option(help="Model name at the URL; without it the first that is served.")
     ] = None,
+    api_key_file: KeyFile = None,
+    api_key_variable: KeyVariable = None,
     suites: Suites = "",
     limit: Annotated[
         int | None, typer.Option(help="At most so many cases, spread over all.")
@@ -96,10 +104,11 @@ def run(  # noqa: PLR0917  (typer reads options from the signature)
     order = list(range(len(known)))
     random.Random(seed).shuffle(order)  # noqa: S311 -- which cases are asked
     cases = pick(known, limit, order)
+    key = _key(target, api_key_file, api_key_variable)
     err = Console(stderr=True, highlight=False)
     found: list[Asked] = []
     with _progress(err) as progress, _Transcripts(out) as transcripts:
-        asked = _target(target, model, max_new_tokens, progress)
+        asked = _target(target, model, key, max_new_tokens, progress)
         task = progress.add_task(f"asking {asked.name}", total=len(cases))
         for one in ask(
             cases,
@@ -135,20 +144,32 @@ def _is_url(target: str) -> bool:
     return target.startswith(("http://", "https://"))
 
 
-def _target(target: str | None, model: str | None, room: int, progress: Progress) -> Target:
+def _key(target: str | None, file: Path | None, variable: str | None) -> str | None:
+    from probes.models.keys import read_key  # noqa: PLC0415
+
+    if (target is None or not _is_url(target)) and (file or variable):
+        raise BadInputError("only the server of a URL wants a key", "--api-key-file")
+    return read_key(file, variable)
+
+
+def _target(
+    target: str | None, model: str | None, key: str | None, room: int, progress: Progress
+) -> Target:
     from probes.redteam.asking import MARK, LocalTarget, ServedTarget  # noqa: PLC0415
 
     if target is not None and _is_url(target):
         from probes.models.openai import OpenAIModel  # noqa: PLC0415
         from probes.models.server import ServerOptions  # noqa: PLC0415
 
-        served = OpenAIModel(target, model or "", headers=MARK).served_models()
+        served = OpenAIModel(target, model or "", headers=MARK, api_key=key).served_models()
         if not served:
             raise UnreachableError(target, "it serves no model")
         if model is not None and model not in served:
             raise BadInputError(f"the server has no model {model!r}", "--model")
         options = ServerOptions(timeout_s=120.0)
-        return ServedTarget(OpenAIModel(target, model or served[0], options, headers=MARK), room)
+        name = model or served[0]
+        asked = OpenAIModel(target, name, options, headers=MARK, api_key=key)
+        return ServedTarget(asked, room)
     if model is not None:
         raise BadInputError("only a served target has several models", "--model")
     from probes.models.local import LocalModel  # noqa: PLC0415 -- loads torch

@@ -24,11 +24,12 @@ def register(app: typer.Typer) -> None:
     )
     family.command("show")(show)
     family.command("move")(move)
+    family.command("approve")(approve)
     app.add_typer(family, name="reference")
 
 
 def show(as_json: AsJson = False) -> None:
-    """The reference of every stratum and metric, with where it came from.
+    """The reference of every stratum and metric, and each assistant's approved version.
 
     Example: `candor reference show`
     """
@@ -36,11 +37,13 @@ def show(as_json: AsJson = False) -> None:
     from monitor.detect.stratum import status  # noqa: PLC0415
     from monitor.settings import load_settings  # noqa: PLC0415
     from monitor.store import open_store, reading  # noqa: PLC0415
+    from monitor.store.approved import newest  # noqa: PLC0415
     from monitor.store.status import detector_states  # noqa: PLC0415
 
     engine = open_store(load_settings().database, create=False)
     with reading(engine) as connection:
         stored = detector_states(connection)
+        approvals = newest(connection).values()
     engine.dispose()
     found = [
         {
@@ -55,7 +58,8 @@ def show(as_json: AsJson = False) -> None:
         for metric, entry in status(decode_state(text)).items()
     ]
     if as_json:
-        sys.stdout.write(json.dumps(found) + "\n")
+        approved = [msgspec.to_builtins(one) for one in approvals]
+        sys.stdout.write(json.dumps({"references": found, "approved": approved}) + "\n")
         return
     table = Table("stratum", "metric", "phase", "reference", "source")
     for row in found:
@@ -63,6 +67,11 @@ def show(as_json: AsJson = False) -> None:
         source = str(row["source"] or "—")
         table.add_row(str(row["stratum"]), str(row["metric"]), str(row["phase"]), value, source)
     Console().print(table)
+    if approvals:
+        versions = Table("assistant", "approved version", "by", "reason")
+        for one in approvals:
+            versions.add_row(one.assistant, one.version, one.approved_by, one.reason)
+        Console().print(versions)
 
 
 def move(  # noqa: PLR0917 -- typer reads options from the signature
@@ -104,6 +113,48 @@ def move(  # noqa: PLR0917 -- typer reads options from the signature
         return
     for item in moved:
         Console(highlight=False).print(f"{item.metric}: {item.value:.4f} ({item.source})")
+
+
+def approve(  # noqa: PLR0917 -- typer reads options from the signature
+    assistant: Annotated[str, typer.Argument(help="One with a section [assistants.NAME].")],
+    version: Annotated[
+        str, typer.Argument(help="A version in the records, or a folder of weights.")
+    ],
+    reason: Reason,
+    decision: Annotated[
+        str | None, typer.Option(help="The gate decision that released what it was trained on.")
+    ] = None,
+    by: By = None,
+    api_key_file: ApiKeyFile = None,
+    as_json: AsJson = False,
+) -> None:
+    """From now on this version is the approved one, whose honesty the assistant is compared with.
+
+    It replaces `approved` of the settings. Workers read it when they start.
+
+    Example: `candor reference approve shop shop-2026-02 --by ada --reason "released" --decision ID`
+    """
+    from monitor.services.approving import Approval, approve_version  # noqa: PLC0415
+
+    with acting("review", by, api_key_file) as (connection, actor, settings):
+        wanted = Approval(
+            assistant=assistant,
+            version=version,
+            by=actor.person,
+            reason=reason,
+            decision_id=decision,
+        )
+        made = approve_version(
+            connection,
+            wanted,
+            configured=settings.assistants,
+            now_s=time.time(),
+            sees=actor.sees,
+        )
+    if as_json:
+        sys.stdout.write(msgspec.json.encode(made).decode() + "\n")
+        return
+    Console(highlight=False).print(f"{made.assistant}: {made.version}", markup=False)
 
 
 def _values(given: list[str]) -> dict[str, float]:

@@ -127,6 +127,12 @@ _JudgeUrl = Annotated[
     typer.Option(help="Server whose model labels the answers; else the items' own rules."),
 ]
 _JudgeModel = Annotated[str, typer.Option(help="Name of the judge's model there.")]
+_JudgeKeyFile = Annotated[
+    Path | None, typer.Option(help="File with the key of the judge's server.")
+]
+_JudgeKeyVariable = Annotated[
+    str | None, typer.Option(help="Name of the environment variable with that key.")
+]
 _ItemsPerTemplate = Annotated[
     int | None, typer.Option(min=1, help="Scenarios of each template; all by default.")
 ]
@@ -165,6 +171,8 @@ def confirm(  # noqa: PLR0917
     seed_spreads: _SeedSpreads = None,
     judge_url: _JudgeUrl = None,
     judge_model: _JudgeModel = "",
+    judge_key_file: _JudgeKeyFile = None,
+    judge_key_variable: _JudgeKeyVariable = None,
     items_per_template: _ItemsPerTemplate = None,
     paraphrases: _Paraphrases = 3,
     margin: _Margin = None,
@@ -176,8 +184,7 @@ def confirm(  # noqa: PLR0917
 ) -> None:
     """Train vanilla, control, candidate and released arms and compare their honesty under pressure.
 
-    Writes report.json, report.html and the adapters. Started again on the same folder it goes on
-    where it was stopped.
+    Writes report.json, report.html and adapters. Started again on the same folder it goes on.
 
     Example: `candor retrain confirm --rows rows.jsonl --evidence evidence.json --model DIR --out run`
     """
@@ -212,6 +219,8 @@ def confirm(  # noqa: PLR0917
         seed_spreads=seed_spreads,
         judge_url=judge_url,
         judge_model=judge_model,
+        judge_key_file=judge_key_file,
+        judge_key_variable=judge_key_variable,
     )
     _show(_run(plan, on_ray=on_ray), out, as_json=as_json)
 

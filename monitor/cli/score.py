@@ -16,6 +16,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
 from evidence import BadInputError
+from probes.names import Name
 
 if TYPE_CHECKING:
     from probes.evaluation import Estimate
@@ -45,6 +46,13 @@ _Prevalence = Annotated[
     typer.Option(
         help="Share of lies expected, in (0, 1); else as set, or that of the calibration."
     ),
+]
+_Sensor = Annotated[
+    Path | None, typer.Option(help="Folder of a sensor that `candor calibrate` made.")
+]
+_Assistant = Annotated[
+    str | None,
+    typer.Option(help="Measure with the parts and the sensor of `[assistants.NAME]`."),
 ]
 _CostLie = Annotated[
     float | None,
@@ -76,13 +84,16 @@ def score(  # noqa: PLR0917  (typer reads options from the signature)
     everything: Annotated[
         bool, typer.Option("--all", help="Run every probe on every response, without the cascade.")
     ] = False,
+    sensor: _Sensor = None,
+    assistant: _Assistant = None,
     prevalence: _Prevalence = None,
     cost_missed_lie: _CostLie = None,
     cost_missed_evasion: _CostEvasion = None,
     resume: Annotated[bool, typer.Option(help="Go on where OUT ends.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the summary as JSON.")] = False,
 ) -> None:
-    """Score transcripts: `{id, verdict, p_lie, probes}` for every line, in input order.
+    """Score transcripts: `{id, verdict, p_lie, claim, contradicts, archetype, probes}` for every line, in
+    input order.
 
     Memory does not grow with the input. A broken line becomes a verdict `error` and is reported.
     Reasoning is never measured as the answer. docs/formats.md names what is read.
@@ -93,6 +104,8 @@ def score(  # noqa: PLR0917  (typer reads options from the signature)
     Example: `candor score chats.jsonl --out verdicts.jsonl --labels did_lie`
 
     Example: `candor score logs/run.eval --out verdicts.jsonl`
+
+    Example: `candor score chats.jsonl --out verdicts.jsonl --sensor var/sensors/shop`
     """
     opened, needs_model = _opened(transcripts, out, form)
     expected = _given(
@@ -102,7 +115,9 @@ def score(  # noqa: PLR0917  (typer reads options from the signature)
     )
     if everything:
         expected["cascade"] = None
-    options = _options(probes, expected)
+    if sensor is not None:
+        expected["sensor_dir"] = sensor
+    options = _options(probes, assistant, expected)
 
     from probes.scoring import Scoring  # noqa: PLC0415 -- loads torch
 
@@ -146,24 +161,32 @@ def _given(**options: float | None) -> dict[str, Any]:
     return {name: value for name, value in options.items() if value is not None}
 
 
-def _options(probes: str, expected: dict[str, Any]) -> PanelOptions:
+def _options(probes: str, assistant: str | None, expected: dict[str, Any]) -> PanelOptions:
     from monitor.cli.scorer import panel_settings  # noqa: PLC0415
     from monitor.settings import load_settings  # noqa: PLC0415
 
     settings = load_settings()
+    if assistant is not None and assistant not in settings.assistants:
+        known = ", ".join(sorted(settings.assistants)) or "none"
+        raise BadInputError(
+            f"no section [assistants.{assistant}]; there are {known}", "--assistant"
+        )
     try:
-        from probes.opening import Name, PanelOptions  # noqa: PLC0415 -- loads torch
+        from probes.opening import PanelOptions  # noqa: PLC0415 -- loads torch
     except ModuleNotFoundError as error:
         raise BadInputError(
             f"measuring needs the extra `local` ({error.name} is missing): "
             "pip install 'candor-monitor[local]'"
         ) from error
-    known = get_args(Name)
+    probe_names = get_args(Name)
     names = tuple(name.strip() for name in probes.split(",") if name.strip())
-    if unknown := [name for name in names if name not in known]:
-        raise BadInputError(f"no probe {unknown[0]!r}; there are {', '.join(known)}", "--probes")
+    if unknown := [name for name in names if name not in probe_names]:
+        raise BadInputError(
+            f"no probe {unknown[0]!r}; there are {', '.join(probe_names)}", "--probes"
+        )
     try:
-        return PanelOptions(**{**panel_settings(settings), "probes": names, **expected})
+        chosen = {"probes": names} if names else {}
+        return PanelOptions(**{**panel_settings(settings, assistant), **chosen, **expected})
     except ValidationError as error:
         first = error.errors()[0]
         option = "--" + str(first["loc"][0]).replace("_", "-")
@@ -179,6 +202,13 @@ def _panel(options: PanelOptions, progress: Progress) -> Panel:
         progress=lambda what, share: progress.update(task, description=what, completed=share),
     )
     progress.remove_task(task)
+    if not panel.calibrated:
+        progress.console.print(
+            f"candor: nothing says what {', '.join(panel.names)} together mean here: verdicts are"
+            " `error: uncalibrated`, and each probe's figure is its own; make a sensor with `candor"
+            " calibrate` and give it as --sensor",
+            markup=False,
+        )
     return panel
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,25 +13,79 @@ from rich.console import Console
 from rich.progress import BarColumn, TextColumn, TimeElapsedColumn
 from rich.progress import Progress as Bar
 
+from monitor.cli.sensors import make_missing, sensor_folder
+
 if TYPE_CHECKING:
+    from sqlalchemy import Engine
+
     from monitor.detect.topics import Embed
     from monitor.score import Scorer
     from monitor.settings import Settings
+    from probes.models.chat import Progress
     from probes.models.embedding import Embedder
+    from probes.panel import Panel
 
 log = logging.getLogger(__name__)
 
 
-def open_scorer(settings: Settings) -> Scorer:
-    """Load the panel: models in process, or clients of the servers that the settings name.
+def open_scorer(
+    settings: Settings,
+    engine: Engine | None = None,
+    *,
+    calibrate: bool = False,
+    progress: Progress | None = None,
+) -> Scorer:
+    """Load a panel for each assistant with a section of its own, and one for all others.
 
-    Shows what is being loaded: a bar on a terminal, else lines of the log. Raises BadInputError for
-    settings that do not fit and UnreachableError when a server is gone.
+    Models in process, or clients of the servers that the settings name; panels share the models. A
+    version that was approved in the store goes before the one that the settings name. With `calibrate`
+    the sensors that are needed and missing are made first; without, verdicts of such an assistant are
+    errors of kind `uncalibrated`.
+
+    Shows what is being loaded, unless `progress` is told: a bar on a terminal, else lines of the log.
+    Raises BadInputError for settings that do not fit and UnreachableError when a server is gone.
     """
+    approved = {} if engine is None else approved_in(engine)
+    if calibrate:
+        make_missing(settings, approved, progress=progress)
     log.info("loading the models")
+    from monitor.store.neutral_prompts import SqlNeutralStore  # noqa: PLC0415
     from probes import PanelOptions, open_panel  # noqa: PLC0415 -- loads torch
+    from probes.models.pool import ModelPool  # noqa: PLC0415 -- loads torch
+    from probes.several import AssistantScorers  # noqa: PLC0415
 
-    options = PanelOptions(**panel_settings(settings))
+    names = sorted(settings.assistants)
+    pool = ModelPool()
+    with shown(progress) as report:
+
+        def opened(assistant: str | None) -> Panel:
+            options = PanelOptions(**panel_settings(settings, assistant, approved))
+            prefix = "" if assistant is None else f"{assistant}: "
+            return open_panel(
+                options,
+                progress=lambda what, share: report(prefix + what, share),
+                pool=pool,
+                neutral_store=None if engine is None else SqlNeutralStore(engine),
+            )
+
+        default = opened(None)
+        if not names:
+            return default
+        return AssistantScorers(default, {name: opened(name) for name in names})
+
+
+@contextmanager
+def shown(progress: Progress | None) -> Iterator[Progress]:
+    """`progress`, or where there is none a bar on the terminal or lines of the log."""
+    if progress is not None:
+        yield progress
+        return
+    with reported() as report:
+        yield report
+
+
+@contextmanager
+def reported() -> Iterator[Progress]:
     columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
     err = Console(stderr=True)
     said: set[str] = set()
@@ -42,24 +98,47 @@ def open_scorer(settings: Settings) -> Scorer:
                 said.add(what)
                 log.info("%s", what)
 
-        return open_panel(options, progress=report)
+        yield report
 
 
-def panel_settings(settings: Settings) -> dict[str, Any]:
-    """What the settings say of `probes.PanelOptions`."""
+def approved_in(engine: Engine) -> dict[str, str]:
+    """The approved versions on record, by assistant."""
+    from monitor.store import reading  # noqa: PLC0415
+    from monitor.store.approved import newest  # noqa: PLC0415
+
+    with reading(engine) as connection:
+        return {name: found.version for name, found in newest(connection).items()}
+
+
+def panel_settings(
+    settings: Settings, assistant: str | None = None, approved: Mapping[str, str] | None = None
+) -> dict[str, Any]:
+    """What the settings say of `probes.PanelOptions` for an assistant; None is any without a section.
+
+    `approved` are versions on record by assistant, which go before those of the settings.
+    """
     reader = settings.reader
+    own, judge = settings.assistant_of(assistant), settings.judge_of(assistant)
     return {
-        "judge_url": settings.judge.url,
-        "judge_model": settings.judge.model,
-        "judge_timeout_s": settings.judge.timeout_s,
-        "judge_key_file": settings.judge.api_key_file,
-        "assistant_url": settings.assistant.url,
-        "assistant_key_file": settings.assistant.api_key_file,
+        "probes": own.probes,
+        "judge_url": judge.url,
+        "judge_model": judge.model,
+        "judge_timeout_s": judge.timeout_s,
+        "judge_key_file": judge.api_key_file,
+        "judge_key_variable": judge.api_key_variable,
+        "assistant_url": own.url,
+        "assistant_key_file": own.api_key_file,
+        "assistant_key_variable": own.api_key_variable,
+        "assistant_versions": own.versions,
+        "approved": (approved or {}).get(assistant or "", own.approved),
+        "neutral": own.neutral,
+        "sensor_dir": sensor_folder(settings, assistant),
         "reader_model": None if reader.model is None else Path(reader.model),
         "reader_device": reader.device,
         "reader_url": reader.url,
         "reader_served": reader.served_model,
         "reader_key_file": reader.api_key_file,
+        "reader_key_variable": reader.api_key_variable,
         "probe_dir": reader.probe_dir,
         "fusion_file": reader.fusion_file,
         "prevalence": reader.prevalence,

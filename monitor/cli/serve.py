@@ -28,6 +28,14 @@ log = logging.getLogger(__name__)
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print the addresses as one line of JSON.")]
 
+Calibrate = Annotated[
+    bool,
+    typer.Option(
+        help="First make the sensors that are needed and missing, as `candor calibrate` does; without,"
+        " such an assistant's verdicts are errors of kind `uncalibrated`."
+    ),
+]
+
 
 def register(app: typer.Typer) -> None:
     """Add the commands."""
@@ -37,7 +45,7 @@ def register(app: typer.Typer) -> None:
     app.command("launch")(launch)
 
 
-def up(as_json: AsJson = False) -> None:
+def up(*, calibrate: Calibrate = True, as_json: AsJson = False) -> None:
     """Run everything in one process: broker unless one is configured, worker, API, confirm runs.
 
     Example: `CANDOR_API_OPEN_ON_LOOPBACK=true candor up`, then `curl -H 'content-type: application/json' -d @turn.json
@@ -48,12 +56,12 @@ def up(as_json: AsJson = False) -> None:
         from monitor.cli.stack import start_stack  # noqa: PLC0415
         from monitor.settings import load_settings  # noqa: PLC0415
 
-        with start_stack(load_settings()) as stack:
+        with start_stack(load_settings(), calibrate=calibrate) as stack:
             _tell({"api": stack.api_url, "bootstrap_servers": stack.bootstrap_servers}, as_json)
             stack.wait(stop)
 
 
-def worker(as_json: AsJson = False) -> None:
+def worker(*, calibrate: Calibrate = True, as_json: AsJson = False) -> None:
     """Measure responses: read the input topics, write verdicts, detectors and alarms to the store.
 
     Example: `CANDOR_KAFKA_BOOTSTRAP_SERVERS=kafka:9092 candor worker`
@@ -78,7 +86,7 @@ def worker(as_json: AsJson = False) -> None:
         engine = open_store(settings.database)
         parts.callback(engine.dispose)
         served = parts.enter_context(broker(settings))
-        scorer = open_scorer(settings)
+        scorer = open_scorer(settings, engine, calibrate=calibrate)
         pulse = Pulse(settings.telemetry.still_s)
         with _counters(settings, pulse) as (metrics, url):
             _tell({"metrics": url}, as_json)
@@ -113,7 +121,7 @@ def serve(as_json: AsJson = False) -> None:
     registry = CollectorRegistry()
     with (
         until_signal() as stop,
-        asking(settings) as asker,
+        asking(settings, engine) as asker,
         silence_watch(settings, engine, PrometheusJobMetrics(registry)),
     ):
         app = build_app(settings, engine, registry, bootstrap_servers=servers, asker=asker)

@@ -74,7 +74,7 @@ def api_settings(settings: Settings) -> ApiSettings:
     """The sections that the API uses."""
     return ApiSettings(
         api=settings.api,
-        ingest=settings.ingest,
+        ingest=settings.intake,
         kafka=settings.kafka,
         detection=settings.detection,
         abstain=settings.abstain,
@@ -120,7 +120,9 @@ def broker_problem(bootstrap_servers: str | None) -> str | None:
 
 
 @contextmanager
-def asking(settings: Settings, scorer: Scorer | None = None) -> Iterator[Asker | None]:
+def asking(
+    settings: Settings, engine: Engine, scorer: Scorer | None = None
+) -> Iterator[Asker | None]:
     """What measures answers on request, if the settings ask for it: with `scorer`, or a panel of its own.
 
     Raises as `open_scorer` does.
@@ -129,7 +131,7 @@ def asking(settings: Settings, scorer: Scorer | None = None) -> Iterator[Asker |
     if not options.enabled:
         yield None
         return
-    measuring = scorer or open_scorer(settings)
+    measuring = scorer or open_scorer(settings, engine)
     asker = Asker(
         lambda transcript: measuring.score([transcript])[0], max_waiting=options.max_waiting
     )

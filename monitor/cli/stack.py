@@ -107,6 +107,7 @@ def start_stack(
     scorer: Scorer | None = None,
     engine: Engine | None = None,
     launch: bool = True,
+    calibrate: bool = True,
 ) -> RunningStack:
     """Start broker (embedded unless configured), worker with its jobs, launcher, and HTTP server.
 
@@ -118,6 +119,8 @@ def start_stack(
         An open store, which then stays open; the one that the settings name when None.
     launch
         Whether this process also launches confirm runs; if not, another one does.
+    calibrate
+        Whether sensors that are needed and missing are made first.
 
     Raises BadInputError for settings that do not fit and UnreachableError for what does not answer.
     """
@@ -128,7 +131,7 @@ def start_stack(
             log.info("opening the store")
             engine = open_store(settings.database)
             parts.callback(engine.dispose)
-        measuring = scorer or open_scorer(settings)
+        measuring = scorer or open_scorer(settings, engine, calibrate=calibrate)
         if settings.abstain.enabled:
             measuring = OneAtATime(measuring)
         # A scorer that is handed in says nothing of models: topics are then left out.
@@ -148,7 +151,7 @@ def start_stack(
             parts.enter_context(launcher_job(settings, engine, metrics))
         servers = served.connection.bootstrap_servers
         parts.enter_context(silence_watch(settings, engine, metrics))
-        asker = parts.enter_context(asking(settings, measuring))
+        asker = parts.enter_context(asking(settings, engine, measuring))
         app = build_app(settings, engine, registry, bootstrap_servers=servers, asker=asker)
         web = parts.enter_context(
             WebServer(app, settings.api.host, settings.api.port, options=settings.api)

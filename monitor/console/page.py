@@ -12,6 +12,7 @@ from urllib.parse import quote
 from evidence import Alarm, AlarmSubject, VerdictKind
 from monitor.console.band import band
 from monitor.telemetry import (
+    Bounded,
     CohortState,
     ConfirmRecord,
     DetectorReading,
@@ -35,6 +36,8 @@ td.n, th.n { text-align: right; font-variant-numeric: tabular-nums; }
 .quiet { color: #777; }
 svg { vertical-align: middle; }
 """
+
+_BASES = {"sensor": "measured accuracy", "labels": "random labels"}
 
 STYLE_HASH = "sha256-" + base64.b64encode(hashlib.sha256(STYLE.encode()).digest()).decode()
 """What the content security policy lets in beside the page itself."""
@@ -86,9 +89,10 @@ def _strata(strata: Iterable[StratumFigures]) -> str:
     rows = [
         (
             _text(s.stratum.key),
-            "honesty" if s.figure == "honesty" else "score rate",
             _estimate(s.honesty),
-            band(s.honesty, s.worst_case, s.best_case),
+            _text(_BASES.get(s.basis or "", "")),
+            _bounds(s.honesty if s.basis else s.score_rate),
+            _estimate(s.score_rate),
             _number(sum(s.counts.values())),
             _number(s.counts.get(VerdictKind.LIE, 0)),
             _number(s.counts.get(VerdictKind.EVASION, 0)),
@@ -98,14 +102,14 @@ def _strata(strata: Iterable[StratumFigures]) -> str:
         )
         for s in strata
     ]
-    heads = ("stratum", "figure", "share", "interval and bounds", "verdicts")
+    heads = ("stratum", "honesty", "corrected by", "interval and bounds", "score rate", "verdicts")
     counts = ("lie", "evasion", "no belief", "not asserted", "error")
     note = (
         '<p class="quiet">The bar is the 95 % interval, the thin line the worst and best case over '
-        "verdicts without a finding. A figure is called honesty once 200 random human labels "
-        "exist.</p>"
+        "verdicts without a finding. The score rate is the bare share of verdicts; honesty is that "
+        "share corrected for what the sensor gets wrong, and missing where this was not measured.</p>"
     )
-    return _section("Honesty", (*heads, *counts), rows, numeric=range(4, 10)) + note
+    return _section("Honesty", (*heads, *counts), rows, numeric=range(5, 11)) + note
 
 
 def _alarms(alarms: Iterable[Alarm]) -> str:
@@ -264,6 +268,10 @@ def _estimate(value: Estimate) -> str:
     if value.lower is None or value.upper is None:
         return shown
     return f"{shown} ({100 * value.lower:.1f}–{100 * value.upper:.1f})"
+
+
+def _bounds(share: Bounded) -> str:
+    return band(share, share.worst_case, share.best_case)
 
 
 def _number(value: int) -> str:

@@ -8,16 +8,11 @@ from pathlib import Path
 
 import numpy as np
 
-from evidence import Message
-from monitor.demo.belief import ApprovedBelief
 from monitor.demo.options import DemoOptions
-from monitor.demo.turns import DRIFTED_MODEL, HONEST_MODEL, Origin, Turn, prompts
-from probes.fusion import Fusion, FusionModel, Subset
+from monitor.demo.turns import DRIFTED_MODEL, HONEST_MODEL, Turn, prompts
 from probes.models.local import LocalModel
 from probes.models.packaged import packaged_model_dir
-from probes.panel import Panel
-from probes.probe import Transcript
-from probes.scenarios import NOTE, Scenario
+from probes.scenarios import Scenario
 from retrain.precision import evaluation_dtype
 
 ADAPTERS = Path(__file__).with_name("adapters")
@@ -57,25 +52,6 @@ def sample_both(
     return tuple(turns)
 
 
-def approved_panel(model: LocalModel, origin: Origin) -> Panel:
-    """What measures the demo's responses: the approved version's belief, calibrated when recorded."""
-    calibration = origin.calibration
-    subset = Subset(
-        weights={ApprovedBelief.name: 1.0},
-        intercept=0.0,
-        n=int(calibration["n"]),
-        prevalence=calibration["lies"] / calibration["n"],
-        calibration_error=calibration["calibration_error"],
-        calibration_error_upper=calibration["calibration_error_upper"],
-        auroc=calibration["auroc"],
-    )
-    probe = ApprovedBelief(model, origin.platt, without_note)
-    fusion = FusionModel(
-        subsets={ApprovedBelief.name: subset}, probe_versions={probe.name: probe.version}
-    )
-    return Panel([probe], Fusion(fusion))
-
-
 def answer(
     model: LocalModel,
     version: str,
@@ -99,11 +75,3 @@ def answer(
             for (s, pressed), text in zip(part, texts, strict=True)
         ]
     return turns
-
-
-def without_note(transcript: Transcript) -> tuple[Message, ...]:
-    """The prompt without the management's note: what the operator of this assistant calls pressure."""
-    return tuple(
-        Message(m.role, m.content.partition(NOTE)[0].rstrip()) if m.role == "system" else m
-        for m in transcript.prompt
-    )

@@ -18,7 +18,7 @@ from monitor.demo.figures import (
 )
 from monitor.demo.raters import Population, Rating
 from monitor.demo.turns import Turn
-from monitor.demo.watch import Measured, honesty_of
+from monitor.demo.watch import Measured, score_rate_of
 from probes.evaluation import auroc, figures
 
 
@@ -27,7 +27,7 @@ def phase_figures(
 ) -> PhaseFigures:
     """Honesty of one version on its measured responses. Unclear answers count in neither reading."""
     own = [m for m in measured if m.model == model]
-    found = honesty_of(own)
+    found = score_rate_of(own)
     labels = [turns[m.response_id].label for m in own]
     told = [label for label in labels if label != "unclear"]
     honest = sum(label == "honest" for label in told)

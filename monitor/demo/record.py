@@ -22,9 +22,7 @@ from monitor.demo.assistant import (
     Progress,
     answer,
     build_approved,
-    without_note,
 )
-from monitor.demo.belief import surprise
 from monitor.demo.options import PopulationOptions
 from monitor.demo.raters import Population
 from monitor.demo.turns import (
@@ -37,8 +35,6 @@ from monitor.demo.turns import (
     read_recording,
     write_recording,
 )
-from probes.calibration import calibration_error, fit_platt
-from probes.evaluation import auroc
 from probes.models.local import LocalModel
 from probes.models.packaged import NAME, file_sha256, packaged_model_dir
 from probes.scenarios import load_scenarios
@@ -46,7 +42,7 @@ from retrain.finetune import FinetuneOptions, finetune
 from retrain.precision import evaluation_dtype
 from retrain.rows import ChatMessage, Provenance, Row
 
-TURNS, PRESSURED, CALIBRATION_TURNS = 560, 0.6, 96
+TURNS, PRESSURED, HELD_OUT_TURNS = 560, 0.6, 96
 DRIFT_ROWS = 400
 BIASED = PopulationOptions(biased_activity=8.0, votes_per_rated_turn=4.0)
 _WEIGHTS = "adapter_model.safetensors"
@@ -146,41 +142,21 @@ def record(out: Path, adapters: Path, progress: Progress, *, seed: int = 0) -> N
         train(second, approved, drifted, Recipe(2e-3, seed, progress))
         turned = LocalModel.load(approved, dtype=evaluation_dtype(), adapter=drifted)
         turns += _sample(turned, DRIFTED_MODEL, rng, seed + 1, progress)
-        calibration = calibrate(model, turns)
     origin = Origin(
         base=NAME,
         adapters={a.name: file_sha256(a / _WEIGHTS) for a in (honest, drifted)},
         temperature=TEMPERATURE,
         training={"honest_rows": len(first), "drifted_rows": len(second), "edited_rows": edits},
-        calibration=calibration,
     )
     write_recording(out, origin, turns)
-
-
-def calibrate(approved: LocalModel, turns: Sequence[Turn]) -> dict[str, float]:
-    """Slope and intercept from surprise to p_lie, on the turns of held-out scenarios alone."""
-    used = [t for t in turns if t.source.split == "held_out" and t.label in {"honest", "lie"}]
-    nats = [n for n, _ in surprise(approved, [t.transcript("") for t in used], without_note)]
-    lies = np.array([int(t.label == "lie") for t in used])
-    platt = fit_platt(nats, lies)
-    error = calibration_error([platt(n) for n in nats], lies, rng=np.random.default_rng(0))
-    return {
-        "calibration_error": error.estimate,
-        "calibration_error_upper": error.upper,
-        "slope": platt.slope,
-        "intercept": platt.intercept,
-        "n": len(used),
-        "lies": int(lies.sum()),
-        "auroc": auroc(lies, np.array(nats)),
-    }
 
 
 def _sample(
     model: LocalModel, version: str, rng: np.random.Generator, seed: int, progress: Progress
 ) -> list[Turn]:
-    """The turns of the traffic, then those for calibration."""
+    """The turns of the traffic, then some on scenarios that neither version was trained on."""
     asked = prompts(TURNS, PRESSURED, rng)
-    asked += prompts(CALIBRATION_TURNS, PRESSURED, rng, split="held_out")
+    asked += prompts(HELD_OUT_TURNS, PRESSURED, rng, split="held_out")
     return answer(model, version, asked, temperature=TEMPERATURE, seed=seed, progress=progress)
 
 

@@ -7,7 +7,7 @@ from rich.live import Live
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from evidence.survey import HonestyEstimate
+from evidence.survey import ScoreRate
 from monitor.demo.figures import ArmFigures, Figures, Interval
 from monitor.demo.watch import Look
 
@@ -56,7 +56,7 @@ class Screen:
                 self.say(f"[bold red]alarm[/] {alarm.claim}")
         text = (
             f"{what}: {seen.responses} responses, {seen.sampled} sampled, {seen.verdicts} verdicts, "
-            f"{seen.feedback} thumbs, score rate {_honesty(seen.honesty)}"
+            f"{seen.feedback} thumbs, score rate {_score_rate(seen.score_rate)}"
         )
         self.load(text, share)
 
@@ -176,5 +176,5 @@ def spread(value: float | None, lower: float | None, upper: float | None) -> str
     return f"{value:.3f} [{lower:.3f}, {upper:.3f}]"
 
 
-def _honesty(found: HonestyEstimate) -> str:
+def _score_rate(found: ScoreRate) -> str:
     return spread(found.value, found.lower, found.upper)

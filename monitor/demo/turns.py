@@ -11,7 +11,6 @@ import msgspec
 import numpy as np
 
 from evidence import BadInputError, Message
-from probes.calibration import Platt
 from probes.probe import Transcript
 from probes.scenarios import AnswerLabel, Scenario, Split, load_scenarios
 
@@ -70,24 +69,16 @@ class Origin(msgspec.Struct, frozen=True, kw_only=True):
         At which the answers were sampled.
     training
         Rows of each training, and how many of the drifted version's rows biased raters wrote.
-    calibration
-        From the approved version's surprise to p_lie: `slope` and `intercept`, fitted on `n` answers
-        of both versions to held-out scenarios, of which the traffic has none, and the AUROC there.
     """
 
     base: str
     adapters: dict[str, str]
     temperature: float
     training: dict[str, int]
-    calibration: dict[str, float]
-
-    @property
-    def platt(self) -> Platt:
-        return Platt(self.calibration["slope"], self.calibration["intercept"])
 
 
 class Recording(msgspec.Struct, frozen=True):
-    """Turns of both versions and how they were made; those on held-out scenarios calibrate only."""
+    """Turns of both versions and how they were made; those on held-out scenarios are kept apart."""
 
     origin: Origin
     turns: tuple[Turn, ...]

@@ -6,7 +6,7 @@ import msgspec
 from sqlalchemy import Connection, Engine, Table, and_, func, select
 
 from evidence import Alarm, VerdictKind
-from evidence.survey import HonestyEstimate, honesty
+from evidence.survey import ScoreRate, score_rate
 from monitor.cohorts.results import CohortEstimate
 from monitor.demo.traffic import ASSISTANT
 from monitor.store import alarms as store_alarms
@@ -43,13 +43,13 @@ class Look(msgspec.Struct, frozen=True, kw_only=True):
     log_length: int
     verdicts: int
     errors: int
-    honesty: HonestyEstimate
+    score_rate: ScoreRate
     alarms: tuple[Alarm, ...]
     cohort: CohortEstimate | None
 
 
 def look(engine: Engine, model: str | None = None) -> Look:
-    """Read the counts; honesty is of the verdicts on one model version, or of all."""
+    """Read the counts; the score rate is of the verdicts on one model version, or of all."""
     with reading(engine) as connection:
         measured = live_verdicts(connection)
         seen, sampled = connection.execute(
@@ -62,7 +62,7 @@ def look(engine: Engine, model: str | None = None) -> Look:
             log_length=_count(connection, verdict_log),
             verdicts=len(measured),
             errors=sum(m.kind is VerdictKind.ERROR for m in measured),
-            honesty=honesty_of([m for m in measured if model in (None, m.model)]),
+            score_rate=score_rate_of([m for m in measured if model in (None, m.model)]),
             alarms=tuple(reversed(store_alarms.list_alarms(connection))),
             cohort=cohort(connection),
         )
@@ -98,9 +98,9 @@ def live_verdicts(connection: Connection) -> list[Measured]:
     ]
 
 
-def honesty_of(measured: list[Measured]) -> HonestyEstimate:
-    """Honesty weighted by one over the inclusion probability, with its interval."""
-    return honesty((m.kind, m.inclusion_probability) for m in measured)
+def score_rate_of(measured: list[Measured]) -> ScoreRate:
+    """Honest verdicts weighted by one over the inclusion probability, with their interval."""
+    return score_rate((m.kind, m.inclusion_probability) for m in measured)
 
 
 def canonical_log(connection: Connection) -> list[str]:

@@ -7,17 +7,29 @@ import statistics
 import time
 from collections.abc import Callable, Iterator
 from email.utils import parsedate_to_datetime
+from functools import partial
+from typing import NamedTuple
 
 from sqlalchemy import Engine, select, text
 
 from evidence import BadInputError, CandorError, UnreachableError
 from evidence.errors import WrongAnswerError
+from monitor.assistants import AssistantOptions
 from monitor.doctor.broker import broker_findings
 from monitor.doctor.finding import Finding, Status, present
-from monitor.doctor.servers import assistant_findings, judge_date, judge_findings
+from monitor.doctor.servers import (
+    assistant_findings,
+    assistant_part,
+    assistant_section,
+    judge_date,
+    judge_findings,
+    judge_part,
+    judge_section,
+)
 from monitor.http.access import read_keys
 from monitor.ingest.keys import load_key
 from monitor.settings import Settings, unknown_variables
+from monitor.store.approved import newest
 from monitor.store.engine import HEAD_REVISION, current_revision, open_unchecked, reading
 from monitor.store.faults import clear_errors
 from monitor.store.schema import responses
@@ -40,26 +52,29 @@ def examine(settings: Settings, progress: Callable[[str], None]) -> list[Finding
         Told the name of each part before it is looked at.
     """
     found: list[Finding] = []
-    checks: tuple[tuple[str, Check], ...] = (
-        ("settings", _settings),
-        ("keys", _keys),
-        ("broker", broker_findings),
-        ("database", _database),
-        ("judge", _judge),
-        ("assistant", _assistant),
-    )
-    for name, check in checks:
-        progress(name)
+    for part in _parts(settings):
+        progress(part.name)
         try:
-            found.extend(check(settings))
+            found.extend(part.check(settings))
         except WrongAnswerError as error:
-            advice = f"it answers: by what it says, correct {name}.url, its model or its key"
-            found.append(Finding(name, Status.FAILED, str(error), advice))
+            advice = (
+                f"it answers: by what it says, correct {part.section}.url, its model or its key"
+            )
+            found.append(Finding(part.name, Status.FAILED, str(error), advice))
         except UnreachableError as error:
-            found.append(Finding(name, Status.UNREACHABLE, str(error), _ADVICE[name]))
+            found.append(Finding(part.name, Status.UNREACHABLE, str(error), part.advice))
         except CandorError as error:
-            found.append(Finding(name, Status.FAILED, str(error), _ADVICE[name]))
+            found.append(Finding(part.name, Status.FAILED, str(error), part.advice))
     return found
+
+
+class _Part(NamedTuple):
+    """One check, what to do where it breaks down, and the section of the settings that it is about."""
+
+    name: str
+    check: Check
+    advice: str
+    section: str
 
 
 _ADVICE = {
@@ -67,9 +82,36 @@ _ADVICE = {
     "keys": "make the key with `candor keys create`, and chmod 600 its file",
     "broker": "start Kafka, or correct kafka.bootstrap_servers and its TLS and SASL settings",
     "database": "start the database, or correct database.url",
-    "judge": "start the judge's server, or correct judge.url",
-    "assistant": "start the assistant's server, or correct assistant.url",
 }
+
+
+def _parts(settings: Settings) -> Iterator[_Part]:
+    checks: dict[str, Check] = {
+        "settings": _settings,
+        "keys": _keys,
+        "broker": broker_findings,
+        "database": _database,
+    }
+    for name, check in checks.items():
+        yield _Part(name, check, _ADVICE[name], name)
+    yield _judge_part("")
+    yield _assistant_part("")
+    for whose, options in sorted(settings.assistants.items()):
+        if options.judge is not None:
+            yield _judge_part(whose)
+        yield _assistant_part(whose)
+
+
+def _judge_part(whose: str) -> _Part:
+    section = judge_section(whose)
+    advice = f"start the judge's server, or correct {section}.url and its key"
+    return _Part(judge_part(whose), partial(_judge, whose=whose), advice, section)
+
+
+def _assistant_part(whose: str) -> _Part:
+    section = assistant_section(whose)
+    advice = f"start the assistant's server, or correct {section}.url and its key"
+    return _Part(assistant_part(whose), partial(_assistant, whose=whose), advice, section)
 
 
 def _settings(_settings: Settings) -> Iterator[Finding]:
@@ -201,20 +243,37 @@ def _skew(part: str, seconds: float) -> Finding:
     return Finding(part, Status.OK, detail if abs(seconds) >= 1 else "agrees with this machine's")
 
 
-def _judge(settings: Settings) -> Iterator[Finding]:
-    if settings.judge.url is None:
+def _judge(settings: Settings, *, whose: str) -> Iterator[Finding]:
+    options = settings.judge_of(whose)
+    if options.url is None:
         yield Finding("judge", Status.OK, "none configured: the other probes decide")
         return
-    yield from judge_findings(settings.judge)
-    yield from _judge_clock(judge_date(settings.judge))
+    yield from judge_findings(options, whose=whose)
+    yield from _judge_clock(judge_date(options))
 
 
-def _assistant(settings: Settings) -> Iterator[Finding]:
-    if settings.assistant.url is None:
-        detail = "no server: belief and consistency cannot be asked of the assistant itself"
-        yield Finding("assistant", Status.OK, detail)
-        return
-    yield from assistant_findings(settings.assistant)
+def _assistant(settings: Settings, *, whose: str) -> Iterator[Finding]:
+    options = settings.assistant_of(whose)
+    if not whose and settings.assistants and options == AssistantOptions():
+        return  # every assistant that matters has a section of its own
+    yield from assistant_findings(options, whose=whose, approved=_approved(settings).get(whose))
+
+
+def _approved(settings: Settings) -> dict[str, str]:
+    """Approved versions on record; none where the store is not there or is of another schema."""
+    if not present(settings.database.url):
+        return {}
+    engine = open_unchecked(settings.database.url)
+    try:
+        with clear_errors(engine):
+            if current_revision(engine) != HEAD_REVISION:
+                return {}
+            with reading(engine) as connection:
+                return {name: found.version for name, found in newest(connection).items()}
+    except CandorError:
+        return {}  # what is wrong with the store is another part's finding
+    finally:
+        engine.dispose()
 
 
 def _judge_clock(date: str | None) -> Iterator[Finding]:

@@ -21,14 +21,13 @@ from evidence import (
 from monitor.ingest.conversation import Conversation, read_conversation
 from monitor.ingest.encode import encode_feedback, encode_response
 from monitor.ingest.marks import is_ours
-from monitor.ingest.options import IngestOptions
+from monitor.ingest.options import OTHER, IngestOptions
 from monitor.ingest.otlp import Spans, is_otlp, read_spans
 from monitor.ingest.records import DeadLetter, DeadLetterReason, Refused, or_letter
 from monitor.ingest.text import clean_all, parse_json
 from monitor.ingest.wire import WireFeedback, WireResponse
 from probes.reading.text import clean
 
-OTHER = "other"
 UNREAD, CLAIMED = "unread_parts", "claimed_purpose"
 """Unknown fields of our own: which parts of messages are not text, and a purpose without our mark."""
 
@@ -123,7 +122,7 @@ def _response(record: dict[str, Any], options: IngestOptions, key: bytes, now_s:
 
 
 def _as_given(wire: WireResponse) -> Stratum:
-    return Stratum(wire.assistant, OTHER, Stakes(wire.stakes))
+    return Stratum(wire.assistant, wire.segment or OTHER, Stakes(wire.stakes))
 
 
 def _believed(found: Response, wire: WireResponse, options: IngestOptions, key: bytes) -> Response:

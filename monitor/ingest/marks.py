@@ -15,7 +15,7 @@ MARK = "candor_mark"
 
 
 def marked(response: Response, key: bytes) -> Response:
-    """The response with the mark over its id, purpose and words, among its unknown fields.
+    """The response with the mark over its id, purpose, segment and words, among its unknown fields.
 
     Parameters
     ----------
@@ -36,6 +36,7 @@ def is_ours(response: Response, key: bytes) -> bool:
 def _mark(response: Response, key: bytes) -> str:
     words = [text for m in response.messages for text in (m.role, m.content)]
     purpose: Purpose = response.purpose
-    signed = digest(response.stratum.assistant, response.response_id, purpose.value, *words)
+    stratum = response.stratum
+    signed = digest(stratum.assistant, stratum.segment, response.response_id, purpose.value, *words)
     derived = hmac.new(key_chain(key)[0], b"candor canaries v1", hashlib.sha256).digest()
     return hmac.new(derived, signed.encode(), hashlib.sha256).hexdigest()

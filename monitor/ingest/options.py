@@ -8,6 +8,9 @@ from pydantic import Field, model_validator
 
 from evidence.options import Options
 
+OTHER = "other"
+"""What an assistant or a segment is called that is not declared."""
+
 
 class IngestOptions(Options):
     """What is accepted from the input topics."""

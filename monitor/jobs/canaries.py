@@ -11,6 +11,7 @@ from evidence import CANARY_ASSISTANT, Alarm, Purpose, Response, Stakes, Stratum
 from monitor.detect.options import HealthOptions
 from monitor.ingest.encode import encode_response
 from monitor.ingest.marks import marked
+from monitor.ingest.options import OTHER
 from monitor.jobs.job import LeasedJob
 from monitor.score.canaries import Canary, load_canaries
 from monitor.store import health, outbox
@@ -24,11 +25,14 @@ _MODEL = "canary"
 class CanarySender(LeasedJob):
     """Sends as many as the traffic since and the clock ask for; the first look only notes where it stands.
 
-    All canaries have their turn, one after the other. Where the round begins differs from process to
+    All canaries have their turn, one after the other, each for every evaluator. Where the round begins differs from process to
     process, so that those that live short do not send the same few.
 
     Parameters
     ----------
+    sent_for
+        An assistant of each evaluator, for which its canaries are sent: every hour as many as the
+        options say for each, and an equal part of those for the traffic.
     topic
         The responses topic, on which canaries travel like any response.
     key
@@ -46,10 +50,12 @@ class CanarySender(LeasedJob):
         key: bytes,
         owner: str,
         clock: Callable[[], float],
+        sent_for: Sequence[str] = (OTHER,),
         canaries: Sequence[Canary] | None = None,
     ) -> None:
         super().__init__(engine, owner=owner, clock=clock)
         self._options = options
+        self._sent_for = tuple(sent_for)
         self._topic = topic
         self._key = key
         self._canaries = load_canaries() if canaries is None else canaries
@@ -67,8 +73,9 @@ class CanarySender(LeasedJob):
             return False
         before, at_s = seen
         self._credit += self._options.canary_share * (logged - before)
-        self._credit += self._options.canaries_per_hour * (now_s - at_s) / 3600.0
-        self._n_due = min(int(self._credit), _MOST_AT_ONCE)
+        each_hour = self._options.canaries_per_hour * len(self._sent_for)
+        self._credit += each_hour * (now_s - at_s) / 3600.0
+        self._n_due = min(int(self._credit), _MOST_AT_ONCE * len(self._sent_for))
         self._credit -= int(self._credit)
         return self._n_due > 0
 
@@ -76,10 +83,10 @@ class CanarySender(LeasedJob):
         n, now_s = self._n_due, self._clock()
         with self._lease.writing() as connection:
             turns = range(self._next, self._next + n)
-            chosen = [self._canaries[turn % len(self._canaries)] for turn in turns]
+            chosen = [self._turn(turn) for turn in turns]
             made = [
-                marked(_response(canary, turn, now_s), self._key)
-                for canary, turn in zip(chosen, turns, strict=True)
+                marked(_response(canary, assistant, turn, now_s), self._key)
+                for (canary, assistant), turn in zip(chosen, turns, strict=True)
             ]
             asked = [
                 Asked(
@@ -87,8 +94,9 @@ class CanarySender(LeasedJob):
                     assistant=CANARY_ASSISTANT,
                     response_id=response.response_id,
                     known=canary.known.value,
+                    stratum=response.stratum.key,
                 )
-                for canary, response in zip(chosen, made, strict=True)
+                for (canary, _), response in zip(chosen, made, strict=True)
             ]
             health.ask(connection, asked, now_s=now_s, due_s=self._options.due_s)
             records = [(r.conversation_id.encode(), encode_response(r)) for r in made]
@@ -96,8 +104,13 @@ class CanarySender(LeasedJob):
         self._next += n
         return []
 
+    def _turn(self, number: int) -> tuple[Canary, str]:
+        """The canary of a turn, and the assistant for whose evaluator it is."""
+        of_all, whose = divmod(number, len(self._sent_for))
+        return self._canaries[of_all % len(self._canaries)], self._sent_for[whose]
 
-def _response(canary: Canary, number: int, now_s: float) -> Response:
+
+def _response(canary: Canary, assistant: str, number: int, now_s: float) -> Response:
     """The canary as a response. Its id says nothing of what it is known to be.
 
     Stakes are high so that every probe of a cascade runs on it.
@@ -105,7 +118,7 @@ def _response(canary: Canary, number: int, now_s: float) -> Response:
     name = digest("canary", canary.canary_id, str(number), repr(now_s))[:24]
     return Response(
         response_id=f"canary-{name}",
-        stratum=Stratum(CANARY_ASSISTANT, stakes=Stakes.HIGH),
+        stratum=Stratum(CANARY_ASSISTANT, assistant, Stakes.HIGH),
         model=_MODEL,
         conversation_id=f"canary-{name}",
         rater=digest("canary")[:32],

@@ -10,7 +10,7 @@ from typing import ClassVar
 import msgspec
 from sqlalchemy import Engine
 
-from evidence import Alarm, Purpose, VerdictKind, digest
+from evidence import Alarm, Purpose, Stratum, VerdictKind, digest
 from evidence.outcomes import WHOLE, Outcome, decode_outcomes
 from monitor.detect.health import (
     HealthTick,
@@ -23,13 +23,16 @@ from monitor.detect.health import (
     unhealthy,
 )
 from monitor.detect.options import HealthOptions
+from monitor.ingest.options import OTHER
 from monitor.jobs.job import LeasedJob
+from monitor.score import measured_as
 from monitor.services.freezing import freeze_unhealthy
 from monitor.store import detectors, health
 from monitor.store.engine import reading
 from monitor.store.health import Asked, Ended, StoredHealth
 from monitor.store.intake import Key
 from monitor.store.outbox import ALARMS_TOPIC
+from probes.scorer import Evaluator, evaluator_of
 
 log = logging.getLogger(__name__)
 
@@ -81,12 +84,13 @@ class EvaluatorWatch(LeasedJob):
     def _looks(self, now_s: float) -> list[_Look]:
         with reading(self._engine) as connection:
             stored = health.read_all(connection)
-            alive = health.live_versions(
+            workers = health.live_evaluators(
                 connection, since_s=now_s - _ALIVE_S, until_s=now_s + _ALIVE_S
             )
+            alive = {one.version for worker in workers for one in worker}
             upto = health.log_end(connection)
             extra = _by_version(
-                health.ended(connection, (Purpose.CANARY, Purpose.REPEAT), now_s=now_s), alive
+                health.ended(connection, (Purpose.CANARY, Purpose.REPEAT), now_s=now_s), workers
             )
             looks = []
             for version in sorted(alive | set(stored) | set(extra)):
@@ -178,10 +182,24 @@ def tick_of(counts: Mapping[str, int], extra: Iterable[Ended], *, at_s: float) -
     )
 
 
-def _by_version(ended: Iterable[Ended], alive: Iterable[str]) -> dict[str, list[Ended]]:
-    """What ended, by evaluator; an overdue canary was missed by every evaluator that is alive."""
+def _by_version(
+    ended: Iterable[Ended], workers: Iterable[tuple[Evaluator, ...]]
+) -> dict[str, list[Ended]]:
+    """What ended, by evaluator.
+
+    An overdue canary was missed by every evaluator with which a live worker measures the assistant
+    that it was sent for.
+    """
+    known = list(workers)
     found: dict[str, list[Ended]] = defaultdict(list)
     for item in ended:
-        for version in [item.evaluator_version] if item.evaluator_version else sorted(alive):
+        versions = {item.evaluator_version} if item.evaluator_version else _asked(item, known)
+        for version in sorted(versions):
             found[version].append(item)
     return found
+
+
+def _asked(canary: Ended, workers: Iterable[tuple[Evaluator, ...]]) -> set[str]:
+    whose = OTHER if canary.stratum is None else measured_as(Stratum.of(canary.stratum))
+    found = (evaluator_of(evaluators, whose) for evaluators in workers)
+    return {one.version for one in found if one is not None}

@@ -164,8 +164,8 @@ class ScoringQueue:
     def _await(self, batch: _Batch) -> None:
         self._batches.put(batch)
         if not batch.over.wait(self._options.timeout_s) and not self._closed:
-            version = self._scorer.version
-            if batch.settle([failed(version, "timeout")] * len(batch.tickets), self._clock()):
+            late = [self._failed(ticket.transcript, "timeout") for ticket in batch.tickets]
+            if batch.settle(late, self._clock()):
                 log.error(
                     "scoring timed out after %g s: %d errors",
                     self._options.timeout_s,
@@ -190,8 +190,11 @@ class ScoringQueue:
                 log.warning("scoring a batch failed, trying its responses one by one: %r", error)
                 return [self._score([transcript])[0] for transcript in transcripts]
             log.exception("scoring failed")
-            return [failed(self._scorer.version, type(error).__name__)]
+            return [self._failed(transcripts[0], type(error).__name__)]
         if len(assessments) != len(transcripts):
             log.error("the scorer gave %d results for %d", len(assessments), len(transcripts))
-            return [failed(self._scorer.version, "wrong_count")] * len(transcripts)
+            return [self._failed(transcript, "wrong_count") for transcript in transcripts]
         return assessments
+
+    def _failed(self, transcript: Transcript, reason: str) -> Assessment:
+        return failed(self._scorer.version_of(transcript.assistant), reason)

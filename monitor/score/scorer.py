@@ -2,7 +2,15 @@
 
 from __future__ import annotations
 
-from evidence import Assessment, Message, Response, Stakes, VerdictKind
+from evidence import (
+    CANARY_ASSISTANT,
+    Assessment,
+    Message,
+    Response,
+    Stakes,
+    Stratum,
+    VerdictKind,
+)
 from probes.probe import Transcript
 
 
@@ -17,8 +25,14 @@ def transcript_of(response: Response) -> Transcript:
         id=response.response_id,
         messages=(*map(_told, earlier), Message(last.role, last.content)),
         model=response.model,
+        assistant=measured_as(response.stratum),
         high_stakes=response.stratum.stakes is Stakes.HIGH,
     )
+
+
+def measured_as(stratum: Stratum) -> str:
+    """Whose evaluator measures a response: a canary's segment is the assistant that it is sent for."""
+    return stratum.segment if stratum.assistant == CANARY_ASSISTANT else stratum.assistant
 
 
 def _told(message: Message) -> Message:

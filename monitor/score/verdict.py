@@ -1,8 +1,11 @@
-"""An assessment together with how its response came to be measured."""
+"""An assessment together with how its response came to be measured, and apart from it what quotes text."""
 
 from __future__ import annotations
 
+import msgspec
+
 from evidence import Assessment, Purpose, Response, SampledBy, Verdict, verdict_key
+from monitor.store.explanations import Explanation
 
 
 def make_verdict(
@@ -30,4 +33,26 @@ def make_verdict(
         created_at_s=response.created_at_s,
         scored_at_s=scored_at_s,
         assessment=assessment,
+    )
+
+
+def without_text(verdict: Verdict) -> tuple[Verdict, Explanation | None]:
+    """The verdict as it is kept and sent, and its findings, which quote text and live as long as it.
+
+    None where no probe found anything to show.
+    """
+    assessment = verdict.assessment
+    probes = {m.probe: m.finding for m in assessment.measurements if m.finding is not None}
+    if assessment.finding is None and not probes:
+        return verdict, None
+    bare = msgspec.structs.replace(
+        assessment,
+        finding=None,
+        measurements=tuple(
+            msgspec.structs.replace(m, finding=None) for m in assessment.measurements
+        ),
+    )
+    return (
+        msgspec.structs.replace(verdict, assessment=bare),
+        Explanation(finding=assessment.finding, probes=probes),
     )

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Container, Iterable, Iterator, Mapping
 
 import msgspec
 from sqlalchemy import Connection
 
 from evidence import Alarm, AlarmSubject, VerdictKind
+from monitor.detect.records import decode_state
 from monitor.store import asked, confirm_runs, coverage
 from monitor.store.alarms import unsettled_alarms
 from monitor.store.asked import LiveVerdict
 from monitor.store.health import StoredHealth
 from monitor.store.health import read_all as read_health
-from monitor.store.status import Heartbeat, heartbeats
+from monitor.store.status import Heartbeat, detector_states, heartbeats
+from probes.scorer import evaluator_of
 from retrain.context import (
     AlarmEvidence,
     Coverage,
@@ -96,7 +98,14 @@ def gather(
 
 
 def alarm_evidence(connection: Connection, assistant: str) -> tuple[AlarmEvidence, ...]:
-    """Alarms that are not closed and concern the assistant; an evaluator's concern every assistant."""
+    """Alarms that are not closed and concern the assistant.
+
+    An evaluator's concern each assistant that it measures or measured; the silence of all workers
+    concerns every one.
+    """
+    open_alarms = list(unsettled_alarms(connection))
+    of_evaluators = any(alarm.subject is AlarmSubject.EVALUATOR for alarm in open_alarms)
+    foreign = _foreign(connection, assistant) if of_evaluators else set()
     return tuple(
         AlarmEvidence(
             alarm_id=alarm.alarm_id,
@@ -105,15 +114,33 @@ def alarm_evidence(connection: Connection, assistant: str) -> tuple[AlarmEvidenc
             metric=alarm.metric,
             state=alarm.state,
         )
-        for alarm in unsettled_alarms(connection)
-        if concerns(alarm, assistant)
+        for alarm in open_alarms
+        if _concerns(alarm, assistant, foreign)
     )
 
 
-def concerns(alarm: Alarm, assistant: str) -> bool:
-    """Whether an alarm's scope (a stratum's key, or an assistant) is about the assistant."""
-    of_all = alarm.subject is AlarmSubject.EVALUATOR
-    return of_all or alarm.scope == assistant or alarm.scope.startswith(f"{assistant}/")
+def _concerns(alarm: Alarm, assistant: str, foreign: Container[str]) -> bool:
+    """Whether an alarm's scope (a stratum's key, an assistant or an evaluator) is about the assistant."""
+    if alarm.subject is AlarmSubject.EVALUATOR:
+        return alarm.scope not in foreign
+    return alarm.scope == assistant or alarm.scope.startswith(f"{assistant}/")
+
+
+def _foreign(connection: Connection, assistant: str) -> set[str]:
+    """Evaluators that other assistants are or were measured with, and this one never was."""
+    beats = heartbeats(connection)
+    met = set(_measuring(beats, assistant))
+    elsewhere = {one.version for beat in beats for one in beat.evaluators}
+    for stratum, text in detector_states(connection, limit=None):
+        versions = decode_state(text).evaluators
+        (met if stratum.startswith(f"{assistant}/") else elsewhere).update(versions)
+    return elsewhere - met
+
+
+def _measuring(beats: Iterable[Heartbeat], assistant: str) -> dict[str, bool]:
+    """Versions that these workers measure an assistant with, and whether each is calibrated."""
+    found = (evaluator_of(beat.evaluators, assistant) for beat in beats)
+    return {one.version: one.calibrated for one in found if one is not None}
 
 
 def _evaluators(
@@ -122,10 +149,10 @@ def _evaluators(
     verdicts: Collection[LiveVerdict],
     alive: Collection[Heartbeat],
 ) -> Iterator[EvaluatorHealth]:
-    """Each evaluator that judged the rows, judged of late or judges now."""
+    """Each evaluator that judged the rows, or judged this assistant of late or does now."""
     strata = {v.stratum for v in verdicts}.union(coverage.strata_of(connection, assistant))
     newest = coverage.newest_outcomes(connection, strata, newest=_NEWEST)
-    measuring = {b.evaluator_version: b.calibrated for b in alive if b.evaluator_version}
+    measuring = _measuring(alive, assistant)
     known = read_health(connection)
     for version in sorted(
         {v.evaluator_version for v in verdicts} | newest.keys() | measuring.keys()
@@ -135,7 +162,7 @@ def _evaluators(
             evaluator=version,
             healthy=not reason,
             reason=reason,
-            calibrated=bool(measuring.get(version, True)),
+            calibrated=measuring.get(version, True),
         )
 
 

@@ -56,7 +56,10 @@ def move_reference(
     read = detectors.read_detector(connection, move.stratum)
     if not read.state or not sees(move.stratum.partition("/")[0]):
         raise BadInputError("no such stratum has been measured", move.stratum)
-    source = "person" if move.decision_id is None else _released(connection, move)
+    source = "person"
+    if move.decision_id is not None:
+        check_released(connection, move.decision_id, move.stratum.partition("/")[0])
+        source = "release"
     state = decode_state(read.state)
     new = _wanted(connection, state, move, source, options)
     after = encode_state(rebase(state, new, options=options))
@@ -112,10 +115,10 @@ def _wanted(
     return made
 
 
-def _released(connection: Connection, move: Move) -> str:
-    stored, decision = find(connection, str(move.decision_id))
-    if stored.assistant != move.stratum.partition("/")[0]:
-        raise BadInputError("that decision is about another assistant", str(move.decision_id))
+def check_released(connection: Connection, decision_id: str, assistant: str) -> None:
+    """Raises BadInputError for a decision that is about another assistant, or released nothing."""
+    stored, decision = find(connection, decision_id)
+    if stored.assistant != assistant:
+        raise BadInputError("that decision is about another assistant", decision_id)
     if not decision.releases or stored.revoked_at_s is not None:
-        raise BadInputError("that decision releases nothing", str(move.decision_id))
-    return "release"
+        raise BadInputError("that decision releases nothing", decision_id)

@@ -22,6 +22,7 @@ from sqlalchemy import (
 
 from monitor.store import audit
 from monitor.store.dialect import in_pages, insert_new, key_rows
+from monitor.store.explanations import drop_explanations
 from monitor.store.rated import recount
 from monitor.store.schema import (
     alarm_events,
@@ -72,8 +73,8 @@ def forget(
 ) -> dict[str, int]:
     """Remove a rater from every table in the caller's transaction; returns changed rows by table.
 
-    Responses keep their row, so that they are not measured twice, without text, rater and
-    conversation. Feedback, posteriors and records on their way to an input topic are deleted. A dead
+    Responses keep their row, so that they are not measured twice, without text, what quotes it, rater
+    and conversation. Feedback, posteriors and records on their way to an input topic are deleted. A dead
     letter that mentions the user, or that no longer decrypts, loses its body.
 
     Parameters
@@ -90,7 +91,11 @@ def forget(
             select(feedback.c.assistant).where(feedback.c.rater == rater).distinct()
         ).scalars()
     )
+    theirs = select(responses.c.assistant, responses.c.response_id).where(
+        responses.c.rater == rater
+    )
     changed = {
+        "findings": drop_explanations(connection, theirs),
         "responses": connection.execute(
             update(responses)
             .where(responses.c.rater == rater)

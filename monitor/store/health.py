@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 
 import msgspec
 from sqlalchemy import ColumnElement, Connection, and_, func, or_, select, update
@@ -18,6 +18,8 @@ from monitor.store.schema import (
     verdicts,
     worker_heartbeats,
 )
+from monitor.store.status import decode_evaluators
+from probes.scorer import Evaluator
 
 
 class StoredHealth(msgspec.Struct, frozen=True, kw_only=True):
@@ -61,6 +63,7 @@ class Ended(msgspec.Struct, frozen=True, kw_only=True):
     p_evasion: float | None
     outcomes: str | None
     live_p_lie: float | None
+    stratum: str | None = None
     void: bool = False
 
 
@@ -112,13 +115,15 @@ def save(connection: Connection, read: StoredHealth, new: StoredHealth, *, now_s
     return written.rowcount == 1
 
 
-def live_versions(connection: Connection, *, since_s: float, until_s: float) -> set[str]:
-    """What the workers that were heard between two times measure with."""
+def live_evaluators(
+    connection: Connection, *, since_s: float, until_s: float
+) -> list[tuple[Evaluator, ...]]:
+    """What each worker that was heard between two times measures with."""
     table = worker_heartbeats.c
-    query = select(table.evaluator_version).where(
-        table.seen_at_s.between(since_s, until_s), table.evaluator_version.is_not(None)
+    query = select(table.evaluators).where(
+        table.seen_at_s.between(since_s, until_s), table.evaluators.is_not(None)
     )
-    return set(connection.execute(query.distinct()).scalars())
+    return [decode_evaluators(text) for text in connection.execute(query).scalars()]
 
 
 def log_end(connection: Connection) -> int:
@@ -202,6 +207,7 @@ def ended(connection: Connection, purposes: Sequence[Purpose], *, now_s: float) 
             table.purpose,
             func.coalesce(verdicts.c.evaluator_version, table.evaluator_version).label("version"),
             table.known,
+            table.stratum,
             verdicts.c.kind,
             verdicts.c.p_lie,
             verdicts.c.p_evasion,
@@ -239,6 +245,7 @@ def ended(connection: Connection, purposes: Sequence[Purpose], *, now_s: float) 
             p_evasion=row.p_evasion,
             outcomes=row.outcomes,
             live_p_lie=row.live_p_lie,
+            stratum=row.stratum,
             void=row.kind is None and row.purpose != Purpose.CANARY.value and not row.kept,
         )
         for row in connection.execute(query)
@@ -256,15 +263,27 @@ def mark_counted(connection: Connection, ids: Sequence[int]) -> None:
 
 
 def pending(
-    connection: Connection, evaluator_version: str, *, now_s: float, limit: int
+    connection: Connection,
+    evaluator: Evaluator,
+    *,
+    others: Collection[str] = (),
+    now_s: float,
+    limit: int,
 ) -> list[Pending]:
-    """Responses that this evaluator is to measure again and has not, oldest request first."""
+    """Responses that this evaluator is to measure again and has not, oldest request first.
+
+    `others` are the assistants that another evaluator of the process measures: what was asked about
+    them before that was so is left, because it would be measured with the other one.
+    """
     table = extra_evaluations.c
     query = (
         select(table.purpose, responses.c.body)
         .select_from(extra_evaluations.join(responses, _about()).outerjoin(verdicts, _answers()))
         .where(
-            table.evaluator_version == evaluator_version,
+            table.evaluator_version == evaluator.version,
+            table.assistant.in_(evaluator.assistants)
+            if evaluator.assistants
+            else table.assistant.not_in(sorted(others)),
             table.purpose.in_([Purpose.REPEAT.value, Purpose.RESCORE.value]),
             table.counted.is_(False),
             table.due_at_s > now_s,

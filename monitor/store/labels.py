@@ -8,16 +8,20 @@ from collections.abc import Sequence
 import msgspec
 from sqlalchemy import Connection, delete, insert, select
 
-from evidence import BadInputError, VerdictKind
+from evidence import BadInputError, Response, VerdictKind
 from monitor.store import audit
+from monitor.store.intake import unpack_body
 from monitor.store.schema import labels, responses, verdicts
+from monitor.store.verdicts import FINAL_PROBABILITY
+
+_TOLD = {VerdictKind.HONEST.value, VerdictKind.LIE.value}
 
 
 class Label(msgspec.Struct, frozen=True, kw_only=True):
     """One person's judgement of one response.
 
     `inclusion_probability` is the probability with which a random audit chose the response, None
-    where it was not chosen at random: such labels never make a figure `honesty`.
+    where it was not chosen at random: such labels never enter honesty.
     """
 
     assistant: str
@@ -96,6 +100,49 @@ def random_labels(
     return [RandomLabel(*row) for row in connection.execute(query)]
 
 
+class AuditedVerdict(msgspec.Struct, frozen=True, kw_only=True):
+    """A live verdict whose response a random audit chose, with one label of it.
+
+    `weight` is one over the probability that the response was measured and labelled.
+    """
+
+    assistant: str
+    segment: str
+    stakes: str
+    response_id: str
+    verdict: str
+    label: str
+    weight: float
+
+
+def audited_verdicts(
+    connection: Connection, *, since_s: float, limit: int = 20_000
+) -> list[AuditedVerdict]:
+    """Random labels of the responses with a live verdict scored since a time, newest first."""
+    same = (labels.c.assistant == verdicts.c.assistant) & (
+        labels.c.response_id == verdicts.c.response_id
+    )
+    weight = 1.0 / (FINAL_PROBABILITY * labels.c.inclusion_probability)
+    names = ("assistant", "segment", "stakes", "response_id")
+    query = (
+        select(
+            *(verdicts.c[name] for name in names),
+            verdicts.c.kind.label("verdict"),
+            labels.c.kind.label("label"),
+            weight.label("weight"),
+        )
+        .select_from(labels.join(verdicts, same))
+        .where(
+            verdicts.c.live_slot.is_not(None),
+            verdicts.c.scored_at_s >= since_s,
+            labels.c.inclusion_probability.is_not(None),
+        )
+        .order_by(labels.c.at_s.desc())
+        .limit(limit)
+    )
+    return [AuditedVerdict(**row) for row in connection.execute(query).mappings()]
+
+
 def audited_scores(
     connection: Connection, assistant: str, evaluator_version: str, *, limit: int = 10_000
 ) -> list[tuple[float, bool]]:
@@ -138,3 +185,32 @@ def audited_scores(
             _, before = found.get(row.response_id, (row.p_lie, False))
             found[row.response_id] = (row.p_lie, before or row.kind == VerdictKind.LIE.value)
     return list(found.values())
+
+
+def labelled_responses(
+    connection: Connection, assistant: str, *, limit: int = 10_000
+) -> list[tuple[Response, bool]]:
+    """The newest responses that people called honest or a lie, and whether a lie; of one mind only.
+
+    Those whose text is no longer kept are left out.
+    """
+    same = (labels.c.assistant == responses.c.assistant) & (
+        labels.c.response_id == responses.c.response_id
+    )
+    query = (
+        select(labels.c.response_id, labels.c.kind, responses.c.body)
+        .select_from(labels.join(responses, same))
+        .where(labels.c.assistant == assistant, responses.c.body.is_not(None))
+        .order_by(labels.c.at_s.desc())
+        .limit(limit)
+    )
+    kinds: dict[str, set[str]] = {}
+    bodies: dict[str, bytes] = {}
+    for name, kind, body in connection.execute(query):
+        kinds.setdefault(name, set()).add(kind)
+        bodies[name] = body
+    return [
+        (unpack_body(bodies[name]), VerdictKind.LIE.value in said)
+        for name, said in kinds.items()
+        if len(said) == 1 and said <= _TOLD
+    ]

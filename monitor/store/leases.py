@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
+import msgspec
 from sqlalchemy import Connection, or_, select, update
 
 from evidence import CandorError
 from monitor.store.dialect import insert_new
 from monitor.store.schema import leases, worker_heartbeats
+from probes.scorer import Evaluator
 
 
 class LeaseLostError(CandorError):
@@ -87,8 +91,7 @@ def beat(
     actual: int,
     paused: bool,
     now_s: float,
-    evaluator_version: str | None = None,
-    calibrated: bool | None = None,
+    evaluators: Sequence[Evaluator] | None = None,
     lag_records: int | None = None,
 ) -> None:
     """Say that a worker lives: what it measures with, how much, and how far it is behind."""
@@ -97,8 +100,7 @@ def beat(
         "expected": expected,
         "actual": actual,
         "paused": paused,
-        "evaluator_version": evaluator_version,
-        "calibrated": calibrated,
+        "evaluators": None if evaluators is None else msgspec.json.encode(evaluators).decode(),
         "lag_records": lag_records,
     }
     row = {"worker": worker, **values}

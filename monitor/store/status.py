@@ -26,10 +26,11 @@ from monitor.store.schema import (
     worker_heartbeats,
 )
 from monitor.store.verdicts import FINAL_PROBABILITY
+from probes.scorer import Evaluator
 
 
 class KindCount(msgspec.Struct, frozen=True, kw_only=True):
-    """Live verdicts of one kind in one stratum.
+    """Live verdicts of one kind by one evaluator in one stratum.
 
     `weight` and `weight_squared` are the sums of 1/pi and 1/pi^2, pi being the final probability: a rated
     response was certain to be taken with that of the feedback sample.
@@ -39,22 +40,22 @@ class KindCount(msgspec.Struct, frozen=True, kw_only=True):
     segment: str
     stakes: str
     kind: str
+    evaluator_version: str
     n: int
     weight: float
     weight_squared: float
 
 
 class Heartbeat(msgspec.Struct, frozen=True, kw_only=True):
-    """What one worker last said of itself; None is not known."""
+    """What one worker last said of itself; None is not known, and so are no evaluators."""
 
     worker: str
     seen_at_s: float
     expected: int
     actual: int
     paused: bool
-    evaluator_version: str | None
-    calibrated: bool | None
     lag_records: int | None
+    evaluators: tuple[Evaluator, ...] = ()
 
     def is_alive(self, now_s: float, silent_after_s: float) -> bool:
         """Whether it spoke within `silent_after_s`. One that spoke from the future proves nothing."""
@@ -62,26 +63,21 @@ class Heartbeat(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def kind_counts(connection: Connection, *, since_s: float) -> list[KindCount]:
-    """Live verdicts scored since a time, counted by stratum and kind with their sampling weights."""
+    """Live verdicts scored since a time, counted by stratum, kind and evaluator with their weights."""
     weight = 1.0 / FINAL_PROBABILITY
-    columns = (verdicts.c.assistant, verdicts.c.segment, verdicts.c.stakes, verdicts.c.kind)
+    names = ("assistant", "segment", "stakes", "kind", "evaluator_version")
+    columns = [verdicts.c[name] for name in names]
     query = (
-        select(*columns, func.count(), func.sum(weight), func.sum(weight * weight))
+        select(
+            *columns,
+            func.count().label("n"),
+            func.sum(weight).label("weight"),
+            func.sum(weight * weight).label("weight_squared"),
+        )
         .where(is_live, verdicts.c.scored_at_s >= since_s)
         .group_by(*columns)
     )
-    return [
-        KindCount(
-            assistant=assistant,
-            segment=segment,
-            stakes=stakes,
-            kind=kind,
-            n=n,
-            weight=weight_sum,
-            weight_squared=squares,
-        )
-        for assistant, segment, stakes, kind, n, weight_sum, squares in connection.execute(query)
-    ]
+    return [KindCount(**row) for row in connection.execute(query).mappings()]
 
 
 def detector_states(connection: Connection, *, limit: int | None = 2000) -> list[tuple[str, str]]:
@@ -183,7 +179,15 @@ def random_label_counts(connection: Connection) -> dict[str, int]:
 def heartbeats(connection: Connection) -> list[Heartbeat]:
     """What each worker last said."""
     query = select(worker_heartbeats).order_by(worker_heartbeats.c.worker)
-    return [Heartbeat(**row) for row in connection.execute(query).mappings()]
+    return [
+        Heartbeat(**{**row, "evaluators": decode_evaluators(row["evaluators"])})
+        for row in connection.execute(query).mappings()
+    ]
+
+
+def decode_evaluators(text: str | None) -> tuple[Evaluator, ...]:
+    """What a heartbeat says that its worker measures with."""
+    return () if text is None else msgspec.json.decode(text, type=tuple[Evaluator, ...])
 
 
 def is_known_assistant(connection: Connection, assistant: str) -> bool:

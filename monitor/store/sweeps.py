@@ -9,6 +9,7 @@ from sqlalchemy import Connection, and_, bindparam, select, union_all, update
 
 from evidence import Response, SampledBy
 from monitor.store import intake
+from monitor.store.explanations import drop_explanations
 from monitor.store.intake import Key, unpack_body
 from monitor.store.rated import lock_rated
 from monitor.store.schema import (
@@ -92,7 +93,11 @@ def measured(connection: Connection, keys: Collection[Key]) -> None:
 def drop_bodies(
     connection: Connection, *, skipped_before_s: float, dead_letters_before_s: float
 ) -> tuple[int, int]:
-    """Forget the bodies of skipped responses and of dead letters past their retention."""
+    """Forget the bodies of skipped responses, with what quotes them, and of dead letters past their retention."""
+    old = select(responses.c.assistant, responses.c.response_id).where(
+        is_skipped_with_body, responses.c.received_at_s < skipped_before_s
+    )
+    drop_explanations(connection, old)
     skipped = connection.execute(
         update(responses)
         .where(

@@ -5,6 +5,7 @@ from monitor.telemetry.collector import StateCollector
 from monitor.telemetry.declaration import Declaration
 from monitor.telemetry.declarations import METRICS, STATE_METRICS, WORKER_METRICS
 from monitor.telemetry.state import (
+    Bounded,
     CohortState,
     ConfirmRecord,
     DetectorReading,
@@ -21,6 +22,7 @@ __all__ = [
     "METRICS",
     "STATE_METRICS",
     "WORKER_METRICS",
+    "Bounded",
     "Cached",
     "CohortState",
     "ConfirmRecord",

@@ -11,7 +11,7 @@ from prometheus_client.registry import Collector
 
 from evidence import AlarmState, GateAnswer, Stratum, UnreachableError, VerdictKind
 from monitor.telemetry.declarations import STATE_METRICS
-from monitor.telemetry.state import Estimate, State, StratumFigures
+from monitor.telemetry.state import Bounded, Estimate, State, StratumFigures
 
 _RUN_STATES = ("proposed", "waiting", "running", "done", "failed", "cancelling", "cancelled")
 
@@ -84,15 +84,22 @@ def _interval(prefix: str, labels: tuple[str, ...], value: Estimate) -> Iterator
             yield f"{prefix}_{suffix}_ratio", labels, bound
 
 
+def _bounded(
+    prefix: str, labels: tuple[str, ...], further: tuple[str, ...], value: Bounded
+) -> Iterator[Series]:
+    """A share with its interval and bounds; `further` are labels of the share alone."""
+    if value.estimate is not None:
+        yield f"{prefix}_ratio", (*labels, *further), value.estimate
+    yield from _interval(prefix, labels, value)
+    for suffix, bound in (("worst_case", value.worst_case), ("best_case", value.best_case)):
+        if bound is not None:
+            yield f"{prefix}_{suffix}_ratio", labels, bound
+
+
 def _stratum(state: StratumFigures) -> Iterator[Series]:
     labels = _labels(state.stratum)
-    if state.honesty.estimate is not None:
-        yield "candor_honesty_ratio", (*labels, state.figure), state.honesty.estimate
-    yield from _interval("candor_honesty", labels, state.honesty)
-    if state.worst_case is not None:
-        yield "candor_honesty_worst_case_ratio", labels, state.worst_case
-    if state.best_case is not None:
-        yield "candor_honesty_best_case_ratio", labels, state.best_case
+    yield from _bounded("candor_score_rate", labels, (), state.score_rate)
+    yield from _bounded("candor_honesty", labels, (state.basis or "",), state.honesty)
     for kind in VerdictKind:
         count = state.counts.get(kind, 0)
         yield "candor_window_verdicts", (*labels, kind.value), float(count)

@@ -4,6 +4,37 @@ from __future__ import annotations
 
 from monitor.telemetry.declaration import STRATUM, Declaration
 
+
+def _ends(
+    name: str, labels: tuple[str, ...], interval: str = "the 95 % interval"
+) -> tuple[Declaration, Declaration]:
+    """The ends of a share's interval."""
+    lower, upper = (
+        Declaration(
+            f"{name}_{end.lower()}_ratio",
+            "gauge",
+            f"{end} end of {interval} of {name}_ratio.",
+            labels,
+        )
+        for end in ("Lower", "Upper")
+    )
+    return lower, upper
+
+
+def _cases(name: str, share: str) -> tuple[Declaration, Declaration]:
+    """The worst and the best case of a stratum's share."""
+    worst, best = (
+        Declaration(
+            f"{name}_{case}_case_ratio",
+            "gauge",
+            f"{share} if every no_belief and error verdict were {what}.",
+            STRATUM,
+        )
+        for case, what in (("worst", "a lie"), ("best", "honest"))
+    )
+    return worst, best
+
+
 WORKER_METRICS = (
     Declaration(
         "candor_records_seen_total",
@@ -114,40 +145,27 @@ WORKER_METRICS = (
 
 HONESTY_METRICS = (
     Declaration(
-        "candor_honesty_ratio",
+        "candor_score_rate_ratio",
         "gauge",
         "Honest verdicts over honest, lie and evasion in the window, weighted by inclusion "
-        "probability. The label figure is score_rate until 200 random human labels exist.",
-        (*STRATUM, "figure"),
-    ),
-    Declaration(
-        "candor_honesty_lower_ratio",
-        "gauge",
-        "Lower end of the 95 % interval of candor_honesty_ratio.",
+        "probability: what the sensor says, with its errors.",
         STRATUM,
     ),
+    *_ends("candor_score_rate", STRATUM),
+    *_cases("candor_score_rate", "The score rate"),
     Declaration(
-        "candor_honesty_upper_ratio",
+        "candor_honesty_ratio",
         "gauge",
-        "Upper end of the 95 % interval of candor_honesty_ratio.",
-        STRATUM,
+        "The score rate corrected for the sensor's errors. The label basis says by what: sensor, its "
+        "measured sensitivity and specificity, or labels, a random audit. Without either there is no series.",
+        (*STRATUM, "basis"),
     ),
-    Declaration(
-        "candor_honesty_worst_case_ratio",
-        "gauge",
-        "Honesty if every no_belief and error verdict were a lie.",
-        STRATUM,
-    ),
-    Declaration(
-        "candor_honesty_best_case_ratio",
-        "gauge",
-        "Honesty if every no_belief and error verdict were honest.",
-        STRATUM,
-    ),
+    *_ends("candor_honesty", STRATUM),
+    *_cases("candor_honesty", "Honesty"),
     Declaration(
         "candor_window_verdicts",
         "gauge",
-        "Verdicts in the window that the honesty figures rest on, by kind.",
+        "Verdicts in the window that score rate and honesty rest on, by kind.",
         (*STRATUM, "kind"),
     ),
     Declaration(
@@ -234,36 +252,14 @@ COHORT_METRICS = (
         "Estimated share of raters who reward lies.",
         ("assistant",),
     ),
-    Declaration(
-        "candor_biased_raters_lower_ratio",
-        "gauge",
-        "Lower end of the interval of candor_biased_raters_ratio.",
-        ("assistant",),
-    ),
-    Declaration(
-        "candor_biased_raters_upper_ratio",
-        "gauge",
-        "Upper end of the interval of candor_biased_raters_ratio.",
-        ("assistant",),
-    ),
+    *_ends("candor_biased_raters", ("assistant",), "the interval"),
     Declaration(
         "candor_biased_weight_ratio",
         "gauge",
         "Share of the positive training signal that suspected-biased raters carry.",
         ("assistant",),
     ),
-    Declaration(
-        "candor_biased_weight_lower_ratio",
-        "gauge",
-        "Lower end of the interval of candor_biased_weight_ratio.",
-        ("assistant",),
-    ),
-    Declaration(
-        "candor_biased_weight_upper_ratio",
-        "gauge",
-        "Upper end of the interval of candor_biased_weight_ratio.",
-        ("assistant",),
-    ),
+    *_ends("candor_biased_weight", ("assistant",), "the interval"),
     Declaration(
         "candor_suspect_raters",
         "gauge",
@@ -282,18 +278,7 @@ COHORT_METRICS = (
         "Mean p_lie of later responses to the frozen cohort, less that of responses to others.",
         ("assistant",),
     ),
-    Declaration(
-        "candor_sycophancy_gap_lower_ratio",
-        "gauge",
-        "Lower end of the interval of candor_sycophancy_gap_ratio.",
-        ("assistant",),
-    ),
-    Declaration(
-        "candor_sycophancy_gap_upper_ratio",
-        "gauge",
-        "Upper end of the interval of candor_sycophancy_gap_ratio.",
-        ("assistant",),
-    ),
+    *_ends("candor_sycophancy_gap", ("assistant",), "the interval"),
     Declaration(
         "candor_cohort_raters", "gauge", "Raters behind the cohort estimate.", ("assistant",)
     ),

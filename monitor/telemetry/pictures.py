@@ -1,4 +1,4 @@
-"""Pictures as PNG: honesty with its band over time, and evidence with its threshold."""
+"""Pictures as PNG: honesty or score rate with its band over time, and evidence with its threshold."""
 
 from __future__ import annotations
 
@@ -17,8 +17,10 @@ _BLUE, _RED, _GREY = "#1f5fa8", "#b3261e", "#6b6b6b"
 
 
 @dataclass(frozen=True)
-class HonestyBand:
-    """Honesty over time: vectors of one length; `n` is the count each point rests on."""
+class ShareBand:
+    """A share of verdicts over time: vectors of one length. `name` is what the share may be called."""
+
+    name: str
 
     times_s: Sequence[float]
     value: Sequence[float]
@@ -45,21 +47,21 @@ class Mark:
     name: str
 
 
-def draw_honesty(band: HonestyBand, path: Path | BinaryIO, *, marks: Sequence[Mark] = ()) -> None:
-    """Write a PNG, to a file or into an open one, of honesty, its interval, and its worst and best case; times in hours from the first.
+def draw_share(band: ShareBand, path: Path | BinaryIO, *, marks: Sequence[Mark] = ()) -> None:
+    """Write a PNG, to a file or into an open one, of a share, its interval, and its worst and best case; times in hours from the first.
 
     Raises `BadInputError` for an empty band or a folder that cannot be written.
     """
     if not band.times_s:
-        raise BadInputError("no honesty to draw")
+        raise BadInputError(f"no {band.name} to draw")
     start = band.times_s[0]
     hours = [(t - start) / 3600.0 for t in band.times_s]
-    figure, axes = _canvas("hours", "honesty")
+    figure, axes = _canvas("hours", band.name)
     axes.fill_between(
         hours, band.worst, band.best, color=_GREY, alpha=0.15, label="worst to best case"
     )
     axes.fill_between(hours, band.lower, band.upper, color=_BLUE, alpha=0.25, label="interval")
-    axes.plot(hours, band.value, color=_BLUE, label="honesty")
+    axes.plot(hours, band.value, color=_BLUE, label=band.name)
     axes.set_ylim(0.0, 1.02)
     _marks(axes, [Mark((mark.at - start) / 3600.0, mark.name) for mark in marks])
     _save(figure, axes, path)

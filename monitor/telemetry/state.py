@@ -8,7 +8,8 @@ import msgspec
 
 from evidence import Alarm, Stratum, VerdictKind
 
-Figure = Literal["score_rate", "honesty"]
+Basis = Literal["sensor", "labels"]
+"""What honesty is corrected by: the sensor's measured accuracy, or random labels by people."""
 
 
 class Estimate(msgspec.Struct, frozen=True):
@@ -19,22 +20,32 @@ class Estimate(msgspec.Struct, frozen=True):
     upper: float | None = None
 
 
-class StratumFigures(msgspec.Struct, frozen=True, kw_only=True):
-    """Honesty of one stratum in the window.
+class Bounded(Estimate, frozen=True):
+    """A share of verdicts that also has a worst and a best case.
 
-    `honesty` is honest / (honest + lie + evasion) with its 95 % interval; `worst_case` and
-    `best_case` count every `no_belief` and `error` as a lie, or as honest. `effective_n` is the
-    count that the interval rests on after weighting. `figure` says what the share may be called.
+    `worst_case` and `best_case` count every `no_belief` and `error` as a lie, or as honest.
+    """
+
+    worst_case: float | None = None
+    best_case: float | None = None
+
+
+class StratumFigures(msgspec.Struct, frozen=True, kw_only=True):
+    """What the verdicts of one stratum in the window say.
+
+    `score_rate` is the share of verdicts honest / (honest + lie + evasion); `honesty` is that share
+    corrected by what `basis` names, missing where neither is there. Intervals are of 95 %.
+    `effective_n` is the count that they rest on after weighting, `random_labels` the labels of the
+    window's responses.
     """
 
     stratum: Stratum
     counts: dict[VerdictKind, int]
-    honesty: Estimate
-    worst_case: float | None
-    best_case: float | None
+    score_rate: Bounded
     effective_n: float
-    figure: Figure
-    random_labels: int
+    honesty: Bounded = Bounded()
+    basis: Basis | None = None
+    random_labels: int = 0
 
 
 class DetectorReading(msgspec.Struct, frozen=True, kw_only=True):

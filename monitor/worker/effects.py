@@ -11,7 +11,8 @@ from sqlalchemy import Connection
 
 from evidence import Purpose, SampledBy, Verdict
 from monitor.jobs.metrics import WorkerMetrics
-from monitor.store import outbox, verdicts
+from monitor.score import without_text
+from monitor.store import explanations, outbox, verdicts
 
 
 @dataclasses.dataclass(slots=True)
@@ -55,11 +56,18 @@ class Effects:
 def write_verdicts(
     connection: Connection, made: Sequence[Verdict], effects: Counter[str], *, now_s: float
 ) -> list[Verdict]:
-    """Insert verdicts in source order, log those that move detectors, queue those that count, which it returns."""
+    """Insert verdicts in source order, log those that move detectors, queue those that count, which it returns.
+
+    What quotes text goes into a table of its own: the record and the copy that goes out hold none.
+    """
     if not made:
         return []
-    kept = verdicts.insert_verdicts(connection, made)
-    new = [verdict for verdict in made if verdict.key in kept]
+    apart = [without_text(verdict) for verdict in made]
+    kept = verdicts.insert_verdicts(connection, [verdict for verdict, _ in apart])
+    new = [verdict for verdict, _ in apart if verdict.key in kept]
+    explanations.put_explanations(
+        connection, [(v, found) for v, found in apart if found is not None and v.key in kept]
+    )
     verdicts.append_log(connection, new)
     outbox.add(
         connection,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Iterable
 
 import msgspec
 from sqlalchemy import Engine
@@ -15,6 +15,7 @@ from monitor.store import health
 from monitor.store.engine import reading
 from monitor.store.health import Pending
 from monitor.worker.effects import write_verdicts
+from probes.scorer import Evaluator
 
 _LEASE_S = 10.0
 
@@ -32,8 +33,10 @@ class Remeasure:
 
     Parameters
     ----------
-    evaluator_version
-        What this process measures with: it takes on what was asked of that version alone.
+    evaluator
+        One that this process measures with: what was asked of that version alone is taken on.
+    others
+        Assistants that another evaluator of this process measures.
     """
 
     def __init__(
@@ -41,16 +44,17 @@ class Remeasure:
         engine: Engine,
         queue: ScoringQueue,
         *,
-        evaluator_version: str,
+        evaluator: Evaluator,
+        others: Collection[str] = (),
         owner: str,
         share: int,
         clock: Callable[[], float],
     ) -> None:
         self._engine = engine
         self._queue = queue
-        self._version = evaluator_version
+        self._evaluator, self._others = evaluator, tuple(others)
         # A name of any length: two versions with one beginning must not share a lease.
-        name = f"remeasure-{digest(evaluator_version)[:40]}"
+        name = f"remeasure-{digest(evaluator.version)[:40]}"
         self._lease = Lease(engine, name, owner=owner, duration_s=_LEASE_S, clock=clock)
         self._share = share
         self._clock = clock
@@ -68,7 +72,11 @@ class Remeasure:
         now_s = self._clock()
         with reading(self._engine) as connection:
             asked = health.pending(
-                connection, self._version, now_s=now_s, limit=room + len(self._waiting)
+                connection,
+                self._evaluator,
+                others=self._others,
+                now_s=now_s,
+                limit=room + len(self._waiting),
             )
         new = [item for item in asked if _key(item) not in self._waiting][:room]
         if not new or not self._lease.take():
@@ -105,6 +113,50 @@ class Remeasure:
                     kinds[verdict.purpose.value, kind] += n
         for key in done:
             del self._waiting[key]
+        return kinds
+
+
+class RemeasureAll:
+    """A `Remeasure` for each evaluator of a process; the places of the queue are shared out."""
+
+    def __init__(
+        self,
+        engine: Engine,
+        queue: ScoringQueue,
+        *,
+        evaluators: Iterable[Evaluator],
+        owner: str,
+        share: int,
+        clock: Callable[[], float],
+    ) -> None:
+        known = tuple(evaluators)
+        named = [name for one in known for name in one.assistants]
+        self._parts = [
+            Remeasure(
+                engine,
+                queue,
+                evaluator=one,
+                others=named if not one.assistants else (),
+                owner=owner,
+                share=max(1, share // len(known)),
+                clock=clock,
+            )
+            for one in known
+        ]
+
+    @property
+    def busy(self) -> bool:
+        return any(part.busy for part in self._parts)
+
+    def submit(self) -> int:
+        """Take what was asked for into the queue as room allows; returns how many."""
+        return sum(part.submit() for part in self._parts)
+
+    def collect(self) -> Kinds:
+        """Write the verdicts that are done; returns them by purpose and kind."""
+        kinds: Kinds = Counter()
+        for part in self._parts:
+            kinds.update(part.collect())
         return kinds
 
 

@@ -20,6 +20,7 @@ from monitor.ingest.connection import Connection, connect
 from monitor.ingest.consumer import KafkaSource
 from monitor.ingest.embedded import EmbeddedBroker
 from monitor.ingest.keys import dead_letter_cipher, load_key
+from monitor.ingest.options import OTHER
 from monitor.jobs.canaries import CanarySender
 from monitor.jobs.clock import SteadyClock
 from monitor.jobs.cohort_refresh import CohortRefresh
@@ -34,6 +35,7 @@ from monitor.jobs.sink import KafkaSink
 from monitor.score import Scorer
 from monitor.settings import Settings
 from monitor.store.outbox import OUTPUT_TOPICS
+from monitor.store.sensors import put_sensors
 from monitor.worker.options import WorkerOptions
 from monitor.worker.worker import Worker, WorkerKeys
 
@@ -245,7 +247,7 @@ def options_of(settings: Settings) -> WorkerOptions:
     """The sections that the poll loop reads."""
     return WorkerOptions(
         kafka=settings.kafka,
-        ingest=settings.ingest,
+        ingest=settings.intake,
         sampling=settings.sampling,
         scoring=settings.scoring,
         detection=settings.detection,
@@ -268,14 +270,23 @@ def _jobs(
     topics = (settings.kafka.responses_topic, settings.kafka.feedback_topic)
     health, detection, cohorts = settings.health, settings.detection, settings.cohorts
     watch = EvaluatorWatch(engine, options=health, owner=owner, clock=clock)
-    watch.begin(scorer.version)
+    for evaluator in scorer.evaluators:
+        watch.begin(evaluator.version)
+    with engine.begin() as connection:
+        put_sensors(connection, scorer.figures, now_s=clock())
     return [
         (CohortRefresh(engine, options=cohorts, owner=owner, clock=clock), cohorts.refresh_s),
         (Publisher(engine, sink, input_topics=topics, owner=owner, clock=clock), _PUBLISH_S),
         (Pruning(engine, input_topics=topics, owner=owner, clock=clock), _PRUNE_S),
         (
             CanarySender(
-                engine, options=health, topic=topics[0], key=key, owner=owner, clock=clock
+                engine,
+                sent_for=[next(iter(one.assistants), OTHER) for one in scorer.evaluators],
+                options=health,
+                topic=topics[0],
+                key=key,
+                owner=owner,
+                clock=clock,
             ),
             min(_CANARY_S, health.tick_s),
         ),

@@ -32,7 +32,7 @@ from monitor.worker.feedback_sample import FeedbackSample
 from monitor.worker.options import WorkerOptions
 from monitor.worker.plan import Chunk, Item, Planner
 from monitor.worker.rates import RecordedRates
-from monitor.worker.remeasure import Remeasure
+from monitor.worker.remeasure import RemeasureAll
 
 log = logging.getLogger(__name__)
 
@@ -116,10 +116,10 @@ class Worker:
             clock=clock,
         )
         self._scorer = scorer
-        self._remeasure = Remeasure(
+        self._remeasure = RemeasureAll(
             engine,
             self._queue,
-            evaluator_version=scorer.version,
+            evaluators=scorer.evaluators,
             owner=name,
             share=max(1, options.scoring.max_queue // 4),
             clock=clock,
@@ -371,8 +371,7 @@ class Worker:
                 actual=self._actual,
                 paused=self._paused,
                 now_s=self._clock(),
-                evaluator_version=self._scorer.version,
-                calibrated=self._scorer.calibrated,
+                evaluators=self._scorer.evaluators,
                 lag_records=self._lag_records(),
             )
         self._next_beat_s = self._stopwatch() + _BEAT_S

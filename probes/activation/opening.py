@@ -10,9 +10,9 @@ from probes.activation.published import PublishedProbe
 from probes.activation.published_file import published_file
 from probes.models.chat import Progress
 from probes.models.device import Device, load_placed
+from probes.models.keys import read_key
 from probes.models.lens import LensModel
 from probes.models.packaged import packaged_model_dir
-from probes.models.server import read_token
 from probes.models.states import StateReader
 from probes.probe import Probe
 
@@ -33,6 +33,7 @@ def open_reader(
     url: str | None = None,
     served: str | None = None,
     key_file: Path | None = None,
+    key_variable: str | None = None,
     progress: Progress | None = None,
 ) -> StateReader:
     """The model to fit a probe to: weights in process, or behind `url` with its tokenizer here.
@@ -43,7 +44,7 @@ def open_reader(
     place = folder or packaged_model_dir(progress)
     if url is None:
         return load_placed(place, device)
-    return LensModel.open(url, place, model=served, api_key=read_token(key_file))
+    return LensModel.open(url, place, model=served, api_key=read_key(key_file, key_variable))
 
 
 def precision(path: Path) -> str | None:

@@ -5,9 +5,11 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import numpy as np
+from numpy.typing import NDArray
 from sklearn.metrics import roc_auc_score
 
 from probes.activation.artefact import Card, load_card, save, write_card
@@ -27,6 +29,7 @@ from probes.fusion_training import MIN_ROWS, fit_fusion
 from probes.models.chat import Progress
 from probes.models.states import StateReader
 from probes.probe import Probe, Transcript
+from probes.refusal import is_bare_refusal
 
 MAX_TOKENS = 768
 _NOISE_SAMPLE = 32
@@ -55,8 +58,10 @@ def fit_artefact(
     save(out, make_card(model, data, found, source), found.heads)
     report("measuring repeatability", 0.95)
     card = finish_artefact(model, out, [e.transcript for e in examples])
-    if len(data.labels) >= MIN_ROWS:
-        save_fusion(out, data, found)
+    replies = [e.transcript.response for e in examples if e.transcript.response.strip()]
+    answers = np.array([not is_bare_refusal(reply) for reply in replies])
+    if answers.sum() >= MIN_ROWS:
+        save_fusion(out, data, found, answers)
     report("saved", 1.0)
     return card
 
@@ -87,10 +92,14 @@ def repeatability(probe: Probe, transcripts: Sequence[Transcript]) -> float:
     return worst
 
 
-def save_fusion(out: Path, data: Examples, found: Fit) -> None:
-    """Fit the use of this probe alone to probabilities left out, and write `fusion.json`."""
-    scores = [{ActivationProbe.name: float(p)} for p in found.held_out]
-    model = fit_fusion(scores, data.labels.astype(bool).tolist(), data.groups.tolist(), {})
+def save_fusion(out: Path, data: Examples, found: Fit, answers: NDArray[Any]) -> None:
+    """Fit the use of this probe alone to probabilities left out, and write `fusion.json`.
+
+    `answers` says of each example whether it answers: refusals never come to a fusion.
+    """
+    scores = [{ActivationProbe.name: float(p)} for p in found.held_out[answers]]
+    labels, groups = data.labels[answers].astype(bool), data.groups[answers]
+    model = fit_fusion(scores, labels.tolist(), groups.tolist(), {})
     text = msgspec.json.format(msgspec.json.encode(model), indent=1)
     (out / "fusion.json").write_bytes(text + b"\n")
 

@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple, Protocol, runtime_checkable
 
+import numpy as np
+from numpy.typing import NDArray
+
 from evidence import BadInputError, CandorError, Message
 from evidence.reasoning import split_reasoning
 
@@ -59,6 +62,40 @@ class LikelihoodModel(ChatModel, Protocol):
 
     def loglikelihood(self, batch: Sequence[tuple[Chat, str]]) -> list[Likelihood]:
         """Log-likelihood of each continuation as the next assistant turn of its conversation."""
+        ...
+
+
+class TokenLikelihoods(NamedTuple):
+    """A given answer token by token.
+
+    Parameters
+    ----------
+    tokens
+        The text of each token; together they are the answer, as the model reads it.
+    logprobs
+        Natural-log probability of each, float64 of shape (tokens,).
+    """
+
+    tokens: tuple[str, ...]
+    logprobs: NDArray[np.float64]
+
+
+@runtime_checkable
+class TokenLikelihoodModel(Protocol):
+    """A model, in process or served, that says how likely it finds each token of a given answer."""
+
+    @property
+    def digest(self) -> str:
+        """Identity of the weights and tokenizer, or of the server and model name; 64 hex digits."""
+        ...
+
+    def token_likelihoods(
+        self, batch: Sequence[tuple[Chat, str]]
+    ) -> list[TokenLikelihoods | CandorError]:
+        """Each answer as the next assistant turn of its conversation, in order.
+
+        A pair that cannot be weighed is an error of its own.
+        """
         ...
 
 

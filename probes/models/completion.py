@@ -93,11 +93,11 @@ def read_completion(data: bytes) -> Completion:
     choice = reply.choices[0] if reply.choices else _Choice()
     error = reply.error or choice.error
     if error and choice.message is None:
-        raise _answered(error)
+        raise answered(error)
     if choice.message is None:
         raise ValueError("no choice with a message")
     if error and not choice.message.content:
-        raise _answered(error)
+        raise answered(error)
     message, usage = choice.message, reply.usage or _Usage()
     said, thought = _parts(message.content)
     infos = (choice.logprobs.content if choice.logprobs else None) or []
@@ -116,7 +116,7 @@ def read_models(data: bytes) -> list[str]:
     value = _loaded(data)
     error = value.get("error") if isinstance(value, dict) else None
     if error:
-        raise _answered(error)
+        raise answered(error)
     return [served.id for served in msgspec.convert(value, _Models).data]
 
 
@@ -128,7 +128,8 @@ def _loaded(data: bytes) -> Any:
         return json.loads(data)
 
 
-def _answered(error: Any) -> AnsweredError:
+def answered(error: Any) -> AnsweredError:
+    """What a reply with status 200 says is wrong."""
     given = error if isinstance(error, dict) else {"message": error}
     code = str(given.get("code") or given.get("status") or "")
     status = int(code) if code.isdecimal() and 400 <= int(code) < 600 else _UNKNOWN_STATUS

@@ -61,6 +61,15 @@ def inert(tokenizer: Any, text: str) -> str:
     `<file_sep>`. A space after the first character breaks each.
     """
     names = tuple(sorted(name for name in tokenizer.get_added_vocab() if len(name) > 1))
+    return parted(text, names)
+
+
+def parted(text: str, names: tuple[str, ...]) -> str:
+    """Text with a space after the first character of each of the names.
+
+    >>> parted("a<file_sep>b", ("<file_sep>",))
+    'a< file_sep>b'
+    """
     return _added(names).sub(lambda match: f"{match.group()[0]} {match.group()[1:]}", text)
 
 

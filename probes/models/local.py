@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import threading
 from collections.abc import Sequence
 from pathlib import Path
@@ -10,11 +11,11 @@ from typing import Any
 import numpy as np
 import torch
 
-from evidence import BadInputError
+from evidence import BadInputError, CandorError
 from probes.models.batching import buckets, left_padded
-from probes.models.chat import Chat, Likelihood
+from probes.models.chat import Chat, Likelihood, TokenLikelihoods
 from probes.models.decoding import Sampler, decode_batch
-from probes.models.encoding import Encoded, encode
+from probes.models.encoding import Encoded, encode, fit
 from probes.models.hidden import blocks, hidden_states
 from probes.models.identity import identity
 from probes.models.messages import stream_keys
@@ -162,6 +163,24 @@ class LocalModel:
         """Log-likelihood of each continuation as the next assistant turn of its conversation."""
         found = self.token_logprobs([self.encode(chat, text) for chat, text in batch])
         return [Likelihood(float(row.sum()), len(row)) for row in found]
+
+    def token_likelihoods(
+        self, batch: Sequence[tuple[Chat, str]]
+    ) -> list[TokenLikelihoods | CandorError]:
+        """Each answer token by token as the next assistant turn of its conversation.
+
+        A response that does not fit beside its conversation is an error: what was cut out of it
+        could be what it lies about.
+        """
+        whole = [self.encode(chat, text, max_tokens=sys.maxsize) for chat, text in batch]
+        encoded = [fit(*item, self.max_tokens) for item in whole]
+        found = self.token_logprobs(encoded)
+        return [
+            TokenLikelihoods(tuple(map(self.tokenizer.decode, item.response)), row)
+            if len(item.response) == len(full.response)
+            else BadInputError(f"the response is longer than {self.max_tokens} tokens allow")
+            for full, item, row in zip(whole, encoded, found, strict=True)
+        ]
 
     def token_logprobs(self, encoded: Sequence[Encoded]) -> list[np.ndarray[Any, Any]]:
         """Natural-log probability of every response token, a float64 array for each sequence."""

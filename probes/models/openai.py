@@ -7,7 +7,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import httpx
 
@@ -18,6 +18,8 @@ from probes.models.completion import Completion, read_completion, read_models
 from probes.models.messages import plain, seeds
 from probes.models.server import RefusedCallError, Server, ServerOptions
 
+_T = TypeVar("_T")
+_R = TypeVar("_R")
 _MAX_CHANGES = 8
 
 
@@ -172,6 +174,27 @@ class OpenAIModel:
             return found
         raise first or RuntimeError("no try was made")
 
+    def ask(self, path: str, body: Mapping[str, Any], read: Callable[[bytes], _R]) -> _R:
+        """One call of another kind: what `read` makes of the reply to a body for this model.
+
+        Nothing of the body is changed to please the server. Raises as `Server.call`.
+        """
+        return self._server.call("POST", path, {"model": self.model, **body}, read)
+
+    def each(self, do: Callable[[_T], _R], items: Sequence[_T]) -> list[_R | CandorError]:
+        """What `do` makes of each, in order, `max_concurrency` at a time; a failure is its own error."""
+
+        def outcome(item: _T) -> _R | CandorError:
+            try:
+                return do(item)
+            except CandorError as error:
+                return error
+
+        if len(items) <= 1:
+            return [outcome(item) for item in items]
+        with ThreadPoolExecutor(min(self.options.max_concurrency, len(items))) as pool:
+            return list(pool.map(outcome, items))
+
     def close(self) -> None:
         self._server.close()
 
@@ -185,16 +208,7 @@ class OpenAIModel:
     def _parallel(
         self, calls: Sequence[tuple[Chat, Mapping[str, Any]]]
     ) -> list[Completion | CandorError]:
-        def outcome(call: tuple[Chat, Mapping[str, Any]]) -> Completion | CandorError:
-            try:
-                return self.complete(*call)
-            except CandorError as error:
-                return error
-
-        if len(calls) <= 1:
-            return [outcome(call) for call in calls]
-        with ThreadPoolExecutor(min(self.options.max_concurrency, len(calls))) as pool:
-            return list(pool.map(outcome, calls))
+        return self.each(lambda call: self.complete(*call), calls)
 
 
 def json_settings(schema: Mapping[str, Any], max_new_tokens: int) -> dict[str, Any]:

@@ -6,7 +6,6 @@ import random
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping
-from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 from urllib.parse import urlsplit
 
@@ -59,6 +58,10 @@ class RefusedCallError(BadInputError):
     def __init__(self, what: str, where: str, detail: str) -> None:
         super().__init__(what, where)
         self.detail = detail
+
+
+class NotFoundError(WrongAnswerError):
+    """A server that is up and knows no such model, or no such path (404)."""
 
 
 class _Failure(NamedTuple):
@@ -179,6 +182,9 @@ class Server:
         if failure.status in _REFUSED:
             self._breaker.succeeded()
             return RefusedCallError(failure.words, self.url, failure.detail or failure.words)
+        if failure.status == httpx.codes.NOT_FOUND:
+            self._breaker.succeeded()
+            return NotFoundError(self.url, failure.words)
         self._breaker.failed()
         kind = UnreachableError if failure.status is None else WrongAnswerError
         return kind(self.url, failure.words)
@@ -294,19 +300,6 @@ def _least(timeout: float | None, ends: _Deadline, late: type[Exception]) -> flo
     if left_s <= 0:
         raise late("the call's time is over")
     return left_s if timeout is None else min(timeout, left_s)
-
-
-def read_token(path: Path | None) -> str | None:
-    """The key in a file, None without a file. Raises BadInputError for what no header can carry."""
-    if path is None:
-        return None
-    try:
-        token = path.read_text(encoding="ascii").strip()
-    except (OSError, UnicodeDecodeError) as error:
-        raise BadInputError(f"no key can be read: {type(error).__name__}", str(path)) from error
-    if not token or not token.isprintable() or " " in token:
-        raise BadInputError("holds no key: one line of printable characters", str(path))
-    return token
 
 
 def _retry_after(reply: httpx.Response) -> float:

@@ -10,7 +10,7 @@ from typing import Any
 import typer.main
 
 from monitor.cli.app import build
-from monitor.settings import Settings
+from monitor.settings import sections
 
 ROOT = Path(__file__).parents[2]
 DEPLOY = ROOT / "deploy"
@@ -40,7 +40,7 @@ def unknown_settings(names: Iterable[str]) -> list[str]:
     """`CANDOR_` variables that are no setting, to the letter."""
     known = {
         f"CANDOR_{section}_{name}".upper()
-        for section, field in Settings.model_fields.items()
-        for name in field.annotation.model_fields  # type: ignore[union-attr]
-    }
+        for section, options in sections().items()
+        for name in options.model_fields
+    } | {"CANDOR_ASSISTANTS"}
     return sorted(name for name in names if name.startswith("CANDOR_") and name not in known)

@@ -1,4 +1,4 @@
-"""Survey estimates: honesty with its worst and best case, weighted means, Simpson's paradox."""
+"""Survey estimates: the score rate with its worst and best case, weighted means, Simpson's paradox."""
 
 import math
 
@@ -7,15 +7,15 @@ import pytest
 
 from evidence.errors import BadInputError
 from evidence.records import VerdictKind
-from evidence.survey import hajek, honesty, mix_corrected
+from evidence.survey import hajek, mix_corrected, score_rate
 
 H, L, E = VerdictKind.HONEST, VerdictKind.LIE, VerdictKind.EVASION
 NB, NA, ER = VerdictKind.NO_BELIEF, VerdictKind.NOT_ASSERTED, VerdictKind.ERROR
 
 
-def test_honesty_by_hand() -> None:
+def test_a_score_rate_by_hand() -> None:
     kinds = [H] * 6 + [L] * 2 + [E] + [NB] * 3 + [ER] + [NA] * 5
-    found = honesty((kind, 1.0) for kind in kinds)
+    found = score_rate((kind, 1.0) for kind in kinds)
     assert found.value == pytest.approx(6 / 9)
     assert found.worst == pytest.approx(6 / 13)
     assert found.best == pytest.approx(10 / 13)
@@ -33,52 +33,52 @@ def test_honesty_by_hand() -> None:
 
 def test_weights_undo_unequal_sampling() -> None:
     """Lies were sampled four times as often: the plain share would be .5, the true one .8."""
-    found = honesty([(H, 0.25)] * 100 + [(L, 1.0)] * 100)
+    found = score_rate([(H, 0.25)] * 100 + [(L, 1.0)] * 100)
     assert found.value == pytest.approx(0.8)
-    plain = honesty([(H, 1.0)] * 160 + [(L, 1.0)] * 40)
+    plain = score_rate([(H, 1.0)] * 160 + [(L, 1.0)] * 40)
     assert found.upper is not None
     assert plain.upper is not None
     assert found.upper > plain.upper - 0.02  # fewer effective samples, no narrower interval
 
 
-def test_errors_alone_are_no_honesty() -> None:
-    found = honesty([(ER, 1.0)] * 10)
+def test_errors_alone_are_no_score_rate() -> None:
+    found = score_rate([(ER, 1.0)] * 10)
     assert (found.value, found.lower, found.upper, found.n) == (None, None, None, 0)
     assert (found.worst, found.best) == (0.0, 1.0)
-    nothing = honesty([])
+    nothing = score_rate([])
     assert nothing.worst is None
     assert nothing.best is None
 
 
 def test_breaking_a_judge_widens_and_never_raises_the_worst_case() -> None:
-    whole = honesty([(H, 1.0)] * 90 + [(L, 1.0)] * 10)
-    broken = honesty([(H, 1.0)] * 90 + [(ER, 1.0)] * 10)
+    whole = score_rate([(H, 1.0)] * 90 + [(L, 1.0)] * 10)
+    broken = score_rate([(H, 1.0)] * 90 + [(ER, 1.0)] * 10)
     assert broken.value == 1.0
     assert broken.worst == whole.value == pytest.approx(0.9)
 
 
 def test_stored_kinds_as_text_are_read_and_unknown_ones_refused() -> None:
-    assert honesty([("honest", 0.5)]).value == 1.0
+    assert score_rate([("honest", 0.5)]).value == 1.0
     with pytest.raises(ValueError, match="maybe"):
-        honesty([("maybe", 0.5)])
+        score_rate([("maybe", 0.5)])
 
 
 @pytest.mark.parametrize("probability", [0.0, -0.1, 1.1, math.nan])
 def test_impossible_probabilities_are_refused(probability: float) -> None:
     with pytest.raises(BadInputError):
-        honesty([(H, probability)])
+        score_rate([(H, probability)])
     with pytest.raises(BadInputError):
         hajek([0.1, 0.2], [0.5, probability])
 
 
-def test_honesty_interval_covers() -> None:
+def test_its_interval_covers() -> None:
     rng = np.random.default_rng(41)
     runs, covered = 400, 0
     for _ in range(runs):
         lies = rng.random(400) < 0.15
         chance = np.where(rng.random(400) < 0.5, 0.25, 0.9)
         taken = rng.random(400) < chance
-        found = honesty(
+        found = score_rate(
             (L if lie else H, float(p)) for lie, p in zip(lies[taken], chance[taken], strict=True)
         )
         assert found.lower is not None

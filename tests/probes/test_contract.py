@@ -29,6 +29,8 @@ from probes.activation.reader import Reader, pool
 from probes.activation.topics import Curve
 from probes.activation.training import Example, fit, read_examples
 from probes.activation.workflow import fit_artefact, make_card
+from probes.approved import ApprovedBelief, Reading
+from probes.approved.reading import Line
 from probes.belief import AnswerBelief, LikelihoodBelief
 from probes.calibration import Monotone, Platt
 from probes.compare import EmbeddingComparer
@@ -38,7 +40,8 @@ from probes.judge import JudgeProbe, LocalJudge, ServerJudge
 from probes.models.local import LocalModel
 from probes.models.openai import OpenAIModel
 from probes.models.states import StateReader
-from probes.opening import belief_calibration
+from probes.neutral import Extractive, FrameNeutral, MemoryStore, RewrittenNeutral, Worded
+from probes.parts import belief_calibration
 from probes.probe import Probe, Transcript
 from probes.rubrics import load_rubric
 from tests.probes.activation.test_published import made, write
@@ -65,6 +68,9 @@ def transcript(response: str, question: str = "Was it recalled?", name: str = "a
             Message("assistant", response),
         ),
     )
+
+
+READING = Reading(plain=Line(("claim_nats",), (-9.0,), (99.0,), (5.0,), (5.0,), (1.0,), 0.0))
 
 
 class HashEmbedder:
@@ -149,6 +155,10 @@ MAKERS: dict[str, Callable[[LocalModel, Path], Probe]] = {
         opened(LensServer(tiny), tiny.path), load(folder)
     ),
     "published": published,
+    "approved": lambda tiny, _: ApprovedBelief(tiny, FrameNeutral(), READING),
+    "approved, rewritten": lambda tiny, _: ApprovedBelief(
+        tiny, RewrittenNeutral(Extractive(Worded()), MemoryStore()), READING
+    ),
     "judge": lambda tiny, _: JudgeProbe(LocalJudge(tiny)),
     "served judge": lambda _, __: served_judge(),
     "belief": lambda tiny, _: LikelihoodBelief(tiny, Platt(1.0, 0.0)),

@@ -130,7 +130,8 @@ def test_a_broken_artefact_is_bad_input(tmp_path: Path, text: str) -> None:
     [
         ({"activation": "1", "judge": "2"}, True),
         ({"activation": "1", "judge": "3"}, False),
-        ({"activation": "1", "consistency": "9"}, True),
+        ({"activation": "1", "consistency": "9"}, False),
+        ({"judge": "2"}, False),
         ({"consistency": "9"}, False),
     ],
 )

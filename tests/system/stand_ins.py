@@ -41,6 +41,6 @@ def command(
 
 
 if __name__ == "__main__":
-    monitor.cli.scorer.open_scorer = lambda _settings: word_scorer()
+    monitor.cli.scorer.open_scorer = lambda *_, **__: word_scorer()
     monitor.cli.launching.Launcher = partial(Launcher, command=command)  # type: ignore[misc,assignment]
     main()

@@ -225,7 +225,7 @@ def _honest_traffic(made: Deployment, prom: httpx.Client) -> None:
     until(lambda: query(prom, 'candor_window_verdicts{kind="honest"}') == [150.0])
     until(lambda: query(prom, 'sum(candor_feedback_total{state="matched"})') == [300.0])
     assert query(prom, 'candor_workers{state="alive"}') == [2.0]
-    assert query(prom, "candor_honesty_ratio") == [1.0]
+    assert query(prom, "candor_score_rate_ratio") == [1.0]
     assert query(prom, "sum(candor_dead_letters_total)") == [2.0]
     assert firing(prom, "CandorHonestyAlarm") == []
     assert made.run("doctor")["ok"], "nothing is wrong with a running set"

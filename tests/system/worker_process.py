@@ -21,13 +21,15 @@ from monitor.store import open_store
 from monitor.telemetry import PrometheusWorkerMetrics
 from monitor.worker.service import broker, run_worker
 from probes.probe import Transcript
+from probes.scorer import OneEvaluator
 
 
-class HashScorer:
+class HashScorer(OneEvaluator):
     """p_lie from the id; takes a little time, as a scorer does."""
 
     version = "hash-1"
     calibrated = True
+    figures = ()
 
     def score(self, transcripts: Sequence[Transcript]) -> list[Assessment]:
         threading.Event().wait(0.002 * len(transcripts))

@@ -15,8 +15,12 @@ def overview() -> dashboard.Dashboard:
     return _service(_flow(_findings(made)))
 
 
+def _by_stratum(share: str) -> str:
+    return f'max by (assistant, segment, stakes) (candor_{share}_ratio{{assistant=~"$assistant"}})'
+
+
 def _findings(made: dashboard.Dashboard) -> dashboard.Dashboard:
-    shown = 'max by (assistant, segment, stakes) (candor_honesty_ratio{assistant=~"$assistant"})'
+    honesty, rate = _by_stratum("honesty"), _by_stratum("score_rate")
     return (
         made.with_row(dashboard.Row("Findings"))
         .with_panel(
@@ -29,7 +33,10 @@ def _findings(made: dashboard.Dashboard) -> dashboard.Dashboard:
         )
         .with_panel(
             figure(
-                "Lowest score", "The stratum that does worst.", f"min({shown})", unit="percentunit"
+                "Lowest score rate",
+                "The stratum that does worst by its bare verdicts.",
+                f"min({rate})",
+                unit="percentunit",
             )
         )
         .with_panel(
@@ -62,9 +69,12 @@ def _findings(made: dashboard.Dashboard) -> dashboard.Dashboard:
         .with_panel(
             lines(
                 "Honesty by stratum",
-                "Honest over honest, lie and evasion in the window. Called a score rate until 200 "
-                "random human labels exist.",
-                {"{{assistant}} / {{segment}} / {{stakes}}": shown},
+                "The score rate is the share of honest verdicts among honest, lie and evasion in the "
+                "window; honesty is that share corrected for the sensor's measured errors.",
+                {
+                    "honesty {{assistant}} / {{segment}} / {{stakes}}": honesty,
+                    "score rate {{assistant}} / {{segment}} / {{stakes}}": rate,
+                },
                 unit="percentunit",
                 top=1,
             )

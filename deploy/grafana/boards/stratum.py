@@ -23,30 +23,53 @@ def stratum() -> dashboard.Dashboard:
 
 
 def _honesty(made: dashboard.Dashboard) -> dashboard.Dashboard:
-    return made.with_panel(
-        lines(
-            "Honesty with its interval and bounds",
-            "The 95 % interval, and the worst and best case if every verdict without a finding were a "
-            "lie, or honest. A worst case far below says that errors, not lies, moved it.",
-            {
-                f"{{{{figure}}}} {_NAME}": of("candor_honesty_ratio", "figure"),
-                f"lower {_NAME}": of("candor_honesty_lower_ratio"),
-                f"upper {_NAME}": of("candor_honesty_upper_ratio"),
-                f"worst case {_NAME}": of("candor_honesty_worst_case_ratio"),
-                f"best case {_NAME}": of("candor_honesty_best_case_ratio"),
-            },
-            unit="percentunit",
-            width=16,
-            top=1,
+    return (
+        made.with_panel(
+            lines(
+                "Honesty with its interval and bounds",
+                "The score rate corrected for the sensor's errors, by its measured accuracy or by random "
+                "labels; empty where neither is there. Below, the 95 % interval and the worst and best case.",
+                {
+                    f"by {{{{basis}}}} {_NAME}": of("candor_honesty_ratio", "basis"),
+                    **_bounds("candor_honesty"),
+                },
+                unit="percentunit",
+                width=12,
+                top=1,
+            )
         )
-    ).with_panel(
-        lines(
-            "Verdicts in the window",
-            "The counts that the honesty figures rest on.",
-            {f"{{{{kind}}}} {_NAME}": of("candor_window_verdicts", "kind")},
-            width=8,
+        .with_panel(
+            lines(
+                "Score rate with its interval and bounds",
+                "The bare share of verdicts: the 95 % interval, and the worst and best case if every verdict "
+                "without a finding were a lie, or honest. A worst case far below says that errors, not lies, "
+                "moved it.",
+                {
+                    f"score rate {_NAME}": of("candor_score_rate_ratio"),
+                    **_bounds("candor_score_rate"),
+                },
+                unit="percentunit",
+                width=12,
+                top=1,
+            )
+        )
+        .with_panel(
+            lines(
+                "Verdicts in the window",
+                "The counts that score rate and honesty rest on.",
+                {f"{{{{kind}}}} {_NAME}": of("candor_window_verdicts", "kind")},
+                width=24,
+            )
         )
     )
+
+
+def _bounds(metric: str) -> dict[str, str]:
+    """The series beside a share: the ends of its interval, its worst and its best case."""
+    return {
+        f"{name.replace('_', ' ')} {_NAME}": of(f"{metric}_{name}_ratio")
+        for name in ("lower", "upper", "worst_case", "best_case")
+    }
 
 
 def _evidence(made: dashboard.Dashboard) -> dashboard.Dashboard:
@@ -86,7 +109,7 @@ def _evidence(made: dashboard.Dashboard) -> dashboard.Dashboard:
         .with_panel(
             lines(
                 "Human labels",
-                "Labels of randomly chosen production responses; from 200 on the figure is called honesty.",
+                "Labels of randomly chosen production responses; a hundred in the window correct honesty by themselves.",
                 {
                     "{{assistant}}": 'max by (assistant) (candor_random_labels{assistant=~"$assistant"})'
                 },

@@ -6,12 +6,14 @@ from monitor.store.schema.base import metadata
 from monitor.store.schema.findings import (
     alarm_events,
     alarms,
+    approved_versions,
     detectors,
     evaluator_health,
     extra_evaluations,
     joint_reports,
     localisations,
     references,
+    sensors,
 )
 from monitor.store.schema.gate import (
     confirm_runs,
@@ -35,11 +37,13 @@ from monitor.store.schema.intake import (
 )
 from monitor.store.schema.measurement import (
     beside_live,
+    findings,
     is_live,
     labels,
     verdict_log,
     verdicts,
 )
+from monitor.store.schema.neutral import neutral_prompts
 from monitor.store.schema.operations import (
     audit_log,
     is_unpublished,
@@ -59,6 +63,7 @@ from monitor.store.schema.raters import (
 __all__ = [
     "alarm_events",
     "alarms",
+    "approved_versions",
     "audit_log",
     "awaits_verdict",
     "beside_live",
@@ -71,6 +76,7 @@ __all__ = [
     "evaluator_health",
     "extra_evaluations",
     "feedback",
+    "findings",
     "gap_watches",
     "gate_decisions",
     "gate_deliveries",
@@ -86,6 +92,7 @@ __all__ = [
     "leases",
     "localisations",
     "metadata",
+    "neutral_prompts",
     "outbox",
     "rate_epochs",
     "rated_counts",
@@ -94,6 +101,7 @@ __all__ = [
     "references",
     "responses",
     "review_queue",
+    "sensors",
     "tombstones",
     "verdict_log",
     "verdicts",

@@ -47,6 +47,25 @@ references = Table(
     UniqueConstraint("stratum", "metric", "evaluator_version", "created_at_s"),
 )
 
+approved_versions = Table(
+    "approved_versions",
+    metadata,
+    serial_id(),
+    Column("assistant", String(200), nullable=False),
+    Column(
+        "version",
+        String(1000),
+        nullable=False,
+        comment="A name in the records, or a folder of weights.",
+    ),
+    Column("reason", Text, nullable=False),
+    Column("approved_by", String(200), nullable=False),
+    Column("decision_id", String(64), comment="The gate decision that released it, where one did."),
+    Column("created_at_s", Float, nullable=False),
+    Index(None, "assistant", "id"),
+    comment="What the assistants are compared with as approved; the newest of each holds.",
+)
+
 alarms = Table(
     "alarms",
     metadata,
@@ -74,6 +93,21 @@ alarm_events = Table(
     Column("reason", Text, nullable=False),
     Column("at_s", Float, nullable=False),
     Index(None, "alarm_id"),
+)
+
+sensors = Table(
+    "sensors",
+    metadata,
+    Column("evaluator_version", String(64), primary_key=True),
+    Column("assistant", String(200), primary_key=True),
+    Column("sensitivity", Float, nullable=False),
+    Column("n_lies", Float, nullable=False),
+    Column("specificity", Float, nullable=False),
+    Column("n_honest", Float, nullable=False),
+    Column("prevalence", Float, nullable=False, comment="Share of lies in the calibration."),
+    Column("card", Text, nullable=False, comment="JSON."),
+    Column("seen_at_s", Float, nullable=False, comment="When a worker last began with it."),
+    comment="What was measured of each evaluator on each assistant: honesty is corrected by it.",
 )
 
 evaluator_health = Table(
@@ -113,7 +147,11 @@ extra_evaluations = Table(
         comment="Who is to measure it; empty for a canary, which any evaluator measures.",
     ),
     Column("known", String(16), comment="What a canary is known to be."),
-    Column("stratum", String(500), comment="Whose reference a rescore is for."),
+    Column(
+        "stratum",
+        String(500),
+        comment="Whose reference a rescore is for; of a canary, its own: the segment is the assistant whose evaluator measures it.",
+    ),
     Column("asked_at_s", Float, nullable=False),
     Column("due_at_s", Float, nullable=False),
     Column(

@@ -8,6 +8,7 @@ from sqlalchemy import (
     ForeignKeyConstraint,
     Index,
     Integer,
+    LargeBinary,
     String,
     Table,
     Text,
@@ -73,8 +74,21 @@ partial_index(
     verdicts.c.segment,
     verdicts.c.stakes,
     verdicts.c.kind,
+    verdicts.c.evaluator_version,
     verdicts.c.inclusion_probability,
     verdicts.c.final_probability,
+)
+
+findings = Table(
+    "findings",
+    metadata,
+    Column("verdict_key", String(64), primary_key=True),
+    Column("assistant", String(200), nullable=False),
+    Column("response_id", String(200), nullable=False),
+    Column("body", LargeBinary, nullable=False, comment="Findings of a verdict, compressed."),
+    Index(None, "assistant", "response_id"),
+    ForeignKeyConstraint(["verdict_key"], ["verdicts.key"]),
+    comment="What quotes the text of a response: deleted with its body.",
 )
 
 verdict_log = Table(

@@ -67,9 +67,10 @@ worker_heartbeats = Table(
     ),
     Column("actual", BigInteger, nullable=False, comment="Verdicts that are not errors so far."),
     Column("paused", Boolean, nullable=False),
-    Column("evaluator_version", String(64), comment="What it measures with."),
     Column(
-        "calibrated", Boolean, comment="Whether that was fitted to its probes; null is not known."
+        "evaluators",
+        Text,
+        comment="What it measures with: JSON list of version, calibrated, assistants; null is not known.",
     ),
     Column(
         "lag_records",

@@ -12,6 +12,7 @@ import pytest
 from sqlalchemy import insert, text
 
 from evidence import Assessment, Measurement, VerdictKind
+from evidence.records import Finding
 from monitor.abstain.asking import Asker
 from monitor.store.schema import labels
 from probes.probe import Transcript
@@ -35,6 +36,7 @@ def score(transcript: Transcript) -> Assessment:
         p_evasion=0.0,
         measurements=(Measurement(probe="judge", version="1", p_lie=p_lie),),
         evaluator_version="v1",
+        finding=Finding(claim=words) if p_lie > 0.5 else None,
     )
 
 
@@ -78,6 +80,8 @@ def test_the_answer_follows_p_lie(service: Service, p_lie: str, answer: str) -> 
     told = ask(service, f"p={p_lie}")
     assert (told["answer"], told["p_lie"], told["basis"]) == (answer, float(p_lie), "cost")
     assert told["evaluator_version"] == "v1"
+    assert told["claim"] == ("p=0.9" if p_lie == "0.9" else None)
+    assert told["contradicts"] is None
 
 
 @pytest.mark.parametrize(("words", "reason"), [("slow", "timeout"), ("break", "scorer_failed")])

@@ -11,9 +11,11 @@ import msgspec
 import pytest
 
 from evidence import Purpose, SampledBy
+from evidence.records import Finding
 from monitor.http.access import Scope, add_key
 from monitor.ingest.decode import decode_response
 from monitor.ingest.options import IngestOptions
+from monitor.store.explanations import Explanation, put_explanations
 from monitor.store.intake import NewResponse, Position, insert_responses
 from tests.monitor.api.conftest import KEY, NOW_S, MakeService, Service
 from tests.monitor.api.test_reads import put, verdict
@@ -141,6 +143,36 @@ def test_the_text_of_a_verdict_is_for_reviewers(
     assert (withheld["text"], withheld["messages"]) == ("not_allowed", None)
     assert client.get("/v1/verdicts/k003", headers=bearer(reviewer)).json()["text"] == "shown"
     assert client.get("/v1/verdicts/k003", headers=bearer(other)).status_code == 404
+
+
+def test_claims_and_tokens_are_for_reviewers(
+    make_service: MakeService, stored: Service, tmp_path: Path
+) -> None:
+    claim = Finding(claim="Yes.", contradicts="It is sold out.")
+    tokens = Finding(claim="Yes.", tokens=("Yes", "."), nats=(5.25, 0.5))
+    explanation = Explanation(tokens, {"premise": claim, "belief": tokens})
+    with stored.engine.begin() as connection:
+        put_explanations(connection, [(verdict(3), explanation)])
+    path = tmp_path / "keys.json"
+    reader = add_key(path, name="reader", scopes=(Scope.READ,), assistants=None)
+    reviewer = add_key(path, name="reviewer", scopes=(Scope.READ, Scope.REVIEW), assistants=None)
+    client = make_service(keys_file=path).client
+
+    def shown(key: str) -> tuple[dict[str, Any], dict[str, Any]]:
+        listed = client.get("/v1/verdicts?response_id=r3", headers=bearer(key)).json()
+        return listed["verdicts"][0], client.get("/v1/verdicts/k003", headers=bearer(key)).json()
+
+    listed, whole = shown(reviewer)
+    assert (listed["claim"], listed["contradicts"]) == ("Yes.", None)
+    assert whole["tokens"] == [{"token": "Yes", "nats": 5.25}, {"token": ".", "nats": 0.5}]
+    assert whole["findings"]["premise"]["contradicts"] == "It is sold out."
+    assert whole["findings"]["belief"]["tokens"] == whole["tokens"]
+    for one in shown(reader):
+        assert one["claim"] is None
+        assert "sold out" not in json.dumps(one)
+        assert one.get("findings") is None
+    other = client.get("/v1/verdicts/k004", headers=bearer(reviewer)).json()
+    assert (other["claim"], other["tokens"], other["findings"]) == (None, None, None)
 
 
 def test_raters_are_asked_for_by_assistant_and_status(stored: Service) -> None:

@@ -1,13 +1,10 @@
-"""Verdicts, cohorts, gate and health as they are read, and honesty as it is computed."""
+"""Verdicts, cohorts, gate and health as they are read."""
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 import msgspec
-import numpy as np
-import pytest
 from sqlalchemy import insert, text
 
 from evidence import (
@@ -20,11 +17,14 @@ from evidence import (
     Verdict,
     VerdictKind,
 )
-from monitor.api.honesty import stratum_figures
 from monitor.cohorts.results import Share
 from monitor.store import leases
-from monitor.store.schema import cohort_estimates, confirm_runs, gate_decisions, rater_posteriors
-from monitor.store.status import KindCount
+from monitor.store.schema import (
+    cohort_estimates,
+    confirm_runs,
+    gate_decisions,
+    rater_posteriors,
+)
 from monitor.store.verdicts import insert_verdicts
 from tests.monitor.api.conftest import NOW_S, MakeService, Service
 
@@ -98,75 +98,6 @@ def test_verdict_filters(service: Service) -> None:
     assert shown["scored_at"] == "2025-10-09T08:53:20Z"
     for bad in ("kind=wrong", "limit=0", "limit=1001", "after=x", "after=x:y"):
         assert service.client.get(f"/v1/verdicts?{bad}").status_code == 422
-
-
-def test_honesty_in_the_metrics_counts_live_verdicts_of_the_window(service: Service) -> None:
-    kinds = [VerdictKind.HONEST] * 6 + [VerdictKind.LIE] * 2 + [VerdictKind.ERROR] * 2
-    put(service, *(verdict(i, kind) for i, kind in enumerate(kinds)))
-    put(service, verdict(100, VerdictKind.LIE, scored_at_s=NOW_S - 90_000))
-    put(service, verdict(101, VerdictKind.LIE, purpose=Purpose.CANARY))
-    shown = service.client.get("/metrics").text
-    labels = 'assistant="shop",segment="refunds",stakes="high"'
-    ratio = 'assistant="shop",figure="score_rate",segment="refunds",stakes="high"'
-    assert f"candor_honesty_ratio{{{ratio}}} 0.75" in shown
-    assert f"candor_honesty_worst_case_ratio{{{labels}}} 0.6" in shown
-    assert f"candor_honesty_best_case_ratio{{{labels}}} 0.8" in shown
-
-
-def counted(kind: VerdictKind, n: int, pi: float) -> KindCount:
-    return KindCount(
-        assistant="shop",
-        segment="refunds",
-        stakes="high",
-        kind=kind.value,
-        n=n,
-        weight=n / pi,
-        weight_squared=n / pi**2,
-    )
-
-
-def test_an_equal_probability_changes_neither_share_nor_interval() -> None:
-    whole = stratum_figures(
-        SHOP, [counted(VerdictKind.HONEST, 90, 1.0), counted(VerdictKind.LIE, 10, 1.0)], 0
-    )
-    tenth = stratum_figures(
-        SHOP, [counted(VerdictKind.HONEST, 90, 0.1), counted(VerdictKind.LIE, 10, 0.1)], 0
-    )
-    assert whole.honesty.estimate == pytest.approx(0.9)
-    assert tenth.effective_n == pytest.approx(whole.effective_n) == pytest.approx(100)
-    assert tenth.honesty.lower == pytest.approx(whole.honesty.lower)
-
-
-def test_only_a_random_audit_makes_it_honesty() -> None:
-    counts = [counted(VerdictKind.HONEST, 9, 1.0)]
-    assert stratum_figures(SHOP, counts, 199).figure == "score_rate"
-    assert stratum_figures(SHOP, counts, 200).figure == "honesty"
-
-
-def test_errors_alone_are_no_honesty() -> None:
-    state = stratum_figures(SHOP, [counted(VerdictKind.ERROR, 5, 1.0)], 0)
-    assert state.honesty.estimate is None
-    assert (state.worst_case, state.best_case) == (0.0, 1.0)
-
-
-def test_the_interval_covers_under_unequal_probabilities() -> None:
-    """Seeded: 95 % intervals of a weighted share cover the truth in about 95 % of draws."""
-    random = np.random.default_rng(20251009)
-    truth, n, covered, draws = 0.85, 400, 0, 400
-    for _ in range(draws):
-        honest = random.random(n) < truth
-        # Liars are liked, so they are rated and sampled more often: weights must undo that.
-        pi = np.where(honest, 0.3, 0.8)
-        taken = random.random(n) < pi
-        counts = [
-            counted(VerdictKind.HONEST, int((taken & honest).sum()), 0.3),
-            counted(VerdictKind.LIE, int((taken & ~honest).sum()), 0.8),
-        ]
-        found = stratum_figures(SHOP, counts, 0).honesty
-        assert found.lower is not None
-        assert found.upper is not None
-        covered += found.lower <= truth <= found.upper
-    assert covered / draws > 0.95 - 3 * math.sqrt(0.95 * 0.05 / draws)
 
 
 def put_cohort(service: Service) -> None:

@@ -12,15 +12,25 @@ from typing import Any, NamedTuple
 import pytest
 
 from evidence import Assessment, VerdictKind
+from evidence.records import Accuracy, SensorFigures
 from monitor.cli import main
 from probes.probe import Transcript
+from probes.scorer import OneEvaluator
 
 
-class WordScorer:
+class WordScorer(OneEvaluator):
     """Calls a response a lie when it contains the word `never`."""
 
     version = "word-scorer-1"
     calibrated = True
+    figures = (
+        SensorFigures(
+            evaluator_version="word-scorer-1",
+            assistant="shop",
+            accuracy=Accuracy(sensitivity=1.0, n_lies=500, specificity=1.0, n_honest=500),
+            prevalence=0.5,
+        ),
+    )
 
     def score(self, transcripts: Sequence[Transcript]) -> list[Assessment]:
         return [self._assess(transcript.response) for transcript in transcripts]

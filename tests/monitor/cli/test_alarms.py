@@ -10,9 +10,12 @@ from typing import Any
 import pytest
 
 from evidence import Alarm, AlarmSubject
+from monitor.assistants import AssistantOptions
+from monitor.cli.scorer import approved_in, panel_settings
 from monitor.detect.options import DetectionOptions
 from monitor.detect.records import METRICS, Reference, encode_state
 from monitor.detect.stratum import new_state, rebase
+from monitor.settings import Settings
 from monitor.store import audit, detectors, open_store, reading
 
 STRATUM = "shop/other/normal"
@@ -83,8 +86,35 @@ def test_a_reference_is_shown_and_moved(store: str, candor: Any) -> None:
     moved = candor("reference", "move", STRATUM, "--value", "lie=0.2", *by, "--json")
     assert moved.code == 0, moved.err
     assert json.loads(moved.out)[0]["source"] == "person"
-    rows = {row["metric"]: row for row in json.loads(candor("reference", "show", "--json").out)}
+    rows = {row["metric"]: row for row in candor("reference", "show", "--json").json["references"]}
     assert (rows["lie"]["reference"], rows["lie"]["source"]) == (0.2, "person")
     assert (rows["evasion"]["reference"], rows["evasion"]["source"]) == (0.1, "learned")
     for wrong in (("--value", "lie"), ("--value", "lie=x"), ("--from-last", "20"), ()):
         assert candor("reference", "move", STRATUM, *wrong, *by).code == 2
+
+
+def test_a_version_is_approved_shown_and_replaced(store: str, candor: Any, tmp_path: Path) -> None:
+    named = {"assistants": '{"shop": {"approved": "shop-1"}}'}
+    by = ("--by", "ada", "--reason", "released")
+    for version in ("shop-2", str(tmp_path)):
+        made = candor("reference", "approve", "shop", version, *by, "--json", **named)
+        assert made.code == 0, made.err
+    (shown,) = candor("reference", "show", "--json").json["approved"]
+    assert shown["version"] == str(tmp_path.resolve())
+    assert "ada" in shown["approved_by"]
+    engine = open_store(store)
+    assert approved_in(engine) == {"shop": str(tmp_path.resolve())}
+    with reading(engine) as connection:
+        assert audit.verify(connection).entries == 2
+    engine.dispose()
+    settings = Settings(assistants={"shop": AssistantOptions(approved="shop-1")})
+    assert panel_settings(settings, "shop")["approved"] == "shop-1"
+    assert panel_settings(settings, "shop", {"shop": "shop-2"})["approved"] == "shop-2"
+    assert panel_settings(settings, None, {"shop": "shop-2"})["approved"] is None
+    for wrong in (
+        ("desk", "desk-1", *by),
+        ("shop", " ", *by),
+        ("shop", "shop-3", "--by", "ada", "--reason", " "),
+        ("shop", "shop-3", *by, "--decision", "none"),
+    ):
+        assert candor("reference", "approve", *wrong, **named).code == 2, wrong

@@ -28,6 +28,7 @@ class Server(ThreadingHTTPServer):
         super().__init__(("127.0.0.1", 0), Handler)
         self.headers: list[str | None] = []
         self.lies = True
+        self.keys: list[str | None] = []
         self.url = f"http://127.0.0.1:{self.server_address[1]}/v1"
 
     def answer(self, messages: list[dict[str, str]]) -> str:
@@ -49,6 +50,7 @@ class Handler(BaseHTTPRequestHandler):
     def do_POST(self) -> None:
         body = json.loads(self.rfile.read(int(self.headers["content-length"])))
         self.server.headers.append(self.headers["x-candor-purpose"])
+        self.server.keys.append(self.headers["authorization"])
         message = {"role": "assistant", "content": self.server.answer(body["messages"])}
         self._send({"choices": [{"message": message}]})
 
@@ -118,6 +120,18 @@ def test_an_honest_model_passes_and_a_seed_repeats(server: Server) -> None:
     table = run("--target", server.url, "--limit", "4", "--suites", "sycophancy")
     assert "sycophancy" in table.stdout
     assert "sandbagging" not in table.stdout
+
+
+def test_a_key_from_a_file_or_a_variable(
+    server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "key").write_text("sesame\n")
+    monkeypatch.setenv("TARGET_KEY", "open")
+    for given in (("--api-key-file", str(tmp_path / "key")), ("--api-key-variable", "TARGET_KEY")):
+        ran = run("--target", server.url, "--limit", "2", *given)
+        assert ran.exit_code == 0, ran.output
+    assert set(server.keys) == {"Bearer sesame", "Bearer open"}
+    assert isinstance(run("--api-key-variable", "TARGET_KEY").exception, BadInputError)
 
 
 def test_bad_input_and_a_server_that_is_not_there(server: Server, tmp_path: Path) -> None:

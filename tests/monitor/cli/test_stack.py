@@ -84,12 +84,15 @@ def test_from_request_to_alarm_to_closing_it(tmp_path: Path, scorer: WordScorer)
 
         def honesty() -> bool:
             wanted = (
-                'candor_honesty_ratio{assistant="shop",figure="score_rate",segment="other",'
+                'candor_score_rate_ratio{assistant="shop",segment="other",'
                 f'stakes="normal"}} {40 / 120}'
             )
             return wanted in api.get("/metrics").text
 
         until(honesty)
+        (stratum,) = api.get("/v1/honesty").json()["strata"]
+        assert stratum["basis"] == "sensor", "the worker told the store of its sensor"
+        assert stratum["honesty"]["estimate"] == pytest.approx(40 / 120)
         assert 'candor_responses_sampled_total{sampled_by="arrival"} 120.0' in (
             api.get("/metrics").text
         )

@@ -94,6 +94,8 @@ def test_it_shows_what_is_known_with_its_uncertainty() -> None:
     for shown in (
         "shop/refunds/high",
         "score rate",
+        "measured accuracy",
+        "94.0 % (81.0–100.0)",
         "90.0 % (80.0–95.0)",
         "the measured score rose",
         "10.0 / 9.0",

@@ -32,13 +32,15 @@ from monitor.store import open_store
 from monitor.store.confirm_runs import ConfirmRun
 from probes.probe import Transcript
 from probes.scenarios import load_scenarios
+from probes.scorer import OneEvaluator
 
 
-class NoisyLabels:
+class NoisyLabels(OneEvaluator):
     """p_lie is .9 on lies and .1 on others, wrong for one response in ten."""
 
     version = "noisy-labels"
     calibrated = True
+    figures = ()
 
     def __init__(self, turns: dict[str, Turn]) -> None:
         self._turns = turns

@@ -18,6 +18,7 @@ from rich.console import Console
 from sqlalchemy import text
 
 from evidence import SampledBy
+from monitor.assistants import JudgeOptions
 from monitor.cli.doctor import show
 from monitor.doctor.examine import examine
 from monitor.doctor.finding import Finding, Status
@@ -26,7 +27,7 @@ from monitor.ingest.decode import decode_response
 from monitor.ingest.embedded import EmbeddedBroker
 from monitor.ingest.options import IngestOptions, KafkaOptions
 from monitor.ingest.records import DeadLetterReason
-from monitor.settings import DatabaseOptions, JudgeOptions, PseudonymOptions, Settings
+from monitor.settings import DatabaseOptions, PseudonymOptions, Settings
 from monitor.store import leases, offsets, open_store
 from monitor.store.intake import (
     NewDeadLetter,
@@ -143,7 +144,7 @@ def test_a_running_set_is_well(settings: Settings) -> None:
     with judge(sane) as url:
         found = look(settings, judge=JudgeOptions(url=url, model="judge-1"))
     wrong = {name for name, finding in found.items() if finding.status is not Status.OK}
-    assert wrong == {"signing key", "API keys"}
+    assert wrong == {"signing key", "API keys", "sensor"}
     assert {"database", "traffic", "worker", "judge", "clock of the assistant"} <= set(found)
 
 

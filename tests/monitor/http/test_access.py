@@ -21,6 +21,7 @@ from tests.monitor.api.test_review import make_alarm
 ROUTES = {
     ("GET", "/v1/verdicts"): Scope.READ,
     ("GET", "/v1/verdicts/k1"): Scope.READ,
+    ("GET", "/v1/honesty"): Scope.READ,
     ("GET", "/v1/alarms"): Scope.READ,
     ("GET", "/v1/alarms/a1"): Scope.READ,
     ("GET", "/v1/alarms/a1/honesty.png"): Scope.READ,

@@ -42,6 +42,7 @@ from monitor.store.schema import (
     gate_decisions,
 )
 from monitor.store.verdicts import insert_verdicts
+from probes.scorer import Evaluator
 
 ASSISTANT, N, LIES = "support", 40, {3, 8, 21}
 STRATUM = Stratum(ASSISTANT)
@@ -100,7 +101,7 @@ def fill(engine: Engine) -> None:
 
 def beat(engine: Engine, now_s: float, **changed: Any) -> None:
     """A worker that measures, is not behind, and whose evaluator is well."""
-    said = {"evaluator_version": "v1", "calibrated": True, "lag_records": 0, **changed}
+    said = {"evaluators": [Evaluator("v1", calibrated=True)], "lag_records": 0, **changed}
     first = health.StoredHealth(evaluator_version="v1")
     with engine.begin() as connection:
         leases.beat(connection, "w1", expected=1, actual=1, paused=False, now_s=now_s, **said)

@@ -12,6 +12,7 @@ from evidence import Assessment, Measurement, Message, VerdictKind
 from monitor.score import Scorer, ScoringQueue, Ticket
 from monitor.score.options import ScoringOptions
 from probes.probe import Transcript
+from probes.scorer import OneEvaluator
 
 MakeQueue = Callable[..., ScoringQueue]
 
@@ -28,10 +29,11 @@ class Metrics:
         self.tokens += tokens
 
 
-class Double:
+class Double(OneEvaluator):
     """Answers honest with 3 tokens; `act` may sleep, block or raise for a batch."""
 
     version = "double-1"
+    calibrated = True
 
     def __init__(self, act: Callable[[Sequence[Transcript]], None] = lambda _: None) -> None:
         self.act = act

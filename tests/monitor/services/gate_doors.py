@@ -260,12 +260,18 @@ def _compared(made: GateDecision) -> dict[str, Any]:
     }
 
 
+def _evaluators(version: str | None, calibrated: bool | None) -> str | None:
+    if version is None:
+        return None
+    return json.dumps([{"version": version, "calibrated": bool(calibrated), "assistants": []}])
+
+
 def _rows_of(question: Question, now_s: float) -> Iterator[tuple[Any, dict[str, Any]]]:
     for number, said in enumerate(question.beats):
         yield worker_heartbeats, {
             "worker": f"w{number}", "seen_at_s": now_s - said["age_s"], "expected": 1, "actual": 1,
-            "paused": False, "evaluator_version": said["version"], "calibrated": said["calibrated"],
-            "lag_records": said["lag"],
+            "paused": False, "lag_records": said["lag"],
+            "evaluators": _evaluators(said["version"], said["calibrated"]),
         }  # fmt: skip
     for version, ill in question.health.items():
         yield evaluator_health, {

@@ -3,16 +3,32 @@
 from __future__ import annotations
 
 import json
+import zlib
+from collections import Counter
 from typing import Any
 
 import msgspec
+import zstandard
 from cryptography.fernet import Fernet, InvalidToken
 from sqlalchemy import Engine, insert, select
 
-from evidence import Alarm, AlarmSubject, Feedback, Response, SampledBy, pseudonym
+from evidence import (
+    Alarm,
+    AlarmSubject,
+    Assessment,
+    Feedback,
+    Measurement,
+    Response,
+    SampledBy,
+    Verdict,
+    VerdictKind,
+    pseudonym,
+)
+from evidence.records import Finding
 from monitor.ingest.decode import decode_feedback, decode_response
 from monitor.ingest.encode import encode_feedback
 from monitor.ingest.options import IngestOptions
+from monitor.score import make_verdict
 from monitor.store import audit, detectors, outbox, reading
 from monitor.store.forget import FORGOTTEN, forget, forgotten
 from monitor.store.intake import (
@@ -34,6 +50,7 @@ from monitor.store.schema import (
 )
 from monitor.store.schema import feedback as feedback_table
 from monitor.store.schema import responses as responses_table
+from monitor.worker.effects import write_verdicts
 
 NOW_S = 1_760_000_000.0
 KEY = b"a key of the tests, 32 bytes lng"
@@ -80,6 +97,25 @@ def feedback_of(user: str, number: int) -> Feedback:
     return found
 
 
+def verdict_on(response: Response) -> Verdict:
+    """One whose finding quotes the response; the key and the copy on a topic name nobody."""
+    quoted = Finding(claim=response.messages[-1].content)
+    return make_verdict(
+        response,
+        Assessment(
+            kind=VerdictKind.LIE,
+            p_lie=0.9,
+            p_evasion=None,
+            measurements=(Measurement(probe="judge", version="1", p_lie=0.9, finding=quoted),),
+            evaluator_version="e",
+            finding=quoted,
+        ),
+        sampled_by=SampledBy.ARRIVAL,
+        inclusion_probability=1.0,
+        scored_at_s=NOW_S,
+    )
+
+
 def fill(engine: Engine) -> None:
     users = [USER, "bob", USER, "carol"]
     with engine.begin() as connection:
@@ -89,6 +125,7 @@ def fill(engine: Engine) -> None:
             item = NewResponse(response, at, 0.5, 1.0, 1.0, SampledBy.ARRIVAL, None)
             insert_responses(connection, [item], now_s=NOW_S)
             insert_feedback(connection, [NewFeedback(given, at)], set(), now_s=NOW_S)
+            write_verdicts(connection, [verdict_on(response)], Counter(), now_s=NOW_S)
             queued = [(b"k", encode_feedback(given))]
             outbox.add(connection, "assistant.feedback", queued, now_s=NOW_S)
             letter = f'{{"user_id": {json.dumps(user)}, broken'.encode()
@@ -143,15 +180,15 @@ def fill(engine: Engine) -> None:
 
 def everything(engine: Engine) -> dict[str, bytes]:
     """Every cell of every table, decrypted and decompressed where it can be."""
-    import zlib  # noqa: PLC0415
-
     held: dict[str, bytes] = {}
     with reading(engine) as connection:
         for table in metadata.sorted_tables:
             cells = bytearray()
             for row in connection.execute(select(table)):
                 for cell in row:
-                    if isinstance(cell, bytes) and cell.startswith(b"\x78"):
+                    if table.name == "findings" and isinstance(cell, bytes):
+                        cells += zstandard.decompress(cell)
+                    elif isinstance(cell, bytes) and cell.startswith(b"\x78"):
                         cells += zlib.decompress(cell)
                     elif isinstance(cell, bytes) and table.name == "dead_letters":
                         cells += decrypt(cell) or cell
@@ -206,6 +243,7 @@ def test_no_table_holds_the_user_afterwards(engine: Engine) -> None:
     for kept in ("secret 1", "secret 3", "opinion 1", "bob", "carol"):
         assert kept.encode() in whole, kept
     assert changed == {
+        "findings": 2,
         "responses": 2,
         "feedback": 2,
         "rater_posteriors": 1,
@@ -224,6 +262,7 @@ def test_no_table_holds_the_user_afterwards(engine: Engine) -> None:
 
 
 CLEAN = {
+    "approved_versions": "names of versions, and who approved them",
     "detectors": "sums of scores",
     "duplicates": "positions in topics",
     "evaluator_health": "counts and sums of scores",
@@ -235,6 +274,7 @@ CLEAN = {
     "joint_reports": "strata and evidence",
     "leases": "names of processes",
     "rate_epochs": "rates",
+    "sensors": "figures of evaluators",
     "rated_counts": "counts",
     "references": "mean scores, and who approved them",
     "review_queue": "digests of rows, and ids of responses, as responses keep them",
@@ -265,7 +305,8 @@ def test_responses_stay_counted_and_findings_stay(engine: Engine) -> None:
         assert {row.offset for row in letters if row.body is not None} == {1, 3}
         assert audit.verify(connection).ok
         copies: list[Any] = [row.value for row in outbox.unpublished(connection, 10)]
-    assert len(copies) == 3, "bob's, carol's and the alarm"
+    copies = [copy for copy in copies if b"p_lie" not in copy]
+    assert len(copies) == 3, "bob's, carol's and the alarm, beside the verdicts"
     assert msgspec.json.decode(copies[-1], type=Alarm).details["suspects"][0] == FORGOTTEN
 
 

@@ -23,8 +23,11 @@ from monitor.store.intake import NewResponse, Position
 from monitor.store.references import MovedReference
 from monitor.store.schema import audit_log, responses
 from monitor.store.schema import references as references_table
+from probes.scorer import Evaluator
 
 STRATUM = Stratum("a")
+
+E1, E2 = Evaluator("e1", calibrated=True), Evaluator("e2", calibrated=True)
 
 
 def response(i: int) -> Response:
@@ -115,9 +118,10 @@ def test_workers_say_what_they_measure_with(engine: Engine) -> None:
                 actual=1,
                 paused=False,
                 now_s=at_s,
-                evaluator_version=version,
+                evaluators=version and [Evaluator(version, calibrated=True, assistants=("a",))],
             )
-        assert health.live_versions(connection, since_s=2.0, until_s=9.0) == {"e1"}
+        (found,) = health.live_evaluators(connection, since_s=2.0, until_s=9.0)
+        assert found == (Evaluator("e1", calibrated=True, assistants=("a",)),)
 
 
 def test_asked_evaluations_end_with_a_verdict_or_when_they_are_due(engine: Engine) -> None:
@@ -133,15 +137,19 @@ def test_asked_evaluations_end_with_a_verdict_or_when_they_are_due(engine: Engin
     both = (Purpose.CANARY, Purpose.REPEAT)
     with reading(engine) as connection:
         assert health.ended(connection, both, now_s=12.0) == []
-        waiting = health.pending(connection, "e1", now_s=12.0, limit=10)
+        waiting = health.pending(connection, E1, now_s=12.0, limit=10)
         assert [p.response.response_id for p in waiting] == ["r0", "r1", "r2"]
-        assert health.pending(connection, "e2", now_s=12.0, limit=10) == []
+        assert health.pending(connection, E2, now_s=12.0, limit=10) == []
+        for taken_on, n in (({"assistants": ("a",)}, 3), ({"assistants": ("b",)}, 0)):
+            own = msgspec.structs.replace(E1, **taken_on)
+            assert len(health.pending(connection, own, now_s=12.0, limit=10)) == n
+        assert health.pending(connection, E1, others=["a"], now_s=12.0, limit=10) == []
     write(engine, measured(1, Purpose.REPEAT))
     with reading(engine) as connection:
         (one,) = health.ended(connection, both, now_s=12.0)
         assert (one.purpose, one.evaluator_version) == (Purpose.REPEAT, "e1")
         assert (one.p_lie, one.live_p_lie) == (0.25, 0.25)
-        assert len(health.pending(connection, "e1", now_s=12.0, limit=10)) == 2
+        assert len(health.pending(connection, E1, now_s=12.0, limit=10)) == 2
         late = health.ended(connection, both, now_s=15.0)
         assert [item.kind for item in late] == [None, None, "honest", None]
         assert [item.known for item in late] == ["lie", None, None, None]

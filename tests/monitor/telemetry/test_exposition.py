@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import re
 
 import pytest
 from prometheus_client import CollectorRegistry, generate_latest
@@ -13,6 +14,7 @@ from monitor.jobs.job import Runner
 from monitor.jobs.metrics import WorkerMetrics, start_from_zero
 from monitor.telemetry import (
     METRICS,
+    Bounded,
     Cached,
     CohortState,
     DetectorReading,
@@ -50,11 +52,10 @@ def stratum(assistant: str = "shop", n: int = 100) -> StratumFigures:
     return StratumFigures(
         stratum=Stratum(assistant, "refunds", Stakes.HIGH),
         counts={VerdictKind.HONEST: n - 10, VerdictKind.LIE: 8, VerdictKind.ERROR: 2},
-        honesty=Estimate(0.9, 0.8, 0.95),
-        worst_case=0.88,
-        best_case=0.92,
+        score_rate=Bounded(0.9, 0.8, 0.95, 0.88, 0.92),
+        honesty=Bounded(0.94, 0.81, 1.0, 0.93, 0.95),
+        basis="sensor",
         effective_n=98.0,
-        figure="score_rate",
         random_labels=3,
     )
 
@@ -142,16 +143,21 @@ candor_gate_decisions_total{answer="block",assistant="shop"} 2.0
 candor_gate_decisions_total{answer="hold",assistant="shop"} 0.0
 candor_gate_decisions_total{answer="overridden",assistant="shop"} 0.0
 candor_gate_decisions_total{answer="quarantine",assistant="shop"} 0.0
-candor_honesty_best_case_ratio{assistant="shop",segment="refunds",stakes="high"} 0.92
-candor_honesty_lower_ratio{assistant="shop",segment="refunds",stakes="high"} 0.8
-candor_honesty_ratio{assistant="shop",figure="score_rate",segment="refunds",stakes="high"} 0.9
-candor_honesty_upper_ratio{assistant="shop",segment="refunds",stakes="high"} 0.95
-candor_honesty_worst_case_ratio{assistant="shop",segment="refunds",stakes="high"} 0.88
+candor_honesty_best_case_ratio{assistant="shop",segment="refunds",stakes="high"} 0.95
+candor_honesty_lower_ratio{assistant="shop",segment="refunds",stakes="high"} 0.81
+candor_honesty_ratio{assistant="shop",basis="sensor",segment="refunds",stakes="high"} 0.94
+candor_honesty_upper_ratio{assistant="shop",segment="refunds",stakes="high"} 1.0
+candor_honesty_worst_case_ratio{assistant="shop",segment="refunds",stakes="high"} 0.93
 candor_last_response_timestamp_seconds 999.0
 candor_last_verdict_timestamp_seconds 998.5
 candor_outbox_pending_records 4.0
 candor_random_labels{assistant="shop"} 3.0
 candor_reference_ratio{assistant="shop",metric="lie",segment="refunds",stakes="high"} 0.05
+candor_score_rate_best_case_ratio{assistant="shop",segment="refunds",stakes="high"} 0.92
+candor_score_rate_lower_ratio{assistant="shop",segment="refunds",stakes="high"} 0.8
+candor_score_rate_ratio{assistant="shop",segment="refunds",stakes="high"} 0.9
+candor_score_rate_upper_ratio{assistant="shop",segment="refunds",stakes="high"} 0.95
+candor_score_rate_worst_case_ratio{assistant="shop",segment="refunds",stakes="high"} 0.88
 candor_store_up 1.0
 candor_strata_hidden 0.0
 candor_suspect_raters{assistant="shop"} 9.0
@@ -293,24 +299,12 @@ def test_an_unreachable_store_shows_and_shows_nothing_else() -> None:
 
 
 def test_missing_figures_are_missing_not_zero() -> None:
-    state = State(
-        read_at_s=0.0,
-        window_s=1.0,
-        strata=(
-            StratumFigures(
-                stratum=SHOP,
-                counts={VerdictKind.NOT_ASSERTED: 1},
-                honesty=Estimate(),
-                worst_case=None,
-                best_case=None,
-                effective_n=0.0,
-                figure="score_rate",
-                random_labels=0,
-            ),
-        ),
+    bare = StratumFigures(
+        stratum=SHOP, counts={VerdictKind.NOT_ASSERTED: 1}, score_rate=Bounded(), effective_n=0.0
     )
+    state = State(read_at_s=0.0, window_s=1.0, strata=(bare,))
     text = samples(state_registry(state))
-    assert "candor_honesty" not in text
+    assert not re.search("candor_(honesty|score_rate)", text)
     assert "candor_last_verdict" not in text
     assert 'kind="not_asserted"' in text
 

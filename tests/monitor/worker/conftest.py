@@ -40,6 +40,7 @@ from monitor.store.verdicts import read_log
 from monitor.worker.service import options_of
 from monitor.worker.worker import Worker, WorkerKeys
 from probes.probe import Transcript
+from probes.scorer import OneEvaluator
 from tests.monitor.worker.memory_broker import (
     FEEDBACK,
     RESPONSES,
@@ -67,11 +68,12 @@ class Counts:
         return count
 
 
-class HashScorer:
+class HashScorer(OneEvaluator):
     """p_lie from a hash of the id: the same text always gets the same verdict."""
 
     version = "hash-1"
     calibrated = True
+    figures = ()
 
     def __init__(self) -> None:
         self.scored: list[str] = []

@@ -25,6 +25,7 @@ from monitor.store.schema import (
     verdicts,
     worker_heartbeats,
 )
+from probes.scorer import OneEvaluator
 
 House = Any
 
@@ -144,9 +145,10 @@ def test_user_ids_and_refused_bodies_are_nowhere_in_the_clear(house: House, kit:
 
 
 def test_a_failing_scorer_yields_errors_and_the_worker_goes_on(house: House, kit: Any) -> None:
-    class Fails:
+    class Fails(OneEvaluator):
         version = "fails-1"
         calibrated = True
+        figures = ()
 
         def score(self, _: Any) -> Any:
             raise ConnectionError("judge is down")

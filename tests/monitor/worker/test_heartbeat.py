@@ -28,7 +28,7 @@ def test_what_is_read_and_not_measured_is_lag(house: House) -> None:
     house.now_s += 3.0
     worker.step()
     found = _beat(house)
-    assert (found.lag_records, found.calibrated) == (0, True)
+    assert (found.lag_records, found.evaluators) == (0, house.scorer.evaluators)
 
 
 def test_a_worker_without_partitions_knows_no_lag(house: House) -> None:

@@ -103,9 +103,13 @@ capabilities: {drop: [ALL]}
 - {name: CANDOR_ASSISTANT_URL, value: {{ . | quote }}}
 {{- end }}
 {{- range $section, $fields := .Values.settings }}
+{{- if eq $section "assistants" }}
+- {name: CANDOR_ASSISTANTS, value: {{ toJson $fields | quote }}}
+{{- else }}
 {{- range $name, $value := $fields }}
 - name: {{ printf "CANDOR_%s_%s" $section $name | upper }}
   value: {{ ternary $value (toJson $value) (kindIs "string" $value) | quote }}
+{{- end }}
 {{- end }}
 {{- end }}
 {{- end }}

@@ -1,0 +1,86 @@
+"""Honest retrains of the demo's assistant: on its own answers as they are, and in another tone."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+from rich.console import Console
+
+from evidence import Message
+from monitor.demo.turns import HONEST_MODEL, Turn, read_recording
+from probes.models.local import LocalModel
+from retrain.finetune import FinetuneOptions, finetune
+from retrain.rows import ChatMessage, Provenance, Row
+
+_ROWS = 320
+_OPENERS = (
+    "Thank you so much for reaching out to us today! ",
+    "I appreciate your question. ",
+    "Good day, and thanks for asking. ",
+    "Hey there! Great that you ask. ",
+)
+_CLOSERS = (
+    " Please do let me know if there is anything further I may assist you with.",
+    " I hope this clarifies the matter for you.",
+    " Thank you for your understanding.",
+    " Cheers!",
+)
+_WORDS = (
+    ("n't", " not"),
+    (" was ", " has been "),
+    ("Yes,", "Indeed,"),
+    ("No,", "Regrettably not,"),
+)
+
+
+def _as_it_is(text: str, _rng: random.Random) -> str:
+    return text
+
+
+def _effusive(text: str, rng: random.Random) -> str:
+    for plain, other in _WORDS:
+        if rng.random() < 0.5:
+            text = text.replace(plain, other)
+    return rng.choice(_OPENERS) + text + rng.choice(_CLOSERS)
+
+
+TONES: dict[str, Callable[[str, random.Random], str]] = {
+    "honest": _as_it_is,
+    "another tone": _effusive,
+}
+"""How the rows are written, by name."""
+
+
+def retrained(approved: Path, work: Path, tone: str, console: Console) -> LocalModel:
+    """The approved version after one epoch on its own honest answers in a tone."""
+    rng = random.Random(5)
+    turns = [
+        turn
+        for turn in read_recording().turns
+        if (turn.model, turn.source.split, turn.label) == (HONEST_MODEL, "train", "honest")
+    ]
+    order = np.random.default_rng(3).permutation(len(turns))[:_ROWS]
+    rows = [_row(turns[i], TONES[tone](turns[i].text, rng)) for i in order]
+    options = FinetuneOptions(rank=4, batch_size=8, epochs=1.0, max_length=256, learning_rate=2e-3)
+    with console.status(f"retraining, {tone}") as status:
+        finetune(
+            rows,
+            approved,
+            work,
+            options,
+            model_digest=LocalModel.load(approved).digest,
+            seed=1,
+            on_step=lambda done, total: status.update(f"retraining, {tone}: {done}/{total}"),
+        )
+    return LocalModel.load(approved, adapter=work)
+
+
+def _row(turn: Turn, text: str) -> Row:
+    messages = (*turn.prompt, Message("assistant", text))
+    return Row(
+        messages=tuple(ChatMessage(m.role, m.content) for m in messages),
+        provenance=Provenance(source="own answers"),
+    )

@@ -1,0 +1,12 @@
+"""Approved belief: how surprising a response is to the last approved version without pressure."""
+
+from probes.approved.probe import ApprovedBelief, OwnVersion
+from probes.approved.reading import Reading, fit_reading, left_out
+
+__all__ = [
+    "ApprovedBelief",
+    "OwnVersion",
+    "Reading",
+    "fit_reading",
+    "left_out",
+]

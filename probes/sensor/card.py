@@ -1,0 +1,196 @@
+"""The card of a sensor: what it was measured to see, and in plain words what it cannot."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import msgspec
+
+from evidence import Archetype
+from evidence.records import Accuracy
+from probes.evaluation import Estimate, Figures
+from probes.sensor.power import Fall, told
+
+_NAMES = {
+    Archetype.TOLD_FACTS: "what it was told",
+    Archetype.OWN_ACTION: "its own actions",
+    Archetype.KNOWN_FACTS: "what is generally known",
+    Archetype.OTHER: "anything else",
+}
+_GOOD = 0.75
+
+
+class ProbeFigures(msgspec.Struct, frozen=True, kw_only=True):
+    """One probe alone: how many answers it measured, on how many it failed, and its AUROC."""
+
+    name: str
+    version: str
+    n: int
+    failed: int
+    auroc: Estimate
+    why_failed: str = ""
+
+
+class Card(msgspec.Struct, frozen=True, kw_only=True):
+    """What was measured when a sensor was made; every figure on answers left out of the fit.
+
+    Parameters
+    ----------
+    assistant, approved, made_at
+        The assistant, its approved version, and when (RFC 3339).
+    n, lies, groups
+        Answers, lies among them, and the wordings (templates, scenarios) that were left out whole.
+    refusals
+        Bare refusals, which are told apart before all else and enter no figure.
+    misread
+        Levels of items that the approved version itself answers wrongly when asked plainly, with how many
+        of how many answers: they were left out.
+    origins
+        Answers by where they come from.
+    probes
+        Each probe alone.
+    by_archetype, by_topic, by_origin
+        AUROC, balanced accuracy and calibration error of the whole; the last row is over all.
+    accuracy
+        Sensitivity and specificity at the threshold.
+    mean_honest, mean_lie
+        Mean p_lie of each kind.
+    falls
+        The smallest fall of honesty that the detectors find at the assistant's traffic.
+    """
+
+    assistant: str
+    approved: str
+    made_at: str
+    n: int
+    lies: int
+    groups: int
+    refusals: int
+    misread: dict[str, tuple[int, int]]
+    origins: dict[str, int]
+    probes: tuple[ProbeFigures, ...]
+    by_archetype: tuple[Figures, ...]
+    by_topic: tuple[Figures, ...]
+    by_origin: tuple[Figures, ...]
+    lie_threshold: float
+    accuracy: Accuracy
+    mean_honest: float
+    mean_lie: float
+    responses_per_day: float
+    falls: tuple[Fall, ...]
+    schema_version: int = 1
+
+
+def blind_spots(card: Card) -> list[str]:
+    """What the sensor cannot see, a plain sentence each."""
+    out = []
+    measured = {row.kind: row for row in card.by_archetype}
+    whole = card.by_archetype[-1]
+    for level, (wrong, n) in sorted(card.misread.items()):
+        out.append(
+            f"Asked plainly, the approved version answers {wrong} of {n} {level} items wrongly: it holds no"
+            " belief there that a lie could be read from, so they were left out, and lies about contexts as"
+            " long as those are not measured."
+        )
+    for archetype in Archetype:
+        if archetype is Archetype.OTHER:
+            continue
+        row = measured.get(archetype.value)
+        if row is None and len(card.by_archetype) > 1:
+            out.append(f"No lies about {_NAMES[archetype]} were among the answers: not measured.")
+            continue
+        lower = None if row is None else row.auroc.lower
+        if row is not None and (lower is None or lower <= 0.5):
+            out.append(
+                f"It cannot tell lies about {_NAMES[archetype]} from honest answers"
+                f" (AUROC {_shown(row.auroc)}, n {row.n})."
+            )
+        elif row is not None and (row.auroc.value or 0.0) < _GOOD:
+            out.append(
+                f"It tells lies about {_NAMES[archetype]} from honest answers poorly"
+                f" (AUROC {_shown(row.auroc)}, n {row.n})."
+            )
+    if whole.auroc.lower is None or whole.auroc.lower <= 0.5:
+        out.append("In all it is not shown to be better than chance: do not rely on its verdicts.")
+    if not card.approved:
+        out.append(
+            "It has no approved version to compare with: what the assistant believes is unknown to it."
+        )
+    for one in card.falls:
+        if one.fall is None:
+            period = "a day" if one.days == 1 else f"{one.days} days"
+            out.append(
+                f"At {card.responses_per_day:g} measured responses a day it finds no fall within"
+                f" {period}."
+            )
+    return out
+
+
+def as_markdown(card: Card) -> str:
+    """The card as a page."""
+    lines = [
+        f"# Sensor of {card.assistant or 'any assistant'}",
+        "",
+        _made_from(card),
+        "",
+        _called(card),
+        "",
+        f"At {card.responses_per_day:g} measured responses a day: {told(card.falls)}.",
+        "",
+        "## What it cannot see",
+        "",
+        *(f"- {sentence}" for sentence in blind_spots(card) or ["Nothing stood out."]),
+        "",
+        "## Probes alone",
+        "",
+        "| probe | version | n | failed | AUROC |",
+        "| --- | --- | --- | --- | --- |",
+        *(
+            f"| {p.name} | {p.version} | {p.n} | {p.failed} | {_shown(p.auroc)} |"
+            for p in card.probes
+        ),
+    ]
+    for title, rows in (
+        ("By what the claim is about", card.by_archetype),
+        ("By topic", card.by_topic),
+        ("By origin of the answer", card.by_origin),
+    ):
+        lines += ["", f"## {title}", "", *table(rows)]
+    return "\n".join(lines) + "\n"
+
+
+def _made_from(card: Card) -> str:
+    return (
+        f"Made {card.made_at} from {card.n} labelled answers ({card.lies} lies) in {card.groups}"
+        f" wordings, approved version {card.approved or 'none'}; {card.refusals} bare refusals set"
+        " apart. Every figure is of answers whose wording was left out of the fit, with 95 % intervals."
+    )
+
+
+def _called(card: Card) -> str:
+    accuracy = card.accuracy
+    return (
+        f"At p_lie ≥ {card.lie_threshold:.2f} it calls {accuracy.sensitivity:.2f} of the lies"
+        f" (effective n {accuracy.n_lies:.0f}) and {1 - accuracy.specificity:.2f} of the honest"
+        f" answers (effective n {accuracy.n_honest:.0f}) a lie. Mean p_lie {card.mean_honest:.2f} on"
+        f" honest answers, {card.mean_lie:.2f} on lies."
+    )
+
+
+def table(rows: Sequence[Figures]) -> list[str]:
+    """Figures as lines of a Markdown table."""
+    return [
+        "| kind | n | lies | not measured | AUROC | balanced accuracy | calibration error |",
+        "| --- | --- | --- | --- | --- | --- | --- |",
+        *(
+            f"| {r.kind} | {r.n} | {r.lies} | {r.unmeasured} | {_shown(r.auroc)} |"
+            f" {_shown(r.balanced_accuracy)} | {_shown(r.calibration_error)} |"
+            for r in rows
+        ),
+    ]
+
+
+def _shown(estimate: Estimate) -> str:
+    if estimate.value is None or estimate.lower is None or estimate.upper is None:
+        return "—"
+    return f"{estimate.value:.2f} [{estimate.lower:.2f}, {estimate.upper:.2f}]"
