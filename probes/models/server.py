@@ -131,11 +131,11 @@ class Server:
         body: Mapping[str, Any] | None,
         read: Callable[[bytes], _T],
         *,
-        max_bytes: int = _MAX_REPLY_BYTES,
+        max_bytes: int | None = None,
     ) -> _T:
         """What `read` makes of the body of a reply; the breaker counts calls, not tries.
 
-        A body of more than `max_bytes` is not read to its end.
+        A body of more than `max_bytes` (by default 32 MiB) is not read to its end.
 
         `read` raises ValueError for a body that is something else, AnsweredError for one that says
         it is an error. Raises BadInputError when the server refuses the request, WrongAnswerError
@@ -147,7 +147,7 @@ class Server:
         tries = 0
         while True:
             try:
-                found = read(self._try(method, path, body, max_bytes))
+                found = read(self._try(method, path, body, max_bytes or _MAX_REPLY_BYTES))
             except _TryError as error:
                 failure = error.failure
             except AnsweredError as error:
