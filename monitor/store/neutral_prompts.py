@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 
 import msgspec
-from sqlalchemy import Connection, Engine, delete, or_, select, update
+from sqlalchemy import Connection, Engine, RowMapping, delete, or_, select, update
 
 from monitor.store.dialect import insert_new
 from monitor.store.engine import reading
@@ -107,11 +107,9 @@ def _prune(connection: Connection, assistant: str, most: int) -> None:
         connection.execute(delete(table).where(*mine, older))
 
 
-def _text(row: Mapping[str, object]) -> NeutralText:
+def _text(row: RowMapping) -> NeutralText:
     return msgspec.convert({name: row[name] for name in _TEXT}, NeutralText)
 
 
-def _stored(row: Mapping[str, object]) -> StoredNeutral:
-    return StoredNeutral(
-        assistant=str(row["assistant"]), text=_text(row), at_s=float(str(row["at_s"]))
-    )
+def _stored(row: RowMapping) -> StoredNeutral:
+    return StoredNeutral(assistant=str(row["assistant"]), text=_text(row), at_s=row["at_s"])
