@@ -112,6 +112,4 @@ def _text(row: RowMapping) -> NeutralText:
 
 
 def _stored(row: RowMapping) -> StoredNeutral:
-    return StoredNeutral(
-        assistant=str(row["assistant"]), text=_text(row), at_s=float(str(row["at_s"]))
-    )
+    return StoredNeutral(assistant=str(row["assistant"]), text=_text(row), at_s=row["at_s"])

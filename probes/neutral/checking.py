@@ -83,10 +83,9 @@ class WordCheck:
         added = self._added(original, rewritten)
         if added is not None:
             return added
-        asked = [c for c in clauses(original) if c.asks] if role == "user" else []
-        lost = _uncovered(asked, rewritten)
-        if lost:
-            return f"it drops the question: {_short(lost[0])}"
+        lost = _lost_question(original, rewritten) if role == "user" else None
+        if lost is not None:
+            return f"it drops the question: {_short(lost)}"
         missing = self.coverage(role, original, rewritten).missing
         return f"it drops or changes what is told: {_short(missing[0])}" if missing else None
 
@@ -112,6 +111,12 @@ class WordCheck:
             if _content(clause.bare) and not any(_same(unit, clause.bare) for unit in units):
                 return f"it says what is not said there: {_short(clause.bare)}"
         return None
+
+
+def _lost_question(original: str, rewritten: str) -> str | None:
+    asked = [c.bare for c in clauses(rewritten) if c.asks]
+    questions = [c.bare for c in clauses(original) if c.asks and _content(c.bare)]
+    return next((q for q in questions if not any(_same(q, other) for other in asked)), None)
 
 
 def _uncovered(told: Sequence[Clause], rewritten: str) -> list[str]:
