@@ -41,6 +41,10 @@ _Form = Annotated[
         "--format", help="`chat`, `mask`, `deceptionbench` or `inspect`; `auto` looks at the file."
     ),
 ]
+_Assistant = Annotated[
+    str | None,
+    typer.Option(help="Measure as the worker measures this one of the settings' assistants."),
+]
 _Prevalence = Annotated[
     float | None,
     typer.Option(
@@ -74,6 +78,7 @@ def score(  # noqa: PLR0917  (typer reads options from the signature)
         str,
         typer.Option(help="Probes to run, such as `activation,judge`; empty takes the default."),
     ] = "",
+    assistant: _Assistant = None,
     everything: Annotated[
         bool, typer.Option("--all", help="Run every probe on every response, without the cascade.")
     ] = False,
@@ -103,7 +108,7 @@ def score(  # noqa: PLR0917  (typer reads options from the signature)
     )
     if everything:
         expected["cascade"] = None
-    options = _options(probes, expected)
+    options = _options(probes, assistant, expected)
 
     from probes.scoring import Scoring  # noqa: PLC0415 -- loads torch
 
@@ -147,11 +152,13 @@ def _given(**options: float | None) -> dict[str, Any]:
     return {name: value for name, value in options.items() if value is not None}
 
 
-def _options(probes: str, expected: dict[str, Any]) -> PanelOptions:
+def _options(probes: str, assistant: str | None, expected: dict[str, Any]) -> PanelOptions:
     from monitor.cli.scorer import panel_settings  # noqa: PLC0415
     from monitor.settings import load_settings  # noqa: PLC0415
 
     settings = load_settings()
+    if assistant is not None and assistant not in settings.assistants:
+        raise BadInputError(f"no section [assistants.{assistant}] is configured", "--assistant")
     try:
         from probes.opening import PanelOptions  # noqa: PLC0415 -- loads torch
     except ModuleNotFoundError as error:
@@ -165,7 +172,7 @@ def _options(probes: str, expected: dict[str, Any]) -> PanelOptions:
         raise BadInputError(f"no probe {unknown[0]!r}; there are {', '.join(known)}", "--probes")
     try:
         chosen = {"probes": names} if names else {}
-        return PanelOptions(**{**panel_settings(settings), **chosen, **expected})
+        return PanelOptions(**{**panel_settings(settings, assistant), **chosen, **expected})
     except ValidationError as error:
         first = error.errors()[0]
         option = "--" + str(first["loc"][0]).replace("_", "-")
