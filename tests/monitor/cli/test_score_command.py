@@ -64,6 +64,7 @@ def write(folder: Path, *answers: str) -> None:
         ((".", "--out", "o"), "is a folder"),
         (("in.jsonl", "--out", "o", "--format", "xml"), "--format: no format 'xml'"),
         (("in.jsonl", "--out", "o", "--probes", "oracle"), "--probes: no probe 'oracle'"),
+        (("in.jsonl", "--out", "o", "--assistant", "shop"), "--assistant: no section"),
         (("in.jsonl", "--out", "o", "--prevalence", "2"), "--prevalence: "),
         (("in.jsonl", "--out", "nowhere/o"), "its folder does not exist"),
         (("in.jsonl", "--out", "."), "is a folder"),
