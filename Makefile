@@ -1,5 +1,7 @@
 .DEFAULT_GOAL := help
 SHELL := /bin/bash
+# Threads that spin while they wait take the cores from each other where tests run side by side.
+export OMP_WAIT_POLICY ?= PASSIVE
 BIN := .venv/bin
 READY := .venv/.ready
 ARGS ?=

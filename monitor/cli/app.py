@@ -65,6 +65,9 @@ def main() -> None:
     """Run `candor`; every error becomes one line and an exit code, a bug with a way to its traceback."""
     # kafka-python reports each attempt; Candor's own line says what came of them.
     logging.getLogger("kafka").setLevel(logging.CRITICAL)
+    # Threads of torch that spin while they wait take the cores from each other on a loaded machine: half
+    # the processor time of a forward pass. Read when torch is loaded, so it is set before.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     try:
         build()()
     except Exception as error:

@@ -45,12 +45,12 @@ def shell(heading: str) -> list[str]:
 
 def test_from_nothing_to_an_alarm_and_a_refused_retrain(session: tuple[Session, str]) -> None:
     run, url = session
-    prepare, start = shell("3. Connect")
+    prepare, start = shell("4. Connect")
     prepared = run.run(prepare)
     assert prepared.code == 0, prepared.out + prepared.err
     (token,) = re.findall(r"^key: (\S+)$", prepared.out, re.MULTILINE)[-1:]
     run.run(start)
-    files, watch, rehearse, ask = shell("4. Be alerted")
+    files, watch, rehearse, ask = shell("5. Be alerted")
     assert run.run(files).code == 0
     for written in re.findall(r"`(monitoring/[\w/.]+)`", GUIDE.read_text()):
         assert (run.folder / written).is_file(), written
@@ -69,7 +69,7 @@ def test_from_nothing_to_an_alarm_and_a_refused_retrain(session: tuple[Session, 
         assert gauge(api, "candor_alarms_active", 'subject="stratum"') >= 1
         until(lambda: get(api, "/v1/gate?assistant=rehearsal")["holds"])
         _the_gate_refuses(run, ask, api)
-    assert run.run(shell("6. Before")[0]).code in {0, 2}, "no traffic may be a failure by now"
+    assert run.run(shell("7. Before")[0]).code in {0, 2}, "no traffic may be a failure by now"
 
 
 def _the_gate_refuses(run: Session, ask: str, api: httpx.Client) -> None:
