@@ -18,7 +18,7 @@ from probes.models.completion import Completion, read_completion, read_models
 from probes.models.messages import plain, seeds
 from probes.models.server import RefusedCallError, Server, ServerOptions
 
-_MAX_CHANGES = 8
+_MAX_CHANGES = 10
 
 
 class Usage(NamedTuple):
