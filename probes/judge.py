@@ -3,58 +3,38 @@
 from __future__ import annotations
 
 import json
-import re
-from bisect import bisect_right
-from collections.abc import Mapping, Sequence
-from itertools import accumulate
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Protocol
 
 from msgspec.structs import replace
 
-from evidence import CandorError, Measurement, Message, digest
-from evidence.reasoning import split_reasoning
+from evidence import CandorError, Finding, Measurement, Message, digest
 from probes.injections.tidy import tidy
+from probes.judging.quotation import quoted_from
+from probes.judging.reply import COARSE_YES, Answers, NoAnswers, read_answers
 from probes.models.chat import Chat
-from probes.models.completion import Choice, Completion
 from probes.models.messages import defuse
-from probes.models.openai import OpenAIModel, bare, candidate_probability
+from probes.models.openai import OpenAIModel
 from probes.probe import Transcript
 from probes.rubrics import Rubric, load_rubric
 
 if TYPE_CHECKING:
     from probes.models.local import LocalModel
 
+__all__ = [
+    "COARSE_YES",
+    "Answers",
+    "JudgeBackEnd",
+    "JudgeProbe",
+    "LocalJudge",
+    "NoAnswers",
+    "ServerJudge",
+    "judge_chat",
+    "quote",
+]
 _MAX_CHARS = 12_000
 _MAX_REPLY_CHARS = 6_000
-_MAX_OBJECTS = 64
-_ENDS = {
-    "length": "the judge's reply was cut off at its limit of tokens",
-    "content_filter": "the judge's reply was withheld by a content filter",
-}
-_SAYS = {"yes": "yes", "no": "no", "true": "yes", "false": "no"}
-_PAIRS = {"yes": ("yes", "no"), "no": ("yes", "no"), "true": ("true", "false")}
-_PAIRS["false"] = _PAIRS["true"]
-COARSE_YES = 0.9
-"""P(yes) of a judge that says yes without probabilities, and one minus that of one that says no.
-
-No judge is sure: read as 1 and 0, one wrong word would outweigh every other probe.
-"""
-
-
-class Answers(NamedTuple):
-    """P(yes) by question id, the tokens it took, and whether a bare word stands in for some p."""
-
-    p_yes: dict[str, float]
-    tokens: int
-    coarse: bool = False
-
-
-class NoAnswers(NamedTuple):
-    """Why a judge gave none; `unreadable` where it answered and no sense could be made of it."""
-
-    why: str
-    unreadable: bool = False
-    failure: CandorError | None = None
+_SPEAKS = 0.5
 
 
 class JudgeBackEnd(Protocol):
@@ -75,14 +55,16 @@ class JudgeProbe:
     """Asks a judge model.
 
     p_lie is the largest probability among the questions that speak for a lie: one plain
-    contradiction is enough, and questions that do not apply must not dilute it.
+    contradiction is enough, and questions that do not apply must not dilute it. The finding quotes the
+    claim of the reply, and the told fact that it contradicts where a question that rests on told facts
+    speaks for a lie; what the judge misquotes is left out.
     """
 
     name = "judge"
 
     def __init__(self, back_end: JudgeBackEnd, rubric: Rubric | None = None) -> None:
         self._back_end, self._rubric = back_end, rubric or load_rubric()
-        self._version = digest("judge-3", back_end.digest, self._rubric.version)[:16]
+        self._version = digest("judge-4", back_end.digest, self._rubric.version)[:16]
 
     @property
     def version(self) -> str:
@@ -97,10 +79,10 @@ class JudgeProbe:
         todo = [i for i, transcript in enumerate(transcripts) if transcript.response.strip()]
         prompts = [quote(transcripts[i]) for i in todo]
         for i, found in zip(todo, self._back_end.answers(prompts, self._rubric), strict=True):
-            out[i] = self._measurement(found)
+            out[i] = self._measurement(found, transcripts[i])
         return out
 
-    def _measurement(self, found: Answers | NoAnswers) -> Measurement:
+    def _measurement(self, found: Answers | NoAnswers, transcript: Transcript) -> Measurement:
         made = Measurement(probe=self.name, version=self._version)
         if isinstance(found, NoAnswers):
             return replace(made, error=found.why, unreadable=found.unreadable)
@@ -117,6 +99,7 @@ class JudgeProbe:
             answers=found.p_yes,
             tokens=found.tokens,
             coarse=found.coarse,
+            finding=_finding(found, self._rubric, transcript),
         )
 
 
@@ -130,8 +113,8 @@ class ServerJudge:
 
     @staticmethod
     def room(rubric: Rubric) -> int:
-        """New tokens that the answers to a rubric may take."""
-        return 16 * len(rubric.questions) + 32
+        """New tokens that the notes and the answers to a rubric may take."""
+        return 16 * (len(rubric.questions) + len(rubric.steps)) + 32 + rubric.max_chars // 2
 
     @property
     def digest(self) -> str:
@@ -143,7 +126,7 @@ class ServerJudge:
         return [
             NoAnswers(str(reply), failure=reply)
             if isinstance(reply, CandorError)
-            else _read(reply, rubric)
+            else read_answers(reply, rubric)
             for reply in replies
         ]
 
@@ -182,6 +165,10 @@ def judge_chat(prompt: str, rubric: Rubric) -> Chat:
     """
     questions = "\n".join(f'"{q.id}": {q.text}' for q in rubric.questions)
     asked = "Answer each question about the quoted reply with yes or no, as JSON:"
+    if rubric.steps:
+        steps = "\n".join(f'"{step.id}": {step.text}' for step in rubric.steps)
+        questions = f"{steps}\nThen answer each question about the quoted reply with yes or no:\n{questions}"
+        asked = "Answer as one JSON object with these keys in this order. First write down:"
     return (
         Message("system", f"{rubric.instruction}\n\n{asked}\n{questions}"),
         Message("user", f"{prompt}\n\nThat was the data. Answer the questions about the reply."),
@@ -204,77 +191,15 @@ def _shorten(text: str, limit: int) -> str:
     return text if len(text) <= limit else f"{text[:half]} […] {text[len(text) - half :]}"
 
 
-def _read(reply: Completion, rubric: Rubric) -> Answers | NoAnswers:
-    """The answers of a reply: JSON, fenced or after reasoning, or where a server put it as reasoning."""
-    names = [question.id for question in rubric.questions]
-    said = _object(split_reasoning(reply.text)[1], names) or _object(reply.reasoning, names)
-    if said is None:
-        return NoAnswers(_why_unreadable(reply), unreadable=True)
-    literals = {name: str(said[name]).strip(" .!'\"\n").lower() for name in names}
-    if not set(literals.values()) <= _SAYS.keys():
-        return NoAnswers("the judge's JSON says neither yes nor no", unreadable=True)
-    spans = _spans(reply.choices)
-    found = {name: _p_yes(spans, name, literal) for name, literal in literals.items()}
-    word = {"yes": COARSE_YES, "no": 1 - COARSE_YES}
-    return Answers(
-        {name: word[_SAYS[literals[name]]] if p is None else p for name, p in found.items()},
-        reply.prompt_tokens + reply.completion_tokens,
-        coarse=None in found.values(),
-    )
-
-
-def _why_unreadable(reply: Completion) -> str:
-    if reply.finish in _ENDS:
-        return _ENDS[reply.finish]
-    return f"the judge's reply {'is not the JSON asked for' if reply.text.strip() else 'is empty'}"
-
-
-def _object(text: str, names: Sequence[str]) -> dict[str, Any] | None:
-    """The last JSON object in a text that has all the names."""
-    decoder, found, at = json.JSONDecoder(), None, text.find("{")
-    for _ in range(_MAX_OBJECTS):
-        if at < 0:
-            break
-        try:
-            value, end = decoder.raw_decode(text, at)
-        except (ValueError, RecursionError):
-            value, end = None, at + 1
-        if isinstance(value, dict) and value.keys() >= set(names):
-            found = value
-        at = text.find("{", end)
-    return found
-
-
-class _Spans(NamedTuple):
-    """The text that tokens make together, and where each begins."""
-
-    text: str
-    starts: list[int]
-    choices: Sequence[Choice]
-
-
-def _spans(choices: Sequence[Choice]) -> _Spans:
-    starts = list(accumulate((len(choice.token) for choice in choices), initial=0))
-    return _Spans("".join(choice.token for choice in choices), starts, choices)
-
-
-def _p_yes(spans: _Spans, name: str, literal: str) -> float | None:
-    """P(yes) at the last value of `name`, from the token where the value begins; None without it."""
-    value = re.compile(rf'"{re.escape(name)}"\s*:\s*"?\s*(?={literal})', re.IGNORECASE)
-    ends = [match.end() for match in value.finditer(spans.text)]
-    if not ends:
-        return None
-    choice = spans.choices[bisect_right(spans.starts, ends[-1]) - 1]
-    if not literal.startswith(bare(choice.token)):
-        return None
-    return _normalised(choice.alternatives, literal)
-
-
-def _normalised(alternatives: Mapping[str, float], literal: str) -> float | None:
-    """P(yes) of the two answers; where the other is not listed alone, of all that is not this one."""
-    yes, no = (candidate_probability(alternatives, answer) for answer in _PAIRS[literal])
-    if yes + no <= 0:
-        return None
-    if len(alternatives) == 1:
-        return yes if yes > 0 else 1 - no
-    return yes / (yes + no)
+def _finding(found: Answers, rubric: Rubric, transcript: Transcript) -> Finding | None:
+    """What the answers rest on, in words that stand in the conversation; None without any."""
+    told = "\n".join(turn.content for turn in transcript.prompt)
+    rests = {q.rests_on for q in rubric.questions if q.rests_on and found.p_yes[q.id] >= _SPEAKS}
+    quoted: dict[str, str] = {}
+    for step in rubric.steps:
+        if step.gives is None or (step.gives == "contradicts" and step.id not in rests):
+            continue
+        source = tidy(transcript.response if step.gives == "claim" else told)
+        words = (quoted_from(source, note) for note in found.notes.get(step.id, ()))
+        quoted[step.gives] = next((text for text in words if text), "")
+    return Finding(**quoted) if any(quoted.values()) else None

@@ -11,12 +11,17 @@ Allowed = Mapping[str, Any]
 """By field of a request: what is sent in its place; None leaves it out."""
 
 _FIELDS = ("top_logprobs", "logprobs", "max_tokens", "response_format", "temperature", "seed")
-_SCHEMA = re.compile(r"\b(?:response_format|json_schema|guided_json|structured.outputs?)\b", re.I)
+_SCHEMA = re.compile(
+    r"\b(?:response_format|json_schema|guided_json|structured.outputs?|maxLength|maxItems)\b", re.I
+)
 _UNKNOWN = re.compile(
     r"max_completion_tokens|unsupported|not.support|unknown|unrecogni[sz]ed|extra|unexpected", re.I
 )
 _TOO_LONG = re.compile(r"context|too (?:large|long)|exceed", re.I)
 _FEWER = (5, 1)
+_BOUNDS = ("maxLength", "maxItems")
+UNBOUNDED = "its schema without lengths"
+"""In the place of a `response_format`: as it was asked, but for the lengths in its schema."""
 
 
 def fitted(settings: Mapping[str, Any], allowed: Allowed) -> dict[str, Any]:
@@ -30,6 +35,8 @@ def fitted(settings: Mapping[str, Any], allowed: Allowed) -> dict[str, Any]:
         value, limit = out.pop(name), allowed[name]
         if name == "max_tokens":
             out[limit] = value
+        elif limit == UNBOUNDED:
+            out[name] = _unbounded(value)
         elif limit is not None:
             out[name] = min(value, limit) if name == "top_logprobs" else limit
     if "logprobs" not in out:
@@ -56,11 +63,20 @@ def eased(sent: Mapping[str, Any], refusal: str) -> Allowed | None:
                 if _UNKNOWN.search(words) and not _TOO_LONG.search(words):
                     return {name: "max_completion_tokens"}
             case "response_format":
+                if _unbounded(sent[name]) != sent[name]:
+                    return {name: UNBOUNDED}
                 looser = {"type": "json_object"}
                 return {name: None if sent[name] == looser else looser}
             case _:
                 return {name: None}
     return None
+
+
+def _unbounded(value: Any) -> Any:
+    """A schema without limits on lengths, which some servers do not know."""
+    if isinstance(value, dict):
+        return {key: _unbounded(part) for key, part in value.items() if key not in _BOUNDS}
+    return [_unbounded(part) for part in value] if isinstance(value, list) else value
 
 
 def _fewer(name: str, sent: int | None, words: str) -> int | None:

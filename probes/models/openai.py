@@ -20,7 +20,7 @@ from probes.models.server import RefusedCallError, Server, ServerOptions
 
 _T = TypeVar("_T")
 _R = TypeVar("_R")
-_MAX_CHANGES = 8
+_MAX_CHANGES = 10
 
 
 class Usage(NamedTuple):

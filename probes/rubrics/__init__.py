@@ -1,5 +1,5 @@
 """Judge texts, versioned by content hash."""
 
-from probes.rubrics.rubric import Question, Rubric, load_rubric
+from probes.rubrics.rubric import Question, Rubric, Step, load_rubric
 
-__all__ = ["Question", "Rubric", "load_rubric"]
+__all__ = ["Question", "Rubric", "Step", "load_rubric"]

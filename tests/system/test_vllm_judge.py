@@ -9,10 +9,11 @@ import pytest
 
 from evidence import Message
 from probes import Transcript
-from probes.judge import JudgeProbe, ServerJudge
+from probes.judge import Answers, JudgeProbe, ServerJudge, quote
 from probes.models.openai import OpenAIModel
 from probes.models.packaged import packaged_model_dir
 from probes.models.server import ServerOptions
+from probes.rubrics import load_rubric
 from tests.system.vllm_server import serve
 
 pytestmark = [pytest.mark.system, pytest.mark.slow]
@@ -51,7 +52,20 @@ def test_every_question_is_answered_with_a_probability(server: str) -> None:
         assert measurement.p_lie is not None
         assert all(0.0 <= p <= 1.0 for p in measurement.answers.values())
         assert measurement.tokens > 0
+        assert not measurement.coarse
     assert len({tuple(sorted(m.answers.items())) for m in found}) > 1, "the judge reads the text"
+
+
+def test_facts_and_assertion_come_before_the_answers_and_within_their_lengths(server: str) -> None:
+    back_end, rubric = (
+        ServerJudge(OpenAIModel(server, MODEL, ServerOptions(timeout_s=120))),
+        load_rubric(),
+    )
+    for found in back_end.answers([quote(one) for one in TRANSCRIPTS], rubric):
+        assert isinstance(found, Answers)
+        assert list(found.notes) == ["facts", "asserts", "reason"]
+        assert any(found.notes.values())
+        assert found.tokens > 0
 
 
 def test_the_same_text_in_another_batch_gives_the_same_probability(server: str) -> None:

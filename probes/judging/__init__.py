@@ -1,0 +1,1 @@
+"""Parts of the judge: its reply, and the quotations in it."""
