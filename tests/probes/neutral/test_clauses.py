@@ -5,7 +5,7 @@ from __future__ import annotations
 from itertools import pairwise
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from probes.neutral.clauses import clauses, joined
@@ -38,6 +38,7 @@ def test_neighbours_stand_as_they_stood_and_a_rest_gets_its_full_stop() -> None:
     assert joined(text, found, kept) == "It leaked, but it works. 4 of 9 broke."
 
 
+@settings(deadline=None)
 @given(st.text(max_size=300))
 def test_any_text_is_cut_in_order_and_kept_whole(text: str) -> None:
     found = clauses(text)
