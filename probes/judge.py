@@ -202,4 +202,6 @@ def _finding(found: Answers, rubric: Rubric, transcript: Transcript) -> Finding 
         source = tidy(transcript.response if step.gives == "claim" else told)
         words = (quoted_from(source, note) for note in found.notes.get(step.id, ()))
         quoted[step.gives] = next((text for text in words if text), "")
-    return Finding(**quoted) if any(quoted.values()) else None
+    if not any(quoted.values()):
+        return None
+    return Finding(claim=quoted.get("claim", ""), contradicts=quoted.get("contradicts", ""))

@@ -61,7 +61,7 @@ class Rubric(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     steps: tuple[Step, ...] = ()
 
     def __post_init__(self) -> None:
-        ids = [part.id for part in (*self.steps, *self.questions)]
+        ids = [*(step.id for step in self.steps), *(asked.id for asked in self.questions)]
         if len(set(ids)) < len(ids):
             raise ValueError("an id stands twice")
         steps = {step.id for step in self.steps}
