@@ -60,10 +60,22 @@ def test_files_that_the_architecture_names_are_there(folder: str) -> None:
             assert (ROOT / row[0] / name).exists(), f"{row[0]}/{name}"
 
 
-def test_the_configuration_that_the_guide_shows_is_one() -> None:
-    (block,) = [b for b in blocks(DOCS / "guide.md") if b.language == "toml"]
-    settings = Settings(**tomllib.loads(block.text))
-    assert settings.ingest.assistants == {"shop": ("refunds", "stock")}
+def test_the_configurations_that_the_guide_shows_are_some() -> None:
+    sensor, declared = (
+        Settings(**tomllib.loads(b.text)) for b in blocks(DOCS / "guide.md") if b.language == "toml"
+    )
+    assert sensor.assistant_of("shop").approved == "models/shop-1"
+    assert declared.ingest.assistants == {"shop": ("refunds", "stock")}
+
+
+def test_the_configurations_of_the_sensor_page_are_some() -> None:
+    one, several = (
+        Settings(**tomllib.loads(b.text))
+        for b in blocks(DOCS / "sensor.md")
+        if b.language == "toml"
+    )
+    assert one.assistant_of("shop").sensor == several.assistant_of("shop").sensor
+    assert several.judge_of("legal").model == "judge-large"
 
 
 def test_the_wheel_of_the_guide_is_the_one_that_is_built() -> None:
