@@ -11,6 +11,7 @@ from evidence import Assessment, Message, VerdictKind
 from monitor.abstain.asking import Asker, Failure, OneAtATime
 from probes.cascade import goes_on
 from probes.probe import Transcript
+from probes.scorer import OneEvaluator
 
 TURN = Transcript(id="t", messages=(Message("assistant", "Yes."),))
 FINE = Assessment(
@@ -65,10 +66,12 @@ def test_each_answer_has_a_name_of_its_own_for_the_cascade() -> None:
     assert 8 <= sum(taken) <= 36
 
 
-class Busy:
+class Busy(OneEvaluator):
     """Tells when two call it at once, as a model with hooks in place would."""
 
     version = "busy"
+    calibrated = True
+    figures = ()
 
     def __init__(self) -> None:
         self.inside = 0
@@ -87,7 +90,7 @@ def test_a_shared_scorer_is_called_by_one_at_a_time() -> None:
     shared = OneAtATime(busy)
     with ThreadPoolExecutor(6) as callers:
         found = list(callers.map(lambda _: shared.score([TURN]), range(24)))
-    assert (busy.most, len(found), shared.version) == (1, 24, "busy")
+    assert (busy.most, len(found), shared.version_of("shop")) == (1, 24, "busy")
 
 
 def test_a_scorer_that_breaks_is_a_failure_and_not_an_exception() -> None:

@@ -17,7 +17,7 @@ import retrain.items
 from evidence import Archetype
 from probes.sensor.items import DOMAINS, CalibrationItem, load_calibration_items
 
-ITEMS = load_calibration_items()
+ITEMS = tuple(item for item in load_calibration_items() if item.level == "crossed")
 BY_ID = {item.id: item for item in ITEMS}
 
 
