@@ -83,10 +83,11 @@ def calibrate(  # noqa: PLR0917 -- typer reads options from the signature
         max_items=max_items,
         seed=seed,
     )
+    from probes.sensor.card import as_dict, as_markdown  # noqa: PLC0415
+
     if as_json:
-        typer.echo(msgspec.json.encode(fitted.card))
+        typer.echo(msgspec.json.encode(as_dict(fitted.card)))
         return
-    from probes.sensor.card import as_markdown  # noqa: PLC0415
 
     Console().print(Markdown(as_markdown(fitted.card)))
     typer.echo(f"\nsensor in {out}: set it as `sensor` of the assistant")

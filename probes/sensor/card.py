@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import msgspec
 
@@ -124,6 +125,22 @@ def blind_spots(card: Card) -> list[str]:
                 f" {period}."
             )
     return out
+
+
+def as_dict(card: Card) -> dict[str, Any]:
+    """The card for `--json`: figures are objects with `value`, `lower`, `upper`."""
+    plain: dict[str, Any] = _plain(card)
+    return plain
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, msgspec.Struct):
+        return {name: _plain(getattr(value, name)) for name in value.__struct_fields__}
+    if hasattr(value, "_asdict"):
+        return {name: _plain(one) for name, one in value._asdict().items()}
+    if isinstance(value, dict):
+        return {name: _plain(one) for name, one in value.items()}
+    return [_plain(one) for one in value] if isinstance(value, tuple) else value
 
 
 def as_markdown(card: Card) -> str:

@@ -19,7 +19,7 @@ from probes.probe import Transcript
 from probes.refusal import is_bare_refusal
 from probes.sensor import CalibrationOptions, Fitted, Setting, calibrate, read_sensor
 from probes.sensor.calibrate import misread_levels
-from probes.sensor.card import as_markdown, blind_spots
+from probes.sensor.card import as_dict, as_markdown, blind_spots
 from probes.sensor.items import load_calibration_items
 from probes.sensor.labelled import LabelledAnswer, Origin
 from tests.probes.sensor.test_labelled import ITEMS, Frank
@@ -87,6 +87,9 @@ def test_a_sensor_says_what_it_sees(made: tuple[Path, Fitted]) -> None:
     assert text == as_markdown(card)
     assert "## What it cannot see" in text
     assert not (folder / "work").exists()
+    told = as_dict(card)
+    assert told["by_archetype"][-1]["auroc"]["value"] == card.by_archetype[-1].auroc.value
+    assert told["falls"][0]["days"] == 1
 
 
 def test_it_is_opened_and_a_verdict_comes_of_it(made: tuple[Path, Fitted]) -> None:
