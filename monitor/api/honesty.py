@@ -62,7 +62,7 @@ def stratum_figures(
     if found is None:
         basis = "sensor"
         found = corrected_honesty(
-            [(part, accuracies.get((name, stratum.assistant))) for name, part in parts.items()]
+            [(part, _accuracy(accuracies, name, stratum.assistant)) for name, part in parts.items()]
         )
     return StratumFigures(
         stratum=stratum,
@@ -73,6 +73,11 @@ def stratum_figures(
         basis=basis if found else None,
         random_labels=len(agreed),
     )
+
+
+def _accuracy(accuracies: Mapping[Key, Accuracy], version: str, assistant: str) -> Accuracy | None:
+    """That of the assistant's own sensor, else of the one for every assistant without a section."""
+    return accuracies.get((version, assistant)) or accuracies.get((version, ""))
 
 
 def agreeing(audited: Sequence[AuditedVerdict]) -> list[Labelled]:

@@ -31,11 +31,15 @@ def put_sensors(connection: Connection, figures: Iterable[SensorFigures], *, now
 def get_sensor(
     connection: Connection, evaluator_version: str, assistant: str
 ) -> SensorFigures | None:
-    """The figures of one evaluator on one assistant; None where nothing was measured."""
+    """The figures of one evaluator on one assistant, else those of the sensor for every assistant without
+    a section of its own (""); None where nothing was measured."""
     row = connection.execute(
-        select(sensors).where(
-            sensors.c.evaluator_version == evaluator_version, sensors.c.assistant == assistant
+        select(sensors)
+        .where(
+            sensors.c.evaluator_version == evaluator_version,
+            sensors.c.assistant.in_((assistant, "")),
         )
+        .order_by(sensors.c.assistant.desc())
     ).mappings()
     return next((_figures(found) for found in row), None)
 

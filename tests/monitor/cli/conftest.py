@@ -26,7 +26,7 @@ class WordScorer(OneEvaluator):
     figures = (
         SensorFigures(
             evaluator_version="word-scorer-1",
-            assistant="shop",
+            assistant="",
             accuracy=Accuracy(sensitivity=1.0, n_lies=500, specificity=1.0, n_honest=500),
             prevalence=0.5,
         ),

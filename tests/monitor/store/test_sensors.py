@@ -38,3 +38,12 @@ def test_a_worker_that_begins_again_replaces_them(engine: Engine) -> None:
     with engine.connect() as connection:
         assert accuracies(connection)["e-1", "shop"].sensitivity == 0.95
         assert set(accuracies(connection, newest=1)) == {("e-1", "shop")}, "seen last"
+
+
+def test_the_sensor_for_every_other_assistant_serves_where_there_is_none(engine: Engine) -> None:
+    common = msgspec.structs.replace(FIGURES, assistant="")
+    with engine.begin() as connection:
+        put_sensors(connection, [common, FIGURES], now_s=1.0)
+    with engine.connect() as connection:
+        assert get_sensor(connection, "e-1", "shop") == FIGURES
+        assert get_sensor(connection, "e-1", "bank") == common
