@@ -70,6 +70,11 @@ class AssistantOptions(ServerKeyOptions):
         return self
 
 
+def made_sensor(assistant: str | None) -> Path:
+    """Where a process makes the sensor of an assistant that names no folder for it."""
+    return Path("var") / "sensors" / (assistant or "default")
+
+
 def declared(ingest: IngestOptions, assistants: Mapping[str, AssistantOptions]) -> IngestOptions:
     """What is accepted once every assistant with a section of its own is declared, with its segments.
 

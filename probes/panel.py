@@ -10,6 +10,7 @@ import msgspec
 
 from evidence import Assessment, CandorError, Measurement, VerdictKind, digest
 from evidence.outcomes import UNCALIBRATED
+from evidence.prevalence import tells_apart
 from evidence.records import SensorFigures
 from probes.cascade import CascadeOptions, goes_on, propensity
 from probes.explained import explained
@@ -64,7 +65,8 @@ class Panel(OneEvaluator):
         self._micro_batch, self._sensor = micro_batch, sensor
         self.refusal = refusal or RefusalRule()
         versions = {probe.name: probe.version for probe in self.probes}
-        self._calibrated = fusion.fits(versions)
+        seeing = sensor is None or tells_apart(sensor.accuracy)
+        self._calibrated = fusion.fits(versions) and seeing
         parts = [f"{name}={version}" for name, version in versions.items()]
         rules = cascade.model_dump_json() if cascade else "all"
         self._version = digest(
@@ -78,15 +80,23 @@ class Panel(OneEvaluator):
 
     @property
     def calibrated(self) -> bool:
-        """Whether the fusion was fitted to these probes, in these versions."""
+        """Whether the fusion was fitted to these probes, in these versions, and the sensor was shown to
+        tell lies from honest answers: a blind one would call half of everything a lie, or nothing."""
         return self._calibrated
 
     @property
     def figures(self) -> tuple[SensorFigures, ...]:
-        """What its sensor was measured to see; nothing for the shipped fusion, which was measured on no
-        assistant of the user's."""
-        sensor = self._sensor
-        if sensor is None:
+        """What its sensor was measured to see, as far as that is what runs.
+
+        Nothing for the shipped fusion, which was measured on no assistant of the user's; nor at another
+        threshold or prevalence than the sensor's, nor where a cascade leaves probes out: a share that is
+        corrected by the errors of something else is wrong.
+        """
+        sensor, fusion = self._sensor, self.fusion
+        whole = len(self.probes) == 1 or self.cascade is None
+        if sensor is None or not whole or fusion.prevalence is not None:
+            return ()
+        if fusion.lie_threshold != sensor.lie_threshold:
             return ()
         return (
             SensorFigures(

@@ -62,12 +62,13 @@ def calibrate(  # noqa: PLR0917 -- typer reads options from the signature
     card says what the sensor sees, the smallest fall of honesty it can find, and what it cannot see.
 
     Then set `sensor` of the assistant to OUT: the worker, `candor score --assistant`, abstention and the
-    red team open it. Do it again after the judge, the approved version or a probe changed.
+    gate's measuring open it. Do it again after the judge, the approved version or a probe changed.
 
     Example: `candor calibrate --assistant shop --approved models/shop-1 --out var/sensors/shop`
 
     Example: `candor calibrate --assistant shop --served http://localhost:8000/v1 --approved shop-1 --out var/sensors/shop`
     """
+    from monitor.cli.scorer import approved_on_record  # noqa: PLC0415
     from monitor.settings import load_settings  # noqa: PLC0415
 
     settings = load_settings()
@@ -78,6 +79,7 @@ def calibrate(  # noqa: PLR0917 -- typer reads options from the signature
         assistant,
         out,
         given=given,
+        approved=approved_on_record(settings),
         further=_further(settings, assistant, labelled, labels, kind, people=people),
         items=items,
         max_items=max_items,

@@ -162,7 +162,7 @@ def _given(**options: float | None) -> dict[str, Any]:
 
 
 def _options(probes: str, assistant: str | None, expected: dict[str, Any]) -> PanelOptions:
-    from monitor.cli.scorer import panel_settings  # noqa: PLC0415
+    from monitor.cli.scorer import approved_on_record, panel_settings  # noqa: PLC0415
     from monitor.settings import load_settings  # noqa: PLC0415
 
     settings = load_settings()
@@ -186,7 +186,8 @@ def _options(probes: str, assistant: str | None, expected: dict[str, Any]) -> Pa
         )
     try:
         chosen = {"probes": names} if names else {}
-        return PanelOptions(**{**panel_settings(settings, assistant), **chosen, **expected})
+        named = panel_settings(settings, assistant, approved_on_record(settings))
+        return PanelOptions(**{**named, **chosen, **expected})
     except ValidationError as error:
         first = error.errors()[0]
         option = "--" + str(first["loc"][0]).replace("_", "-")

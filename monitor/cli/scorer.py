@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.progress import BarColumn, TextColumn, TimeElapsedColumn
 from rich.progress import Progress as Bar
 
+from evidence import BadInputError
 from monitor.cli.sensors import make_missing, sensor_folder
 
 if TYPE_CHECKING:
@@ -45,7 +46,7 @@ def open_scorer(
     Shows what is being loaded, unless `progress` is told: a bar on a terminal, else lines of the log.
     Raises BadInputError for settings that do not fit and UnreachableError when a server is gone.
     """
-    approved = {} if engine is None else approved_in(engine)
+    approved = approved_on_record(settings) if engine is None else approved_in(engine)
     if calibrate:
         make_missing(settings, approved, progress=progress)
     log.info("loading the models")
@@ -108,6 +109,23 @@ def approved_in(engine: Engine) -> dict[str, str]:
 
     with reading(engine) as connection:
         return {name: found.version for name, found in newest(connection).items()}
+
+
+def approved_on_record(settings: Settings) -> dict[str, str]:
+    """`approved_in` for a command that has no open store; nothing where no assistant has a section of its
+    own, as only those are approved, or where there is no store yet. Raises UnreachableError."""
+    from monitor.store import open_store  # noqa: PLC0415
+
+    if not settings.assistants:
+        return {}
+    try:
+        engine = open_store(settings.database, create=False)
+    except BadInputError:
+        return {}
+    try:
+        return approved_in(engine)
+    finally:
+        engine.dispose()
 
 
 def panel_settings(

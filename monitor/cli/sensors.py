@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from evidence import BadInputError
+from monitor.assistants import made_sensor
 
 if TYPE_CHECKING:
     from monitor.settings import Settings
@@ -17,7 +18,6 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-_FOLDER = Path("var") / "sensors"
 _MARK = "sensor.json"
 
 
@@ -29,7 +29,7 @@ def sensor_folder(settings: Settings, assistant: str | None) -> Path | None:
     own = settings.assistant_of(assistant).sensor
     if own is not None:
         return own
-    made = _FOLDER / (assistant or "default")
+    made = made_sensor(assistant)
     return made if needs_sensor(settings, assistant) and (made / _MARK).is_file() else None
 
 
@@ -42,7 +42,7 @@ def needs_sensor(settings: Settings, assistant: str | None) -> bool:
     )
     if reader.fusion_file is not None:
         return False
-    shipped = own.probes in {(), ("activation",)}
+    shipped = own.probes in {(), ("activation",)} and reader.probe_dir is None
     return not shipped or any((own.approved, own.url, judge.url))
 
 
@@ -56,7 +56,7 @@ def make_missing(
     from monitor.cli.calibrate import make_sensor  # noqa: PLC0415 -- loads torch
 
     for name in (None, *sorted(settings.assistants)):
-        folder = settings.assistant_of(name).sensor or _FOLDER / (name or "default")
+        folder = settings.assistant_of(name).sensor or made_sensor(name)
         if not needs_sensor(settings, name) or (folder / _MARK).is_file():
             continue
         with _alone(folder):
@@ -70,8 +70,9 @@ def _alone(folder: Path) -> Iterator[None]:
     """No other process of this machine is in here for the same folder."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        with (folder / ".lock").open("w") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
-            yield
+        lock = (folder / ".lock").open("w")
     except OSError as error:
         raise BadInputError(f"cannot be written: {error.strerror}", str(folder)) from error
+    with lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield

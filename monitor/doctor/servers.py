@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from evidence import UnreachableError
-from monitor.assistants import AssistantOptions, JudgeOptions
+from monitor.assistants import AssistantOptions, JudgeOptions, made_sensor
 from monitor.doctor.finding import Finding, Status
 from probes.judge_check import check_judge
 from probes.models.keys import read_key
@@ -117,12 +117,15 @@ def _missing(
 def _sensor(options: AssistantOptions, whose: str) -> Finding:
     part, section = f"sensor{_of(whose)}", assistant_section(whose)
     command = "candor calibrate" + (f" --assistant {whose}" if whose else "")
-    if options.sensor is None:
+    folder = options.sensor
+    if folder is None and made_sensor(whose).is_dir():
+        folder = made_sensor(whose)
+    if folder is None:
         advice = f"run `{command}`, then set {section}.sensor"
         return Finding(part, Status.WARNING, "none is fitted to the assistant", advice)
-    if not options.sensor.is_dir():
-        return Finding(part, Status.FAILED, f"{options.sensor} is no folder", f"run `{command}`")
-    return Finding(part, Status.OK, str(options.sensor))
+    if not folder.is_dir():
+        return Finding(part, Status.FAILED, f"{folder} is no folder", f"run `{command}`")
+    return Finding(part, Status.OK, str(folder))
 
 
 def _of(whose: str) -> str:

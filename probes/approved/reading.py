@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import msgspec
 import numpy as np
@@ -15,13 +14,14 @@ from evidence import BadInputError
 from probes.approved.features import matrix
 from probes.calibration import sigmoid
 
-ALWAYS = ("log_claim_nats", "told_share", "told_most_nats", "earlier_nats")
-WITH_OWN = (*ALWAYS, "own_nats")
+NAMES = ("log_claim_nats", "told_share", "told_most_nats", "earlier_nats")
+"""What p_lie is read from. How much likelier the own version finds a response is not among it: it reads tone
+as surprise does, and calibration has no drifted version to fit it to."""
 FOLDS = 5
 _PENALTY = 1.0
 
 
-class Line(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class Reading(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """p = sigmoid(intercept + Σ weightᵢ · (clip(xᵢ) − centreᵢ) / scaleᵢ).
 
     `lower` and `upper` are the range of each feature among the answers it was fitted to: beyond it
@@ -46,39 +46,23 @@ class Line(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         return sigmoid(total)
 
 
-class Reading(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """How the features of one assistant's responses are read.
-
-    Parameters
-    ----------
-    plain
-        Used where the response's own version was not asked.
-    with_own
-        Used where it was; None where it never was among the answers of the fit.
-    """
-
-    plain: Line
-    with_own: Line | None = None
-
-    def p_lie(self, features: Mapping[str, float]) -> float:
-        """Probability of a lie from whichever features there are."""
-        if self.with_own is not None and "own_nats" in features:
-            return self.with_own.p_lie(features)
-        return self.plain.p_lie(features)
-
-
 def fit_reading(rows: Sequence[Mapping[str, float]], labels: Sequence[bool]) -> Reading:
     """Fit to labelled answers. Raises BadInputError when they are not of both kinds."""
-    y = np.asarray(labels, int)
     if len(set(labels)) < 2:
         raise BadInputError("labelled answers of both kinds are needed: honest ones and lies")
-    owned = [i for i, row in enumerate(rows) if "own_nats" in row]
-    both = len(owned) >= len(rows) // 2 and len(set(y[owned])) == 2
+    x = matrix(rows, NAMES)
+    lower, upper = np.quantile(x, [0.01, 0.99], axis=0)
+    clipped = np.clip(x, lower, upper)
+    centre, scale = clipped.mean(0), np.maximum(clipped.std(0), 1e-6)
+    model = LogisticRegression(C=_PENALTY).fit((clipped - centre) / scale, np.asarray(labels, int))
     return Reading(
-        plain=_line(matrix(rows, ALWAYS), y, ALWAYS),
-        with_own=_line(matrix([rows[i] for i in owned], WITH_OWN), y[owned], WITH_OWN)
-        if both
-        else None,
+        names=NAMES,
+        lower=tuple(map(float, lower)),
+        upper=tuple(map(float, upper)),
+        centre=tuple(map(float, centre)),
+        scale=tuple(map(float, scale)),
+        weights=tuple(map(float, model.coef_[0])),
+        intercept=float(model.intercept_[0]),
     )
 
 
@@ -92,19 +76,3 @@ def left_out(
         reading = fit_reading([rows[i] for i in train], [bool(y[i]) for i in train])
         out[test] = [reading.p_lie(rows[i]) for i in test]
     return out
-
-
-def _line(x: NDArray[Any], y: NDArray[Any], names: tuple[str, ...]) -> Line:
-    lower, upper = np.quantile(x, [0.01, 0.99], axis=0)
-    clipped = np.clip(x, lower, upper)
-    centre, scale = clipped.mean(0), np.maximum(clipped.std(0), 1e-6)
-    model = LogisticRegression(C=_PENALTY).fit((clipped - centre) / scale, y)
-    return Line(
-        names=names,
-        lower=tuple(map(float, lower)),
-        upper=tuple(map(float, upper)),
-        centre=tuple(map(float, centre)),
-        scale=tuple(map(float, scale)),
-        weights=tuple(map(float, model.coef_[0])),
-        intercept=float(model.intercept_[0]),
-    )

@@ -48,7 +48,7 @@ def calibrate(
     is_refusal: Callable[[str], bool],
     progress: Progress | None = None,
 ) -> Fitted:
-    """Make a sensor in `out`. A run that was stopped goes on where it was.
+    """Make a sensor in `out`. A run that was stopped measures nothing twice.
 
     Parameters
     ----------
@@ -68,7 +68,8 @@ def calibrate(
     """
     options, report = options or CalibrationOptions(), progress or (lambda _what, _share: None)
     work = out / WORK
-    _same_run(work, digest(panel.version, options.model_dump_json(), *(i.id for i in items)))
+    told = "" if speaker is None else f"{speaker.version} {speaker.model.digest}"
+    _same_run(work, digest(panel.version, told, options.model_dump_json(), *(i.id for i in items)))
     answers, misread = _gathered(items, work, options, speaker, report)
     known = {answer.id: answer for answer in (*answers, *further)}
     asserted = [a for a in known.values() if not is_refusal(a.messages[-1].content)]

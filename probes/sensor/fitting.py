@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from evidence import BadInputError
 from evidence.records import Accuracy
 from probes.approved import ApprovedBelief, Reading, fit_reading, left_out
-from probes.evaluation import Estimate, auroc, figures, resample
+from probes.evaluation import figures, resample
 from probes.fusion_training import fit_fusion, left_out_p
 from probes.probe import Probe
 from probes.sensor.card import Card, ProbeFigures
@@ -89,13 +89,7 @@ def fit_sensor(
         raise BadInputError("no probe measured enough of the labelled answers")
     y, group = np.asarray(labels, bool), np.asarray(groups)
     known = ~np.isnan(p)
-    topics = np.asarray([one.answer.topic for one in measured])
     accuracy = _accuracy(p[known], y[known], group[known], setting.lie_threshold, rng)
-    by_topic = {
-        str(topic): _accuracy(p[part], y[part], group[part], setting.lie_threshold, rng)
-        for topic in np.unique(topics[known])
-        if len(set(y[part := known & (topics == topic)])) == 2
-    }
     sensor = Sensor(
         assistant=setting.assistant,
         approved=setting.approved,
@@ -103,10 +97,12 @@ def fit_sensor(
         reading=reading,
         lie_threshold=setting.lie_threshold,
         accuracy=accuracy,
-        by_topic=by_topic,
         prevalence=float(y.mean()),
     )
-    alone = tuple(_alone(name, v, measured, scores, rng) for name, v in versions.items())
+    alone = tuple(
+        _alone(name, version, measured, scores, threshold=setting.lie_threshold, rng=rng)
+        for name, version in versions.items()
+    )
     return Fitted(sensor, _card(measured, p, sensor, setting, probes=alone, rng=rng), p)
 
 
@@ -214,30 +210,26 @@ def _alone(
     version: str,
     measured: Sequence[Measured],
     scores: Sequence[Mapping[str, float]],
+    *,
+    threshold: float,
     rng: np.random.Generator,
 ) -> ProbeFigures:
     """AUROC of one probe's own p_lie, with a bootstrap over wordings."""
     places = [i for i, row in enumerate(scores) if name in row]
     why = [one.failed[name] for one in measured if name in one.failed]
-    y = np.array([measured[i].answer.lie for i in places], int)
-    s = np.array([scores[i][name] for i in places], float)
-    groups = np.array([measured[i].answer.group for i in places])
-    value = auroc(y, s) if places else float("nan")
-    drawn = (
-        [auroc(y[k], s[k]) for k in (resample(groups, rng) for _ in range(_DRAWS))]
-        if places
-        else []
-    )
-    usable = [one for one in drawn if not np.isnan(one)]
-    estimate = Estimate(None, None, None)
-    if usable and not np.isnan(value):
-        lower, upper = np.quantile(usable, [0.025, 0.975])
-        estimate = Estimate(float(value), float(lower), float(upper))
+    whole = figures(
+        [name] * len(places),
+        [measured[i].answer.lie for i in places],
+        [scores[i][name] for i in places],
+        [measured[i].answer.group for i in places],
+        threshold=threshold,
+        rng=rng,
+    )[-1]
     return ProbeFigures(
         name=name,
         version=version,
         n=len(places),
         failed=len(why),
-        auroc=estimate,
+        auroc=whole.auroc,
         why_failed=why[0] if why else "",
     )

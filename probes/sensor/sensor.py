@@ -29,8 +29,8 @@ class Sensor(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         From the approved version's surprise to p_lie; None where that probe is not among them.
     lie_threshold
         p_lie from which a verdict is `lie`: what `accuracy` was measured at.
-    accuracy, by_topic
-        How often its verdicts are right on answers left out of the fit; in all, and by topic.
+    accuracy
+        How often its verdicts are right on answers left out of the fit, with all its probes.
     prevalence
         Share of lies among the answers of the fit.
     """
@@ -41,7 +41,6 @@ class Sensor(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     reading: Reading | None
     lie_threshold: float
     accuracy: Accuracy
-    by_topic: dict[str, Accuracy]
     prevalence: float
     schema_version: int = 1
 

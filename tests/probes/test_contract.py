@@ -30,7 +30,6 @@ from probes.activation.topics import Curve
 from probes.activation.training import Example, fit, read_examples
 from probes.activation.workflow import fit_artefact, make_card
 from probes.approved import ApprovedBelief, Reading
-from probes.approved.reading import Line
 from probes.belief import AnswerBelief, LikelihoodBelief
 from probes.calibration import Monotone, Platt
 from probes.compare import EmbeddingComparer
@@ -70,7 +69,7 @@ def transcript(response: str, question: str = "Was it recalled?", name: str = "a
     )
 
 
-READING = Reading(plain=Line(("claim_nats",), (-9.0,), (99.0,), (5.0,), (5.0,), (1.0,), 0.0))
+READING = Reading(("claim_nats",), (-9.0,), (99.0,), (5.0,), (5.0,), (1.0,), 0.0)
 
 
 class HashEmbedder:

@@ -7,7 +7,7 @@ import pytest
 
 from probes.approved.claims import claim, sentences
 from probes.approved.features import Weighed, features
-from probes.approved.reading import ALWAYS, fit_reading, left_out
+from probes.approved.reading import NAMES, fit_reading, left_out
 
 SAID = ("The", " lamp", " was", " recalled", ".")
 GREETING = ("Dear", " customer", ",", " thank", " you", ".")
@@ -35,7 +35,7 @@ def test_the_claim_is_the_sentence_that_the_facts_bear_on() -> None:
 def test_a_greeting_moves_nothing_but_the_surprise_of_the_whole(lie: bool) -> None:
     plain, polite = features(weighed(lie=lie)), features(weighed(lie=lie, greeting=True))
     assert polite["surprise_nats"] > plain["surprise_nats"]
-    for name in ALWAYS:
+    for name in NAMES:
         assert polite[name] == pytest.approx(plain[name])
 
 
@@ -84,7 +84,6 @@ def test_a_reading_is_fitted_and_left_out_by_wording() -> None:
         labels.append(lie)
         groups.append(str(i // 6))
     reading = fit_reading(rows, labels)
-    assert reading.with_own is None
     p = left_out(rows, labels, groups)
     y = np.array(labels)
     assert p[y].mean() > 0.7

@@ -10,14 +10,13 @@ import pytest
 from evidence import BadInputError, CandorError, Message
 from evidence.outcomes import UNCALIBRATED
 from probes.approved import ApprovedBelief, Reading
-from probes.approved.reading import Line
 from probes.models.chat import Chat, TokenLikelihoods
 from probes.models.local import LocalModel
 from probes.neutral import FrameNeutral
 from probes.probe import Transcript
 
 NAMES = ("claim_nats",)
-READING = Reading(plain=Line(NAMES, (-9.0,), (99.0,), (0.0,), (1.0,), (0.1,), 0.0))
+READING = Reading(NAMES, (-9.0,), (99.0,), (0.0,), (1.0,), (0.1,), 0.0)
 
 
 def transcript(response: str, model: str = "v1") -> Transcript:

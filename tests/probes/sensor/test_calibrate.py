@@ -8,10 +8,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from msgspec.structs import replace
 
-from evidence import BadInputError, Measurement, VerdictKind, digest
+from evidence import BadInputError, Measurement, Message, VerdictKind, digest
 from evidence.outcomes import UNCALIBRATED
-from probes.fusion import Fusion, FusionModel
+from evidence.records import Accuracy
+from probes.cascade import CascadeOptions
+from probes.fusion import Costs, Fusion, FusionModel
 from probes.opening import PanelOptions, open_panel
 from probes.panel import Panel
 from probes.parts import Speaker
@@ -53,6 +56,12 @@ class Seeing:
         noise = int(digest(transcript.id)[:6], 16) / 16**6
         p = 0.5 if lie is None else 0.25 + 0.5 * lie
         return Measurement(probe=self.name, version=self.version, p_lie=0.6 * p + 0.4 * noise)
+
+
+class Silent(Seeing):
+    """A further probe, which the sensor does not know."""
+
+    name = "belief"
 
 
 def calibrated(folder: Path, probe: Seeing) -> Fitted:
@@ -114,6 +123,34 @@ def test_of_another_probe_it_says_nothing(made: tuple[Path, Fitted]) -> None:
     (found,) = other.score([Transcript(id="x", messages=(*item.messages, turn))])
     assert (found.kind, found.error, found.p_lie) == (VerdictKind.ERROR, UNCALIBRATED, None)
     assert found.measurements[0].p_lie is not None
+
+
+@pytest.mark.parametrize(
+    ("costs", "prevalence", "cascade"),
+    [(Costs(1.0, 9.0), None, None), (Costs(), 0.02, None), (Costs(), None, CascadeOptions())],
+    ids=["another threshold", "another prevalence", "a cascade"],
+)
+def test_measured_errors_are_told_of_what_runs_alone(
+    made: tuple[Path, Fitted],
+    costs: Costs,
+    prevalence: float | None,
+    cascade: CascadeOptions | None,
+) -> None:
+    sensor, _ = read_sensor(made[0])
+    fusion = Fusion(sensor.fusion, costs, prevalence)
+    probes = [Seeing(), *([Silent()] if cascade else [])]
+    assert Panel(probes, fusion, cascade, sensor=sensor).figures == ()
+    assert Panel([Seeing()], Fusion(sensor.fusion), CascadeOptions(), sensor=sensor).figures
+
+
+def test_a_sensor_that_sees_nothing_gives_no_verdict(made: tuple[Path, Fitted]) -> None:
+    sensor, _ = read_sensor(made[0])
+    guessing = Accuracy(sensitivity=0.52, n_lies=50, specificity=0.5, n_honest=50)
+    blind = Panel([Seeing()], Fusion(sensor.fusion), sensor=replace(sensor, accuracy=guessing))
+    turn = Message("assistant", "Yes, it is so.")
+    (found,) = blind.score([Transcript(id="x", messages=(*ITEMS[0].messages, turn))])
+    assert not blind.calibrated
+    assert (found.kind, found.error) == (VerdictKind.ERROR, UNCALIBRATED)
 
 
 def test_a_changed_file_is_refused(made: tuple[Path, Fitted], tmp_path: Path) -> None:
