@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 EXTRA_OF: Mapping[str, str] = {
     "gguf": "local",
+    "jinja2": "local",
     "safetensors": "local",
     "sklearn": "local",
     "skops": "local",

@@ -111,6 +111,13 @@ def until_some(api: httpx.Client) -> list[dict[str, Any]]:
         time.sleep(0.2)
 
 
+def test_every_block_of_the_guide_is_run_or_says_that_it_is_not() -> None:
+    counted = {"1": 1, "2": 2, "3": 0, "4": 2, "5": 4, "6": 0, "7": 1}
+    for number, count in counted.items():
+        run = [b for b in blocks(DOCS / "guide.md", f"{number}. ") if b.language == "sh" and b.run]
+        assert len(run) == count, number
+
+
 @pytest.mark.model
 @pytest.mark.slow
 def test_step_two_of_the_guide(tmp_path: Path) -> None:
