@@ -200,9 +200,12 @@ def _trainer(
     import trl  # noqa: PLC0415
     from peft import LoraConfig  # noqa: PLC0415
 
+    from retrain.completion_loss import CompletionSFTTrainer, has_plain_head  # noqa: PLC0415
+
     kind = rows[0].kind
+    lean = options.device == "cpu" and has_plain_head(model)
     makers = {
-        RowKind.SFT: (trl.SFTTrainer, trl.SFTConfig),
+        RowKind.SFT: (CompletionSFTTrainer if lean else trl.SFTTrainer, trl.SFTConfig),
         RowKind.KTO: (trl.KTOTrainer, trl.KTOConfig),
         RowKind.DPO: (trl.DPOTrainer, trl.DPOConfig),
     }
