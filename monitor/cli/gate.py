@@ -80,9 +80,9 @@ def check(  # noqa: PLR0917  (typer reads options from the signature)
 
     Example: `candor gate check rows.jsonl --assistant support --key gate.pem --out decision.json`
     """
+    from candor_guard.rows import iter_rows, kept_rows, write_rows  # noqa: PLC0415
     from retrain.files import write_durably  # noqa: PLC0415
     from retrain.report import read_report  # noqa: PLC0415
-    from retrain.rows import iter_rows, kept_rows, write_rows  # noqa: PLC0415
 
     report = None if confirm is None else read_report(confirm)
     answer = _ask(
@@ -121,7 +121,7 @@ def verify(
 
     Example: `candor gate verify decision.json rows.jsonl --key gate.pub`
     """
-    from retrain.guard import load_guarded  # noqa: PLC0415
+    from candor_guard import load_guarded  # noqa: PLC0415
 
     guarded = load_guarded(rows, decision, key=key, revoked=revoked_file or ())
     found = {
@@ -258,10 +258,10 @@ def _ask(
     measure: Measure | None,
 ) -> Answer:
     """The gate's answer on the store's evidence, which is recorded, or on that of a file, which is not."""
+    from candor_guard.rows import iter_rows  # noqa: PLC0415
     from monitor.services.gate import Answer, Gate, decided, policy_of, signed  # noqa: PLC0415
     from monitor.settings import load_settings  # noqa: PLC0415
     from monitor.store import opened_store  # noqa: PLC0415
-    from retrain.rows import iter_rows  # noqa: PLC0415
 
     settings = load_settings()
     if evidence == _STORE:
@@ -304,10 +304,10 @@ def evidence_of(path: Path, assistant: str) -> GateContext:
 
 def measured(rows: Path, context: GateContext, policy: Policy) -> GateContext:
     """The context with verdicts for rows that lacked only that, by the panel of the settings."""
+    from candor_guard.rows import iter_rows  # noqa: PLC0415
     from monitor.cli.scorer import open_scorer  # noqa: PLC0415
     from monitor.settings import load_settings  # noqa: PLC0415
     from retrain.measure import measure, unmeasured, with_measured  # noqa: PLC0415
-    from retrain.rows import iter_rows  # noqa: PLC0415
 
     wanted = unmeasured(iter_rows(rows, keep_unreadable=True), context, policy)
     if not wanted:

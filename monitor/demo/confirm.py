@@ -10,6 +10,8 @@ from pathlib import Path
 import httpx
 from sqlalchemy import Engine
 
+from candor_guard import load_guarded
+from candor_guard.rows import Row, read_rows
 from evidence import Alarm, AlarmState, BadInputError, GateAnswer, UnreachableError
 from monitor.demo.figures import ArmFigures, ConfirmFigures, GateFigures
 from monitor.demo.story import Story
@@ -20,9 +22,7 @@ from monitor.launch.settle import DECISIONS, RELEASED_ROWS, REPORT, ROWS
 from monitor.store.confirm_runs import DONE, FAILED, ConfirmRun, runs
 from monitor.store.engine import reading
 from retrain.gate import GateDecision
-from retrain.guard import load_guarded
 from retrain.report import Arm, ArmResult, ConfirmReport, read_report
-from retrain.rows import Row, read_rows
 from retrain.signing import read_decision
 
 _ARMS = 7  # four evaluations and three trainings

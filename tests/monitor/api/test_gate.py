@@ -11,6 +11,7 @@ from fastapi.testclient import TestClient
 from prometheus_client import CollectorRegistry
 from sqlalchemy import Engine, select
 
+from candor_guard import RefusedError, load_guarded
 from evidence import VerdictKind
 from monitor.api.app import create_app
 from monitor.api.context import Context
@@ -24,9 +25,8 @@ from monitor.store.labels import Label, put_label
 from monitor.store.outbox import GATES_TOPIC
 from monitor.store.schema import audit_log, gate_decisions, outbox, responses
 from retrain.gate import decide
-from retrain.guard import load_guarded
 from retrain.policy import Policy
-from retrain.signing import RefusedError, generate_keypair, sign
+from retrain.signing import generate_keypair, sign
 from tests.monitor.api.conftest import KEY, NOW_S
 from tests.retrain.gate_values import ASSISTANT, context, report, row
 

@@ -11,13 +11,13 @@ import typer
 from sqlalchemy import select
 from typer.testing import CliRunner
 
+from candor_guard import load_guarded
+from candor_guard.rows import write_rows
 from evidence import BadInputError
 from monitor.cli import gate
 from monitor.http.access import Scope, add_key
 from monitor.store import open_store
 from monitor.store.schema import audit_log, gate_decisions
-from retrain.guard import load_guarded
-from retrain.rows import write_rows
 from retrain.signing import generate_keypair
 from tests.retrain.gate_values import ASSISTANT, row
 

@@ -8,6 +8,8 @@ from typing import Any
 import pytest
 from sqlalchemy import Connection, Engine, insert, select, update
 
+from candor_guard import load_guarded
+from candor_guard.rows import manifest, read_rows
 from evidence import (
     AlarmState,
     BadInputError,
@@ -27,8 +29,6 @@ from monitor.store.schema import (
     verdicts,
 )
 from retrain.context import GateContext
-from retrain.guard import load_guarded
-from retrain.rows import manifest, read_rows
 from retrain.signing import generate_keypair
 from tests.monitor.launch.launch_house import (
     ASSISTANT,

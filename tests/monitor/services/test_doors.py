@@ -14,8 +14,8 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from candor_guard import load_guarded
 from evidence import AlarmState, AlarmSubject
-from retrain.guard import load_guarded
 from tests.monitor.services.gate_doors import (
     STRATUM,
     Doors,
