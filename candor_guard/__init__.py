@@ -16,8 +16,12 @@ if TYPE_CHECKING:
     from candor_guard.decision import VerifiedDecision, verify
     from candor_guard.errors import BadInputError, RefusedError
     from candor_guard.guarded import GuardedRows, load_guarded
+    from candor_guard.waived import ANY_ASSISTANT, ANY_MODEL, NOT_CHECKED
 
 __all__ = [
+    "ANY_ASSISTANT",
+    "ANY_MODEL",
+    "NOT_CHECKED",
     "BadInputError",
     "GuardCallback",
     "GuardedRows",
@@ -28,6 +32,9 @@ __all__ = [
 ]
 
 _HOMES = {
+    "ANY_ASSISTANT": "waived",
+    "ANY_MODEL": "waived",
+    "NOT_CHECKED": "waived",
     "BadInputError": "errors",
     "GuardCallback": "callback",
     "GuardedRows": "guarded",

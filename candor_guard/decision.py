@@ -24,7 +24,17 @@ PREDICATE_TYPE = "urn:candor:gate-decision:v1"
 
 
 class VerifiedDecision(msgspec.Struct, frozen=True, kw_only=True):
-    """What a valid envelope says. `subject_digest` is the manifest digest of what may be trained."""
+    """What a valid envelope says.
+
+    Parameters
+    ----------
+    subject_digest
+        The manifest digest of what may be trained.
+    models
+        Names and digests of the base model that the decision is about; none where it names none.
+    key_id
+        The key that signed, as securesystemslib names it.
+    """
 
     decision_id: str
     assistant: str
@@ -35,6 +45,8 @@ class VerifiedDecision(msgspec.Struct, frozen=True, kw_only=True):
     removed_bitmap: str
     created_at_s: float
     expires_at_s: float
+    models: tuple[str, ...] = ()
+    key_id: str = ""
 
 
 def verify(
@@ -50,8 +62,8 @@ def verify(
     `key` is the public key: PEM bytes, or the path of a PEM file. Raises RefusedError with the code
     of the first check that fails.
     """
-    data = _signed_statement(envelope, _public_key(key), where)
-    decision = _decision(data, where)
+    public = _public_key(key)
+    decision = _decision(_signed_statement(envelope, public, where), public.keyid, where)
     if decision.decision_id in revoked:
         raise RefusedError("revoked", f"decision {decision.decision_id} was revoked", where)
     if now_s >= decision.expires_at_s:
@@ -103,6 +115,8 @@ class _Predicate(msgspec.Struct, kw_only=True):
     expires_at_s: float
     override: dict[str, Any] | None
     schema_version: int
+    model: str | dict[str, Any] | None = None
+    model_digest: str | None = None
 
 
 class _Subject(msgspec.Struct):
@@ -115,7 +129,7 @@ class _Statement(msgspec.Struct):
     predicate_type: str = msgspec.field(name="predicateType")
 
 
-def _decision(data: dict[str, Any], where: str) -> VerifiedDecision:
+def _decision(data: dict[str, Any], key_id: str, where: str) -> VerifiedDecision:
     try:
         parsed = msgspec.convert(data, _Statement)
     except msgspec.ValidationError as error:
@@ -139,4 +153,12 @@ def _decision(data: dict[str, Any], where: str) -> VerifiedDecision:
         removed_bitmap=predicate.removed_bitmap,
         created_at_s=predicate.created_at_s,
         expires_at_s=predicate.expires_at_s,
+        models=_models(predicate),
+        key_id=key_id,
     )
+
+
+def _models(predicate: _Predicate) -> tuple[str, ...]:
+    named = predicate.model
+    values = [*named.values()] if isinstance(named, dict) else [named]
+    return tuple(one for one in (*values, predicate.model_digest) if one and isinstance(one, str))

@@ -12,17 +12,24 @@ from candor_guard.compared import as_dataset, require_same
 from candor_guard.decision import VerifiedDecision, verify
 from candor_guard.errors import BadInputError, RefusedError
 from candor_guard.rows import Row, Rows, kept_rows, manifest, read_rows
+from candor_guard.waived import ANY_MODEL, Waived
 
 _MARK = "candor-rows:"
 
 
 class GuardedRows(Sequence[Row]):
-    """Rows that a verified decision releases. `fingerprint` is the signed manifest digest."""
+    """Rows that a verified decision releases.
 
-    def __init__(self, rows: list[Row], decision: VerifiedDecision, check: Callable[[], None]):
+    `fingerprint` is the signed manifest digest, `envelope` the decision as it was signed, `waived`
+    the checks that were left out, in words.
+    """
+
+    def __init__(self, rows: list[Row], check: _Check):
         self._rows = rows
         self._check = check
-        self.decision = decision
+        self.decision = check()
+        self.envelope = check.envelope
+        self.waived = check.waived(self.decision)
 
     @property
     def fingerprint(self) -> str:
@@ -50,6 +57,10 @@ class GuardedRows(Sequence[Row]):
         built.info.description = _MARK + self.fingerprint
         return built
 
+    def recheck(self) -> None:
+        """Raise RefusedError unless the decision is valid now: signed, not expired, not revoked."""
+        self._check()
+
     def require(
         self, dataset: Any, tokenizer: Any = None, *, max_length: int | None = None
     ) -> None:
@@ -60,7 +71,7 @@ class GuardedRows(Sequence[Row]):
         made of them, for rows of every kind. `max_length` is what the trainer cuts rows to; without
         it a row may be cut anywhere.
         """
-        self._check()
+        self.recheck()
         description = getattr(getattr(dataset, "info", None), "description", None)
         if description != _MARK + self.fingerprint:
             raise RefusedError("other_dataset", "the trainer's dataset is not the released one")
@@ -72,13 +83,57 @@ class GuardedRows(Sequence[Row]):
         require_same(self._rows, self.dataset(), dataset, tokenizer, max_length)
 
 
+class _Check:
+    """What is asked of the decision, before anything is read and again while it is trained."""
+
+    def __init__(
+        self,
+        envelope: bytes,
+        key: Path | str | bytes,
+        *,
+        assistant: str | Waived,
+        model: str | Waived,
+        revoked: Collection[str] | Path | str | Waived,
+        clock: Callable[[], float],
+        where: str,
+    ) -> None:
+        self.envelope, self._key, self._where = envelope, key, where
+        self._assistant, self._model, self._revoked = assistant, model, revoked
+        self._clock = clock
+
+    def __call__(self) -> VerifiedDecision:
+        revoked = () if isinstance(self._revoked, Waived) else revoked_ids(self._revoked)
+        found = verify(
+            self.envelope, self._key, now_s=self._clock(), revoked=revoked, where=self._where
+        )
+        if isinstance(self._assistant, str) and found.assistant != self._assistant:
+            raise RefusedError(
+                "other_assistant",
+                f"the decision is about the assistant {found.assistant!r}",
+                self._where,
+            )
+        if isinstance(self._model, str) and found.models and self._model not in found.models:
+            raise RefusedError(
+                "other_model", f"the decision is about the model {found.models[0]!r}", self._where
+            )
+        return found
+
+    def waived(self, decision: VerifiedDecision) -> tuple[str, ...]:
+        asked = (self._assistant, self._model, self._revoked)
+        words = [one.words for one in asked if isinstance(one, Waived)]
+        if isinstance(self._model, str) and not decision.models:
+            words.append("the decision names no base model")
+        return tuple(words)
+
+
 def load_guarded(
     rows: Rows,
     decision: Path | str,
-    *,
     key: Path | str | bytes,
-    assistant: str | None = None,
-    revoked: Collection[str] | Path | str = (),
+    *,
+    assistant: str | Waived,
+    revoked: Collection[str] | Path | str | Waived,
+    model: str | Waived = ANY_MODEL,
     clock: Callable[[], float] = time.time,
 ) -> GuardedRows:
     """The rows that `decision` releases, or RefusedError.
@@ -86,35 +141,50 @@ def load_guarded(
     Parameters
     ----------
     rows
-        File (JSONL, Parquet), `datasets.Dataset` or rows: those released, or all rows that the gate
-        was asked about, from which the quarantined ones are then taken out.
+        File (JSONL, Parquet, packed or not), folder of shards or of `save_to_disk`,
+        `datasets.Dataset` or rows: those released, or all rows that the gate was asked about, from
+        which the quarantined ones are then taken out.
     decision
         File with the signed envelope.
     key
         The gate's public key (PEM file or bytes).
     assistant
-        The assistant that is trained; a decision about another one is refused. None compares nothing.
+        The assistant that is trained; a decision about another one is refused. `ANY_ASSISTANT` waives it.
     revoked
         Revoked decision ids, or a file (path, also as text) with a JSON list of them, read again
-        before step 0.
+        before step 0, while training and at its end. `NOT_CHECKED` waives it.
+    model
+        Name or digest of the base model, compared where the decision names one. `ANY_MODEL` waives it.
     """
+    _named(assistant, "assistant", "ANY_ASSISTANT")
+    _named(model, "model", "ANY_MODEL")
+    _listed(revoked)
     where = str(decision)
     try:
         envelope = Path(decision).read_bytes()
     except OSError as error:
         raise BadInputError(f"cannot be read: {error.strerror}", where) from error
+    check = _Check(
+        envelope,
+        key,
+        assistant=assistant,
+        model=model,
+        revoked=revoked,
+        clock=clock,
+        where=where,
+    )
+    verified = check()  # before rows are read that nothing releases
+    return GuardedRows(_released(read_rows(rows, keep_unreadable=True), verified, where), check)
 
-    def check() -> VerifiedDecision:
-        found = verify(envelope, key, now_s=clock(), revoked=_revoked_ids(revoked), where=where)
-        if assistant is not None and found.assistant != assistant:
-            raise RefusedError(
-                "other_assistant", f"the decision is about the assistant {found.assistant!r}", where
-            )
-        return found
 
-    verified = check()
-    given = read_rows(rows, keep_unreadable=True)
-    return GuardedRows(_released(given, verified, where), verified, lambda: (check(), None)[1])
+def _named(given: object, argument: str, waiver: str) -> None:
+    if not isinstance(given, Waived) and (not isinstance(given, str) or not given):
+        raise BadInputError(f"name it, or give {waiver}", argument)
+
+
+def _listed(given: object) -> None:
+    if not isinstance(given, Waived | Path | str | Collection):
+        raise BadInputError("give the revoked decisions, or NOT_CHECKED", "revoked")
 
 
 def _released(rows: list[Row], decision: VerifiedDecision, where: str) -> list[Row]:
@@ -134,7 +204,8 @@ def _released(rows: list[Row], decision: VerifiedDecision, where: str) -> list[R
     return rows
 
 
-def _revoked_ids(revoked: Collection[str] | Path | str) -> Collection[str]:
+def revoked_ids(revoked: Collection[str] | Path | str) -> Collection[str]:
+    """The ids themselves, or those of a file with a JSON list. Raises BadInputError."""
     if not isinstance(revoked, Path | str):
         return revoked
     try:

@@ -13,13 +13,14 @@ import msgspec
 from candor_guard.errors import BadInputError
 from candor_guard.reading import read_objects
 from candor_guard.reading.arrow import arrow_records
+from candor_guard.rows.folders import saved_dataset, shards
 from candor_guard.rows.parse import parse_row, row_or_unreadable
 from candor_guard.rows.row import Row
 
 _CHUNK = 4096
 
 Rows = Path | str | Iterable[Row | Mapping[str, Any]]
-"""A file; rows; records; or a `datasets.Dataset`."""
+"""A file or folder; rows; records; or a `datasets.Dataset`."""
 
 
 def iter_rows(source: Rows, *, keep_unreadable: bool = False) -> Iterator[Row]:
@@ -31,8 +32,8 @@ def iter_rows(source: Rows, *, keep_unreadable: bool = False) -> Iterator[Row]:
     Parameters
     ----------
     source
-        A file (JSON lines or an array, Parquet, packed or not), a `datasets.Dataset`, or rows or
-        records in memory.
+        A file (JSON lines or an array, Parquet, packed or not), a folder of such shards or of
+        `Dataset.save_to_disk`, a `datasets.Dataset`, or rows or records in memory.
     keep_unreadable
         Whether a record that is no row becomes one that says why (`Row.unreadable`), which the
         gate quarantines. What is no record at all is an error in any case: of a broken file nobody
@@ -42,10 +43,20 @@ def iter_rows(source: Rows, *, keep_unreadable: bool = False) -> Iterator[Row]:
     if not isinstance(source, str | Path):
         return _in_memory(source, parse)
     path = Path(source)
-    if not path.is_file():
+    if path.is_dir():
+        saved = saved_dataset(path)
+        if saved is not None:
+            return _in_memory(saved, parse)
+        files = shards(path)
+    elif path.is_file():
+        files = [path]
+    else:
         raise BadInputError("no such file", str(path))
-    records = read_objects(path)
-    return (parse(data, where, folder=path.parent) for where, data in records)
+    return (
+        parse(data, where, folder=file.parent)
+        for file in files
+        for where, data in read_objects(file)
+    )
 
 
 def read_rows(source: Rows, *, keep_unreadable: bool = False) -> list[Row]:

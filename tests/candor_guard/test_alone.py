@@ -57,7 +57,8 @@ def test_a_pipeline_with_a_folder_of_the_same_name_loads_its_rows(tmp_path: Path
     write_rows(tmp_path / "rows.jsonl", rows)
     done = run(
         tmp_path,
-        "rows = candor_guard.load_guarded('rows.jsonl', 'decision.json', key='gate.pub',\n"
+        "rows = candor_guard.load_guarded('rows.jsonl', 'decision.json', 'gate.pub',\n"
+        "    assistant=candor_guard.ANY_ASSISTANT, revoked=candor_guard.NOT_CHECKED,\n"
         f"    clock=lambda: {now_s})\n"
         "import json; print(json.dumps([len(rows), rows.fingerprint]))",
     )

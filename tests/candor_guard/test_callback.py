@@ -8,10 +8,10 @@ from typing import Any
 import datasets
 import pytest
 import trl
-from gate_values import context, report, row
+from gate_values import ASSISTANT, context, report, row
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-from candor_guard import GuardedRows, RefusedError, load_guarded
+from candor_guard import NOT_CHECKED, GuardedRows, RefusedError, load_guarded
 from candor_guard.callback import GuardCallback
 from candor_guard.rows import parse_row, write_rows
 from retrain.finetune import FinetuneOptions, finetune
@@ -33,7 +33,14 @@ def guarded(tmp_path: Path) -> tuple[GuardedRows, list[float]]:
     )
     (tmp_path / "decision.json").write_text(sign(decision, private))
     now = [NOW]
-    return load_guarded(ROWS, tmp_path / "decision.json", key=public, clock=lambda: now[0]), now
+    return load_guarded(
+        ROWS,
+        tmp_path / "decision.json",
+        public,
+        assistant=ASSISTANT,
+        revoked=NOT_CHECKED,
+        clock=lambda: now[0],
+    ), now
 
 
 def _arguments(model: Path, out: Path) -> dict[str, Any]:
@@ -111,7 +118,8 @@ def test_a_decision_revoked_after_loading_stops_the_trainer(
     rows = load_guarded(
         ROWS,
         tmp_path / "decision.json",
-        key=tmp_path / "gate.pub",
+        tmp_path / "gate.pub",
+        assistant=ASSISTANT,
         revoked=revoked,
         clock=lambda: NOW,
     )
@@ -133,6 +141,7 @@ def test_the_training_job_of_the_docs_is_guarded_in_five_lines(
     evidence = context(4, at_s=now_s, confirm=report(ROWS, at_s=now_s))
     decision = decide(ROWS, evidence, Policy(), now_s=now_s)
     (tmp_path / "decision.json").write_text(sign(decision, private))
+    (tmp_path / "revoked.json").write_text("[]")
     monkeypatch.chdir(tmp_path)
     names: dict[str, Any] = {
         "SFTTrainer": functools.partial(trl.SFTTrainer, **_arguments(tiny_model, tmp_path)),

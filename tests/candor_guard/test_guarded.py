@@ -7,9 +7,13 @@ from typing import Any
 
 import msgspec
 import pytest
+from cryptography.hazmat.primitives.serialization import load_pem_private_key
 from gate_values import ASSISTANT, context, report, row
+from securesystemslib.dsse import Envelope
+from securesystemslib.signer import CryptoSigner
 
-from candor_guard import RefusedError, load_guarded, verify
+from candor_guard import ANY_ASSISTANT, ANY_MODEL, NOT_CHECKED, RefusedError, load_guarded, verify
+from candor_guard.decision import PAYLOAD_TYPE
 from candor_guard.rows import parse_row, row_or_unreadable, write_rows
 from evidence import BadInputError
 from retrain.gate import decide, override
@@ -45,8 +49,8 @@ def signed(keys: tuple[Path, Path], tmp_path: Path) -> Path:
 
 
 def _load(rows: Any, decision: Path, keys: tuple[Path, Path], **options: Any) -> Any:
-    options.setdefault("clock", lambda: NOW + 10)
-    return load_guarded(rows, decision, key=keys[1], **options)
+    options = {"clock": lambda: NOW + 10, "assistant": ASSISTANT, "revoked": NOT_CHECKED} | options
+    return load_guarded(rows, decision, keys[1], **options)
 
 
 def _code(rows: Any, decision: Path, keys: tuple[Path, Path], **options: Any) -> str:
@@ -189,7 +193,7 @@ def test_bad_keys_are_bad_input(signed: Path, keys: tuple[Path, Path], tmp_path:
 def test_require_refuses_another_dataset(signed: Path, keys: tuple[Path, Path]) -> None:
     datasets = pytest.importorskip("datasets")
     now = [NOW]
-    guarded = load_guarded(KEPT, signed, key=keys[1], clock=lambda: now[0])
+    guarded = _load(KEPT, signed, keys, clock=lambda: now[0])
     dataset = guarded.dataset()
     guarded.require(dataset)
 
@@ -301,3 +305,53 @@ def test_every_column_of_the_rows_is_compared(
         guarded.require(
             guarded.dataset().remove_columns(column if column != "prompt" else list(data))
         )
+
+
+def test_what_is_not_compared_is_waived_in_words(
+    signed: Path, keys: tuple[Path, Path], tmp_path: Path
+) -> None:
+    with pytest.raises(TypeError, match="assistant"):
+        load_guarded(KEPT, signed, keys[1])  # type: ignore[call-arg]
+    for wrong in ({"assistant": None}, {"assistant": ""}, {"model": None}, {"revoked": None}):
+        with pytest.raises(BadInputError, match=next(iter(wrong))):
+            _load(KEPT, signed, keys, **wrong)
+    waived = _load(KEPT, signed, keys, assistant=ANY_ASSISTANT, model=ANY_MODEL).waived
+    assert waived == (ANY_ASSISTANT.words, ANY_MODEL.words, NOT_CHECKED.words)
+    assert repr(NOT_CHECKED) == "<waived: the decision may have been revoked>"
+    listed = tmp_path / "revoked.json"
+    listed.write_text("[]")
+    named = _load(KEPT, signed, keys, model="base", revoked=listed).waived
+    assert named == ("the decision names no base model",)
+
+
+@pytest.mark.parametrize(
+    "named", [{"model": "smol"}, {"model": {"name": "smol"}}, {"model_digest": "smol"}]
+)
+def test_a_decision_about_another_base_model_is_refused(
+    named: dict[str, Any], signed: Path, keys: tuple[Path, Path]
+) -> None:
+    statement = json.loads(base64.b64decode(json.loads(signed.read_text())["payload"]))
+    statement["predicate"] |= named
+    envelope = Envelope(json.dumps(statement).encode(), PAYLOAD_TYPE, {})
+    envelope.sign(CryptoSigner(load_pem_private_key(keys[0].read_bytes(), None)))
+    signed.write_text(json.dumps(envelope.to_dict()))
+    assert len(_load(KEPT, signed, keys, model="smol")) == len(KEPT)
+    assert len(_load(KEPT, signed, keys)) == len(KEPT)
+    assert _code(KEPT, signed, keys, model="other") == "other_model"
+
+
+def test_paths_are_paths_or_texts(signed: Path, keys: tuple[Path, Path], tmp_path: Path) -> None:
+    write_rows(tmp_path / "kept.jsonl", KEPT)
+    (tmp_path / "revoked.json").write_text("[]")
+    for kind in (str, Path):
+        guarded = load_guarded(
+            kind(tmp_path / "kept.jsonl"),
+            kind(signed),
+            kind(keys[1]),
+            assistant=ASSISTANT,
+            revoked=kind(tmp_path / "revoked.json"),
+            clock=lambda: NOW,
+        )
+        assert len(guarded) == len(KEPT)
+    with pytest.raises(BadInputError, match="cannot be read"):
+        _load(KEPT, tmp_path / "none.json", keys)

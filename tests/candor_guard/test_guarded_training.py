@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 import trl
-from gate_values import context, report
+from gate_values import ASSISTANT, context, report
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-from candor_guard import GuardedRows, RefusedError, load_guarded
+from candor_guard import NOT_CHECKED, GuardedRows, RefusedError, load_guarded
 from candor_guard.callback import GuardCallback
 from candor_guard.rows import Row, parse_row
 from retrain.gate import decide
@@ -108,7 +108,14 @@ def guard(tmp_path: Path) -> Callable[[str], GuardedRows]:
             rows, context(4, at_s=NOW, confirm=report(rows, at_s=NOW)), Policy(), now_s=NOW
         )
         (tmp_path / "decision.json").write_text(sign(decision, private))
-        return load_guarded(rows, tmp_path / "decision.json", key=public, clock=lambda: NOW)
+        return load_guarded(
+            rows,
+            tmp_path / "decision.json",
+            public,
+            assistant=ASSISTANT,
+            revoked=NOT_CHECKED,
+            clock=lambda: NOW,
+        )
 
     return load
 
