@@ -16,17 +16,20 @@ if TYPE_CHECKING:
     from candor_guard.decision import VerifiedDecision, verify
     from candor_guard.errors import BadInputError, RefusedError
     from candor_guard.guarded import GuardedRows, load_guarded
+    from candor_guard.stamp import Attested, attest
     from candor_guard.waived import ANY_ASSISTANT, ANY_MODEL, NOT_CHECKED
 
 __all__ = [
     "ANY_ASSISTANT",
     "ANY_MODEL",
     "NOT_CHECKED",
+    "Attested",
     "BadInputError",
     "GuardCallback",
     "GuardedRows",
     "RefusedError",
     "VerifiedDecision",
+    "attest",
     "load_guarded",
     "verify",
 ]
@@ -35,11 +38,13 @@ _HOMES = {
     "ANY_ASSISTANT": "waived",
     "ANY_MODEL": "waived",
     "NOT_CHECKED": "waived",
+    "Attested": "stamp",
     "BadInputError": "errors",
     "GuardCallback": "callback",
     "GuardedRows": "guarded",
     "RefusedError": "errors",
     "VerifiedDecision": "decision",
+    "attest": "stamp",
     "load_guarded": "guarded",
     "verify": "decision",
 }

@@ -8,13 +8,15 @@ from collections.abc import Callable, Collection, Iterator, Sequence
 from pathlib import Path
 from typing import Any, overload
 
-from candor_guard.compared import as_dataset, require_same
+from candor_guard.compared import Rendering, as_dataset, require_readable, require_same
 from candor_guard.decision import VerifiedDecision, verify
 from candor_guard.errors import BadInputError, RefusedError
 from candor_guard.rows import Row, Rows, kept_rows, manifest, read_rows
+from candor_guard.trained import prompt_of
 from candor_guard.waived import ANY_MODEL, Waived
 
 _MARK = "candor-rows:"
+_PLAIN = Rendering()
 
 
 class GuardedRows(Sequence[Row]):
@@ -53,34 +55,49 @@ class GuardedRows(Sequence[Row]):
 
         Raises BadInputError where the rows do not fit into one table.
         """
-        built = as_dataset([row.content() for row in self._rows])
-        built.info.description = _MARK + self.fingerprint
-        return built
+        return self._marked([row.content() for row in self._rows])
+
+    def prompts(self) -> Any:
+        """The rows' prompts alone, marked alike, for a trainer whose model answers itself (GRPO)."""
+        return self._marked([{"prompt": prompt_of(row.content())} for row in self._rows])
 
     def recheck(self) -> None:
         """Raise RefusedError unless the decision is valid now: signed, not expired, not revoked."""
         self._check()
 
+    @property
+    def checked_at_s(self) -> float:
+        """When the decision was last found valid; seconds since the epoch."""
+        return self._check.passed_at_s
+
     def require(
-        self, dataset: Any, tokenizer: Any = None, *, max_length: int | None = None
-    ) -> None:
+        self, dataset: Any, rendering: Rendering = _PLAIN, *, least_share: float = 1.0
+    ) -> int:
         """Raise RefusedError unless `dataset` is these rows and the decision is valid now.
 
-        A `datasets.Dataset` must carry the fingerprint and the number of rows. Columns of the rows
-        that are still there are compared, and with `tokenizer` the tokens and labels that a trainer
-        made of them, for rows of every kind. `max_length` is what the trainer cuts rows to; without
-        it a row may be cut anywhere.
+        A `datasets.Dataset` must carry the fingerprint, and each of its examples must be made of a
+        released row of its own, in any order: columns of the rows that are still there are
+        compared, and the tokens and labels that a trainer made of them, for rows of every kind.
+        `least_share` of the released rows must be there. Returns how many are.
         """
         self.recheck()
+        require_readable(dataset)
         description = getattr(getattr(dataset, "info", None), "description", None)
         if description != _MARK + self.fingerprint:
             raise RefusedError("other_dataset", "the trainer's dataset is not the released one")
-        if len(dataset) != len(self._rows):
+        found = require_same(self._rows, self.dataset(), dataset, rendering)
+        if found < least_share * len(self._rows):
             raise RefusedError(
                 "other_dataset",
-                f"the trainer's dataset has {len(dataset)} rows, the decision {len(self._rows)}",
+                f"the trainer's dataset has {found} of the {len(self._rows)} released rows; what was "
+                "tried is all of them (`least_share` lets a part be held out)",
             )
-        require_same(self._rows, self.dataset(), dataset, tokenizer, max_length)
+        return found
+
+    def _marked(self, records: list[dict[str, Any]]) -> Any:
+        built = as_dataset(records)
+        built.info.description = _MARK + self.fingerprint
+        return built
 
 
 class _Check:
@@ -100,12 +117,12 @@ class _Check:
         self.envelope, self._key, self._where = envelope, key, where
         self._assistant, self._model, self._revoked = assistant, model, revoked
         self._clock = clock
+        self.passed_at_s = 0.0
 
     def __call__(self) -> VerifiedDecision:
         revoked = () if isinstance(self._revoked, Waived) else revoked_ids(self._revoked)
-        found = verify(
-            self.envelope, self._key, now_s=self._clock(), revoked=revoked, where=self._where
-        )
+        now_s = self._clock()
+        found = verify(self.envelope, self._key, now_s=now_s, revoked=revoked, where=self._where)
         if isinstance(self._assistant, str) and found.assistant != self._assistant:
             raise RefusedError(
                 "other_assistant",
@@ -116,6 +133,7 @@ class _Check:
             raise RefusedError(
                 "other_model", f"the decision is about the model {found.models[0]!r}", self._where
             )
+        self.passed_at_s = now_s
         return found
 
     def waived(self, decision: VerifiedDecision) -> tuple[str, ...]:

@@ -34,6 +34,13 @@ def conversation(tokenizer: Any, example: Mapping[str, Any]) -> Ids:
     return _ids(tokenizer, example["messages"], example)
 
 
+def prompt_of(example: Mapping[str, Any]) -> Any:
+    """What a model is asked that answers itself: the example up to its last answer."""
+    if example.get("messages") is not None:
+        return example["messages"][:-1]
+    return with_prompt(example)["prompt"]
+
+
 def with_prompt(example: Mapping[str, Any]) -> dict[str, Any]:
     """A pair with its prompt apart: what both conversations, or texts, begin with."""
     if example.get("prompt") is not None:

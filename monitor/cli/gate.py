@@ -17,6 +17,7 @@ from rich.table import Table
 
 from evidence import BadInputError, GateAnswer
 from monitor.cli.acting import ApiKeyFile, AsJson, By, Reason, acting
+from monitor.cli.gate_verify import attest, verify
 
 if TYPE_CHECKING:
     from monitor.services.gate import Answer, Measure
@@ -38,6 +39,7 @@ def register(app: typer.Typer) -> None:
     gate = typer.Typer(help="Decide whether rows may be trained, and verify decisions.")
     gate.command("check")(check)
     gate.command("verify")(verify)
+    gate.command("attest")(attest)
     gate.command("override")(override)
     gate.command("revoke")(revoke)
     gate.command("revoked")(revoked)
@@ -106,58 +108,6 @@ def check(  # noqa: PLR0917  (typer reads options from the signature)
     else:
         _print(decision)
     raise typer.Exit(EXIT_CODES[decision.answer])
-
-
-def verify(  # noqa: PLR0917
-    decision: Annotated[Path, typer.Argument(help="The decision's envelope.")],
-    rows: Annotated[Path, typer.Argument(help="The rows: released ones, or all asked about.")],
-    key: Annotated[Path, typer.Option(help="Public key of the gate, PEM.")],
-    revoked_file: Annotated[
-        Path | None, typer.Option("--revoked", help="JSON list of revoked decisions.")
-    ] = None,
-    assistant: Annotated[
-        str | None, typer.Option(help="Refuse a decision about another assistant.")
-    ] = None,
-    model: Annotated[
-        str | None, typer.Option(help="Refuse a decision that names another base model.")
-    ] = None,
-    as_json: AsJson = False,
-) -> None:
-    """Check signature, expiry, revocation and that the rows are those released: exit 0, else 2.
-
-    What no option names is not checked, and the answer says so (`not_checked`).
-
-    Example: `candor gate verify decision.json rows.jsonl --key gate.pub --assistant support`
-    """
-    from candor_guard import ANY_ASSISTANT, ANY_MODEL, NOT_CHECKED, load_guarded  # noqa: PLC0415
-
-    guarded = load_guarded(
-        rows,
-        decision,
-        key,
-        assistant=assistant or ANY_ASSISTANT,
-        model=model or ANY_MODEL,
-        revoked=revoked_file or NOT_CHECKED,
-    )
-    found = {
-        "valid": True,
-        "decision_id": guarded.decision.decision_id,
-        "answer": guarded.decision.answer.value,
-        "overridden": guarded.decision.overridden,
-        "rows": len(guarded),
-        "fingerprint": guarded.fingerprint,
-        "expires_at_s": guarded.decision.expires_at_s,
-        "not_checked": guarded.waived,
-    }
-    if as_json:
-        sys.stdout.write(msgspec.json.encode(found).decode() + "\n")
-        return
-    kind = "overridden" if guarded.decision.overridden else guarded.decision.answer.value
-    Console(highlight=False).print(
-        f"valid: {len(guarded)} rows may be trained ({kind}), fingerprint {guarded.fingerprint}"
-    )
-    for words in guarded.waived:
-        Console(highlight=False).print(f"not checked: {words}")
 
 
 def override(  # noqa: PLR0917

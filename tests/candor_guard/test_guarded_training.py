@@ -123,11 +123,17 @@ def guard(tmp_path: Path) -> Callable[[str], GuardedRows]:
 def train(kind: str, dataset: Any, guarded: GuardedRows, model: Path, **settings: Any) -> int:
     tokenizer = AutoTokenizer.from_pretrained(str(model))
     tokenizer.chat_template = settings.pop("template", tokenizer.chat_template)
+    guarding = GuardCallback(guarded, least_share=settings.pop("least_share", 1.0))
     trainer, config = {
+        "grpo": (trl.GRPOTrainer, trl.GRPOConfig),
         "sft": (trl.SFTTrainer, trl.SFTConfig),
         "kto": (trl.KTOTrainer, trl.KTOConfig),
         "dpo": (trl.DPOTrainer, trl.DPOConfig),
     }[kind]
+    rewarded: dict[str, Any] = {}
+    if kind == "grpo":
+        rewarded = {"reward_funcs": [lambda completions, **_: [0.0] * len(completions)]}
+        settings = {"num_generations": 2, "max_completion_length": 4, "max_steps": 1} | settings
     arguments = config(
         output_dir=str(model.parent / "out"),
         per_device_train_batch_size=2,
@@ -144,7 +150,8 @@ def train(kind: str, dataset: Any, guarded: GuardedRows, model: Path, **settings
         args=arguments,
         train_dataset=dataset,
         processing_class=tokenizer,
-        callbacks=[GuardCallback(guarded)],
+        callbacks=[guarding],
+        **rewarded,
     )
     return int(made.train().global_step)
 
@@ -279,24 +286,101 @@ def test_a_loss_over_the_assistants_turns_is_the_released_rows(
     assert train("sft", guarded.dataset(), guarded, tiny_model, **settings) == 2
 
 
+@pytest.mark.parametrize("name", ["sft_conversation", "kto_conversation", "dpo_text"])
+def test_shuffled_rows_are_the_released_ones(
+    name: str, guard: Callable[[str], GuardedRows], tiny_model: Path
+) -> None:
+    guarded = guard(name)
+    shuffled = guarded.dataset().shuffle(seed=2)
+    assert train(name[:3], shuffled, guarded, tiny_model) == 2
+    column = "chosen" if name == "dpo_text" else "completion"
+    with pytest.raises(RefusedError, match="other_dataset"):
+        train(name[:3], shuffled.map(_lying_last(column)), guarded, tiny_model)
+
+
+def test_shuffled_rows_that_are_cut_are_the_released_ones(
+    guard: Callable[[str], GuardedRows], tiny_model: Path
+) -> None:
+    guarded = guard("sft_messages")
+    shuffled = guarded.dataset().shuffle(seed=2)
+    assert train("sft", shuffled, guarded, tiny_model, max_length=12) == 2
+    lying = shuffled.map(
+        lambda item: {"messages": [{"role": "system", "content": LIE}, *item["messages"]]}
+    )
+    with pytest.raises(RefusedError, match="other_dataset"):
+        train("sft", lying, guarded, tiny_model, max_length=12)
+
+
 @pytest.mark.parametrize(
-    ("what", "other"),
+    "other",
     [
-        ("shuffled", lambda dataset: dataset.shuffle(seed=2)),
-        ("a part", lambda dataset: dataset.select([0, 1])),
-        ("split", lambda dataset: dataset.train_test_split(test_size=1, seed=0)["train"]),
+        pytest.param(lambda dataset: dataset.select([2, 0]), id="selected"),
+        pytest.param(lambda dataset: dataset.train_test_split(test_size=2, seed=0)["train"], id="split"),
     ],
-)
-def test_moved_or_missing_rows_are_refused(
-    what: str, other: Any, guard: Callable[[str], GuardedRows], tiny_model: Path
+)  # fmt: skip
+def test_a_part_of_the_rows_is_trained_only_where_the_job_says_so(
+    other: Any, guard: Callable[[str], GuardedRows], tiny_model: Path
+) -> None:
+    guarded = guard("dpo_conversation")
+    part = other(guarded.dataset())
+    with pytest.raises(RefusedError, match="2 of the 4 released rows"):
+        train("dpo", part, guarded, tiny_model)
+    assert train("dpo", part, guarded, tiny_model, least_share=0.5) == 1
+    with pytest.raises(RefusedError, match="other_dataset"):
+        train("dpo", part.map(_swapped), guarded, tiny_model, least_share=0.5)
+
+
+def test_a_row_that_stands_twice_was_not_released_twice(
+    guard: Callable[[str], GuardedRows], tiny_model: Path
 ) -> None:
     guarded = guard("dpo_conversation")
     with pytest.raises(RefusedError, match="other_dataset"):
-        train("dpo", other(guarded.dataset()), guarded, tiny_model)
+        train("dpo", guarded.dataset().select([0, 1, 1, 3]), guarded, tiny_model, least_share=0.5)
 
 
-def test_packed_rows_are_refused(guard: Callable[[str], GuardedRows], tiny_model: Path) -> None:
-    guarded = guard("sft_messages")
-    settings = {"packing": True, "max_length": 256, "padding_free": False}
+PACKED = {"packing": True, "max_length": 64, "padding_free": False}
+
+
+@pytest.mark.parametrize("name", ["sft_messages", "sft_conversation"])
+def test_packed_rows_are_taken_apart_and_compared(
+    name: str, guard: Callable[[str], GuardedRows], tiny_model: Path
+) -> None:
+    guarded = guard(name)
+    dataset = guarded.dataset()
+    assert train("sft", dataset, guarded, tiny_model, **PACKED) >= 1
+    column = "messages" if name == "sft_messages" else "completion"
     with pytest.raises(RefusedError, match="other_dataset"):
+        train("sft", dataset.map(_lying_last(column)), guarded, tiny_model, **PACKED)
+
+
+def test_rows_that_are_packed_across_their_ends_are_refused_with_the_reason(
+    guard: Callable[[str], GuardedRows], tiny_model: Path
+) -> None:
+    guarded = guard("sft_messages")
+    settings = {**PACKED, "packing_strategy": "wrapped"}
+    with pytest.raises(RefusedError, match="packing by 'wrapped' leaves no row whole"):
         train("sft", guarded.dataset(), guarded, tiny_model, **settings)
+
+
+def test_a_stream_and_a_transform_are_refused_with_the_reason(
+    guard: Callable[[str], GuardedRows], tiny_model: Path
+) -> None:
+    guarded = guard("dpo_conversation")
+    stream = guarded.dataset().to_iterable_dataset()
+    with pytest.raises(RefusedError, match="a streamed dataset"):
+        train("dpo", stream, guarded, tiny_model, max_steps=1)
+    changing = guarded.dataset()
+    changing.set_transform(lambda batch: batch)
+    with pytest.raises(RefusedError, match="the dataset's transform"):
+        guarded.require(changing)
+
+
+@pytest.mark.parametrize("name", ["sft_messages", "kto_text", "dpo_implicit"])
+def test_the_prompts_that_a_model_answers_itself_are_the_rows(
+    name: str, guard: Callable[[str], GuardedRows], tiny_model: Path
+) -> None:
+    guarded = guard(name)
+    prompts = guarded.prompts().shuffle(seed=1)
+    assert train("grpo", prompts, guarded, tiny_model) >= 1
+    with pytest.raises(RefusedError, match="other_dataset"):
+        train("grpo", prompts.map(_lying_last("prompt")), guarded, tiny_model)
