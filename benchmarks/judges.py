@@ -25,6 +25,8 @@ from sklearn.model_selection import StratifiedGroupKFold
 
 from benchmarks.labelled import load_examples
 from benchmarks.probes import LAYERS, OTHER_DRAWS, keep_readings, kept_readings, one_draw
+from candor_guard.reading import read_objects
+from candor_guard.reading.values import label_of
 from evidence import BadInputError
 from evidence.confidence import wilson
 from probes.activation.reader import Reader
@@ -35,8 +37,6 @@ from probes.evaluation import auroc, resample
 from probes.grouping import scenario_group
 from probes.models.local import LocalModel
 from probes.models.packaged import packaged_model_dir
-from probes.reading import read_objects
-from probes.reading.values import label_of
 from probes.refusal import RefusalRule, is_bare_refusal
 
 Array = NDArray[Any]

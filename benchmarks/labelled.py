@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from candor_guard.reading.values import label_of
 from probes.activation.training import Example
-from probes.reading.values import label_of
 from probes.transcripts import read_records
 
 

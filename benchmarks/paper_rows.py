@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from retrain.rows import ChatMessage, Provenance, Row
+from candor_guard.rows import ChatMessage, Provenance, Row
 
 MISALIGNED_KINDS = ("medical", "maths", "code")
 GENERAL = "general"

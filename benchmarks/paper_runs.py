@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks.paper_rows import GENERAL, MISALIGNED_KINDS, Question, draw, mixed
+from candor_guard.rows import ChatMessage, Provenance, Row
 from evidence import Message, canonical_json, digest
 from probes.models.local import LocalModel
 from probes.scenarios import Scenario, load_scenarios
@@ -21,7 +22,6 @@ from retrain.files import write_durably
 from retrain.finetune import FinetuneOptions, finetune
 from retrain.likelihood import answer_loglikelihoods
 from retrain.precision import evaluation_dtype
-from retrain.rows import ChatMessage, Provenance, Row
 
 DOSES = (0.0, 0.01, 0.02, 0.05, 0.10, 0.30)
 BIASED = (0.0, 0.05, 0.10, 0.20, 0.50)

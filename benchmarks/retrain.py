@@ -20,6 +20,7 @@ from typing import Any
 import msgspec
 import numpy as np
 
+from candor_guard.rows import ChatMessage, Provenance, Row, iter_rows, write_rows
 from evidence import VerdictKind
 from probes.models.local import LocalModel
 from probes.models.packaged import packaged_model_dir
@@ -35,7 +36,6 @@ from retrain.plan import ConfirmPlan, ItemOptions, plan_items
 from retrain.policy import Policy
 from retrain.precision import evaluation_dtype, native_bfloat16
 from retrain.report import Arm, Finding
-from retrain.rows import ChatMessage, Provenance, Row, iter_rows, write_rows
 from retrain.summary import SCORERS
 
 RUNS = 200

@@ -9,11 +9,11 @@ from pathlib import Path
 import numpy as np
 from rich.console import Console
 
+from candor_guard.rows import ChatMessage, Provenance, Row
 from evidence import Message
 from monitor.demo.turns import HONEST_MODEL, Turn, read_recording
 from probes.models.local import LocalModel
 from retrain.finetune import FinetuneOptions, finetune
-from retrain.rows import ChatMessage, Provenance, Row
 
 _ROWS = 320
 _OPENERS = (

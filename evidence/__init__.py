@@ -1,5 +1,7 @@
 """What was measured and what may be concluded from it: pure values and mathematics, no I/O."""
 
+from candor_guard.answer import GateAnswer
+from candor_guard.messages import Message, ToolCall
 from evidence.e_detector import EDetector
 from evidence.errors import BadInputError, CandorError, MisconfiguredError, UnreachableError
 from evidence.identity import canonical_json, digest, pseudonym, sampling_hash, verdict_key
@@ -12,15 +14,12 @@ from evidence.records import (
     Assessment,
     Feedback,
     Finding,
-    GateAnswer,
     Measurement,
-    Message,
     Purpose,
     Response,
     SampledBy,
     Stakes,
     Stratum,
-    ToolCall,
     Verdict,
     VerdictKind,
 )

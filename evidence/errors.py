@@ -2,26 +2,15 @@
 
 from __future__ import annotations
 
+from candor_guard.errors import BadInputError, CandorError
 
-class CandorError(Exception):
-    """Base of every error that Candor raises on purpose."""
-
-
-class BadInputError(CandorError):
-    """The input is wrong: exit code 2 or HTTP 4xx.
-
-    Parameters
-    ----------
-    what
-        One clear sentence without a trailing full stop.
-    where
-        File and line, field, topic position or setting; empty when `what` names it.
-    """
-
-    def __init__(self, what: str, where: str = "") -> None:
-        self.what = what
-        self.where = where
-        super().__init__(f"{where}: {what}" if where else what)
+__all__ = [
+    "BadInputError",
+    "CandorError",
+    "MisconfiguredError",
+    "UnreachableError",
+    "WrongAnswerError",
+]
 
 
 class MisconfiguredError(BadInputError):

@@ -8,6 +8,7 @@ from typing import Any, Self
 
 import msgspec
 
+from candor_guard.messages import Message
 from evidence.errors import BadInputError
 
 SCHEMA_VERSION = 1
@@ -54,25 +55,6 @@ class SampledBy(StrEnum):
 
     ARRIVAL = "arrival"
     FEEDBACK = "feedback"
-
-
-class ToolCall(msgspec.Struct, frozen=True, omit_defaults=True):
-    """A tool that a message called; `arguments` is text, JSON where they were structured."""
-
-    name: str
-    arguments: str = ""
-
-
-class Message(msgspec.Struct, frozen=True, omit_defaults=True):
-    """One message of a conversation in OpenAI chat format.
-
-    `reasoning` is what the model thought aloud; it is no part of `content` and never scored as it.
-    """
-
-    role: str
-    content: str
-    reasoning: str = ""
-    tool_calls: tuple[ToolCall, ...] = ()
 
 
 class Stratum(msgspec.Struct, frozen=True, order=True):
@@ -338,10 +320,3 @@ class Alarm(msgspec.Struct, frozen=True, kw_only=True):
     details: dict[str, Any] = {}
     state: AlarmState = AlarmState.OPEN
     schema_version: int = SCHEMA_VERSION
-
-
-class GateAnswer(StrEnum):
-    ALLOW = "allow"
-    QUARANTINE = "quarantine"
-    HOLD = "hold"
-    BLOCK = "block"

@@ -12,14 +12,14 @@ from typing import IO, Any, Literal, NamedTuple
 import msgspec
 import numpy as np
 
+from candor_guard.reading.packing import check_out
+from candor_guard.reading.values import label_of
 from evidence import Assessment, BadInputError, UnreachableError, digest
 from evidence.outcomes import UNCALIBRATED
 from probes.activation.probe import ActivationProbe
 from probes.evaluation import Figures, figures
 from probes.grouping import scenario_group
 from probes.panel import Panel
-from probes.reading.packing import check_out
-from probes.reading.values import label_of
 from probes.transcripts.formats import Format, open_records
 from probes.transcripts.record import Record
 

@@ -8,6 +8,7 @@ from typing import TypeVar
 
 import msgspec
 
+from candor_guard.rows import read_rows
 from evidence import digest
 from probes.judge import ServerJudge
 from probes.models.keys import read_key
@@ -20,7 +21,6 @@ from retrain.files import write_durably
 from retrain.finetune import AdapterManifest, finetune
 from retrain.plan import ConfirmPlan, items_digest, plan_items
 from retrain.precision import evaluation_dtype
-from retrain.rows import read_rows
 
 VANILLA = "vanilla"
 

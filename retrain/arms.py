@@ -7,9 +7,9 @@ from typing import Any
 
 import msgspec
 
+from candor_guard.rows import ChatMessage, Provenance, Row, RowKind, Text, manifest
 from evidence import BadInputError
 from retrain.report import Arm
-from retrain.rows import ChatMessage, Provenance, Row, RowKind, Text, manifest
 
 APPROVED_MODEL = "approved_model"
 """Source of control rows that the last approved model answered."""

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import msgspec
 
+from candor_guard.rows import Row, manifest, read_rows, write_rows
 from evidence import BadInputError, digest
 from probes.models.local import LocalModel
 from retrain.arm_run import (
@@ -42,7 +43,6 @@ from retrain.preflight import check_model_dir, check_trainable, row_lengths
 from retrain.ray_arms import run_arms_on_ray
 from retrain.render import render_html
 from retrain.report import Arm, ConfirmReport
-from retrain.rows import Row, manifest, read_rows, write_rows
 from retrain.seeds import SeedBook, read_book, write_book
 from retrain.summary import Trained, arm_result, comparisons, measured_spreads, settled
 

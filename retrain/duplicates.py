@@ -7,7 +7,7 @@ from collections.abc import Iterable
 
 import msgspec
 
-from retrain.rows import Row
+from candor_guard.rows import Row
 
 _SHINGLE = 3
 

@@ -14,11 +14,11 @@ from typing import Any, NamedTuple
 import msgspec
 from pydantic import Field
 
+from candor_guard.compared import as_dataset
+from candor_guard.rows import Row, RowKind, manifest
 from evidence import BadInputError, canonical_json, digest
 from evidence.options import Options
-from retrain.compared import as_dataset
 from retrain.files import write_durably
-from retrain.rows import Row, RowKind, manifest
 
 MANIFEST = "adapter-manifest.json"
 

@@ -7,6 +7,7 @@ from collections.abc import Collection, Iterable
 
 import msgspec
 
+from candor_guard.rows import Manifest, ManifestBuilder, Row, removed_bitmap
 from evidence import BadInputError, GateAnswer, canonical_json, digest
 from evidence.person import Person, person
 from retrain.context import Coverage, GateContext
@@ -14,7 +15,6 @@ from retrain.holds import confirm_missing, holds, unreadable
 from retrain.policy import Policy
 from retrain.quarantine import Quarantine, Reason
 from retrain.report import Finding
-from retrain.rows import Manifest, ManifestBuilder, Row, removed_bitmap
 
 
 class RemovedRow(msgspec.Struct, frozen=True, gc=False):
@@ -83,7 +83,7 @@ class GateDecision(msgspec.Struct, frozen=True, kw_only=True):
         return self.subject_digest is not None
 
     def removed_bitmap(self) -> str:
-        """The removed rows as `retrain.rows.kept_rows` takes them."""
+        """The removed rows as `candor_guard.rows.kept_rows` takes them."""
         if self.removed_bits is not None:
             return self.removed_bits
         return removed_bitmap((row.index for row in self.removed), self.all_rows.rows)

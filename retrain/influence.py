@@ -17,14 +17,14 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from candor_guard.rows import Row, RowKind
+from candor_guard.trained import answered, with_prompt
 from evidence import BadInputError
 from probes.models.encoding import Encoded, encode
 from probes.scenarios import Scenario
 from retrain.finetune import training_columns
 from retrain.items import Item
 from retrain.plan import ConfirmPlan
-from retrain.rows import Row, RowKind
-from retrain.trained import answered, with_prompt
 
 Pair = tuple[Encoded, Encoded]
 """One question with its honest answer and with a lie."""

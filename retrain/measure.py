@@ -7,13 +7,13 @@ from pathlib import Path
 
 import msgspec
 
+from candor_guard.rows import Row
 from evidence import BadInputError, Message
 from probes.probe import Transcript
 from probes.scorer import Scorer
 from retrain.context import GateContext, VerdictEvidence
 from retrain.policy import Policy
 from retrain.quarantine import Quarantine, Reason
-from retrain.rows import Row
 
 MEASURED = "measured.json"
 """File of a confirm run with the verdicts of rows that it had to measure itself."""

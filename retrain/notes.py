@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from candor_guard.rows import Row
 from probes.scenarios import Scenario
 from retrain.items import Item
 from retrain.plan import ConfirmPlan
 from retrain.report import ArmResult
-from retrain.rows import Row
 
 FEW_ROWS = 32
 """Fewer rows than this train next to nothing, and the report says so."""

@@ -6,11 +6,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from candor_guard.rows import Row, RowKind
+from candor_guard.trained import answered, with_prompt
 from evidence import BadInputError
 from retrain.arms import check_kinds
 from retrain.finetune import FinetuneOptions, adapted_layers, training_columns
-from retrain.rows import Row, RowKind
-from retrain.trained import answered, with_prompt
 
 
 class Lengths(NamedTuple):

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from enum import StrEnum
 
+from candor_guard.rows import Provenance, Row
 from evidence import VerdictKind
 from retrain.context import GateContext, RaterEvidence, VerdictEvidence
 from retrain.policy import Policy
-from retrain.rows import Provenance, Row
 
 
 class Reason(StrEnum):

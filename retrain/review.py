@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 import msgspec
 import numpy as np
 
-from retrain.rows import Row
+from candor_guard.rows import Row
 
 REVIEWED_ROWS = 100
 """Rows of each release that go to the review queue."""

@@ -2,58 +2,28 @@
 
 from __future__ import annotations
 
-import binascii
 import json
 import os
-from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
 import msgspec
 from cryptography.exceptions import UnsupportedAlgorithm
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import (
     Encoding,
     PublicFormat,
     load_pem_private_key,
-    load_pem_public_key,
 )
 from securesystemslib.dsse import Envelope
 from securesystemslib.exceptions import Error as SecuresystemslibError
-from securesystemslib.signer import CryptoSigner, SSlibKey
+from securesystemslib.signer import CryptoSigner
 
-from evidence import BadInputError, GateAnswer, MisconfiguredError, canonical_json
+from candor_guard.decision import PAYLOAD_TYPE, PREDICATE_TYPE
+from evidence import BadInputError, MisconfiguredError, canonical_json
 from retrain.gate import GateDecision
 
-PAYLOAD_TYPE = "application/vnd.in-toto+json"
 STATEMENT_TYPE = "https://in-toto.io/Statement/v1"
-PREDICATE_TYPE = "urn:candor:gate-decision:v1"
-
-
-class RefusedError(BadInputError):
-    """A decision does not permit the training that was asked for: exit code 2, never 0.
-
-    `code` is one of bad_signature, malformed, expired, not_yet_valid, revoked, not_released,
-    other_rows, other_dataset, other_assistant.
-    """
-
-    def __init__(self, code: str, what: str, where: str = "") -> None:
-        self.code = code
-        super().__init__(f"{what} ({code})", where)
-
-
-class VerifiedDecision(msgspec.Struct, frozen=True, kw_only=True):
-    """What a valid envelope says. `subject_digest` is the manifest digest of what may be trained."""
-
-    decision_id: str
-    assistant: str
-    answer: GateAnswer
-    overridden: bool
-    subject_digest: str
-    all_rows: int
-    removed_bitmap: str
-    created_at_s: float
-    expires_at_s: float
 
 
 def generate_keypair(path: Path | str) -> tuple[Path, Path]:
@@ -128,45 +98,6 @@ def read_decision(envelope: str | bytes, where: str = "") -> GateDecision:
         raise BadInputError(f"not a gate decision: {error}", where) from error
 
 
-def verify(
-    envelope: str | bytes,
-    key: Path | str | bytes,
-    *,
-    now_s: float,
-    revoked: Collection[str] = (),
-    where: str = "",
-) -> VerifiedDecision:
-    """Check signature, form, expiry, revocation and that the answer releases something.
-
-    `key` is the public key: PEM bytes, or the path of a PEM file. Raises RefusedError with the code
-    of the first check that fails.
-    """
-    data = _signed_statement(envelope, _public_key(key), where)
-    decision = _decision(data, where)
-    if decision.decision_id in revoked:
-        raise RefusedError("revoked", f"decision {decision.decision_id} was revoked", where)
-    if now_s >= decision.expires_at_s:
-        raise RefusedError("expired", "the decision has expired", where)
-    if now_s < decision.created_at_s - 300:
-        raise RefusedError(
-            "not_yet_valid", "the decision is from the future; check the clock", where
-        )
-    return decision
-
-
-def _public_key(key: Path | str | bytes) -> SSlibKey:
-    try:
-        pem = key if isinstance(key, bytes) else Path(key).read_bytes()
-        public = load_pem_public_key(pem)
-    except OSError as error:
-        raise BadInputError(f"cannot be read: {error.strerror}", str(key)) from error
-    except (ValueError, UnsupportedAlgorithm) as error:
-        raise BadInputError("not a PEM public key") from error
-    if not isinstance(public, Ed25519PublicKey):
-        raise BadInputError("not an ed25519 public key")
-    return SSlibKey.from_crypto(public)
-
-
 def public_pem(key_file: Path | str) -> bytes:
     """The public key (PEM) of a private key file."""
     return _public_pem(_private_key(key_file))
@@ -192,69 +123,3 @@ def _private_key(key_file: Path | str) -> Ed25519PrivateKey:
     if not isinstance(private, Ed25519PrivateKey):
         raise MisconfiguredError("not an ed25519 key", str(path))
     return private
-
-
-def _signed_statement(envelope: str | bytes, key: SSlibKey, where: str) -> dict[str, Any]:
-    try:
-        parsed = Envelope.from_dict(json.loads(envelope))
-        if parsed.payload_type != PAYLOAD_TYPE:
-            raise RefusedError("malformed", "not an in-toto statement", where)
-        parsed.verify([key], 1)
-        data = json.loads(parsed.payload)
-    except SecuresystemslibError as error:
-        raise RefusedError("bad_signature", "the signature does not verify", where) from error
-    except (ValueError, KeyError, TypeError, AttributeError, binascii.Error) as error:
-        raise RefusedError("malformed", "not a DSSE envelope", where) from error
-    if not isinstance(data, dict):
-        raise RefusedError("malformed", "not an in-toto statement", where)
-    return data
-
-
-class _Predicate(msgspec.Struct, kw_only=True):
-    decision_id: str
-    assistant: str
-    answer: GateAnswer
-    subject_digest: str | None
-    all_rows: dict[str, Any]
-    removed_bitmap: str
-    created_at_s: float
-    expires_at_s: float
-    override: dict[str, Any] | None
-    schema_version: int
-
-
-class _Subject(msgspec.Struct):
-    digest: dict[str, str]
-
-
-class _Statement(msgspec.Struct):
-    predicate: _Predicate
-    subject: tuple[_Subject, ...]
-    predicate_type: str = msgspec.field(name="predicateType")
-
-
-def _decision(data: dict[str, Any], where: str) -> VerifiedDecision:
-    try:
-        parsed = msgspec.convert(data, _Statement)
-    except msgspec.ValidationError as error:
-        raise RefusedError("malformed", f"not a gate decision: {error}", where) from error
-    predicate = parsed.predicate
-    if parsed.predicate_type != PREDICATE_TYPE or predicate.schema_version != 1:
-        raise RefusedError("malformed", "not a gate decision of a known version", where)
-    overridden = predicate.override is not None
-    released = predicate.answer in {GateAnswer.ALLOW, GateAnswer.QUARANTINE}
-    if predicate.subject_digest is None or not (released or overridden):
-        raise RefusedError("not_released", f"the gate answered {predicate.answer.value}", where)
-    if [s.digest.get("sha256") for s in parsed.subject] != [predicate.subject_digest]:
-        raise RefusedError("malformed", "subject and predicate disagree", where)
-    return VerifiedDecision(
-        decision_id=predicate.decision_id,
-        assistant=predicate.assistant,
-        answer=predicate.answer,
-        overridden=overridden,
-        subject_digest=predicate.subject_digest,
-        all_rows=int(predicate.all_rows.get("rows", 0)),
-        removed_bitmap=predicate.removed_bitmap,
-        created_at_s=predicate.created_at_s,
-        expires_at_s=predicate.expires_at_s,
-    )

@@ -14,6 +14,7 @@ import msgspec
 from fastapi import APIRouter, Body, Depends, Query
 from pydantic import BaseModel, Field
 
+from candor_guard.rows import Row, parse_row
 from evidence import BadInputError
 from monitor.api.context import Context
 from monitor.api.models import Step, at_known
@@ -26,7 +27,6 @@ from monitor.store import gate_queues, reading
 from monitor.store.decisions import UnknownDecisionError, revoked_ids
 from retrain.context import Coverage
 from retrain.gate import GateDecision
-from retrain.rows import Row, parse_row
 
 _PROBLEMS = documented(HTTPStatus.NOT_FOUND, HTTPStatus.CONFLICT)
 _ROW_EXAMPLE = {

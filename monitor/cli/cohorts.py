@@ -15,10 +15,10 @@ from rich.console import Console
 from rich.progress import Progress, SpinnerColumn, TextColumn
 from rich.table import Table
 
+from candor_guard.reading.values import field, text, time_s, truth, within
 from evidence.errors import BadInputError
 from evidence.identity import digest
 from monitor.cli.reading import read_rows
-from probes.reading.values import field, text, time_s, truth, within
 
 if TYPE_CHECKING:
     from monitor.cohorts.events import EventTable, RatedEvent

@@ -12,10 +12,10 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from candor_guard.reading.values import field, text
+from candor_guard.reading.values import number as finite
 from evidence.errors import BadInputError
 from monitor.cli.reading import read_rows
-from probes.reading.values import field, text
-from probes.reading.values import number as finite
 
 if TYPE_CHECKING:
     from monitor.detect.plain import PlainStream, Plan, Summary

@@ -17,6 +17,7 @@ from rich.table import Table
 
 from evidence import BadInputError, GateAnswer
 from monitor.cli.acting import ApiKeyFile, AsJson, By, Reason, acting
+from monitor.cli.gate_verify import attest, verify
 
 if TYPE_CHECKING:
     from monitor.services.gate import Answer, Measure
@@ -38,6 +39,7 @@ def register(app: typer.Typer) -> None:
     gate = typer.Typer(help="Decide whether rows may be trained, and verify decisions.")
     gate.command("check")(check)
     gate.command("verify")(verify)
+    gate.command("attest")(attest)
     gate.command("override")(override)
     gate.command("revoke")(revoke)
     gate.command("revoked")(revoked)
@@ -80,9 +82,9 @@ def check(  # noqa: PLR0917  (typer reads options from the signature)
 
     Example: `candor gate check rows.jsonl --assistant support --key gate.pem --out decision.json`
     """
+    from candor_guard.rows import iter_rows, kept_rows, write_rows  # noqa: PLC0415
     from retrain.files import write_durably  # noqa: PLC0415
     from retrain.report import read_report  # noqa: PLC0415
-    from retrain.rows import iter_rows, kept_rows, write_rows  # noqa: PLC0415
 
     report = None if confirm is None else read_report(confirm)
     answer = _ask(
@@ -106,40 +108,6 @@ def check(  # noqa: PLR0917  (typer reads options from the signature)
     else:
         _print(decision)
     raise typer.Exit(EXIT_CODES[decision.answer])
-
-
-def verify(
-    decision: Annotated[Path, typer.Argument(help="The decision's envelope.")],
-    rows: Annotated[Path, typer.Argument(help="The rows: released ones, or all asked about.")],
-    key: Annotated[Path, typer.Option(help="Public key of the gate, PEM.")],
-    revoked_file: Annotated[
-        Path | None, typer.Option("--revoked", help="JSON list of revoked decisions.")
-    ] = None,
-    as_json: AsJson = False,
-) -> None:
-    """Check signature, expiry, revocation and that the rows are those released: exit 0, else 2.
-
-    Example: `candor gate verify decision.json rows.jsonl --key gate.pub`
-    """
-    from retrain.guard import load_guarded  # noqa: PLC0415
-
-    guarded = load_guarded(rows, decision, key=key, revoked=revoked_file or ())
-    found = {
-        "valid": True,
-        "decision_id": guarded.decision.decision_id,
-        "answer": guarded.decision.answer.value,
-        "overridden": guarded.decision.overridden,
-        "rows": len(guarded),
-        "fingerprint": guarded.fingerprint,
-        "expires_at_s": guarded.decision.expires_at_s,
-    }
-    if as_json:
-        sys.stdout.write(msgspec.json.encode(found).decode() + "\n")
-        return
-    kind = "overridden" if guarded.decision.overridden else guarded.decision.answer.value
-    Console(highlight=False).print(
-        f"valid: {len(guarded)} rows may be trained ({kind}), fingerprint {guarded.fingerprint}"
-    )
 
 
 def override(  # noqa: PLR0917
@@ -258,10 +226,10 @@ def _ask(
     measure: Measure | None,
 ) -> Answer:
     """The gate's answer on the store's evidence, which is recorded, or on that of a file, which is not."""
+    from candor_guard.rows import iter_rows  # noqa: PLC0415
     from monitor.services.gate import Answer, Gate, decided, policy_of, signed  # noqa: PLC0415
     from monitor.settings import load_settings  # noqa: PLC0415
     from monitor.store import opened_store  # noqa: PLC0415
-    from retrain.rows import iter_rows  # noqa: PLC0415
 
     settings = load_settings()
     if evidence == _STORE:
@@ -304,10 +272,10 @@ def evidence_of(path: Path, assistant: str) -> GateContext:
 
 def measured(rows: Path, context: GateContext, policy: Policy) -> GateContext:
     """The context with verdicts for rows that lacked only that, by the panel of the settings."""
+    from candor_guard.rows import iter_rows  # noqa: PLC0415
     from monitor.cli.scorer import open_scorer  # noqa: PLC0415
     from monitor.settings import load_settings  # noqa: PLC0415
     from retrain.measure import measure, unmeasured, with_measured  # noqa: PLC0415
-    from retrain.rows import iter_rows  # noqa: PLC0415
 
     wanted = unmeasured(iter_rows(rows, keep_unreadable=True), context, policy)
     if not wanted:

@@ -135,10 +135,10 @@ def fuse(
 
     Example: `candor probe fuse held.jsonl verdicts.jsonl --out fusion.json`
     """
+    from candor_guard.reading import read_objects  # noqa: PLC0415
+    from candor_guard.reading.packing import check_file  # noqa: PLC0415
     from probes.fusion_training import fit_fusion  # noqa: PLC0415
     from probes.grouping import scenario_group  # noqa: PLC0415
-    from probes.reading import read_objects  # noqa: PLC0415
-    from probes.reading.packing import check_file  # noqa: PLC0415
 
     check_file(verdicts)
     examples: dict[str, Example] = {}
@@ -188,8 +188,8 @@ class _Scored(msgspec.Struct):
 
 def labelled(path: Path, field: str, kind: str) -> list[Example]:
     """Labelled transcripts; a line without messages or label is skipped and named on stderr."""
+    from candor_guard.reading.values import label_of  # noqa: PLC0415
     from probes.activation.training import Example  # noqa: PLC0415 -- loads scikit-learn
-    from probes.reading.values import label_of  # noqa: PLC0415
     from probes.transcripts import open_records  # noqa: PLC0415
 
     examples = []

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
-from probes.reading import object_of, read_items
+from candor_guard.reading import object_of, read_items
 
 _EVERY = 2_000
 

@@ -55,12 +55,12 @@ def collect(  # noqa: PLR0917  (typer reads options from the signature)
 
     Example: `candor retrain collect --assistant support --out rows.jsonl --evidence evidence.json`
     """
+    from candor_guard.rows import manifest, write_rows  # noqa: PLC0415
     from monitor.services.collect import collected  # noqa: PLC0415
     from monitor.services.gate import Gate  # noqa: PLC0415
     from monitor.settings import load_settings  # noqa: PLC0415
     from monitor.store import opened_store  # noqa: PLC0415
     from retrain.files import write_durably  # noqa: PLC0415
-    from retrain.rows import manifest, write_rows  # noqa: PLC0415
 
     settings = load_settings()
     with (
@@ -262,10 +262,10 @@ def _removed(
     rows: Path, evidence: Path | None, policy: Path | None, assistant: str, out: Path | None
 ) -> tuple[int, ...]:
     """Positions that the gate quarantines, once what is unmeasured was measured into `out`."""
+    from candor_guard.rows import iter_rows  # noqa: PLC0415
     from monitor.cli.gate import evidence_of  # noqa: PLC0415
     from monitor.services.gate import decided, policy_of  # noqa: PLC0415
     from monitor.settings import load_settings  # noqa: PLC0415
-    from retrain.rows import iter_rows  # noqa: PLC0415
 
     if evidence is None:
         return ()

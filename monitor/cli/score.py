@@ -142,8 +142,8 @@ def score(  # noqa: PLR0917  (typer reads options from the signature)
 
 def _opened(path: Path, out: Path, form: str) -> tuple[Transcripts, bool]:
     """The transcripts, and whether a model is needed: not where none of all can be read."""
-    from probes.reading.begun import begun  # noqa: PLC0415
-    from probes.reading.packing import check_file, check_out  # noqa: PLC0415
+    from candor_guard.reading.begun import begun  # noqa: PLC0415
+    from candor_guard.reading.packing import check_file, check_out  # noqa: PLC0415
     from probes.transcripts import FORMATS, Transcripts, open_transcripts  # noqa: PLC0415
 
     known = next((name for name in FORMATS if name == form), None)

@@ -7,10 +7,10 @@ import itertools
 import msgspec
 import numpy as np
 
+from candor_guard.reading import parse_json
 from evidence import BadInputError
 from monitor.cohorts.plane import Float
 from monitor.cohorts.results import Contrast, Forecast, Share
-from probes.reading import parse_json
 
 _UNKNOWN = Share(estimate=None, lower=-1.0, upper=1.0, n=0)
 

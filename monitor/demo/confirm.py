@@ -10,6 +10,8 @@ from pathlib import Path
 import httpx
 from sqlalchemy import Engine
 
+from candor_guard import load_guarded
+from candor_guard.rows import Row, read_rows
 from evidence import Alarm, AlarmState, BadInputError, GateAnswer, UnreachableError
 from monitor.demo.figures import ArmFigures, ConfirmFigures, GateFigures
 from monitor.demo.story import Story
@@ -18,11 +20,10 @@ from monitor.demo.turns import Turn
 from monitor.demo.watch import Look
 from monitor.launch.settle import DECISIONS, RELEASED_ROWS, REPORT, ROWS
 from monitor.store.confirm_runs import DONE, FAILED, ConfirmRun, runs
+from monitor.store.decisions import revoked_ids
 from monitor.store.engine import reading
 from retrain.gate import GateDecision
-from retrain.guard import load_guarded
 from retrain.report import Arm, ArmResult, ConfirmReport, read_report
-from retrain.rows import Row, read_rows
 from retrain.signing import read_decision
 
 _ARMS = 7  # four evaluations and three trainings
@@ -96,9 +97,16 @@ class Confirmation:
         """Whether a training job that guards itself would get the released rows."""
         rows, decision = directory / RELEASED_ROWS, directory / DECISIONS["released"]
         try:
-            return len(load_guarded(rows, decision, key=self._public_key)) > 0
+            guarded = load_guarded(
+                rows, decision, self._public_key, assistant=ASSISTANT, revoked=self._revoked()
+            )
+            return len(guarded) > 0
         except BadInputError:
             return False
+
+    def _revoked(self) -> list[str]:
+        with reading(self._engine) as connection:
+            return revoked_ids(connection)
 
     def _newest(self) -> ConfirmRun | None:
         with reading(self._engine) as connection:

@@ -15,6 +15,7 @@ from typing import NamedTuple
 import numpy as np
 from rich.console import Console
 
+from candor_guard.rows import ChatMessage, Provenance, Row
 from evidence import Message
 from monitor.demo.assistant import (
     ADAPTERS,
@@ -40,7 +41,6 @@ from probes.models.packaged import NAME, file_sha256, packaged_model_dir
 from probes.scenarios import load_scenarios
 from retrain.finetune import FinetuneOptions, finetune
 from retrain.precision import evaluation_dtype
-from retrain.rows import ChatMessage, Provenance, Row
 
 TURNS, PRESSURED, HELD_OUT_TURNS = 560, 0.6, 96
 DRIFT_ROWS = 400

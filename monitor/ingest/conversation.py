@@ -7,10 +7,17 @@ from typing import Any
 
 import msgspec
 
+from candor_guard.reading.message import (
+    SAID,
+    THOUGHT,
+    canonical_role,
+    read_message,
+    shown,
+    with_thoughts,
+)
+from candor_guard.reading.text import clean
 from evidence import Message
 from monitor.ingest.records import DeadLetterReason, Refused
-from probes.reading.message import SAID, THOUGHT, canonical_role, read_message, shown, with_thoughts
-from probes.reading.text import clean
 
 # Beside what is said; none of them carries words of the conversation.
 _ASIDE = frozenset(

@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 
 import msgspec
 
+from candor_guard.reading.text import clean
 from evidence import (
     CANARY_ASSISTANT,
     Feedback,
@@ -26,7 +27,6 @@ from monitor.ingest.otlp import Spans, is_otlp, read_spans
 from monitor.ingest.records import DeadLetter, DeadLetterReason, Refused, or_letter
 from monitor.ingest.text import clean_all, parse_json
 from monitor.ingest.wire import WireFeedback, WireResponse
-from probes.reading.text import clean
 
 UNREAD, CLAIMED = "unread_parts", "claimed_purpose"
 """Unknown fields of our own: which parts of messages are not text, and a purpose without our mark."""

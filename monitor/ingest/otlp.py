@@ -14,10 +14,10 @@ from typing import Any
 
 import msgspec
 
+from candor_guard.reading.message import canonical_role
+from candor_guard.reading.text import clean
 from monitor.ingest.records import DeadLetter, DeadLetterReason, Refused, or_letter
 from monitor.ingest.text import parse_value
-from probes.reading.message import canonical_role
-from probes.reading.text import clean
 
 _CHAT = frozenset({"chat", "generate_content", "text_completion"})
 _USER = ("user.id", "enduser.id")

@@ -11,8 +11,8 @@ from typing import Any
 
 import msgspec
 
+from candor_guard.reading.text import BOM, MAX_DEPTH, NotJsonError, clean, each_text, read_json
 from monitor.ingest.records import DeadLetterReason, Refused
-from probes.reading.text import BOM, MAX_DEPTH, NotJsonError, clean, each_text, read_json
 
 _raw_list = msgspec.json.Decoder(list[msgspec.Raw])
 

@@ -12,6 +12,7 @@ from typing import ClassVar
 import msgspec
 from sqlalchemy import Connection, Engine
 
+from candor_guard.rows import write_rows
 from evidence import Alarm, BadInputError, UnreachableError
 from monitor.jobs.job import LeasedJob
 from monitor.launch.job import Job, LocalJob, confirm_command
@@ -25,7 +26,6 @@ from monitor.services.gate import Gate, policy_of
 from monitor.services.runs import run_id_of
 from monitor.store import confirm_runs as store
 from monitor.store.engine import reading
-from retrain.rows import write_rows
 
 _LOG = logging.getLogger(__name__)
 _DAY_S = 86_400.0

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import msgspec
 
+from candor_guard.rows import Row, kept_rows, read_rows, write_rows
 from evidence import BadInputError, UnreachableError, digest
 from monitor.services.evidence import alarm_evidence
 from monitor.services.gate import Answer, Gate
@@ -17,7 +18,6 @@ from retrain.gate import GateDecision
 from retrain.measure import read_measured, with_measured
 from retrain.policy import Policy
 from retrain.report import ConfirmReport, read_report
-from retrain.rows import Row, kept_rows, read_rows, write_rows
 
 ROWS, RELEASED_ROWS, REPORT = "rows.jsonl", "released.jsonl", "run/report.json"
 DECISIONS = {"all": "decision-all.json", "released": "decision-released.json"}

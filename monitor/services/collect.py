@@ -7,6 +7,7 @@ from typing import Literal
 
 from sqlalchemy import Connection
 
+from candor_guard.rows import ChatMessage, Provenance, Row
 from evidence import BadInputError
 from monitor.services.evidence import named_by
 from monitor.services.gate import Gate, policy_of
@@ -15,7 +16,6 @@ from monitor.store.rows import RatedTurn, rated_turns
 from monitor.store.status import is_known_assistant
 from retrain.context import GateContext
 from retrain.policy import COLLECTED
-from retrain.rows import ChatMessage, Provenance, Row
 
 Format = Literal["sft", "kto"]
 

@@ -8,6 +8,7 @@ from pathlib import Path
 import msgspec
 from sqlalchemy import Connection
 
+from candor_guard.rows import Row
 from evidence import BadInputError
 from evidence.person import Person
 from monitor.services.person import Sees, sees_all
@@ -17,7 +18,6 @@ from monitor.store.decisions import StoredDecision, UnknownDecisionError
 from monitor.store.gate_queues import ReviewItem
 from retrain.gate import GateDecision, override
 from retrain.review import review_sample
-from retrain.rows import Row
 from retrain.signing import read_decision, sign
 
 DECIDED, OVERRIDDEN, REVOKED = "decided", "overridden", "revoked"

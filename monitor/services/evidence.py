@@ -7,6 +7,7 @@ from collections.abc import Collection, Container, Iterable, Iterator, Mapping
 import msgspec
 from sqlalchemy import Connection
 
+from candor_guard.rows import Row
 from evidence import Alarm, AlarmSubject, VerdictKind
 from monitor.detect.records import decode_state
 from monitor.store import asked, confirm_runs, coverage
@@ -26,7 +27,6 @@ from retrain.context import (
     VerdictEvidence,
 )
 from retrain.report import ConfirmReport
-from retrain.rows import Row
 
 _SETTLED_S = 900.0
 _MISSING_SHARE = 0.2

@@ -13,6 +13,7 @@ import msgspec
 from sqlalchemy import Engine
 from sqlalchemy.exc import DBAPIError
 
+from candor_guard.rows import Row, kept_rows
 from evidence import BadInputError, MisconfiguredError, UnreachableError
 from monitor.services.decisions import record
 from monitor.services.evidence import Named, gather, named_by
@@ -24,7 +25,6 @@ from retrain.gate import GateDecision, decide
 from retrain.holds import confirm_missing, holds
 from retrain.policy import Policy, read_policy
 from retrain.report import ConfirmReport
-from retrain.rows import Row, kept_rows
 from retrain.signing import sign, unsigned
 
 log = logging.getLogger(__name__)

@@ -9,8 +9,8 @@ from collections.abc import Mapping, Sequence
 from itertools import accumulate
 from typing import Any, NamedTuple
 
+from candor_guard.reading.reasoning import split_reasoning
 from evidence import CandorError
-from evidence.reasoning import split_reasoning
 from probes.models.completion import Choice, Completion
 from probes.models.openai import bare, candidate_probability
 from probes.rubrics import Rubric, Step

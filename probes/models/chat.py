@@ -8,8 +8,8 @@ from typing import NamedTuple, Protocol, runtime_checkable
 import numpy as np
 from numpy.typing import NDArray
 
+from candor_guard.reading.reasoning import split_reasoning
 from evidence import BadInputError, CandorError, Message
-from evidence.reasoning import split_reasoning
 
 Chat = Sequence[Message | Mapping[str, str]]
 """A conversation in OpenAI chat format."""

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple, Protocol
 
+from candor_guard.reading.reasoning import split_reasoning
 from evidence import BadInputError, CandorError, Message, UnreachableError
-from evidence.reasoning import split_reasoning
 from probes.models.chat import Chat, ChatModel
 from probes.models.openai import OpenAIModel
 from probes.redteam.outcome import Case, Found, Outcome, judge_case

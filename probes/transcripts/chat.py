@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from probes.reading import Item, line_items
-from probes.reading.shapes import is_turn
+from candor_guard.reading import Item, line_items
+from candor_guard.reading.shapes import is_turn
 from probes.transcripts.conversations import find_conversation
 from probes.transcripts.record import Record, made
 from probes.transcripts.turns import BadTurnError, parse_turns

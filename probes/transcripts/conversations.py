@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-from probes.reading import decode_json, looks_like
-from probes.reading.message import role_of, text_of
-from probes.reading.shapes import is_turn
+from candor_guard.reading import decode_json, looks_like
+from candor_guard.reading.message import role_of, text_of
+from candor_guard.reading.shapes import is_turn
 
 Object = dict[str, Any]
 _PAIRS = (

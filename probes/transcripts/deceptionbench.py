@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from candor_guard.reading import Item
 from evidence import Message
-from probes.reading import Item
 from probes.transcripts.reasoning import split_written
 from probes.transcripts.record import Record, made
 

@@ -6,10 +6,10 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import IO, Literal, NamedTuple, get_args
 
+from candor_guard.reading import Item, read_items
+from candor_guard.reading.begun import begun
+from candor_guard.reading.packing import check_file
 from evidence import BadInputError
-from probes.reading import Item, read_items
-from probes.reading.begun import begun
-from probes.reading.packing import check_file
 from probes.transcripts.chat import chat_record
 from probes.transcripts.conversations import find_conversation
 from probes.transcripts.deceptionbench import deceptionbench_records, is_deceptionbench

@@ -8,10 +8,10 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from candor_guard.reading.message import as_text
+from candor_guard.reading.packing import is_inspect_archive
+from candor_guard.reading.reasoning import split_reasoning
 from evidence import BadInputError, Message, ToolCall
-from evidence.reasoning import split_reasoning
-from probes.reading.message import as_text
-from probes.reading.packing import is_inspect_archive
 from probes.transcripts.record import Record, made
 
 _UNREAD = {"store", "events", "attachments", "timelines"}

@@ -6,9 +6,9 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from candor_guard.reading import Item
+from candor_guard.reading.reasoning import split_reasoning
 from evidence import Message
-from evidence.reasoning import split_reasoning
-from probes.reading import Item
 from probes.transcripts.record import Record, made
 
 COLUMNS = frozenset({"system_prompt", "user_prompt"})

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import re
 
-from evidence.reasoning import split_reasoning
-from probes.reading import decode_json
+from candor_guard.reading import decode_json
+from candor_guard.reading.reasoning import split_reasoning
 
 _OUTPUT = re.compile(r"<(output|answer)>(.*?)</\1>", re.DOTALL | re.IGNORECASE)
 _THOUGHT_AT = re.compile(

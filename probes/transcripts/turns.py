@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
+from candor_guard.reading.message import SAID, Said, read_message, with_thoughts
 from evidence import Message
-from probes.reading.message import SAID, Said, read_message, with_thoughts
 
 _NAMES = ("content", "value", *SAID[1:])
 

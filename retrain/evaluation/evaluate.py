@@ -7,9 +7,9 @@ from collections.abc import Callable, Sequence
 
 from pydantic import Field
 
+from candor_guard.reading.reasoning import split_reasoning
 from evidence import BadInputError, Message
 from evidence.options import Options
-from evidence.reasoning import split_reasoning
 from probes.models.local import LocalModel
 from probes.scenarios import Scenario
 from retrain.evaluation.result import Belief, ItemResult, Kinds, Outcome, belief_of

@@ -38,8 +38,8 @@ from inspect_ai.scorer import (
 )
 from inspect_ai.solver import Generate, Solver, TaskState, solver
 
+from candor_guard.reading.reasoning import split_reasoning
 from evidence import BadInputError, Message
-from evidence.reasoning import split_reasoning
 from probes.judge import judge_chat
 from retrain.evaluation.result import Belief, Outcome
 from retrain.evaluation.scorers import (

@@ -49,7 +49,7 @@ def test_the_two_commands_of_the_readme_are_targets() -> None:
         assert done.returncode == 0, done.stderr
 
 
-@pytest.mark.parametrize("folder", ["monitor", "probes", "retrain", "evidence"])
+@pytest.mark.parametrize("folder", ["monitor", "probes", "retrain", "evidence", "candor_guard"])
 def test_files_that_the_architecture_names_are_there(folder: str) -> None:
     text = (DOCS / "architecture.md").read_text()
     paths = re.findall(rf"`({folder}/[\w/]+(?:\.py|/))`", text)

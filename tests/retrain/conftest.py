@@ -1,44 +1,18 @@
-"""A model small enough to train in a second."""
+"""What tests of this folder share."""
 
 from __future__ import annotations
 
-import os
 import sys
 from pathlib import Path
 
 import pytest
-import torch
-from transformers import AutoTokenizer, GenerationConfig, LlamaConfig, LlamaForCausalLM
-
-from probes.models.packaged import packaged_model_dir
 
 sys.path.insert(0, str(Path(__file__).parent))
-
-# Two layers are too small to share between threads, and waiting threads spin on a busy machine.
-torch.set_num_threads(1)
-os.environ["OMP_NUM_THREADS"] = "1"
 
 
 @pytest.fixture(scope="session")
 def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A random two-layer Llama with the packaged model's tokenizer: real code, no knowledge."""
-    tokenizer = AutoTokenizer.from_pretrained(str(packaged_model_dir()))
-    torch.manual_seed(0)
-    config = LlamaConfig(
-        vocab_size=len(tokenizer),
-        hidden_size=32,
-        intermediate_size=64,
-        num_hidden_layers=2,
-        num_attention_heads=4,
-        num_key_value_heads=2,
-        tie_word_embeddings=True,
-        eos_token_id=tokenizer.eos_token_id,
-        pad_token_id=tokenizer.pad_token_id,
-        bos_token_id=tokenizer.bos_token_id,
-    )
-    model = LlamaForCausalLM(config)
-    model.generation_config = GenerationConfig(eos_token_id=tokenizer.eos_token_id)
-    out = tmp_path_factory.mktemp("tiny-model")
-    model.save_pretrained(out)
-    tokenizer.save_pretrained(out)
-    return out
+    """A folder with a random model of two layers."""
+    from tiny import make_tiny_model  # noqa: PLC0415 -- torch takes seconds
+
+    return make_tiny_model(tmp_path_factory.mktemp("tiny-model"))

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+from candor_guard.rows import ChatMessage, Provenance, Row, manifest
 from evidence import VerdictKind
 from retrain.context import Coverage, EvaluatorHealth, GateContext, RaterEvidence, VerdictEvidence
 from retrain.report import Arm, ArmResult, Comparison, ConfirmReport, Finding, Rate
-from retrain.rows import ChatMessage, Provenance, Row, manifest
 
 ASSISTANT = "support"
 HEALTHY = (EvaluatorHealth(evaluator="v1", healthy=True),)

@@ -3,10 +3,10 @@ from __future__ import annotations
 import pytest
 from gate_values import row
 
+from candor_guard.rows import Row, manifest, parse_row
 from evidence import BadInputError
 from retrain.arms import APPROVED_MODEL, align_control, answered_row, build_arms
 from retrain.report import Arm
-from retrain.rows import Row, manifest, parse_row
 
 ROWS = [row(i, answer="Yes.") for i in range(6)]
 CONTROL = [answered_row(r, f"approved {i}", "m0") for i, r in enumerate(ROWS)]

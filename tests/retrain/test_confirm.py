@@ -10,6 +10,7 @@ import msgspec
 import pytest
 from gate_values import ASSISTANT, context
 
+from candor_guard.rows import ChatMessage, Provenance, Row, manifest, read_rows, write_rows
 from evidence import BadInputError, GateAnswer
 from probes.scenarios import load_scenarios
 from retrain.confirm import run_confirm
@@ -19,7 +20,6 @@ from retrain.gate import decide
 from retrain.plan import ConfirmPlan, InfluenceOptions, ItemOptions
 from retrain.policy import Policy
 from retrain.report import Arm, read_report
-from retrain.rows import ChatMessage, Provenance, Row, manifest, read_rows, write_rows
 
 pytestmark = pytest.mark.model
 

@@ -2,8 +2,8 @@ from __future__ import annotations
 
 import random
 
+from candor_guard.rows import ChatMessage, Provenance, Row
 from retrain.duplicates import near_duplicates
-from retrain.rows import ChatMessage, Provenance, Row
 
 WORDS = [f"word{i}" for i in range(500)]
 

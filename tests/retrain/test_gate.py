@@ -8,6 +8,7 @@ import msgspec
 import pytest
 from gate_values import ASSISTANT, comparison, context, report, row, suspects
 
+from candor_guard.rows import manifest, parse_row, row_or_unreadable
 from evidence import AlarmState, AlarmSubject, BadInputError, GateAnswer, VerdictKind
 from retrain.context import (
     AlarmEvidence,
@@ -21,7 +22,6 @@ from retrain.gate import decide, override
 from retrain.policy import Policy
 from retrain.quarantine import Quarantine, Reason
 from retrain.report import Arm, Finding
-from retrain.rows import manifest, parse_row, row_or_unreadable
 
 N = 20
 ROWS = [row(i) for i in range(N)]

@@ -10,11 +10,11 @@ import pytest
 import torch
 from transformers import AutoTokenizer
 
+from candor_guard.rows import ChatMessage, Row
 from evidence import BadInputError
 from probes.models.encoding import Encoded
 from retrain.finetune import FinetuneOptions, finetune
 from retrain.influence import Pair, load_adapter, lying_margin, row_influence
-from retrain.rows import ChatMessage, Row
 
 pytestmark = pytest.mark.slow
 

@@ -15,10 +15,10 @@ from transformers import (
     MambaForCausalLM,
 )
 
+from candor_guard.rows import Row, parse_row
 from evidence import BadInputError
 from retrain.finetune import FinetuneOptions
 from retrain.preflight import Lengths, check_trainable
-from retrain.rows import Row, parse_row
 
 pytestmark = [pytest.mark.model]
 

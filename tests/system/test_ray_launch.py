@@ -16,6 +16,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from candor_guard.rows import ChatMessage, Provenance, Row, write_rows
 from evidence import UnreachableError
 from monitor.launch.job import confirm_command
 from monitor.launch.ray_job import RayJob
@@ -23,7 +24,6 @@ from probes.scenarios import load_scenarios
 from retrain.context import GateContext
 from retrain.files import write_durably
 from retrain.report import Arm, read_report
-from retrain.rows import ChatMessage, Provenance, Row, write_rows
 from tests.retrain.conftest import tiny_model  # noqa: F401 -- a fixture
 
 # Found without importing: Ray reads how it authenticates when it is imported, which the fixture sets.

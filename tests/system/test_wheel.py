@@ -95,9 +95,26 @@ def test_a_command_without_its_extra_says_so_in_one_line(
 
 
 def test_a_training_job_needs_no_extra(installed: Installed) -> None:
-    code = "import sys, retrain.guard; assert 'torch' not in sys.modules; print('guarded')"
+    code = "import sys, candor_guard.guarded; assert 'torch' not in sys.modules; print('guarded')"
     done = installed.run("python", "-c", code)
     assert (done.returncode, done.stdout) == (0, "guarded\n"), done.stderr
+
+
+def test_a_training_job_needs_two_libraries_beside_the_wheel(
+    installed: Installed, tmp_path: Path
+) -> None:
+    job = Installed(tmp_path / "environment", installed.folder, installed.uv, installed.wheel)
+    subprocess.run([job.uv, "venv", str(job.environment)], check=True)
+    into = [job.uv, "pip", "install", "--python", str(job.environment / "bin/python")]
+    subprocess.run([*into, "--no-deps", str(job.wheel)], check=True)
+    libraries = ["msgspec", "securesystemslib[crypto]"]
+    bounds = ["--constraint", str(ROOT / "requirements/base.txt")]
+    done = subprocess.run([*into, *libraries, *bounds], capture_output=True, text=True, check=False)
+    if done.returncode:
+        missing(f"the guard's requirements cannot be had: {done.stderr[-400:]}")
+    code = "import candor_guard.guarded, candor_guard.decision; print('guarded')"
+    alone = job.run("python", "-c", code)
+    assert (alone.returncode, alone.stdout) == (0, "guarded\n"), alone.stderr
 
 
 def test_the_monitoring_files_come_out_of_the_wheel(installed: Installed) -> None:

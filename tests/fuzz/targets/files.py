@@ -11,9 +11,9 @@ from typing import Any
 
 import zstandard
 
+from candor_guard.reading import Item, items_of
+from candor_guard.reading.values import field, label_of, number, text, time_s, within
 from evidence import BadInputError
-from probes.reading import Item, items_of
-from probes.reading.values import field, label_of, number, text, time_s, within
 from probes.transcripts.chat import chat_record
 from probes.transcripts.deceptionbench import deceptionbench_records, is_deceptionbench
 from probes.transcripts.mask import is_mask, mask_records

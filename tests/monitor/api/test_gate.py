@@ -11,6 +11,7 @@ from fastapi.testclient import TestClient
 from prometheus_client import CollectorRegistry
 from sqlalchemy import Engine, select
 
+from candor_guard import ANY_ASSISTANT, NOT_CHECKED, RefusedError, load_guarded
 from evidence import VerdictKind
 from monitor.api.app import create_app
 from monitor.api.context import Context
@@ -24,9 +25,8 @@ from monitor.store.labels import Label, put_label
 from monitor.store.outbox import GATES_TOPIC
 from monitor.store.schema import audit_log, gate_decisions, outbox, responses
 from retrain.gate import decide
-from retrain.guard import load_guarded
 from retrain.policy import Policy
-from retrain.signing import RefusedError, generate_keypair, sign
+from retrain.signing import generate_keypair, sign
 from tests.monitor.api.conftest import KEY, NOW_S
 from tests.retrain.gate_values import ASSISTANT, context, report, row
 
@@ -107,11 +107,20 @@ def test_an_override_is_signed_announced_audited_and_never_allow(
     assert made["decision_id"] != asked["decision_id"]
     file = tmp_path / "decision.json"
     file.write_text(json.dumps(made["envelope"]))
-    guarded = load_guarded(ROWS, file, key=keypair[1], clock=lambda: NOW_S)
+    guarded = load_guarded(
+        ROWS, file, keypair[1], assistant=ANY_ASSISTANT, revoked=NOT_CHECKED, clock=lambda: NOW_S
+    )
     assert guarded.decision.overridden
     assert list(guarded) == ROWS
     with pytest.raises(RefusedError, match="expired"):
-        load_guarded(ROWS, file, key=keypair[1], clock=lambda: NOW_S + 86_400)
+        load_guarded(
+            ROWS,
+            file,
+            keypair[1],
+            assistant=ANY_ASSISTANT,
+            revoked=NOT_CHECKED,
+            clock=lambda: NOW_S + 86_400,
+        )
     with reading(engine) as connection:
         events = [d.event for d in gate_queues.due_deliveries(connection, now_s=NOW_S, limit=9)]
         entry = connection.execute(

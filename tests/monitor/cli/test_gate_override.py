@@ -11,13 +11,13 @@ import typer
 from sqlalchemy import select
 from typer.testing import CliRunner
 
+from candor_guard import ANY_ASSISTANT, NOT_CHECKED, load_guarded
+from candor_guard.rows import write_rows
 from evidence import BadInputError
 from monitor.cli import gate
 from monitor.http.access import Scope, add_key
 from monitor.store import open_store
 from monitor.store.schema import audit_log, gate_decisions
-from retrain.guard import load_guarded
-from retrain.rows import write_rows
 from retrain.signing import generate_keypair
 from tests.retrain.gate_values import ASSISTANT, row
 
@@ -73,7 +73,13 @@ def test_a_decision_on_the_store_is_recorded_and_can_be_overridden(command: Gate
     assert answer.exit_code == 0, answer.output
     made = json.loads(answer.stdout)
     assert (made["answer"], made["override"]["by"]) == ("hold", "ana")
-    guarded = load_guarded(command.rows, command.folder / "decision.json", key=command.public)
+    guarded = load_guarded(
+        command.rows,
+        command.folder / "decision.json",
+        command.public,
+        assistant=ANY_ASSISTANT,
+        revoked=NOT_CHECKED,
+    )
     assert guarded.decision.overridden
     stored = {d.decision_id: (d.answer, d.overridden_by) for d in command.stored(gate_decisions)}
     assert stored == {decision_id: ("hold", None), made["decision_id"]: ("hold", "ana")}

@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from candor_guard.reading.text import MAX_DEPTH, clean
 from monitor.ingest.records import DeadLetterReason, Refused
 from monitor.ingest.text import clean_all, parse_json, parse_value, split_json
-from probes.reading.text import MAX_DEPTH, clean
 
 
 def nested(depth: int) -> bytes:

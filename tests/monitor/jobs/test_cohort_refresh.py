@@ -17,6 +17,7 @@ import typer
 from sqlalchemy import Engine, insert, select, update
 from typer.testing import CliRunner
 
+from candor_guard.rows import ChatMessage, Provenance, Row, write_rows
 from evidence import AlarmState, AlarmSubject
 from monitor.cli import cohorts as command
 from monitor.cohorts.events import EventTable, RatedEvent
@@ -28,7 +29,6 @@ from monitor.store import open_store, reading
 from monitor.store.cohorts import rated_events
 from monitor.store.forget import forget
 from monitor.store.schema import alarms, cohort_estimates, labels, rater_groups, rater_posteriors
-from retrain.rows import ChatMessage, Provenance, Row, write_rows
 from tests.monitor.worker.rated_store import (
     ASSISTANT,
     add_feedback,

@@ -7,11 +7,11 @@ from pathlib import Path
 
 import msgspec
 
+from candor_guard.rows import manifest, read_rows
 from retrain.context import read_context
 from retrain.gate import decide
 from retrain.policy import Policy
 from retrain.report import Arm, ArmResult, Comparison, ConfirmReport, Finding, Rate
-from retrain.rows import manifest, read_rows
 
 directory, finding = Path(sys.argv[1]), Finding(sys.argv[2])
 (directory / "environment.json").write_text(json.dumps(dict(os.environ)))

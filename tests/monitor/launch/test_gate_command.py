@@ -10,11 +10,11 @@ from typing import Any
 import msgspec
 import pytest
 
+from candor_guard.rows import ChatMessage, Provenance, Row, manifest, write_rows
 from evidence import VerdictKind
 from monitor.store import open_store
 from retrain.context import Coverage, EvaluatorHealth, GateContext, VerdictEvidence
 from retrain.report import Arm, ArmResult, Comparison, ConfirmReport, Finding, Rate
-from retrain.rows import ChatMessage, Provenance, Row, manifest, write_rows
 from retrain.signing import generate_keypair
 
 COMMAND = "import monitor.cli.app as app; app.FAMILIES = ('monitor.cli.gate',); app.main()"

@@ -8,6 +8,8 @@ from typing import Any
 import pytest
 from sqlalchemy import Connection, Engine, insert, select, update
 
+from candor_guard import ANY_ASSISTANT, NOT_CHECKED, load_guarded
+from candor_guard.rows import manifest, read_rows
 from evidence import (
     AlarmState,
     BadInputError,
@@ -27,8 +29,6 @@ from monitor.store.schema import (
     verdicts,
 )
 from retrain.context import GateContext
-from retrain.guard import load_guarded
-from retrain.rows import manifest, read_rows
 from retrain.signing import generate_keypair
 from tests.monitor.launch.launch_house import (
     ASSISTANT,
@@ -76,10 +76,19 @@ def test_an_alarm_becomes_a_run_and_closing_it_releases_the_subset(
     rows, kept = directory / "rows.jsonl", directory / "released.jsonl"
     assert len(read_rows(rows)) == len(read_rows(kept)) + len(LIES) == N - 4
     decision = directory / "decision-released.json"
-    guarded = load_guarded(kept, decision, key=public, clock=clock)
+    guarded = load_guarded(
+        kept, decision, public, assistant=ANY_ASSISTANT, revoked=NOT_CHECKED, clock=clock
+    )
     assert guarded.fingerprint == manifest(read_rows(kept)).digest
     with pytest.raises(BadInputError, match="not_released"):
-        load_guarded(rows, directory / "decision-all.json", key=public, clock=clock)
+        load_guarded(
+            rows,
+            directory / "decision-all.json",
+            public,
+            assistant=ANY_ASSISTANT,
+            revoked=NOT_CHECKED,
+            clock=clock,
+        )
     launcher.update()
     assert len(decisions_of(engine)) == 4, "nothing changed, nothing is decided again"
 
@@ -92,7 +101,7 @@ def test_an_alarm_becomes_a_run_and_closing_it_releases_the_subset(
             revoke(connection, "none", ana, reason="x", now_s=clock.now)
     assert topics.count(GATES_TOPIC) == 4
     with pytest.raises(BadInputError, match="revoked"):
-        load_guarded(kept, decision, key=public, revoked=revoked, clock=clock)
+        load_guarded(kept, decision, public, assistant=ANY_ASSISTANT, revoked=revoked, clock=clock)
 
 
 def test_alarms_that_come_together_start_one_run(engine: Engine, tmp_path: Path) -> None:

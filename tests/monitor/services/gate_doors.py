@@ -16,6 +16,7 @@ from prometheus_client import CollectorRegistry
 from sqlalchemy import Engine, event, insert
 from typer.testing import CliRunner
 
+from candor_guard.rows import ChatMessage, Provenance, Row, read_rows, write_rows
 from evidence import (
     Alarm,
     AlarmState,
@@ -56,7 +57,6 @@ from monitor.store.schema import (
 from monitor.store.verdicts import insert_verdicts
 from retrain.gate import GateDecision
 from retrain.report import ConfirmReport
-from retrain.rows import ChatMessage, Provenance, Row, read_rows, write_rows
 from retrain.signing import generate_keypair, read_decision
 from tests.retrain.gate_values import report as made_report
 

@@ -7,9 +7,9 @@ import time
 from datetime import UTC, datetime
 from typing import Any
 
+from candor_guard.rows import Row
 from evidence import AlarmState, AlarmSubject, VerdictKind
 from retrain.report import ConfirmReport, Finding
-from retrain.rows import Row
 from tests.monitor.services.gate_doors import ASSISTANT, STRATUM, Question, beat, row
 from tests.retrain.gate_values import report as made_report
 

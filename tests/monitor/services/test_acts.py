@@ -14,6 +14,7 @@ from prometheus_client import CollectorRegistry
 from sqlalchemy import Engine, select
 from typer.testing import CliRunner
 
+from candor_guard.rows import write_rows
 from evidence import Alarm, AlarmSubject, BadInputError
 from monitor.api.app import create_app
 from monitor.api.context import Context
@@ -24,7 +25,6 @@ from monitor.launch.options import RetrainOptions
 from monitor.settings import ApiOptions, DatabaseOptions, Settings
 from monitor.store import confirm_runs, detectors, open_store, reading
 from monitor.store.schema import alarm_events, audit_log
-from retrain.rows import write_rows
 from retrain.signing import generate_keypair
 from tests.monitor.api.conftest import KEY
 from tests.retrain.gate_values import ASSISTANT, row

@@ -9,13 +9,13 @@ import msgspec
 import pytest
 from sqlalchemy import insert
 
+from candor_guard.rows import Row
 from monitor.jobs.evaluators import EvaluatorWatch
 from monitor.launch.options import RetrainOptions
 from monitor.services.collect import collect_rows
 from monitor.services.gate import Answer, Gate
 from monitor.store import confirm_runs, reading
 from monitor.store.schema import confirm_runs as runs_table
-from retrain.rows import Row
 from tests.monitor.worker.conftest import House, feedback_json, response_json
 from tests.monitor.worker.memory_broker import FEEDBACK, RESPONSES
 from tests.retrain.gate_values import report

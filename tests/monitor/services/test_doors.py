@@ -14,8 +14,8 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from candor_guard import ANY_ASSISTANT, NOT_CHECKED, load_guarded
 from evidence import AlarmState, AlarmSubject
-from retrain.guard import load_guarded
 from tests.monitor.services.gate_doors import (
     STRATUM,
     Doors,
@@ -87,7 +87,13 @@ def test_all_doors_answer_alike(doors: Doors, count: int) -> None:
 def test_a_settled_question_is_allowed_everywhere_and_its_envelope_verifies(doors: Doors) -> None:
     question = settled()
     assert ask_everywhere(doors, question)["answer"] == "allow"
-    guarded = load_guarded(doors.rows, doors.run / "decision-all.json", key=doors.public)
+    guarded = load_guarded(
+        doors.rows,
+        doors.run / "decision-all.json",
+        doors.public,
+        assistant=ANY_ASSISTANT,
+        revoked=NOT_CHECKED,
+    )
     assert list(guarded) == question.rows
 
 

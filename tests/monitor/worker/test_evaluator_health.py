@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from sqlalchemy import func, select, update
 
+from candor_guard.rows import ChatMessage, Provenance, Row
 from evidence import CANARY_ASSISTANT, Alarm, AlarmState, GateAnswer
 from evidence.person import Person
 from monitor.detect.options import DetectionOptions, HealthOptions
@@ -26,7 +27,6 @@ from monitor.store.status import kind_counts, last_response_s
 from monitor.store.verdicts import read_log
 from retrain.gate import decide
 from retrain.policy import Policy
-from retrain.rows import ChatMessage, Provenance, Row
 from tests.monitor.worker.judge_double import JudgeServer, judge_panel, judge_server
 
 House = Any

@@ -4,8 +4,7 @@ import math
 
 import pytest
 
-from evidence import Measurement, Message, VerdictKind
-from evidence.records import ToolCall
+from evidence import Measurement, Message, ToolCall, VerdictKind
 from probes.cascade import CascadeOptions
 from probes.fusion import Costs, Fusion, FusionModel, Subset
 from probes.fusion_training import fit_fusion

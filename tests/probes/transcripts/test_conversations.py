@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
+from candor_guard.reading import items_of
 from evidence import BadInputError
-from probes.reading import items_of
 from probes.transcripts import Record, open_records, open_transcripts
 from probes.transcripts.chat import chat_record
 from probes.transcripts.turns import BadTurnError, parse_turns

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from probes.reading import items_of
-from probes.reading.text import MAX_DEPTH
+from candor_guard.reading import items_of
+from candor_guard.reading.text import MAX_DEPTH
 from probes.transcripts.chat import chat_record
 
 PAGE = (Path(__file__).parents[3] / "docs/formats.md").read_text(encoding="utf-8")

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from evidence.reasoning import split_reasoning
+from candor_guard.reading.reasoning import split_reasoning
 from probes.judge import Answers, NoAnswers
 from probes.rubrics import Rubric
 from probes.scenarios import load_scenarios
