@@ -2,7 +2,14 @@
 
 from evidence.e_detector import EDetector
 from evidence.errors import BadInputError, CandorError, MisconfiguredError, UnreachableError
-from evidence.identity import canonical_json, digest, pseudonym, sampling_hash, verdict_key
+from evidence.identity import (
+    canonical_json,
+    digest,
+    pseudonym,
+    sampling_hash,
+    verdict_key,
+    words_digest,
+)
 from evidence.records import (
     CANARY_ASSISTANT,
     Alarm,
@@ -55,4 +62,5 @@ __all__ = [
     "pseudonym",
     "sampling_hash",
     "verdict_key",
+    "words_digest",
 ]

@@ -12,7 +12,8 @@ from evidence.person import Person, person
 from retrain.context import Coverage, GateContext
 from retrain.holds import confirm_missing, holds, unreadable
 from retrain.policy import Policy
-from retrain.quarantine import Quarantine, Reason
+from retrain.quarantine import Quarantine
+from retrain.reason import Reason
 from retrain.report import Finding
 from retrain.rows import Manifest, ManifestBuilder, Row, removed_bitmap
 

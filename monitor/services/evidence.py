@@ -23,6 +23,8 @@ from retrain.context import (
     GateContext,
     Period,
     RaterEvidence,
+    StoredFeedback,
+    StoredResponse,
     VerdictEvidence,
 )
 from retrain.report import ConfirmReport
@@ -36,22 +38,27 @@ _ERROR_SHARE = 0.2
 
 
 class Named(msgspec.Struct, frozen=True):
-    """Whom and what rows name: responses, and the raters of their signals."""
+    """Whom and what rows name: responses, their signals, and the raters of these."""
 
     response_ids: frozenset[str] = frozenset()
+    feedback_ids: frozenset[str] = frozenset()
     raters: frozenset[str] = frozenset()
 
 
 def named_by(rows: Iterable[Row]) -> Named:
     """The names in rows, read once."""
     response_ids: set[str] = set()
+    feedback_ids: set[str] = set()
     raters: set[str] = set()
     for row in rows:
-        if row.provenance.response_id is not None:
-            response_ids.add(row.provenance.response_id)
-        if row.provenance.rater is not None:
-            raters.add(row.provenance.rater)
-    return Named(frozenset(response_ids), frozenset(raters))
+        origin = row.provenance
+        if origin.response_id is not None:
+            response_ids.add(origin.response_id)
+        if origin.feedback_id is not None:
+            feedback_ids.add(origin.feedback_id)
+        if origin.rater is not None:
+            raters.add(origin.rater)
+    return Named(frozenset(response_ids), frozenset(feedback_ids), frozenset(raters))
 
 
 def gather(
@@ -78,9 +85,17 @@ def gather(
     covered, missing = _coverage(
         connection, assistant, beats, alive, since_s=now_s - coverage_s, now_s=now_s
     )
+    stored, probe_traffic = _responses(connection, assistant, named)
     return GateContext(
         assistant=assistant,
         verdicts={v.response_id: VerdictEvidence(VerdictKind(v.kind), v.p_lie) for v in verdicts},
+        responses=stored,
+        feedback={
+            given.feedback_id: StoredFeedback(
+                given.response_id, given.rater, given.value, given.created_at_s, given.edit
+            )
+            for given in asked.known_feedback(connection, assistant, named.feedback_ids)
+        },
         raters={
             known.rater: RaterEvidence(known.status, known.p_biased, known.group)
             for known in asked.known_raters(connection, assistant, named.raters)
@@ -88,13 +103,26 @@ def gather(
         alarms=alarm_evidence(connection, assistant),
         evaluators=tuple(_evaluators(connection, assistant, verdicts, alive)),
         uncovered=missing,
-        probe_traffic=asked.probe_traffic(connection, assistant, named.response_ids),
+        probe_traffic=probe_traffic,
         forgotten=asked.forgotten_raters(connection, named.raters),
         confirm=_newest_report(connection, assistant),
         coverage=covered,
         made_at_s=now_s,
         newest_s=coverage.newest_time(connection),
     )
+
+
+def _responses(
+    connection: Connection, assistant: str, named: Named
+) -> tuple[dict[str, StoredResponse], frozenset[str]]:
+    """What is stored of the responses, and those of them that are probe traffic."""
+    stored: dict[str, StoredResponse] = {}
+    probe_traffic: set[str] = set()
+    for known in asked.known_responses(connection, assistant, named.response_ids):
+        stored[known.response_id] = StoredResponse(known.model, known.asked, known.answered)
+        if known.probe_traffic:
+            probe_traffic.add(known.response_id)
+    return stored, frozenset(probe_traffic)
 
 
 def alarm_evidence(connection: Connection, assistant: str) -> tuple[AlarmEvidence, ...]:

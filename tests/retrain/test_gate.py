@@ -6,7 +6,7 @@ from typing import Any
 
 import msgspec
 import pytest
-from gate_values import ASSISTANT, comparison, context, report, row, suspects
+from gate_values import ASSISTANT, comparison, context, origin, report, row, suspects
 
 from evidence import AlarmState, AlarmSubject, BadInputError, GateAnswer, VerdictKind
 from retrain.context import (
@@ -19,9 +19,10 @@ from retrain.context import (
 )
 from retrain.gate import decide, override
 from retrain.policy import Policy
-from retrain.quarantine import Quarantine, Reason
+from retrain.quarantine import Quarantine
+from retrain.reason import Reason
 from retrain.report import Arm, Finding
-from retrain.rows import manifest, parse_row, row_or_unreadable
+from retrain.rows import Row, manifest, row_or_unreadable
 
 N = 20
 ROWS = [row(i) for i in range(N)]
@@ -167,7 +168,8 @@ def test_rows_that_nobody_measured_hold() -> None:
         (row(0, source=None), {}, Reason.UNKNOWN_ORIGIN),
         (row(0, source="scraped"), {}, Reason.UNKNOWN_ORIGIN),
         (row(0, source="bad"), {}, Reason.BLOCKED_SOURCE),
-        (row(99), {}, Reason.UNMEASURED),
+        (row(98), {}, Reason.UNMEASURED),
+        (row(100), {}, Reason.UNKNOWN_RESPONSE),
         (row(0), {"probe_traffic": frozenset({"r0"})}, Reason.PROBE_TRAFFIC),
         (row(0, source="dolly"), {"probe_traffic": frozenset({"r0"})}, Reason.PROBE_TRAFFIC),
         (row(0), {"forgotten": frozenset({"u0"})}, Reason.FORGOTTEN),
@@ -191,14 +193,13 @@ def test_the_reason_of_a_row(changed: Any, fields: dict[str, Any], reason: Reaso
 
 
 def test_a_row_that_trains_against_a_lie_stays() -> None:
-    data = {
-        "prompt": "q",
-        "completion": "a lie",
-        "provenance": {"source": "candor.feedback", "response_id": "r0"},
-    }
-    quarantine = Quarantine(context(1, lies=(0,)), Policy())
-    assert quarantine.reason(parse_row({**data, "label": False}, "x")) is None
-    assert quarantine.reason(parse_row({**data, "label": True}, "x")) is Reason.LIE
+    against, towards = (
+        Row(prompt="q", completion="a lie", label=label, provenance=origin(0))
+        for label in (False, True)
+    )
+    for one, reason in ((against, None), (towards, Reason.LIE)):
+        quarantine = Quarantine(context(1, lies=(0,), rows=[one]), Policy())
+        assert quarantine.reason(one) is reason
 
 
 def test_an_override_is_never_an_allow() -> None:
