@@ -120,6 +120,9 @@ class GateContext(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     responses, feedback
         What the store holds of the responses and signals that rows name, by their ids: what their
         provenance is compared with. A row about one that is not here is not verified.
+    sources
+        By `name@version`, of the registered sources that rows name: the sorted digests of their rows
+        (`retrain.sources`).
     raters
         By rater pseudonym. A rater who is not here is unknown, which is no suspicion.
     alarms, uncovered
@@ -150,6 +153,7 @@ class GateContext(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     verdicts: dict[str, VerdictEvidence] = {}
     responses: dict[str, StoredResponse] = {}
     feedback: dict[str, StoredFeedback] = {}
+    sources: dict[str, bytes] = {}
     raters: dict[str, RaterEvidence] = {}
     alarms: tuple[AlarmEvidence, ...] = ()
     evaluators: tuple[EvaluatorHealth, ...] = ()

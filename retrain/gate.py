@@ -111,8 +111,9 @@ def decide(
     sieve.read(rows)
     everything, released = sieve.everything.build(), sieve.kept.build()
     removed_by = Counter(r.reason for r in sieve.removed)
+    # A response that the store does not know has no verdict either; it may be on its way.
     answer, reasons = _Question(everything, released, context, policy, now_s).answer(
-        removed_by[Reason.UNMEASURED]
+        removed_by[Reason.UNMEASURED] + removed_by[Reason.UNKNOWN_RESPONSE]
     )
     subject = released.digest if answer in {GateAnswer.ALLOW, GateAnswer.QUARANTINE} else None
     confirm = None if context.confirm is None else context.confirm.digest

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from evidence import VerdictKind
 from retrain.context import GateContext, RaterEvidence, VerdictEvidence
+from retrain.marks import is_marked
 from retrain.policy import Policy
 from retrain.reason import Reason
 from retrain.rows import Provenance, Row
+from retrain.sources import RowSet, trained_digest
 from retrain.stored import Stored
 
 _OF_VERDICT = {kind: Reason(f"verdict_{kind.value}") for kind in VerdictKind}
@@ -16,9 +18,9 @@ class Quarantine:
     """The row rule of one policy under one context, for one pass over the rows in their order: of rows
     with one id the first is kept. `reason` takes constant time.
 
-    Rows of measured sources must be what the store holds (`retrain.stored`). Rows of trusted sources
-    pass on their declaration, but never as probe traffic, from a forgotten, suspect or coordinated
-    rater, or where training showed their pull towards lying. A row that trains against its response
+    Rows of measured sources must be what the store holds (`retrain.stored`), rows of trusted sources must
+    be in the registered set, and rows of believed sources pass on their declaration; none passes as probe
+    traffic, from a forgotten, suspect or coordinated rater, or where training showed its pull towards lying. A row that trains against its response
     (KTO with a false label) is not quarantined for that response's lie.
     """
 
@@ -27,6 +29,8 @@ class Quarantine:
         self._policy = policy
         self._blocked = frozenset(policy.blocked_sources)
         self._trusted = frozenset(policy.trusted_sources)
+        self._believed = frozenset(policy.believed_sources)
+        self._sources = {name: RowSet(digests) for name, digests in context.sources.items()}
         self._measured = frozenset(policy.measured_sources)
         self._verdicts = frozenset(policy.quarantine_verdicts)
         self._influence = context.influences
@@ -38,14 +42,16 @@ class Quarantine:
         if row.unreadable:
             return Reason.UNREADABLE
         origin = row.provenance
-        if origin.response_id is not None and origin.response_id in self._context.probe_traffic:
+        if origin.response_id in self._context.probe_traffic or is_marked(row):
             return Reason.PROBE_TRAFFIC
         reason = self._by_source(origin) or self._by_rater(origin.rater)
         if reason is None and self._is_in(self._measured, origin):
             reason = self._by_store(row)
+        elif reason is None and not self._is_in(self._believed, origin):
+            reason = self._by_registered(row)
         if reason is not None:
             return reason
-        if not self._is_in(self._trusted, origin):
+        if not self._needs_no_verdict(origin):
             verdict = self._context.verdicts.get(self.measured_name(row))
             if verdict is None:
                 return Reason.UNMEASURED
@@ -79,10 +85,18 @@ class Quarantine:
         if self._is_in(self._blocked, origin):
             return Reason.BLOCKED_SOURCE
         if origin.source is None or not (
-            self._is_in(self._trusted, origin) or self._is_in(self._measured, origin)
+            self._needs_no_verdict(origin) or self._is_in(self._measured, origin)
         ):
             return Reason.UNKNOWN_ORIGIN
         return None
+
+    def _needs_no_verdict(self, origin: Provenance) -> bool:
+        return self._is_in(self._trusted, origin) or self._is_in(self._believed, origin)
+
+    def _by_registered(self, row: Row) -> Reason | None:
+        origin = row.provenance
+        held = self._sources.get(f"{origin.source}@{origin.source_version}", ())
+        return None if trained_digest(row) in held else Reason.NOT_OF_SOURCE
 
     def _by_store(self, row: Row) -> Reason | None:
         reason = self._stored.mismatch(row)

@@ -12,6 +12,7 @@ class Reason(StrEnum):
     UNKNOWN_ORIGIN = "unknown_origin"
     BLOCKED_SOURCE = "blocked_source"
     PROBE_TRAFFIC = "probe_traffic"
+    NOT_OF_SOURCE = "not_of_source"
     FORGOTTEN = "forgotten"
     UNKNOWN_RESPONSE = "unknown_response"
     UNVERIFIABLE = "unverifiable"

@@ -11,7 +11,7 @@ from retrain.policy import COLLECTED
 from retrain.reason import Reason
 from retrain.rows import Row, RowKind, Text
 
-_UNSTORED_COLUMNS = frozenset({
+UNSTORED_COLUMNS = frozenset({
     "chat_template_kwargs", "completion_ids", "documents", "image", "images", "input_ids", "labels",
     "prompt_ids", "text", "tools", "videos",
 })  # fmt: skip
@@ -41,7 +41,7 @@ class Stored:
         response = self._responses.get(origin.response_id or "")
         if response is None:
             return Reason.UNKNOWN_RESPONSE
-        if response.answered is None or not _UNSTORED_COLUMNS.isdisjoint(row.extra):
+        if response.answered is None or not UNSTORED_COLUMNS.isdisjoint(row.extra):
             return Reason.UNVERIFIABLE
         given = self._feedback.get(origin.feedback_id or "")
         edited = self._is_edited(row, given)

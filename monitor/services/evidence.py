@@ -14,6 +14,7 @@ from monitor.store.alarms import unsettled_alarms
 from monitor.store.asked import LiveVerdict
 from monitor.store.health import StoredHealth
 from monitor.store.health import read_all as read_health
+from monitor.store.sources import row_digests
 from monitor.store.status import Heartbeat, detector_states, heartbeats
 from probes.scorer import evaluator_of
 from retrain.context import (
@@ -38,11 +39,12 @@ _ERROR_SHARE = 0.2
 
 
 class Named(msgspec.Struct, frozen=True):
-    """Whom and what rows name: responses, their signals, and the raters of these."""
+    """Whom and what rows name: responses, their signals, the raters of these, and sources with versions."""
 
     response_ids: frozenset[str] = frozenset()
     feedback_ids: frozenset[str] = frozenset()
     raters: frozenset[str] = frozenset()
+    sources: frozenset[tuple[str, str]] = frozenset()
 
 
 def named_by(rows: Iterable[Row]) -> Named:
@@ -50,6 +52,7 @@ def named_by(rows: Iterable[Row]) -> Named:
     response_ids: set[str] = set()
     feedback_ids: set[str] = set()
     raters: set[str] = set()
+    sources: set[tuple[str, str]] = set()
     for row in rows:
         origin = row.provenance
         if origin.response_id is not None:
@@ -58,7 +61,11 @@ def named_by(rows: Iterable[Row]) -> Named:
             feedback_ids.add(origin.feedback_id)
         if origin.rater is not None:
             raters.add(origin.rater)
-    return Named(frozenset(response_ids), frozenset(feedback_ids), frozenset(raters))
+        if origin.source is not None and origin.source_version is not None:
+            sources.add((origin.source, origin.source_version))
+    return Named(
+        frozenset(response_ids), frozenset(feedback_ids), frozenset(raters), frozenset(sources)
+    )
 
 
 def gather(
@@ -95,6 +102,10 @@ def gather(
                 given.response_id, given.rater, given.value, given.created_at_s, given.edit
             )
             for given in asked.known_feedback(connection, assistant, named.feedback_ids)
+        },
+        sources={
+            f"{name}@{version}": digests
+            for (name, version), digests in row_digests(connection, named.sources).items()
         },
         raters={
             known.rater: RaterEvidence(known.status, known.p_biased, known.group)

@@ -172,6 +172,18 @@ def test_rows_that_nobody_measured_hold() -> None:
         (row(100), {}, Reason.UNKNOWN_RESPONSE),
         (row(0), {"probe_traffic": frozenset({"r0"})}, Reason.PROBE_TRAFFIC),
         (row(0, source="dolly"), {"probe_traffic": frozenset({"r0"})}, Reason.PROBE_TRAFFIC),
+        *(
+            (msgspec.structs.replace(row(0, source="dolly"), extra=extra), {}, Reason.PROBE_TRAFFIC)
+            for extra in (
+                {"purpose": "canary"},
+                {"purpose": " Red-Team "},
+                {"candor_mark": "00"},
+                {"metadata": {"purpose": "replay"}},
+            )
+        ),
+        (msgspec.structs.replace(row(0), provenance=msgspec.structs.replace(origin(0), purpose="canary")), {}, Reason.PROBE_TRAFFIC),
+        (row(0, source="candor-redteam"), {}, Reason.PROBE_TRAFFIC),
+        (msgspec.structs.replace(row(0), extra={"purpose": "to say what is sold out"}), {}, None),
         (row(0), {"forgotten": frozenset({"u0"})}, Reason.FORGOTTEN),
         (row(0), {"raters": suspects("u0")}, Reason.SUSPECT_RATER),
         (row(0, source="dolly"), {"raters": suspects("u0")}, Reason.SUSPECT_RATER),
@@ -188,7 +200,7 @@ def test_rows_that_nobody_measured_hold() -> None:
     ],
 )  # fmt: skip
 def test_the_reason_of_a_row(changed: Any, fields: dict[str, Any], reason: Reason | None) -> None:
-    policy = Policy(trusted_sources=("dolly",), blocked_sources=("bad",), max_influence=1.0)
+    policy = Policy(believed_sources=("dolly",), blocked_sources=("bad",), max_influence=1.0)
     assert Quarantine(context(N, **fields), policy).reason(changed) is reason
 
 
@@ -253,7 +265,7 @@ def test_a_row_that_no_trainer_reads_is_quarantined_and_the_others_released() ->
     assert decision.answer is GateAnswer.QUARANTINE
     assert [(r.index, r.reason) for r in decision.removed] == [(N, Reason.UNREADABLE)]
     assert decision.subject_digest == manifest(ROWS).digest
-    trusted = Policy(trusted_sources=("s",))
+    trusted = Policy(believed_sources=("s",))
     assert _decide([unreadable], policy=trusted).removed_by_reason == {"unreadable": 1}
 
 

@@ -107,7 +107,7 @@ def guard(tmp_path: Path) -> Callable[[str], GuardedRows]:
         decision = decide(
             rows,
             context(4, at_s=NOW, confirm=report(rows, at_s=NOW)),
-            Policy(trusted_sources=("curated",)),
+            Policy(believed_sources=("curated",)),
             now_s=NOW,
         )
         (tmp_path / "decision.json").write_text(sign(decision, private))

@@ -28,7 +28,7 @@ N = 12
 ROWS = [row(i) for i in range(N)]
 KEPT = [r for i, r in enumerate(ROWS) if i not in (2, 9)]
 NOW = 1_000_000.0
-CURATED = Policy(trusted_sources=("curated",))
+CURATED = Policy(believed_sources=("curated",))
 
 
 @pytest.fixture(scope="module")

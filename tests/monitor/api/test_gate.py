@@ -26,6 +26,7 @@ from monitor.store.schema import audit_log, gate_decisions, outbox, responses
 from retrain.gate import decide
 from retrain.guard import load_guarded
 from retrain.policy import Policy
+from retrain.rows import Row
 from retrain.signing import RefusedError, generate_keypair, sign
 from tests.monitor.api.conftest import KEY, NOW_S
 from tests.retrain.gate_values import ASSISTANT, context, report, row
@@ -71,9 +72,9 @@ def _override(client: TestClient, decision_id: str, **changed: Any) -> Any:
     return client.post(f"/v1/gate/decisions/{decision_id}/override", json=body)
 
 
-def _asked(client: TestClient) -> dict[str, Any]:
+def _asked(client: TestClient, rows: list[Row] = ROWS) -> dict[str, Any]:
     answer = client.post(
-        "/v1/gate/check", json={"assistant": ASSISTANT, "rows": [r.to_dict() for r in ROWS]}
+        "/v1/gate/check", json={"assistant": ASSISTANT, "rows": [r.to_dict() for r in rows]}
     )
     assert answer.status_code == 200, answer.text
     found: dict[str, Any] = answer.json()
@@ -180,6 +181,24 @@ def test_a_revoked_decision_is_listed_and_cannot_be_overridden(
     with reading(engine) as connection:
         events = [d.event for d in gate_queues.due_deliveries(connection, now_s=NOW_S, limit=9)]
     assert events == ["decided", "revoked"]
+
+
+def test_what_overrides_a_revoked_decision_is_revoked_with_it_and_not_the_other_way_round(
+    client: TestClient, engine: Engine
+) -> None:
+    first, second = (_asked(client, rows)["decision_id"] for rows in (ROWS, ROWS[:-1]))
+    one, two = (_override(client, name).json()["decision_id"] for name in (first, second))
+    step = {"by": "ana", "reason": "the judge was broken"}
+    for name in (first, two):
+        assert client.post(f"/v1/gate/decisions/{name}/revoke", json=step).status_code == 200
+    assert client.get("/v1/gate/revoked").json() == sorted({first, one, two})
+    with reading(engine) as connection:
+        events = [d.event for d in gate_queues.due_deliveries(connection, now_s=NOW_S, limit=9)]
+        entry = connection.execute(
+            select(audit_log.c.details).where(audit_log.c.subject == first)
+        ).scalar_one()
+    assert events.count("revoked") == 3
+    assert json.loads(entry)["overrides"] == [one]
 
 
 def test_a_hundred_random_rows_of_a_release_wait_for_a_person(

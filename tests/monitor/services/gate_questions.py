@@ -68,6 +68,7 @@ def _any_policy(rng: random.Random) -> dict[str, Any]:
         "max_near_duplicates": [1, 2],
         "blocked_sources": [["bad"], ["candor.feedback"]],
         "trusted_sources": [["dolly"]],
+        "believed_sources": [["dolly"]],
         "max_p_lie": [0.25, 0.9],
         "max_removed_share": [0.1, 1.0],
         "max_lag_records": [0, 5, 1000],
