@@ -258,10 +258,11 @@ def _ask(
     measure: Measure | None,
 ) -> Answer:
     """The gate's answer on the store's evidence, which is recorded, or on that of a file, which is not."""
+    from monitor.services.evidence import named_in  # noqa: PLC0415
     from monitor.services.gate import Answer, Gate, decided, policy_of, signed  # noqa: PLC0415
     from monitor.settings import load_settings  # noqa: PLC0415
     from monitor.store import opened_store  # noqa: PLC0415
-    from retrain.rows import iter_rows  # noqa: PLC0415
+    from retrain.rows import iter_provenance, iter_rows  # noqa: PLC0415
 
     settings = load_settings()
     if evidence == _STORE:
@@ -279,6 +280,7 @@ def _ask(
                 key_file=key_file,
                 confirm=confirm,
                 measure=measure,
+                named=named_in(iter_provenance(rows)),
             )
     policy = policy_of(settings.retrain, policy_file)
     context = evidence_of(Path(evidence), assistant)

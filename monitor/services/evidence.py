@@ -29,7 +29,7 @@ from retrain.context import (
     VerdictEvidence,
 )
 from retrain.report import ConfirmReport
-from retrain.rows import Row
+from retrain.rows import Provenance, Row
 
 _SETTLED_S = 900.0
 _MISSING_SHARE = 0.2
@@ -49,12 +49,16 @@ class Named(msgspec.Struct, frozen=True):
 
 def named_by(rows: Iterable[Row]) -> Named:
     """The names in rows, read once."""
+    return named_in(row.provenance for row in rows)
+
+
+def named_in(origins: Iterable[Provenance]) -> Named:
+    """The names in the provenance of rows, read once."""
     response_ids: set[str] = set()
     feedback_ids: set[str] = set()
     raters: set[str] = set()
     sources: set[tuple[str, str]] = set()
-    for row in rows:
-        origin = row.provenance
+    for origin in origins:
         if origin.response_id is not None:
             response_ids.add(origin.response_id)
         if origin.feedback_id is not None:

@@ -13,8 +13,8 @@ import msgspec
 from evidence import BadInputError
 from probes.reading import read_objects
 from probes.reading.arrow import arrow_records
-from retrain.rows.parse import parse_row, row_or_unreadable
-from retrain.rows.row import Row
+from retrain.rows.parse import parse_row, provenance_of, row_or_unreadable
+from retrain.rows.row import Provenance, Row
 
 _CHUNK = 4096
 
@@ -46,6 +46,16 @@ def iter_rows(source: Rows, *, keep_unreadable: bool = False) -> Iterator[Row]:
         raise BadInputError("no such file", str(path))
     records = read_objects(path)
     return (parse(data, where, folder=path.parent) for where, data in records)
+
+
+def iter_provenance(path: Path) -> Iterator[Provenance]:
+    """The provenance of each row of a file, in a quarter of the time that reading the rows takes.
+
+    Raises BadInputError as `iter_rows` that keeps unreadable rows.
+    """
+    if not path.is_file():
+        raise BadInputError("no such file", str(path))
+    return (provenance_of(data, where) for where, data in read_objects(path))
 
 
 def read_rows(source: Rows, *, keep_unreadable: bool = False) -> list[Row]:

@@ -84,7 +84,7 @@ def _asked(client: TestClient, rows: list[Row] = ROWS) -> dict[str, Any]:
 def test_rows_nobody_measured_are_not_released(client: TestClient, engine: Engine) -> None:
     found = _asked(client)
     assert (found["answer"], found["subject_digest"]) == ("hold", None)
-    assert found["removed_by_reason"] == {"unmeasured": 6}
+    assert found["removed_by_reason"] == {"unknown_response": 6}
     assert found["good_rows_lost"] == 6.0
     with reading(engine) as connection:
         assert connection.execute(select(gate_decisions.c.answer)).scalars().all() == ["hold"]
@@ -206,7 +206,10 @@ def test_a_hundred_random_rows_of_a_release_wait_for_a_person(
 ) -> None:
     rows = [row(i) for i in range(250)]
     made = decide(
-        rows, context(250, at_s=NOW_S, confirm=report(rows, at_s=NOW_S)), Policy(), now_s=NOW_S
+        rows,
+        context(250, rows=rows, at_s=NOW_S, confirm=report(rows, at_s=NOW_S)),
+        Policy(),
+        now_s=NOW_S,
     )
     assert made.answer.value == "allow"
     with engine.begin() as connection:
