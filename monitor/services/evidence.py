@@ -42,8 +42,8 @@ class Named(msgspec.Struct, frozen=True):
     """Whom and what rows name: responses, their signals, the raters of these, and sources with versions."""
 
     response_ids: frozenset[str] = frozenset()
-    feedback_ids: frozenset[str] = frozenset()
     raters: frozenset[str] = frozenset()
+    feedback_ids: frozenset[str] = frozenset()
     sources: frozenset[tuple[str, str]] = frozenset()
 
 
@@ -68,7 +68,7 @@ def named_in(origins: Iterable[Provenance]) -> Named:
         if origin.source is not None and origin.source_version is not None:
             sources.add((origin.source, origin.source_version))
     return Named(
-        frozenset(response_ids), frozenset(feedback_ids), frozenset(raters), frozenset(sources)
+        frozenset(response_ids), frozenset(raters), frozenset(feedback_ids), frozenset(sources)
     )
 
 
