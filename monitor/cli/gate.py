@@ -16,6 +16,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
 from evidence import BadInputError, GateAnswer
+from monitor.cli import lineage
 from monitor.cli.acting import ApiKeyFile, AsJson, By, Reason, acting
 
 if TYPE_CHECKING:
@@ -41,6 +42,7 @@ def register(app: typer.Typer) -> None:
     gate.command("override")(override)
     gate.command("revoke")(revoke)
     gate.command("revoked")(revoked)
+    lineage.add_commands(gate)
     app.add_typer(gate, name="gate")
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import msgspec
 from sqlalchemy import Connection, insert, or_, select, update
@@ -85,6 +85,14 @@ def mark_revoked(connection: Connection, decision_id: str, *, at_s: float) -> bo
         .values(revoked_at_s=at_s)
     )
     return bool(changed.rowcount)
+
+
+def every(connection: Connection) -> Iterator[StoredDecision]:
+    """All decisions, oldest first, one in memory at a time."""
+    columns = [getattr(gate_decisions.c, name) for name in StoredDecision.__struct_fields__]
+    query = select(*columns).order_by(gate_decisions.c.created_at_s, gate_decisions.c.decision_id)
+    for row in connection.execute(query.execution_options(yield_per=100)).mappings():
+        yield StoredDecision(**row)
 
 
 def overrides_of(connection: Connection, decision_id: str) -> list[StoredDecision]:
