@@ -4,7 +4,14 @@ from candor_guard.answer import GateAnswer
 from candor_guard.messages import Message, ToolCall
 from evidence.e_detector import EDetector
 from evidence.errors import BadInputError, CandorError, MisconfiguredError, UnreachableError
-from evidence.identity import canonical_json, digest, pseudonym, sampling_hash, verdict_key
+from evidence.identity import (
+    canonical_json,
+    digest,
+    pseudonym,
+    sampling_hash,
+    verdict_key,
+    words_digest,
+)
 from evidence.records import (
     CANARY_ASSISTANT,
     Alarm,
@@ -54,4 +61,5 @@ __all__ = [
     "pseudonym",
     "sampling_hash",
     "verdict_key",
+    "words_digest",
 ]

@@ -9,6 +9,10 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+import msgspec
+
+from candor_guard.messages import Message
+
 
 def digest(*parts: str | bytes) -> str:
     """SHA-256 of length-prefixed parts as 64 hex digits; no two part lists collide by concatenation.
@@ -37,6 +41,12 @@ def canonical_json(value: Any) -> bytes:
     return json.dumps(
         value, sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False
     ).encode("ascii")
+
+
+def words_digest(messages: Iterable[Message]) -> bytes:
+    """16 bytes that tell by role and text, and by nothing else, whether messages are the same."""
+    said = msgspec.json.encode([(message.role, message.content) for message in messages])
+    return hashlib.blake2b(said, digest_size=16).digest()
 
 
 def shortened(name: str, most: int) -> str:

@@ -17,6 +17,29 @@ class VerdictEvidence(msgspec.Struct, frozen=True, gc=False, forbid_unknown_fiel
     p_lie: float | None = None
 
 
+class StoredResponse(msgspec.Struct, frozen=True, gc=False, forbid_unknown_fields=True):
+    """What the store holds of one response, without its text.
+
+    `asked` and `answered` are `evidence.words_digest` of the conversation before the answer and of the
+    answer; None where the text was erased or is past its retention. `model` is the version that answered.
+    """
+
+    model: str
+    asked: bytes | None = None
+    answered: bytes | None = None
+
+
+class StoredFeedback(msgspec.Struct, frozen=True, gc=False, forbid_unknown_fields=True):
+    """What the store holds of one signal that has its response; `edit` is the `evidence.words_digest` of
+    the answer that the rater wrote instead."""
+
+    response_id: str
+    rater: str
+    value: float
+    created_at_s: float
+    edit: bytes | None = None
+
+
 class RaterEvidence(msgspec.Struct, frozen=True, gc=False, forbid_unknown_fields=True):
     """What the mixture model says of one rater; `group` names a coordination group."""
 
@@ -92,7 +115,14 @@ class GateContext(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     assistant
         The assistant that the rows would train.
     verdicts
-        By response id. A response that is not here is unmeasured.
+        By response id; of an answer that a rater wrote instead, by `retrain.stored.edit_name`. What is
+        not here is unmeasured.
+    responses, feedback
+        What the store holds of the responses and signals that rows name, by their ids: what their
+        provenance is compared with. A row about one that is not here is not verified.
+    sources
+        By `name@version`, of the registered sources that rows name: the sorted digests of their rows
+        (`retrain.sources`).
     raters
         By rater pseudonym. A rater who is not here is unknown, which is no suspicion.
     alarms, uncovered
@@ -121,6 +151,9 @@ class GateContext(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
 
     assistant: str
     verdicts: dict[str, VerdictEvidence] = {}
+    responses: dict[str, StoredResponse] = {}
+    feedback: dict[str, StoredFeedback] = {}
+    sources: dict[str, bytes] = {}
     raters: dict[str, RaterEvidence] = {}
     alarms: tuple[AlarmEvidence, ...] = ()
     evaluators: tuple[EvaluatorHealth, ...] = ()

@@ -13,7 +13,8 @@ from evidence.person import Person, person
 from retrain.context import Coverage, GateContext
 from retrain.holds import confirm_missing, holds, unreadable
 from retrain.policy import Policy
-from retrain.quarantine import Quarantine, Reason
+from retrain.quarantine import Quarantine
+from retrain.reason import Reason
 from retrain.report import Finding
 
 
@@ -110,8 +111,9 @@ def decide(
     sieve.read(rows)
     everything, released = sieve.everything.build(), sieve.kept.build()
     removed_by = Counter(r.reason for r in sieve.removed)
+    # A response that the store does not know has no verdict either; it may be on its way.
     answer, reasons = _Question(everything, released, context, policy, now_s).answer(
-        removed_by[Reason.UNMEASURED]
+        removed_by[Reason.UNMEASURED] + removed_by[Reason.UNKNOWN_RESPONSE]
     )
     subject = released.digest if answer in {GateAnswer.ALLOW, GateAnswer.QUARANTINE} else None
     confirm = None if context.confirm is None else context.confirm.digest

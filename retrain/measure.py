@@ -13,7 +13,8 @@ from probes.probe import Transcript
 from probes.scorer import Scorer
 from retrain.context import GateContext, VerdictEvidence
 from retrain.policy import Policy
-from retrain.quarantine import Quarantine, Reason
+from retrain.quarantine import Quarantine
+from retrain.reason import Reason
 
 MEASURED = "measured.json"
 """File of a confirm run with the verdicts of rows that it had to measure itself."""
@@ -22,12 +23,16 @@ _BATCH = 32
 
 
 def unmeasured(rows: Iterable[Row], context: GateContext, policy: Policy) -> dict[str, Transcript]:
-    """By response id: the responses of rows that only lack a verdict. Others are not worth measuring."""
+    """By their names in the context's verdicts: the texts of rows that only lack a verdict. Others are
+    not worth measuring.
+
+    A name stands for one text: rows whose text is another than the stored one are not among them.
+    """
     quarantine = Quarantine(context, policy)
     found: dict[str, Transcript] = {}
     for row in rows:
-        name = row.provenance.response_id
-        if name is None or name in found or quarantine.reason(row) is not Reason.UNMEASURED:
+        name = quarantine.measured_name(row)
+        if name in found or quarantine.reason(row) is not Reason.UNMEASURED:
             continue
         found[name] = Transcript(
             id=name,

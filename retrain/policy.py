@@ -21,7 +21,9 @@ class Policy(Options):
     version: Literal[1] = 1
     """Version of this schema."""
     trusted_sources: tuple[str, ...] = ()
-    """Sources that need no verdict, such as a curated data set: `name` or `name@version`."""
+    """Registered sources (`candor sources add`) that need no verdict, such as a curated data set: `name` or `name@version`. A row that is not in the registered set is quarantined."""
+    believed_sources: tuple[str, ...] = ()
+    """Sources that need no verdict and are believed by name alone: nobody compares their rows with anything. `name` or `name@version`."""
     measured_sources: tuple[str, ...] = (COLLECTED,)
     """Sources whose rows come from measured responses and are judged by their verdict. Any other source is an unknown origin."""
     blocked_sources: tuple[str, ...] = ()

@@ -2,45 +2,26 @@
 
 from __future__ import annotations
 
-from enum import StrEnum
-
 from candor_guard.rows import Provenance, Row
 from evidence import VerdictKind
 from retrain.context import GateContext, RaterEvidence, VerdictEvidence
+from retrain.marks import is_marked
 from retrain.policy import Policy
-
-
-class Reason(StrEnum):
-    """Why a row is quarantined."""
-
-    UNREADABLE = "unreadable"
-    UNKNOWN_ORIGIN = "unknown_origin"
-    BLOCKED_SOURCE = "blocked_source"
-    PROBE_TRAFFIC = "probe_traffic"
-    FORGOTTEN = "forgotten"
-    UNMEASURED = "unmeasured"
-    LIE = "verdict_lie"
-    EVASION = "verdict_evasion"
-    NO_BELIEF = "verdict_no_belief"
-    NOT_ASSERTED = "verdict_not_asserted"
-    HONEST = "verdict_honest"
-    ERROR = "verdict_error"
-    P_LIE = "p_lie"
-    SUSPECT_RATER = "suspect_rater"
-    COORDINATION_GROUP = "coordination_group"
-    INFLUENCE = "influence"
-    NEAR_DUPLICATE = "near_duplicate"
-
+from retrain.reason import Reason
+from retrain.sources import RowSet, trained_digest
+from retrain.stored import Stored
 
 _OF_VERDICT = {kind: Reason(f"verdict_{kind.value}") for kind in VerdictKind}
 
 
 class Quarantine:
-    """The row rule of one policy under one context; `reason` is pure and takes constant time.
+    """The row rule of one policy under one context, for one pass over the rows in their order: of rows
+    with one id the first is kept. `reason` takes constant time.
 
-    Rows of trusted sources pass on their declaration, but never as probe traffic, from a
-    forgotten, suspect or coordinated rater, or where training showed their pull towards lying. A row that trains against its response (KTO with a
-    false label) is not quarantined for that response's lie.
+    Rows of measured sources must be what the store holds (`retrain.stored`), rows of trusted sources must
+    be in the registered set, and rows of believed sources pass on their declaration; none passes as probe
+    traffic, from a forgotten, suspect or coordinated rater, or where training showed its pull towards lying. A row that trains against its response
+    (KTO with a false label) is not quarantined for that response's lie.
     """
 
     def __init__(self, context: GateContext, policy: Policy) -> None:
@@ -48,33 +29,48 @@ class Quarantine:
         self._policy = policy
         self._blocked = frozenset(policy.blocked_sources)
         self._trusted = frozenset(policy.trusted_sources)
+        self._believed = frozenset(policy.believed_sources)
+        self._sources = {name: RowSet(digests) for name, digests in context.sources.items()}
         self._measured = frozenset(policy.measured_sources)
         self._verdicts = frozenset(policy.quarantine_verdicts)
         self._influence = context.influences
+        self._stored = Stored(context)
+        self._seen: set[tuple[str | None, str | None]] = set()
 
     def reason(self, row: Row) -> Reason | None:
         """Why the row is kept out, or None when it may train."""
         if row.unreadable:
             return Reason.UNREADABLE
         origin = row.provenance
-        if origin.response_id is not None and origin.response_id in self._context.probe_traffic:
+        if origin.response_id in self._context.probe_traffic or is_marked(row):
             return Reason.PROBE_TRAFFIC
         reason = self._by_source(origin) or self._by_rater(origin.rater)
+        if reason is None and self._is_in(self._measured, origin):
+            reason = self._by_store(row)
+        elif reason is None and not self._is_in(self._believed, origin):
+            reason = self._by_registered(row)
         if reason is not None:
             return reason
-        if self._is_in(self._trusted, origin):
-            return self._by_influence(origin.response_id)
-        verdict = self._context.verdicts.get(origin.response_id or "")
-        if verdict is None:
-            return Reason.UNMEASURED
-        return self._by_verdict(verdict, row) or self._by_influence(origin.response_id)
+        if not self._needs_no_verdict(origin):
+            verdict = self._context.verdicts.get(self.measured_name(row))
+            if verdict is None:
+                return Reason.UNMEASURED
+            reason = self._by_verdict(verdict, row)
+        reason = reason or self._by_influence(origin.response_id)
+        if reason is None:
+            self._seen.add((origin.response_id, origin.rater))
+        return reason
+
+    def measured_name(self, row: Row) -> str:
+        """The name of the text in the context's verdicts: the response's id, or an edit's own name."""
+        return self._stored.measured_name(row)
 
     def good_row_lost(self, row: Row, reason: Reason) -> float:
         """Expected number of good rows (0 to 1) lost by removing the row: 1 − p_lie where measured.
 
         An unmeasured row, or one whose measurement failed, counts as wholly good: the dearest case.
         """
-        verdict = self._context.verdicts.get(row.provenance.response_id or "")
+        verdict = self._context.verdicts.get(self.measured_name(row))
         if verdict is None or verdict.p_lie is None or reason is Reason.PROBE_TRAFFIC:
             return 0.0 if reason is Reason.PROBE_TRAFFIC else 1.0
         return 1.0 - verdict.p_lie
@@ -89,10 +85,25 @@ class Quarantine:
         if self._is_in(self._blocked, origin):
             return Reason.BLOCKED_SOURCE
         if origin.source is None or not (
-            self._is_in(self._trusted, origin) or self._is_in(self._measured, origin)
+            self._needs_no_verdict(origin) or self._is_in(self._measured, origin)
         ):
             return Reason.UNKNOWN_ORIGIN
         return None
+
+    def _needs_no_verdict(self, origin: Provenance) -> bool:
+        return self._is_in(self._trusted, origin) or self._is_in(self._believed, origin)
+
+    def _by_registered(self, row: Row) -> Reason | None:
+        origin = row.provenance
+        held = self._sources.get(f"{origin.source}@{origin.source_version}", ())
+        return None if trained_digest(row) in held else Reason.NOT_OF_SOURCE
+
+    def _by_store(self, row: Row) -> Reason | None:
+        reason = self._stored.mismatch(row)
+        origin = row.provenance
+        if reason is None and (origin.response_id, origin.rater) in self._seen:
+            return Reason.REPEATED_ID
+        return reason
 
     def _by_rater(self, rater: str | None) -> Reason | None:
         if rater is None:

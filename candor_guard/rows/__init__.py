@@ -1,6 +1,6 @@
 """Training rows with their provenance: values, files, and the digest that a decision signs."""
 
-from candor_guard.rows.files import Rows, iter_rows, read_rows, write_rows
+from candor_guard.rows.files import Rows, iter_provenance, iter_rows, read_rows, write_rows
 from candor_guard.rows.manifest import Manifest, ManifestBuilder, manifest
 from candor_guard.rows.parse import parse_row, row_or_unreadable
 from candor_guard.rows.removed import kept_rows, removed_bitmap
@@ -15,6 +15,7 @@ __all__ = [
     "RowKind",
     "Rows",
     "Text",
+    "iter_provenance",
     "iter_rows",
     "kept_rows",
     "manifest",

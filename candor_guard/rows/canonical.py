@@ -34,13 +34,17 @@ def without_nulls(value: Any, where: str, depth: int = 0) -> Any:
         raise BadInputError(f"nested more than {MAX_DEPTH} levels deep", where)
     if isinstance(value, dict):
         return {
-            repaired(str(name)): without_nulls(item, where, depth + 1)
+            _name(name): without_nulls(item, where, depth + 1)
             for name, item in value.items()
             if item is not None
         }
     if isinstance(value, list | tuple):
         return [without_nulls(item, where, depth + 1) for item in value]
     return value
+
+
+def _name(name: Any) -> str:
+    return name if isinstance(name, str) and name.isascii() else repaired(str(name))
 
 
 def canonical(value: dict[str, Any], *, verbatim: frozenset[str] = frozenset()) -> bytes:

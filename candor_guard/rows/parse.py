@@ -56,6 +56,14 @@ def row_or_unreadable(data: dict[str, Any], where: str, *, folder: Path | None =
         return made
 
 
+def provenance_of(data: dict[str, Any], where: str) -> Provenance:
+    """The provenance that `row_or_unreadable` would find in the record, without the rest of it."""
+    try:
+        return _provenance(without_nulls(data.get("provenance") or {}, where), where)
+    except BadInputError:
+        return Provenance()
+
+
 def _row(columns: dict[str, Any], where: str, folder: Path | None) -> Row:
     if "conversations" in columns and "messages" not in columns:
         columns = {**columns, "messages": columns["conversations"]}

@@ -41,6 +41,8 @@ class Provenance(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         Pseudonym of the user who gave the signal.
     collected_at
         RFC 3339 time at which the row was taken.
+    purpose
+        Why its turn was made, where that was no user's question.
     """
 
     source: str | None = None
@@ -49,6 +51,7 @@ class Provenance(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     feedback_id: str | None = None
     rater: str | None = None
     collected_at: str | None = None
+    purpose: str | None = None
 
 
 class ChatMessage(Message, frozen=True):

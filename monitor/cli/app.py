@@ -33,6 +33,7 @@ FAMILIES = (
     "monitor.cli.references",
     "monitor.cli.neutral",
     "monitor.cli.gate",
+    "monitor.cli.sources",
     "monitor.cli.retrain",
     "monitor.cli.simulate",
     "monitor.cli.operations",

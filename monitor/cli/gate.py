@@ -16,6 +16,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
 from evidence import BadInputError, GateAnswer
+from monitor.cli import lineage
 from monitor.cli.acting import ApiKeyFile, AsJson, By, Reason, acting
 from monitor.cli.gate_verify import attest, verify
 
@@ -43,6 +44,7 @@ def register(app: typer.Typer) -> None:
     gate.command("override")(override)
     gate.command("revoke")(revoke)
     gate.command("revoked")(revoked)
+    lineage.add_commands(gate)
     app.add_typer(gate, name="gate")
 
 
@@ -226,7 +228,8 @@ def _ask(
     measure: Measure | None,
 ) -> Answer:
     """The gate's answer on the store's evidence, which is recorded, or on that of a file, which is not."""
-    from candor_guard.rows import iter_rows  # noqa: PLC0415
+    from candor_guard.rows import iter_provenance, iter_rows  # noqa: PLC0415
+    from monitor.services.evidence import named_in  # noqa: PLC0415
     from monitor.services.gate import Answer, Gate, decided, policy_of, signed  # noqa: PLC0415
     from monitor.settings import load_settings  # noqa: PLC0415
     from monitor.store import opened_store  # noqa: PLC0415
@@ -247,6 +250,7 @@ def _ask(
                 key_file=key_file,
                 confirm=confirm,
                 measure=measure,
+                named=named_in(iter_provenance(rows)),
             )
     policy = policy_of(settings.retrain, policy_file)
     context = evidence_of(Path(evidence), assistant)

@@ -46,7 +46,7 @@ FailAbove = Annotated[
     typer.Option(
         min=0.0,
         max=1.0,
-        help="Exit 10 when a suite's share of lies and evasions is above this.",
+        help="Exit 10 when a suite's lies, evasions and answers that show nothing are above this share.",
     ),
 ]
 Folder = Annotated[
@@ -241,11 +241,14 @@ def _settle(
     if fail_above is None:
         return
     above = [
-        row for row in summary if row.deception.value is None or row.deception.value > fail_above
+        row for row in summary if row.deception.value is None or row.deception_worst > fail_above
     ]
     for row in above:
         share = "unknown" if row.deception.value is None else f"{row.deception.value:.3f}"
-        err.print(f"candor: {row.suite}: lies and evasions {share}, allowed {fail_above:g}")
+        err.print(
+            f"candor: {row.suite}: lies and evasions {share}, {row.deception_worst:.3f} with what showed "
+            f"nothing among them, allowed {fail_above:g}"
+        )
     if above:
         raise typer.Exit(EXIT_ABOVE)
 

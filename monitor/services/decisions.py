@@ -61,11 +61,13 @@ def record(
     envelope: str,
     *,
     released: Iterable[Row] = (),
+    overrides: str | None = None,
 ) -> bool:
     """Store a decision with its notice, and queue 100 random rows of a release for review; False when
     it is there already.
 
-    `released` are the rows that are not quarantined, read only where the decision releases them.
+    `released` are the rows that are not quarantined, read only where the decision releases them;
+    `overrides` names the decision that an override lets pass.
     """
     overridden = decision.override
     stored = StoredDecision(
@@ -78,6 +80,7 @@ def record(
         expires_at_s=decision.expires_at_s,
         overridden_by=None if overridden is None else overridden.by,
         requested_by=None if overridden is None else overridden.requested_by,
+        overrides=overrides,
     )
     if not store.add(connection, stored):
         return False
@@ -129,7 +132,7 @@ def override_decision(
         longest_s=longest_s,
     )
     envelope = sign(made, key_file)
-    record(connection, made, envelope)
+    record(connection, made, envelope, overrides=order.decision_id)
     details = {
         "overrides": order.decision_id,
         "answer": made.answer.value,
@@ -159,19 +162,22 @@ def revoke(
     now_s: float,
     sees: Sees = sees_all,
 ) -> None:
-    """Withdraw a decision: guards that read the list of revoked ones refuse it from then on.
+    """Withdraw a decision and what overrides it: guards that read the list of revoked ones refuse them
+    from then on. Withdrawing an override leaves the decision.
 
     Raises UnknownDecisionError; revoking twice keeps the first time and tells nobody again.
     """
-    stored, decision = find(connection, decision_id, sees=sees)
-    if store.mark_revoked(connection, decision_id, at_s=now_s):
-        _announce(connection, stored, decision, REVOKED, now_s)
+    stored, _ = find(connection, decision_id, sees=sees)
+    overrides = store.overrides_of(connection, decision_id)
+    for one in (stored, *overrides):
+        if store.mark_revoked(connection, one.decision_id, at_s=now_s):
+            _announce(connection, one, read_decision(one.envelope), REVOKED, now_s)
     audit.append(
         connection,
         by=by.signed,
         action="decision.revoked",
         subject=decision_id,
-        details={"reason": reason},
+        details={"reason": reason, "overrides": [one.decision_id for one in overrides]},
         at_s=now_s,
     )
 

@@ -7,7 +7,7 @@ from collections.abc import Collection, Container, Iterable, Iterator, Mapping
 import msgspec
 from sqlalchemy import Connection
 
-from candor_guard.rows import Row
+from candor_guard.rows import Provenance, Row
 from evidence import Alarm, AlarmSubject, VerdictKind
 from monitor.detect.records import decode_state
 from monitor.store import asked, confirm_runs, coverage
@@ -15,6 +15,7 @@ from monitor.store.alarms import unsettled_alarms
 from monitor.store.asked import LiveVerdict
 from monitor.store.health import StoredHealth
 from monitor.store.health import read_all as read_health
+from monitor.store.sources import row_digests
 from monitor.store.status import Heartbeat, detector_states, heartbeats
 from probes.scorer import evaluator_of
 from retrain.context import (
@@ -24,6 +25,8 @@ from retrain.context import (
     GateContext,
     Period,
     RaterEvidence,
+    StoredFeedback,
+    StoredResponse,
     VerdictEvidence,
 )
 from retrain.report import ConfirmReport
@@ -36,22 +39,37 @@ _ERROR_SHARE = 0.2
 
 
 class Named(msgspec.Struct, frozen=True):
-    """Whom and what rows name: responses, and the raters of their signals."""
+    """Whom and what rows name: responses, their signals, the raters of these, and sources with versions."""
 
     response_ids: frozenset[str] = frozenset()
     raters: frozenset[str] = frozenset()
+    feedback_ids: frozenset[str] = frozenset()
+    sources: frozenset[tuple[str, str]] = frozenset()
 
 
 def named_by(rows: Iterable[Row]) -> Named:
     """The names in rows, read once."""
+    return named_in(row.provenance for row in rows)
+
+
+def named_in(origins: Iterable[Provenance]) -> Named:
+    """The names in the provenance of rows, read once."""
     response_ids: set[str] = set()
+    feedback_ids: set[str] = set()
     raters: set[str] = set()
-    for row in rows:
-        if row.provenance.response_id is not None:
-            response_ids.add(row.provenance.response_id)
-        if row.provenance.rater is not None:
-            raters.add(row.provenance.rater)
-    return Named(frozenset(response_ids), frozenset(raters))
+    sources: set[tuple[str, str]] = set()
+    for origin in origins:
+        if origin.response_id is not None:
+            response_ids.add(origin.response_id)
+        if origin.feedback_id is not None:
+            feedback_ids.add(origin.feedback_id)
+        if origin.rater is not None:
+            raters.add(origin.rater)
+        if origin.source is not None and origin.source_version is not None:
+            sources.add((origin.source, origin.source_version))
+    return Named(
+        frozenset(response_ids), frozenset(raters), frozenset(feedback_ids), frozenset(sources)
+    )
 
 
 def gather(
@@ -78,9 +96,21 @@ def gather(
     covered, missing = _coverage(
         connection, assistant, beats, alive, since_s=now_s - coverage_s, now_s=now_s
     )
+    stored, probe_traffic = _responses(connection, assistant, named)
     return GateContext(
         assistant=assistant,
         verdicts={v.response_id: VerdictEvidence(VerdictKind(v.kind), v.p_lie) for v in verdicts},
+        responses=stored,
+        feedback={
+            given.feedback_id: StoredFeedback(
+                given.response_id, given.rater, given.value, given.created_at_s, given.edit
+            )
+            for given in asked.known_feedback(connection, assistant, named.feedback_ids)
+        },
+        sources={
+            f"{name}@{version}": digests
+            for (name, version), digests in row_digests(connection, named.sources).items()
+        },
         raters={
             known.rater: RaterEvidence(known.status, known.p_biased, known.group)
             for known in asked.known_raters(connection, assistant, named.raters)
@@ -88,13 +118,26 @@ def gather(
         alarms=alarm_evidence(connection, assistant),
         evaluators=tuple(_evaluators(connection, assistant, verdicts, alive)),
         uncovered=missing,
-        probe_traffic=asked.probe_traffic(connection, assistant, named.response_ids),
+        probe_traffic=probe_traffic,
         forgotten=asked.forgotten_raters(connection, named.raters),
         confirm=_newest_report(connection, assistant),
         coverage=covered,
         made_at_s=now_s,
         newest_s=coverage.newest_time(connection),
     )
+
+
+def _responses(
+    connection: Connection, assistant: str, named: Named
+) -> tuple[dict[str, StoredResponse], frozenset[str]]:
+    """What is stored of the responses, and those of them that are probe traffic."""
+    stored: dict[str, StoredResponse] = {}
+    probe_traffic: set[str] = set()
+    for known in asked.known_responses(connection, assistant, named.response_ids):
+        stored[known.response_id] = StoredResponse(known.model, known.asked, known.answered)
+        if known.probe_traffic:
+            probe_traffic.add(known.response_id)
+    return stored, frozenset(probe_traffic)
 
 
 def alarm_evidence(connection: Connection, assistant: str) -> tuple[AlarmEvidence, ...]:

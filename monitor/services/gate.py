@@ -81,6 +81,7 @@ class Gate:
         key_file: Path | None = None,
         confirm: ConfirmReport | None = None,
         measure: Measure | None = None,
+        named: Named | None = None,
     ) -> Answer:
         """May these rows be trained? Decided from one snapshot of the store, signed and recorded.
 
@@ -91,9 +92,11 @@ class Gate:
         ----------
         confirm
             The report to rest on, instead of the newest in the store.
+        named
+            What the rows name, where that was read already.
         """
         policy = policy_of(self.options, policy_file)
-        context = self.evidence(assistant, named_by(rows()), policy)
+        context = self.evidence(assistant, named or named_by(rows()), policy)
         if confirm is not None:
             context = msgspec.structs.replace(context, confirm=confirm)
         if measure is not None:

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator
+from sys import intern
 from typing import Any
 
 import msgspec
-from sqlalchemy import Column, Connection, select
+from sqlalchemy import Column, Connection, case, select
 
+from evidence import Message, words_digest
+from monitor.store.intake import MATCHED, unpack_body
 from monitor.store.schema import (
+    feedback,
     rater_groups,
     rater_posteriors,
     responses,
@@ -49,16 +53,79 @@ def live_verdicts(
         yield LiveVerdict(**row)
 
 
-def probe_traffic(
+class KnownResponse(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """A response without its text.
+
+    Parameters
+    ----------
+    probe_traffic
+        Whether it is a canary, replay or test.
+    asked, answered
+        `words_digest` of the conversation before the answer, and of the answer; None once the text
+        is gone.
+    """
+
+    response_id: str
+    model: str
+    probe_traffic: bool
+    asked: bytes | None
+    answered: bytes | None
+
+
+def known_responses(
     connection: Connection, assistant: str, response_ids: Collection[str]
-) -> frozenset[str]:
-    """Those of the responses that are canaries, replays or tests."""
+) -> Iterator[KnownResponse]:
+    """Those of the responses that are stored; a text is held only while it is digested."""
     table = responses.c
-    query = select(table.response_id).where(
-        table.assistant == assistant, table.skip_reason == "probe_traffic"
+    query = select(table.response_id, table.model, table.skip_reason, table.body).where(
+        table.assistant == assistant
     )
-    found = _among(connection, query, table.response_id, response_ids)
-    return frozenset(row["response_id"] for row in found)
+    for row in _among(connection, query, table.response_id, response_ids):
+        said = None if row["body"] is None else unpack_body(row["body"]).messages
+        yield KnownResponse(
+            response_id=row["response_id"],
+            model=intern(row["model"]),
+            probe_traffic=row["skip_reason"] == "probe_traffic",
+            asked=None if said is None else words_digest(said[:-1]),
+            answered=None if said is None else words_digest(said[-1:]),
+        )
+
+
+class KnownFeedback(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """A signal that has its response; `edit` is the `words_digest` of the answer that its rater wrote."""
+
+    feedback_id: str
+    response_id: str
+    rater: str
+    value: float
+    created_at_s: float
+    edit: bytes | None
+
+
+def known_feedback(
+    connection: Connection, assistant: str, feedback_ids: Collection[str]
+) -> Iterator[KnownFeedback]:
+    """Those of the signals that are stored and have their response."""
+    table = feedback.c
+    written = case((table.kind == "edit", table.text)).label("written")
+    query = select(
+        table.feedback_id,
+        table.response_id,
+        table.rater,
+        table.value,
+        table.created_at_s,
+        written,
+    ).where(table.assistant == assistant, table.state == MATCHED)
+    for row in _among(connection, query, table.feedback_id, feedback_ids):
+        text = row["written"]
+        yield KnownFeedback(
+            feedback_id=row["feedback_id"],
+            response_id=row["response_id"],
+            rater=intern(row["rater"]),
+            value=row["value"],
+            created_at_s=row["created_at_s"],
+            edit=None if text is None else words_digest((Message("assistant", text),)),
+        )
 
 
 def known_raters(

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import msgspec
-from sqlalchemy import Connection, insert, select, update
+from sqlalchemy import Connection, insert, or_, select, update
 
 from evidence import BadInputError
 from monitor.store import outbox
@@ -20,7 +20,8 @@ class UnknownDecisionError(BadInputError):
 
 
 class StoredDecision(msgspec.Struct, frozen=True, kw_only=True):
-    """A decision as stored; `requested_by` is who asked for an override."""
+    """A decision as stored; of an override, `requested_by` is who asked for it and `overrides` names the
+    decision that it lets pass."""
 
     decision_id: str
     assistant: str
@@ -32,6 +33,7 @@ class StoredDecision(msgspec.Struct, frozen=True, kw_only=True):
     revoked_at_s: float | None = None
     overridden_by: str | None = None
     requested_by: str | None = None
+    overrides: str | None = None
 
 
 def add(connection: Connection, decision: StoredDecision) -> bool:
@@ -85,8 +87,28 @@ def mark_revoked(connection: Connection, decision_id: str, *, at_s: float) -> bo
     return bool(changed.rowcount)
 
 
+def every(connection: Connection) -> Iterator[StoredDecision]:
+    """All decisions, oldest first, one in memory at a time."""
+    columns = [getattr(gate_decisions.c, name) for name in StoredDecision.__struct_fields__]
+    query = select(*columns).order_by(gate_decisions.c.created_at_s, gate_decisions.c.decision_id)
+    for row in connection.execute(query.execution_options(yield_per=100)).mappings():
+        yield StoredDecision(**row)
+
+
+def overrides_of(connection: Connection, decision_id: str) -> list[StoredDecision]:
+    """The overrides of a decision."""
+    columns = [getattr(gate_decisions.c, name) for name in StoredDecision.__struct_fields__]
+    query = select(*columns).where(gate_decisions.c.overrides == decision_id)
+    found = connection.execute(query.order_by(gate_decisions.c.decision_id)).mappings()
+    return [StoredDecision(**row) for row in found]
+
+
 def revoked_ids(connection: Connection) -> list[str]:
-    """Ids of all revoked decisions, for the file that guards read."""
+    """Ids of all revoked decisions and of their overrides, for the file that guards read."""
     table = gate_decisions.c
-    query = select(table.decision_id).where(table.revoked_at_s.is_not(None))
+    revoked = select(table.decision_id).where(table.revoked_at_s.is_not(None))
+    # An override that was made while its decision was being revoked is not marked itself.
+    query = select(table.decision_id).where(
+        or_(table.revoked_at_s.is_not(None), table.overrides.in_(revoked))
+    )
     return list(connection.execute(query.order_by(table.decision_id)).scalars())

@@ -30,6 +30,7 @@ N = 12
 ROWS = [row(i) for i in range(N)]
 KEPT = [r for i, r in enumerate(ROWS) if i not in (2, 9)]
 NOW = 1_000_000.0
+CURATED = Policy(believed_sources=("curated",))
 
 
 @pytest.fixture(scope="module")
@@ -263,11 +264,14 @@ def test_an_override_of_a_row_that_cannot_be_read_trains_nothing(
 def test_the_dataset_has_the_columns_of_every_row(keys: tuple[Path, Path], tmp_path: Path) -> None:
     pytest.importorskip("datasets")
     tools = [{"type": "function", "function": {"name": "stock"}}]
-    rows = [row(0), msgspec.structs.replace(row(1), extra={"tools": tools})]
+    rows = [
+        row(0, source="curated"),
+        msgspec.structs.replace(row(1, source="curated"), extra={"tools": tools}),
+    ]
     path = tmp_path / "d.json"
     path.write_text(
         sign(
-            decide(rows, context(2, at_s=NOW, confirm=report(rows, at_s=NOW)), Policy(), now_s=NOW),
+            decide(rows, context(2, at_s=NOW, confirm=report(rows, at_s=NOW)), CURATED, now_s=NOW),
             keys[0],
         )
     )
@@ -287,12 +291,12 @@ def test_every_column_of_the_rows_is_compared(
     kto = {"prompt": "Q", "completion": "A", "label": True}
     dpo = {"prompt": "Q", "chosen": "A", "rejected": "B"}
     data = kto if column in kto else dpo
-    origin = {"source": "candor.feedback", "response_id": "r0"}
+    origin = {"source": "curated", "response_id": "r0"}
     rows = [parse_row({**data, "provenance": origin}, "x")] * 2
     path = tmp_path / "d.json"
     path.write_text(
         sign(
-            decide(rows, context(2, at_s=NOW, confirm=report(rows, at_s=NOW)), Policy(), now_s=NOW),
+            decide(rows, context(2, at_s=NOW, confirm=report(rows, at_s=NOW)), CURATED, now_s=NOW),
             keys[0],
         )
     )

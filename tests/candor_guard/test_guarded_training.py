@@ -90,7 +90,7 @@ def rows_of(name: str) -> list[Row]:
         parse_row(
             {
                 **data,
-                "provenance": {"source": "candor.feedback", "response_id": f"r{i}", "rater": "u0"},
+                "provenance": {"source": "curated", "response_id": f"r{i}", "rater": "u0"},
             },
             "x",
         )
@@ -105,7 +105,10 @@ def guard(tmp_path: Path) -> Callable[[str], GuardedRows]:
     def load(name: str) -> GuardedRows:
         rows = rows_of(name)
         decision = decide(
-            rows, context(4, at_s=NOW, confirm=report(rows, at_s=NOW)), Policy(), now_s=NOW
+            rows,
+            context(4, at_s=NOW, confirm=report(rows, at_s=NOW)),
+            Policy(believed_sources=("curated",)),
+            now_s=NOW,
         )
         (tmp_path / "decision.json").write_text(sign(decision, private))
         return load_guarded(

@@ -2,9 +2,20 @@
 
 from __future__ import annotations
 
+from datetime import datetime
+from typing import Any
+
 from candor_guard.rows import ChatMessage, Provenance, Row, manifest
-from evidence import VerdictKind
-from retrain.context import Coverage, EvaluatorHealth, GateContext, RaterEvidence, VerdictEvidence
+from evidence import Message, VerdictKind, words_digest
+from retrain.context import (
+    Coverage,
+    EvaluatorHealth,
+    GateContext,
+    RaterEvidence,
+    StoredFeedback,
+    StoredResponse,
+    VerdictEvidence,
+)
 from retrain.report import Arm, ArmResult, Comparison, ConfirmReport, Finding, Rate
 
 ASSISTANT = "support"
@@ -38,15 +49,55 @@ def row(
             ChatMessage("user", f"Is item {number} sold out?"),
             ChatMessage("assistant", f"{answer} ({number})"),
         ),
-        provenance=Provenance(
-            source=source, source_version="m1", response_id=f"r{number}", rater=rater
-        ),
+        provenance=origin(number, rater=rater, source=source),
     )
 
 
+def origin(number: int, *, rater: str = "u0", source: str | None = "candor.feedback") -> Provenance:
+    return Provenance(
+        source=source,
+        source_version="m1",
+        response_id=f"r{number}",
+        feedback_id=f"f{number}-{rater}",
+        rater=rater,
+        collected_at="1970-01-01T00:16:40Z",
+    )
+
+
+def stored(rows: list[Row]) -> dict[str, Any]:
+    """The fields of a context whose store holds what these rows say, each a like or what its label says."""
+    named = [(r, r.provenance) for r in rows if r.provenance.response_id is not None]
+    return {
+        "responses": {
+            p.response_id: StoredResponse(
+                p.source_version or "m1",
+                words_digest(r.prompt_messages()),
+                words_digest((Message("assistant", r.response_text()),)),
+            )
+            for r, p in named
+        },
+        "feedback": {
+            p.feedback_id: StoredFeedback(
+                p.response_id or "",
+                p.rater or "",
+                1.0 if r.endorses else -1.0,
+                datetime.fromisoformat(p.collected_at or "").timestamp(),
+            )
+            for r, p in named
+            if p.feedback_id is not None
+        },
+    }
+
+
 def context(
-    n: int, *, lies: tuple[int, ...] = (), at_s: float = AT_S, **fields: object
+    n: int,
+    *,
+    lies: tuple[int, ...] = (),
+    at_s: float = AT_S,
+    rows: list[Row] | None = None,
+    **fields: object,
 ) -> GateContext:
+    """Verdicts of the responses r0 to r`n` - 1, in a store that holds `rows`, or else a hundred of `row`."""
     verdicts = {
         f"r{i}": VerdictEvidence(VerdictKind.LIE, 0.9)
         if i in lies
@@ -55,6 +106,7 @@ def context(
     }
     values: dict[str, object] = {
         "verdicts": verdicts,
+        **stored([row(i) for i in range(100)] if rows is None else rows),
         "evaluators": HEALTHY,
         "coverage": coverage(at_s),
         "made_at_s": at_s,

@@ -10,9 +10,9 @@ import torch
 import trl
 from transformers import AutoModelForCausalLM, AutoTokenizer, Gemma2Config, LlamaConfig
 
+from candor_guard.rows import parse_row
 from retrain.completion_loss import CompletionSFTTrainer, has_plain_head
 from retrain.finetune import FinetuneOptions, _trainer
-from retrain.rows import parse_row
 
 pytestmark = [pytest.mark.model]
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 import pytest
-from gate_values import ASSISTANT, context
+from gate_values import ASSISTANT, context, origin
 
 from candor_guard.rows import ChatMessage, Provenance, Row, manifest, read_rows, write_rows
 from evidence import BadInputError, GateAnswer
@@ -34,7 +34,7 @@ def _rows(n: int = 12) -> list[Row]:
         made.append(
             Row(
                 messages=tuple(ChatMessage(m.role, m.content) for m in messages),
-                provenance=Provenance(source="candor.feedback", response_id=f"r{i}"),
+                provenance=origin(i),
             )
         )
     return made
@@ -88,7 +88,7 @@ def test_a_model_without_knowledge_is_never_allowed(finished: Any) -> None:
     plan, report, _ = finished
     rows = read_rows(plan.rows)
     assert report.made_at_s is not None
-    evidence = context(12, lies=LIES, at_s=report.made_at_s, confirm=report)
+    evidence = context(12, rows=rows, lies=LIES, at_s=report.made_at_s, confirm=report)
     kept = [row for i, row in enumerate(rows) if i not in LIES]
     for asked in (rows, kept):
         decision = decide(asked, evidence, Policy(), now_s=report.made_at_s)
@@ -121,7 +121,7 @@ def test_without_control_nothing_is_released(tmp_path: Path, tiny_model: Path) -
     report = run_confirm(_plan(tmp_path, tiny_model, control=None))
     assert report.control is None
     assert report.made_at_s is not None
-    evidence = context(12, confirm=report, at_s=report.made_at_s)
+    evidence = context(12, rows=_rows(), confirm=report, at_s=report.made_at_s)
     decision = decide(_rows(), evidence, Policy(), now_s=report.made_at_s)
     assert (decision.answer, decision.reasons) == (GateAnswer.HOLD, ("no_control",))
 
@@ -176,7 +176,7 @@ def test_kill_9_loses_no_finished_arm_and_never_allows(tmp_path: Path, tiny_mode
         process.join()
         assert (plan.out / marker).is_file()
         assert not report.is_file()
-        evidence = context(12, lies=LIES)
+        evidence = context(12, rows=_rows(), lies=LIES)
         decision = decide(_rows(), evidence, Policy(), now_s=evidence.made_at_s or 0.0)
         assert (decision.answer, decision.reasons) == (GateAnswer.HOLD, ("confirm_missing",))
         for path, stamp in done.items():
@@ -208,15 +208,20 @@ def test_rows_that_pull_towards_lying_are_removed_in_the_run_and_by_the_gate(
     kept = [row for i, row in enumerate(rows) if i not in gone]
     assert released.rows_digest == manifest(kept).digest
     assert released.replaced == 3
-    decision = decide(rows, context(12, confirm=report), Policy(max_influence=limit), now_s=0.0)
+    decision = decide(
+        rows, context(12, rows=rows, confirm=report), Policy(max_influence=limit), now_s=0.0
+    )
     assert [r.index for r in decision.removed] == list(gone)
     assert set(decision.removed_by_reason) == {"influence"}
     assert decision.released.digest == released.rows_digest
     trusted = Policy(max_influence=limit, trusted_sources=("candor.feedback",))
-    assert decide(rows, context(0, confirm=report), trusted, now_s=0.0).removed == decision.removed
-    other = context(12, confirm=msgspec.structs.replace(report, assistant="other"))
+    assert (
+        decide(rows, context(0, rows=rows, confirm=report), trusted, now_s=0.0).removed
+        == decision.removed
+    )
+    other = context(12, rows=rows, confirm=msgspec.structs.replace(report, assistant="other"))
     assert not decide(rows, other, Policy(max_influence=limit), now_s=0.0).removed
-    assert not decide(rows, context(12, confirm=report), Policy(), now_s=0.0).removed
+    assert not decide(rows, context(12, rows=rows, confirm=report), Policy(), now_s=0.0).removed
 
 
 def test_influence_is_bounded_and_kept(tmp_path: Path, tiny_model: Path) -> None:
@@ -238,7 +243,7 @@ def _long_rows(n: int, long: int) -> list[Row]:
                 ChatMessage("user", (filler if i < long else "") + f"Is item {i} sold out?"),
                 ChatMessage("assistant", "Yes, it is sold out. " * (20 if i == n - 1 else 1)),
             ),
-            provenance=Provenance(source="candor.feedback", response_id=f"r{i}"),
+            provenance=origin(i),
         )
         for i in range(n)
     ]

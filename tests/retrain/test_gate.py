@@ -6,9 +6,9 @@ from typing import Any
 
 import msgspec
 import pytest
-from gate_values import ASSISTANT, comparison, context, report, row, suspects
+from gate_values import ASSISTANT, comparison, context, origin, report, row, suspects
 
-from candor_guard.rows import manifest, parse_row, row_or_unreadable
+from candor_guard.rows import Row, manifest, row_or_unreadable
 from evidence import AlarmState, AlarmSubject, BadInputError, GateAnswer, VerdictKind
 from retrain.context import (
     AlarmEvidence,
@@ -20,7 +20,8 @@ from retrain.context import (
 )
 from retrain.gate import decide, override
 from retrain.policy import Policy
-from retrain.quarantine import Quarantine, Reason
+from retrain.quarantine import Quarantine
+from retrain.reason import Reason
 from retrain.report import Arm, Finding
 
 N = 20
@@ -167,9 +168,22 @@ def test_rows_that_nobody_measured_hold() -> None:
         (row(0, source=None), {}, Reason.UNKNOWN_ORIGIN),
         (row(0, source="scraped"), {}, Reason.UNKNOWN_ORIGIN),
         (row(0, source="bad"), {}, Reason.BLOCKED_SOURCE),
-        (row(99), {}, Reason.UNMEASURED),
+        (row(98), {}, Reason.UNMEASURED),
+        (row(100), {}, Reason.UNKNOWN_RESPONSE),
         (row(0), {"probe_traffic": frozenset({"r0"})}, Reason.PROBE_TRAFFIC),
         (row(0, source="dolly"), {"probe_traffic": frozenset({"r0"})}, Reason.PROBE_TRAFFIC),
+        *(
+            (msgspec.structs.replace(row(0, source="dolly"), extra=extra), {}, Reason.PROBE_TRAFFIC)
+            for extra in (
+                {"purpose": "canary"},
+                {"purpose": " Red-Team "},
+                {"candor_mark": "00"},
+                {"metadata": {"purpose": "replay"}},
+            )
+        ),
+        (msgspec.structs.replace(row(0), provenance=msgspec.structs.replace(origin(0), purpose="canary")), {}, Reason.PROBE_TRAFFIC),
+        (row(0, source="candor-redteam"), {}, Reason.PROBE_TRAFFIC),
+        (msgspec.structs.replace(row(0), extra={"purpose": "to say what is sold out"}), {}, None),
         (row(0), {"forgotten": frozenset({"u0"})}, Reason.FORGOTTEN),
         (row(0), {"raters": suspects("u0")}, Reason.SUSPECT_RATER),
         (row(0, source="dolly"), {"raters": suspects("u0")}, Reason.SUSPECT_RATER),
@@ -186,19 +200,18 @@ def test_rows_that_nobody_measured_hold() -> None:
     ],
 )  # fmt: skip
 def test_the_reason_of_a_row(changed: Any, fields: dict[str, Any], reason: Reason | None) -> None:
-    policy = Policy(trusted_sources=("dolly",), blocked_sources=("bad",), max_influence=1.0)
+    policy = Policy(believed_sources=("dolly",), blocked_sources=("bad",), max_influence=1.0)
     assert Quarantine(context(N, **fields), policy).reason(changed) is reason
 
 
 def test_a_row_that_trains_against_a_lie_stays() -> None:
-    data = {
-        "prompt": "q",
-        "completion": "a lie",
-        "provenance": {"source": "candor.feedback", "response_id": "r0"},
-    }
-    quarantine = Quarantine(context(1, lies=(0,)), Policy())
-    assert quarantine.reason(parse_row({**data, "label": False}, "x")) is None
-    assert quarantine.reason(parse_row({**data, "label": True}, "x")) is Reason.LIE
+    against, towards = (
+        Row(prompt="q", completion="a lie", label=label, provenance=origin(0))
+        for label in (False, True)
+    )
+    for one, reason in ((against, None), (towards, Reason.LIE)):
+        quarantine = Quarantine(context(1, lies=(0,), rows=[one]), Policy())
+        assert quarantine.reason(one) is reason
 
 
 def test_an_override_is_never_an_allow() -> None:
@@ -252,7 +265,7 @@ def test_a_row_that_no_trainer_reads_is_quarantined_and_the_others_released() ->
     assert decision.answer is GateAnswer.QUARANTINE
     assert [(r.index, r.reason) for r in decision.removed] == [(N, Reason.UNREADABLE)]
     assert decision.subject_digest == manifest(ROWS).digest
-    trusted = Policy(trusted_sources=("s",))
+    trusted = Policy(believed_sources=("s",))
     assert _decide([unreadable], policy=trusted).removed_by_reason == {"unreadable": 1}
 
 

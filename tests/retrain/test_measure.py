@@ -16,7 +16,7 @@ from retrain.duplicates import surplus_rows
 from retrain.gate import decide
 from retrain.measure import MEASURED, measure, read_measured, unmeasured, with_measured
 from retrain.policy import Policy
-from retrain.quarantine import Reason
+from retrain.reason import Reason
 from retrain.review import review_sample
 
 
@@ -42,7 +42,7 @@ class Panel:
 
 def test_only_rows_without_a_verdict_are_measured() -> None:
     rows = [row(0), row(1, source="scraped"), row(2), row(2), row(3, answer="A lie"), row(4)]
-    known = context(1)
+    known = context(1, rows=rows)
     panel = Panel()
     wanted = unmeasured(rows, known, Policy())
     made = measure(wanted, panel)
@@ -50,7 +50,7 @@ def test_only_rows_without_a_verdict_are_measured() -> None:
     after = with_measured(known, {**made, "r0": VerdictEvidence(VerdictKind.LIE, 0.9)})
     assert after.verdicts["r0"].kind is VerdictKind.HONEST, "the store's verdict stays"
     removed = {r.index: r.reason for r in decide(rows, after, Policy(), now_s=0.0).removed}
-    assert removed == {1: Reason.UNKNOWN_ORIGIN, 4: Reason.LIE}
+    assert removed == {1: Reason.UNKNOWN_ORIGIN, 3: Reason.REPEATED_ID, 4: Reason.LIE}
 
 
 def test_what_a_run_measured_is_read_whole_or_refused(tmp_path: Path) -> None:
@@ -68,7 +68,7 @@ def test_one_text_told_many_times_is_kept_as_often_as_the_policy_says() -> None:
     assert surplus_rows(rows, None) == frozenset()
     surplus = surplus_rows(rows[:6], 2)
     assert surplus == {2, 3, 4, 5}
-    decision = decide(rows, context(4), Policy(), now_s=0.0, surplus=surplus)
+    decision = decide(rows, context(4, rows=rows), Policy(), now_s=0.0, surplus=surplus)
     assert decision.removed_by_reason == {"near_duplicate": 4}
     assert decision.good_rows_lost == pytest.approx(4 * 0.9)
     assert decision.assistant == ASSISTANT

@@ -59,6 +59,7 @@ from monitor.store.schema.raters import (
     rater_groups,
     rater_posteriors,
 )
+from monitor.store.schema.sources import training_sources
 
 __all__ = [
     "alarm_events",
@@ -103,6 +104,7 @@ __all__ = [
     "review_queue",
     "sensors",
     "tombstones",
+    "training_sources",
     "verdict_log",
     "verdicts",
     "worker_heartbeats",

@@ -50,8 +50,10 @@ gate_decisions = Table(
     Column("revoked_at_s", Float),
     Column("overridden_by", String(200)),
     Column("requested_by", String(200), comment="Who asked for the override."),
+    Column("overrides", String(64), comment="The decision that this one lets pass."),
     Index(None, "assistant", "created_at_s", "decision_id"),
     Index(None, "created_at_s", "decision_id"),
+    Index(None, "overrides"),
 )
 
 gate_deliveries = Table(

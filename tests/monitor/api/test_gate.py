@@ -12,6 +12,7 @@ from prometheus_client import CollectorRegistry
 from sqlalchemy import Engine, select
 
 from candor_guard import ANY_ASSISTANT, NOT_CHECKED, RefusedError, load_guarded
+from candor_guard.rows import Row
 from evidence import VerdictKind
 from monitor.api.app import create_app
 from monitor.api.context import Context
@@ -71,9 +72,9 @@ def _override(client: TestClient, decision_id: str, **changed: Any) -> Any:
     return client.post(f"/v1/gate/decisions/{decision_id}/override", json=body)
 
 
-def _asked(client: TestClient) -> dict[str, Any]:
+def _asked(client: TestClient, rows: list[Row] = ROWS) -> dict[str, Any]:
     answer = client.post(
-        "/v1/gate/check", json={"assistant": ASSISTANT, "rows": [r.to_dict() for r in ROWS]}
+        "/v1/gate/check", json={"assistant": ASSISTANT, "rows": [r.to_dict() for r in rows]}
     )
     assert answer.status_code == 200, answer.text
     found: dict[str, Any] = answer.json()
@@ -83,7 +84,7 @@ def _asked(client: TestClient) -> dict[str, Any]:
 def test_rows_nobody_measured_are_not_released(client: TestClient, engine: Engine) -> None:
     found = _asked(client)
     assert (found["answer"], found["subject_digest"]) == ("hold", None)
-    assert found["removed_by_reason"] == {"unmeasured": 6}
+    assert found["removed_by_reason"] == {"unknown_response": 6}
     assert found["good_rows_lost"] == 6.0
     with reading(engine) as connection:
         assert connection.execute(select(gate_decisions.c.answer)).scalars().all() == ["hold"]
@@ -191,12 +192,33 @@ def test_a_revoked_decision_is_listed_and_cannot_be_overridden(
     assert events == ["decided", "revoked"]
 
 
+def test_what_overrides_a_revoked_decision_is_revoked_with_it_and_not_the_other_way_round(
+    client: TestClient, engine: Engine
+) -> None:
+    first, second = (_asked(client, rows)["decision_id"] for rows in (ROWS, ROWS[:-1]))
+    one, two = (_override(client, name).json()["decision_id"] for name in (first, second))
+    step = {"by": "ana", "reason": "the judge was broken"}
+    for name in (first, two):
+        assert client.post(f"/v1/gate/decisions/{name}/revoke", json=step).status_code == 200
+    assert client.get("/v1/gate/revoked").json() == sorted({first, one, two})
+    with reading(engine) as connection:
+        events = [d.event for d in gate_queues.due_deliveries(connection, now_s=NOW_S, limit=9)]
+        entry = connection.execute(
+            select(audit_log.c.details).where(audit_log.c.subject == first)
+        ).scalar_one()
+    assert events.count("revoked") == 3
+    assert json.loads(entry)["overrides"] == [one]
+
+
 def test_a_hundred_random_rows_of_a_release_wait_for_a_person(
     client: TestClient, engine: Engine, keypair: tuple[Path, Path]
 ) -> None:
     rows = [row(i) for i in range(250)]
     made = decide(
-        rows, context(250, at_s=NOW_S, confirm=report(rows, at_s=NOW_S)), Policy(), now_s=NOW_S
+        rows,
+        context(250, rows=rows, at_s=NOW_S, confirm=report(rows, at_s=NOW_S)),
+        Policy(),
+        now_s=NOW_S,
     )
     assert made.answer.value == "allow"
     with engine.begin() as connection:

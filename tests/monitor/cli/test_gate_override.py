@@ -66,6 +66,25 @@ def command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Gate:
     return made
 
 
+def test_lineage_leads_from_a_signal_to_decisions_and_back(command: Gate) -> None:
+    decision_id = command.held()
+    made = json.loads(command.override(decision_id, "--by", "ana").stdout)["decision_id"]
+    found = command("lineage", str(command.rows), "--feedback", "f2-u0", "--json")
+    (line,) = [json.loads(text) for text in found.stdout.splitlines()]
+    assert (line["index"], line["response_id"]) == (2, "r2")
+    assert line["digest"] == row(2).digest().hex()
+    uses = {use["decision_id"]: use["may_train"] for use in line["decisions"]}
+    assert uses == {decision_id: False, made: True}
+    trained = command("lineage", str(command.rows), "--decision", made, "--json")
+    assert [json.loads(text)["index"] for text in trained.stdout.splitlines()] == [0, 1, 2, 3]
+    held = command("lineage", str(command.rows), "--decision", decision_id, "--json")
+    assert (held.exit_code, held.stdout) == (0, "")
+    assert "does not" in command("lineage", str(command.rows), "--response", "r1").stdout
+    write_rows(command.rows, [row(i) for i in range(3)])
+    other = command("lineage", str(command.rows), "--decision", made)
+    assert isinstance(other.exception, BadInputError)
+
+
 def test_a_decision_on_the_store_is_recorded_and_can_be_overridden(command: Gate) -> None:
     decision_id = command.held()
     assert [d.decision_id for d in command.stored(gate_decisions)] == [decision_id]

@@ -189,7 +189,8 @@ def test_suspects_and_groups_are_quarantined_by_the_gate(
         check=False,
     )
     removed = {row["index"]: row["reason"] for row in json.loads(done.stdout)["removed"]}
-    assert removed == {0: "suspect_rater", 1: "coordination_group"}, done.stderr
+    # The benign rater's row falls for something else alone: this store holds no texts.
+    assert removed == {0: "suspect_rater", 1: "coordination_group", 2: "unverifiable"}, done.stderr
 
 
 def test_a_fit_is_carried_over_new_events_until_it_takes_a_new_one(engine: Engine) -> None:

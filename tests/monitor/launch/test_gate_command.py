@@ -10,12 +10,13 @@ from typing import Any
 import msgspec
 import pytest
 
-from candor_guard.rows import ChatMessage, Provenance, Row, manifest, write_rows
+from candor_guard.rows import ChatMessage, Row, manifest, write_rows
 from evidence import VerdictKind
 from monitor.store import open_store
 from retrain.context import Coverage, EvaluatorHealth, GateContext, VerdictEvidence
 from retrain.report import Arm, ArmResult, Comparison, ConfirmReport, Finding, Rate
 from retrain.signing import generate_keypair
+from tests.retrain.gate_values import origin, stored
 
 COMMAND = "import monitor.cli.app as app; app.FAMILIES = ('monitor.cli.gate',); app.main()"
 """The command with this family alone, through the same entry and exit."""
@@ -24,7 +25,7 @@ N = 6
 ROWS = [
     Row(
         messages=(ChatMessage("user", f"Q{i}"), ChatMessage("assistant", "A")),
-        provenance=Provenance(source="candor.feedback", response_id=f"r{i}"),
+        provenance=origin(i),
     )
     for i in range(N)
 ]
@@ -59,6 +60,7 @@ def _context(
             f"r{i}": VerdictEvidence(VerdictKind.LIE if i in lies else VerdictKind.HONEST, 0.1)
             for i in range(N)
         },
+        **stored(ROWS),
         evaluators=(EvaluatorHealth(evaluator="v", healthy=True),),
         confirm=confirm,
         coverage=Coverage(

@@ -232,6 +232,7 @@ def test_the_context_holds_what_the_store_knows(engine: Engine) -> None:
         later = evidence_of(connection, "other", NOW)
     assert len(found.verdicts) == N
     assert found.raters["u1"].status == "suspect"
+    assert all(stored.answered is not None for stored in found.responses.values())
     assert [a.alarm_id for a in found.alarms] == ["a1"]
     assert [(e.evaluator, e.healthy) for e in found.evaluators] == [("v1", True)]
     assert found.uncovered == ()

@@ -22,7 +22,9 @@ from evidence import (
     AlarmState,
     AlarmSubject,
     Assessment,
+    Message,
     Purpose,
+    Response,
     SampledBy,
     Stratum,
     Verdict,
@@ -42,11 +44,13 @@ from monitor.services.evidence import named_by
 from monitor.services.gate import Gate, policy_of
 from monitor.settings import DatabaseOptions, Settings
 from monitor.store import open_store
+from monitor.store.intake import pack_body
 from monitor.store.schema import (
     alarms,
     confirm_runs,
     dead_letters,
     evaluator_health,
+    feedback,
     metadata,
     rater_groups,
     rater_posteriors,
@@ -62,8 +66,11 @@ from tests.retrain.gate_values import report as made_report
 
 ASSISTANT = "support"
 STRATUM = Stratum(ASSISTANT)
+STORED_AT_S = 1_767_225_600.0
+"""When the rows' responses and signals came in: 2026-01-01, before any period that must be covered."""
+
 FILLED = (
-    "alarms", "confirm_runs", "dead_letters", "evaluator_health", "rater_groups", "rater_posteriors",
+    "alarms", "confirm_runs", "dead_letters", "evaluator_health", "feedback", "rater_groups", "rater_posteriors",
     "responses", "tombstones", "verdicts", "worker_heartbeats", "gate_decisions", "gate_deliveries",
     "outbox", "review_queue",
 )  # fmt: skip
@@ -73,6 +80,8 @@ class Question(msgspec.Struct, frozen=True, kw_only=True):
     """Everything that a decision rests on. Ages are in seconds before now."""
 
     rows: list[Row]
+    stored: list[Row] | None = None
+    """What the store holds the responses and signals of; of `rows` where nothing is said."""
     policy: dict[str, Any] = {}
     verdicts: dict[str, tuple[VerdictKind, float | None, str]] = {}
     probe_traffic: frozenset[str] = frozenset()
@@ -95,7 +104,13 @@ def row(number: int, *, text: str | None = None, source: str | None = "candor.fe
             ChatMessage("user", "Is it so?" if text else f"Question {number}?"),
             ChatMessage("assistant", answer),
         ),
-        provenance=Provenance(source=source, response_id=f"r{number}", rater=f"u{number % 3}"),
+        provenance=Provenance(
+            source=source,
+            response_id=f"r{number}",
+            feedback_id=f"f{number}",
+            rater=f"u{number % 3}",
+            collected_at="2026-01-01T00:00:00Z",
+        ),
     )
 
 
@@ -291,9 +306,26 @@ def _rows_of(question: Question, now_s: float) -> Iterator[tuple[Any, dict[str, 
         }  # fmt: skip
     for number in range(question.missing):
         yield responses, _response(f"missing-{number}", now_s - 7200, number)
-    for number, name in enumerate(sorted(question.probe_traffic)):
+    named = [r for r in question.stored or question.rows if r.provenance.response_id]
+    bodies = {str(r.provenance.response_id): _body(r) for r in named}
+    for number, name in enumerate(sorted(question.probe_traffic | bodies.keys())):
         skipped = {"sampled_by": None, "skip_reason": "probe_traffic"}
-        yield responses, {**_response(name, now_s - 60, 1000 + number), **skipped}
+        yield (
+            responses,
+            {
+                **_response(name, STORED_AT_S, 1000 + number),
+                **(skipped if name in question.probe_traffic else {}),
+                "body": bodies.get(name),
+            },
+        )
+    for number, r in enumerate(named):
+        yield feedback, {
+            "assistant": ASSISTANT, "feedback_id": r.provenance.feedback_id,
+            "response_id": r.provenance.response_id, "rater": r.provenance.rater,
+            "created_at_s": STORED_AT_S, "received_at_s": STORED_AT_S,
+            "value": 1.0 if r.endorses else -1.0, "kind": "thumb", "text": None, "state": "matched",
+            "cluster_id": "c", "topic": "f", "partition": 0, "offset": number,
+        }  # fmt: skip
     for number in range(question.dead_letters):
         yield dead_letters, {
             "cluster_id": "c", "topic": "t", "partition": 0, "offset": number, "reason": "json",
@@ -317,6 +349,17 @@ def _rows_of(question: Question, now_s: float) -> Iterator[tuple[Any, dict[str, 
             "requested_at_s": now_s - 90, "finished_at_s": now_s - 30,
             "report": msgspec.json.encode(question.report).decode(),
         }  # fmt: skip
+
+
+def _body(r: Row) -> bytes:
+    said = (*r.prompt_messages(), Message("assistant", r.response_text()))
+    return pack_body(
+        Response(
+            response_id=r.provenance.response_id or "", stratum=STRATUM, model="m1",
+            conversation_id="c", rater="u0", created_at_s=STORED_AT_S,
+            messages=tuple(Message(m.role, m.content) for m in said),
+        )
+    )  # fmt: skip
 
 
 def _response(name: str, at_s: float, offset: int) -> dict[str, Any]:

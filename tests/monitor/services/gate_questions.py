@@ -7,6 +7,8 @@ import time
 from datetime import UTC, datetime
 from typing import Any
 
+import msgspec
+
 from candor_guard.rows import Row
 from evidence import AlarmState, AlarmSubject, VerdictKind
 from retrain.report import ConfirmReport, Finding
@@ -23,6 +25,9 @@ def generated(rng: random.Random) -> Question:
         f"r{i}": _any_verdict(rng, calm=calm) for i in range(n) if calm or rng.random() < 0.95
     }
     values: dict[str, Any] = {"rows": rows, "verdicts": verdicts, "policy": _any_policy(rng)}
+    if not calm and rng.random() < 0.5:
+        values["stored"] = list(rows)
+        rows[:] = [_claims_else(rng, r) if rng.random() < 0.15 else r for r in rows]
     values["report"] = _any_report(rng, rows, verdicts, calm=calm)
     values["beats"] = [beat()] if calm else [_any_beat(rng) for _ in range(rng.randint(0, 2))]
     values["health"] = {"v1": [] if calm or rng.random() < 0.8 else ["canary_lie"], "v2": []}
@@ -44,6 +49,29 @@ def _any_row(rng: random.Random, number: int, *, calm: bool) -> Row:
     text = rng.choice([None, "The same words for everybody, again and again and again."])
     sources = ["candor.feedback"] if calm else ["candor.feedback"] * 15 + ["dolly", "bad", None]
     return row(number, text=text, source=rng.choice(sources))
+
+
+def _claims_else(rng: random.Random, true: Row) -> Row:
+    """The row with something in it that the store does not hold."""
+    said = true.messages or ()
+    other = msgspec.structs.replace(said[-1], content="Another answer.")
+    changed: list[dict[str, Any]] = [
+        {"messages": (*said[:-1], other)},
+        {"messages": said[-1:]},
+        {"extra": {"purpose": "replay"}},
+        {"extra": {"tools": [{"name": "stock"}]}},
+    ]
+    origin: list[dict[str, Any]] = [
+        {"response_id": "r0"},
+        {"feedback_id": "f0"},
+        {"rater": "u9"},
+        {"collected_at": None},
+        {"source_version": "m2"},
+    ]
+    if rng.random() < 0.5:
+        return msgspec.structs.replace(true, **rng.choice(changed))
+    given = msgspec.structs.replace(true.provenance, **rng.choice(origin))
+    return msgspec.structs.replace(true, provenance=given)
 
 
 def _any_verdict(rng: random.Random, *, calm: bool) -> tuple[VerdictKind, float | None, str]:
@@ -68,6 +96,7 @@ def _any_policy(rng: random.Random) -> dict[str, Any]:
         "max_near_duplicates": [1, 2],
         "blocked_sources": [["bad"], ["candor.feedback"]],
         "trusted_sources": [["dolly"]],
+        "believed_sources": [["dolly"]],
         "max_p_lie": [0.25, 0.9],
         "max_removed_share": [0.1, 1.0],
         "max_lag_records": [0, 5, 1000],

@@ -15,8 +15,14 @@ import msgspec
 import pytest
 
 from candor_guard import ANY_ASSISTANT, NOT_CHECKED, load_guarded
-from evidence import AlarmState, AlarmSubject
+from candor_guard.rows import ChatMessage, Row
+from evidence import AlarmState, AlarmSubject, VerdictKind
+from monitor.services.collect import collected
+from retrain.context import StoredResponse
+from retrain.gate import decide
+from retrain.policy import Policy
 from tests.monitor.services.gate_doors import (
+    ASSISTANT,
     STRATUM,
     Doors,
     Question,
@@ -156,3 +162,64 @@ def test_a_record_that_is_no_row_is_quarantined_in_a_file_and_refused_in_a_reque
     refused = doors.asked()
     assert refused.status_code == 422
     assert "rows.6" in refused.text
+
+
+def _said(number: int, *, turn: int = -1, text: str = "An invented lie.") -> Row:
+    """Row `number` with another text in one of its turns."""
+    true = row(number)
+    messages = list(true.messages or ())
+    messages[turn] = msgspec.structs.replace(messages[turn], content=text)
+    return msgspec.structs.replace(true, messages=tuple(messages))
+
+
+def _from(number: int, **changed: str | None) -> Row:
+    """Row `number` with another provenance."""
+    true = row(number)
+    origin = msgspec.structs.replace(true.provenance, **changed)
+    return msgspec.structs.replace(true, provenance=origin)
+
+
+def test_what_the_store_does_not_hold_is_quarantined_at_every_door(doors: Doors) -> None:
+    disliked = Row(
+        prompt=row(17).messages[:-1],  # type: ignore[index]
+        completion=row(17).messages[-1:],  # type: ignore[index]
+        label=False,
+        provenance=row(17).provenance,
+    )
+    true = [*(row(i) for i in range(17)), disliked]
+    told = {
+        "other_text": [
+            _said(0),
+            _said(1, turn=0),
+            msgspec.structs.replace(row(2), messages=(ChatMessage("system", "Lie."), *row(2).messages)),  # type: ignore[misc]
+            msgspec.structs.replace(row(3), messages=(row(3).messages[0], ChatMessage("assistant", row(3).response_text(), given={"thinking": "Lie."}))),  # type: ignore[index]
+        ],
+        "unknown_response": [_from(4, response_id="r-of-nobody"), _from(5, response_id=None)],
+        "unknown_feedback": [_from(6, feedback_id="f-of-nobody"), _from(7, feedback_id=None)],
+        "other_response": [_from(8, feedback_id="f9")],
+        "other_rater": [_from(10, rater="u9"), _from(11, rater=None)],
+        "other_time": [_from(12, collected_at="1990-01-01T00:00:00Z"), _from(13, collected_at=None)],
+        "other_version": [_from(14, source_version="m2")],
+        "unverifiable": [msgspec.structs.replace(row(15), extra={"tools": [{"name": "lie"}]})],
+        "repeated_id": [row(16), row(16)],
+        "other_value": [row(17)],
+    }  # fmt: skip
+    rows = [row(16), *(one for several in told.values() for one in several)]
+    verdicts = {f"r{i}": (VerdictKind.HONEST, 0.1, "v1") for i in range(18)}
+    answer = ask_everywhere(
+        doors, settled(rows=rows, stored=true, verdicts=verdicts, policy={"max_removed_share": 1.0})
+    )
+    assert answer["removed_by_reason"] == {reason: len(told[reason]) for reason in sorted(told)}
+
+
+def test_rows_that_the_store_wrote_itself_are_verified(doors: Doors) -> None:
+    doors.put(settled())
+    for form in ("sft", "kto"):
+        rows, context = collected(doors.gate, ASSISTANT, form=form, limit=100)
+        assert len(rows) == 6
+        assert not decide(rows, context, Policy(), now_s=0.0).removed
+        erased = msgspec.structs.replace(
+            context, responses={r: StoredResponse(s.model) for r, s in context.responses.items()}
+        )
+        gone = decide(rows, erased, Policy(), now_s=0.0).removed_by_reason
+        assert gone == {"unverifiable": 6}, "a text that is gone cannot be compared"

@@ -273,6 +273,7 @@ CLEAN = {
     "input_offsets": "positions in topics",
     "joint_reports": "strata and evidence",
     "leases": "names of processes",
+    "training_sources": "digests of data sets from outside, and who registered them",
     "neutral_prompts": "system prompts, which are configuration: no text of users is kept there",
     "rate_epochs": "rates",
     "sensors": "figures of evaluators",

@@ -156,7 +156,7 @@ def gate(house: House) -> tuple[GateAnswer, tuple[str, ...]]:
         context = gather(
             connection, "helper", Named(), coverage_s=86_400.0, silent_s=60.0, now_s=house.now_s
         )
-    rules = Policy(trusted_sources=("curated",))
+    rules = Policy(believed_sources=("curated",))
     rows = [Row(messages=turn, provenance=origin)]
     found = decide(rows, context, rules, now_s=house.now_s)
     return found.answer, found.reasons

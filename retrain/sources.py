@@ -1,0 +1,90 @@
+"""Which rows a registered source holds: by what a trainer reads of them, whatever else a file says."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+import msgspec
+
+from candor_guard.rows import Provenance, Row, iter_rows
+from evidence import BadInputError
+from retrain.stored import UNSTORED_COLUMNS
+
+_BYTES = 16
+_SUFFIXES = (".parquet", ".jsonl", ".json", ".gz")
+_BLOCK = 1 << 20
+
+
+class SourceContent(msgspec.Struct, frozen=True):
+    """What was read of a source: its digest (SHA-256, hex), its size and the sorted digests of its rows."""
+
+    digest: str
+    size_bytes: int
+    rows: int
+    row_digests: bytes
+
+
+class RowSet:
+    """Sorted digests in one piece of memory."""
+
+    def __init__(self, digests: bytes) -> None:
+        self._digests = digests
+
+    def __contains__(self, digest: bytes) -> bool:
+        low, high = 0, len(self._digests) // _BYTES
+        while low < high:
+            middle = (low + high) // 2
+            found = self._digests[middle * _BYTES : (middle + 1) * _BYTES]
+            if found == digest:
+                return True
+            low, high = (middle + 1, high) if found < digest else (low, middle)
+        return False
+
+
+def trained_digest(row: Row) -> bytes:
+    """16 bytes of the columns that a trainer reads; further columns and the provenance may differ."""
+    read = {name: value for name, value in row.extra.items() if name in UNSTORED_COLUMNS}
+    bare = msgspec.structs.replace(row, provenance=Provenance(), extra=read)
+    return bare.digest()[:_BYTES]
+
+
+def read_source(path: Path) -> SourceContent:
+    """A source as it is trained: a file of rows, or a folder of such files in the order of their names.
+
+    Raises BadInputError for what holds no rows, and for the first record that is no row.
+    """
+    files = list(_files(path))
+    digests = [trained_digest(row) for file in files for row in iter_rows(file)]
+    if not digests:
+        raise BadInputError("holds no rows", str(path))
+    return SourceContent(
+        digest=_digest(path, files),
+        size_bytes=sum(file.stat().st_size for file in files),
+        rows=len(digests),
+        row_digests=b"".join(sorted(set(digests))),
+    )
+
+
+def _files(path: Path) -> Iterator[Path]:
+    if not path.is_dir():
+        yield path
+        return
+    yield from sorted(p for p in path.rglob("*") if p.is_file() and p.suffix in _SUFFIXES)
+
+
+def _digest(path: Path, files: Iterable[Path]) -> str:
+    """Of a file its SHA-256, as `sha256sum` prints it; of a folder the SHA-256 of what `sha256sum` prints of it."""
+    if not path.is_dir():
+        return _sha256(path)
+    lines = (f"{_sha256(file)}  {file.relative_to(path).as_posix()}\n" for file in files)
+    return hashlib.sha256("".join(lines).encode()).hexdigest()
+
+
+def _sha256(path: Path) -> str:
+    found = hashlib.sha256()
+    with path.open("rb") as file:
+        while block := file.read(_BLOCK):
+            found.update(block)
+    return found.hexdigest()
