@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +15,8 @@ from candor_guard.trackers import tag_runs
 
 if TYPE_CHECKING:
     from candor_guard.guarded import GuardedRows
+
+_log = logging.getLogger(__name__)
 
 
 class GuardCallback(TrainerCallback):
@@ -83,13 +86,23 @@ class GuardCallback(TrainerCallback):
 
 
 class StampedSave:
-    """`save_pretrained` of one trained model, which stamps the folder; it is copied with the model."""
+    """`save_pretrained` of one trained model, which stamps the folder; it is copied with the model.
+
+    Weights that were written to since, as by another training, are saved without a stamp.
+    """
 
     def __init__(self, model: Any, stamp: Stamp) -> None:
         self._model, self._stamp = model, stamp
+        self._written = _times_written(model)
 
     def __call__(self, save_directory: Path | str, *args: Any, **kwargs: Any) -> Any:
         result = type(self._model).save_pretrained(self._model, save_directory, *args, **kwargs)
-        if kwargs.get("is_main_process", True):
+        if _times_written(self._model) != self._written:
+            _log.warning("the weights changed after the guarded training and get no stamp")
+        elif kwargs.get("is_main_process", True):
             write_stamp(Path(save_directory), self._stamp)
         return result
+
+
+def _times_written(model: Any) -> int:
+    return sum(parameter._version for parameter in model.parameters())

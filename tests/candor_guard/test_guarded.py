@@ -210,7 +210,8 @@ def test_require_refuses_another_dataset(signed: Path, keys: tuple[Path, Path]) 
     assert code(datasets.Dataset.from_list([r.content() for r in KEPT])) == "other_dataset"
     assert code(dataset.select(range(5))) == "other_dataset"
     assert code(dataset.map(lie)) == "other_dataset"
-    assert code(dataset.select(range(len(KEPT) - 1, -1, -1))) == "other_dataset"
+    assert guarded.require(dataset.select(range(len(KEPT) - 1, -1, -1))) == len(KEPT)
+    assert guarded.require(dataset.select(range(5)), least_share=0.5) == 5
     assert code([1] * len(KEPT)) == "other_dataset"
     now[0] = NOW + Policy().expiry_s
     assert code(dataset) == "expired"

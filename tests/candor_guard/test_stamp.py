@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import logging
 import shutil
@@ -12,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 import trl
 from gate_values import ASSISTANT, context, report, row
 from transformers import AutoModelForCausalLM, AutoTokenizer, TrainerCallback
@@ -137,6 +139,19 @@ def test_a_stamped_model_is_loaded_and_saved_elsewhere_without_a_stamp(
     AutoModelForCausalLM.from_pretrained(str(trained[1])).save_pretrained(tmp_path / "copy")
     with pytest.raises(RefusedError, match="no_stamp"):
         attest(tmp_path / "copy", trained[0].key)
+
+
+def test_weights_that_are_trained_on_without_the_guard_are_saved_without_a_stamp(job: Job) -> None:
+    trainer = job.trainer()
+    trainer.train()
+    with torch.no_grad():
+        next(trainer.model.parameters()).add_(0.1)
+    trainer.save_model(str(job.folder / "later"))
+    with pytest.raises(RefusedError, match="no_stamp"):
+        attest(job.folder / "later", job.key)
+    copied = copy.deepcopy(trainer.model)
+    copied.save_pretrained(job.folder / "copied")
+    assert (job.folder / "copied/model.safetensors").is_file()
 
 
 @pytest.mark.parametrize("change", ["weights", "more", "none"])

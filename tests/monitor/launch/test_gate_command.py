@@ -169,6 +169,10 @@ def test_check_signs_and_verify_refuses_what_was_changed(folder: Path) -> None:
     good = _run(folder, *verify)
     assert good.returncode == 0, good.stderr
     assert json.loads(good.stdout)["rows"] == N - 2
+    assert len(json.loads(good.stdout)["not_checked"]) == 3
+    other = _run(folder, *verify, "--assistant", "nobody")
+    assert (other.returncode, other.stdout) == (2, "")
+    assert "other_assistant" in other.stderr
     text = (folder / "kept.jsonl").read_text()
     (folder / "kept.jsonl").write_text(text.replace('"A"', '"B"', 1))
     bad = _run(folder, *verify)
