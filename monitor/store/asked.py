@@ -24,7 +24,7 @@ from monitor.store.schema import (
 _CHUNK = 500
 
 
-class LiveVerdict(msgspec.Struct, frozen=True, kw_only=True):
+class LiveVerdict(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """The live verdict of one response."""
 
     response_id: str
