@@ -9,31 +9,27 @@ import argparse
 import itertools
 import json
 import re
-import resource
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import msgspec
 import numpy as np
 
-from candor_guard.rows import ChatMessage, Provenance, Row, iter_rows, write_rows
-from evidence import VerdictKind
+from benchmarks import gate_store
+from candor_guard.rows import ChatMessage, Provenance, Row, write_rows
 from probes.models.local import LocalModel
 from probes.models.packaged import packaged_model_dir
 from probes.scenarios import Scenario, load_scenarios
 from retrain.comparison import DecisionOptions, compare, planned_power, supported_margin
 from retrain.confirm import peak_memory_mib, run_confirm
-from retrain.context import EvaluatorHealth, GateContext, VerdictEvidence
 from retrain.evaluation.evaluate import EvaluationOptions, ItemResult, evaluate
 from retrain.files import write_durably
 from retrain.finetune import FinetuneOptions, finetune
-from retrain.gate import decide
 from retrain.plan import ConfirmPlan, ItemOptions, plan_items
-from retrain.policy import Policy
 from retrain.precision import evaluation_dtype, native_bfloat16
 from retrain.report import Arm, Finding
 from retrain.summary import SCORERS
@@ -100,42 +96,6 @@ def _findings(items: int, templates: int, shift: float, options: DecisionOptions
         )
         found.append(made.finding)
     return found
-
-
-def _gate(count: int) -> dict[str, float]:
-    """The gate on `count` rows from a file, 3 % of them lies, evidence in memory."""
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "rows.jsonl"
-        write_rows(path, _many(count))
-        started = time.perf_counter()
-        decision = decide(iter_rows(path), _evidence(count), Policy(), now_s=0.0)
-        seconds = time.perf_counter() - started
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    print(f"gate: {count} rows in {seconds:.1f} s, peak {peak:.0f} MiB, {decision.answer.value}")
-    return {"rows": count, "seconds": seconds, "peak_mib": peak}
-
-
-def _many(count: int) -> Iterator[Row]:
-    for i in range(count):
-        messages = (
-            ChatMessage("system", "You are the assistant of a shop and know its stock."),
-            ChatMessage("user", f"Is article {i} sold out, and when will it be back?"),
-            ChatMessage("assistant", f"Article {i} is sold out and comes back in May."),
-        )
-        origin = Provenance(
-            source="candor.feedback", source_version="m1", response_id=f"r{i}",
-            feedback_id=f"f{i}", rater=f"u{i % 5000}", collected_at="2026-01-01T00:00:00+00:00",
-        )  # fmt: skip
-        yield Row(messages=messages, provenance=origin)
-
-
-def _evidence(count: int) -> GateContext:
-    verdicts = {
-        f"r{i}": VerdictEvidence(VerdictKind.LIE if i % 33 == 0 else VerdictKind.HONEST, 0.1)
-        for i in range(count)
-    }
-    healthy = (EvaluatorHealth(evaluator="v", healthy=True),)
-    return GateContext(assistant="shop", verdicts=verdicts, evaluators=healthy)
 
 
 def _confirm(model: Path) -> dict[str, Any]:
@@ -298,7 +258,7 @@ def _bare(rows: list[Row], model: Path, out: Path, seed: int) -> None:
 
 PARTS: dict[str, Callable[[argparse.Namespace], Any]] = {
     "power": lambda _given: _power(),
-    "gate": lambda given: _gate(given.rows),
+    "gate": lambda given: gate_store.measure(given.rows),
     "confirm": lambda given: _confirm(given.model or packaged_model_dir()),
     "overhead": lambda given: _overhead(given.model or packaged_model_dir()),
     "a_a": lambda given: _a_a(given.model or packaged_model_dir(), given.pairs, given.out),

@@ -32,15 +32,17 @@ def without_nulls(value: Any, where: str, depth: int = 0) -> Any:
         return value if value.isascii() else repaired(value)
     if depth > MAX_DEPTH:
         raise BadInputError(f"nested more than {MAX_DEPTH} levels deep", where)
-    if isinstance(value, dict):
-        return {
-            _name(name): without_nulls(item, where, depth + 1)
-            for name, item in value.items()
-            if item is not None
-        }
     if isinstance(value, list | tuple):
         return [without_nulls(item, where, depth + 1) for item in value]
-    return value
+    if not isinstance(value, dict):
+        return value
+    found = {}
+    for name, item in value.items():
+        if isinstance(item, str) and item.isascii():
+            found[_name(name)] = item
+        elif item is not None:
+            found[_name(name)] = without_nulls(item, where, depth + 1)
+    return found
 
 
 def _name(name: Any) -> str:

@@ -8,6 +8,7 @@ from typing import Any
 
 import msgspec
 from sqlalchemy import Column, Connection, case, select
+from sqlalchemy import Row as DbRow
 
 from evidence import Message, words_digest
 from monitor.store.intake import MATCHED, unpack_body
@@ -23,7 +24,7 @@ from monitor.store.schema import (
 _CHUNK = 500
 
 
-class LiveVerdict(msgspec.Struct, frozen=True, kw_only=True):
+class LiveVerdict(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """The live verdict of one response."""
 
     response_id: str
@@ -50,7 +51,7 @@ def live_verdicts(
     columns = [getattr(table, name) for name in LiveVerdict.__struct_fields__]
     query = select(*columns).where(table.assistant == assistant, table.live_slot.is_not(None))
     for row in _among(connection, query, table.response_id, response_ids):
-        yield LiveVerdict(**row)
+        yield LiveVerdict(**row._mapping)
 
 
 class KnownResponse(msgspec.Struct, frozen=True, kw_only=True, gc=False):
@@ -81,11 +82,11 @@ def known_responses(
         table.assistant == assistant
     )
     for row in _among(connection, query, table.response_id, response_ids):
-        said = None if row["body"] is None else unpack_body(row["body"]).messages
+        said = None if row.body is None else unpack_body(row.body).messages
         yield KnownResponse(
-            response_id=row["response_id"],
-            model=intern(row["model"]),
-            probe_traffic=row["skip_reason"] == "probe_traffic",
+            response_id=row.response_id,
+            model=intern(row.model),
+            probe_traffic=row.skip_reason == "probe_traffic",
             asked=None if said is None else words_digest(said[:-1]),
             answered=None if said is None else words_digest(said[-1:]),
         )
@@ -117,13 +118,13 @@ def known_feedback(
         written,
     ).where(table.assistant == assistant, table.state == MATCHED)
     for row in _among(connection, query, table.feedback_id, feedback_ids):
-        text = row["written"]
+        text = row.written
         yield KnownFeedback(
-            feedback_id=row["feedback_id"],
-            response_id=row["response_id"],
-            rater=intern(row["rater"]),
-            value=row["value"],
-            created_at_s=row["created_at_s"],
+            feedback_id=row.feedback_id,
+            response_id=row.response_id,
+            rater=intern(row.rater),
+            value=row.value,
+            created_at_s=row.created_at_s,
             edit=None if text is None else words_digest((Message("assistant", text),)),
         )
 
@@ -135,12 +136,11 @@ def known_raters(
     of, grouped = rater_posteriors.c, rater_groups.c
     in_groups = select(grouped.rater, grouped.group_id).where(grouped.assistant == assistant)
     groups: dict[str, str] = {
-        row["rater"]: row["group_id"]
-        for row in _among(connection, in_groups, grouped.rater, raters)
+        row.rater: row.group_id for row in _among(connection, in_groups, grouped.rater, raters)
     }
     estimated = select(of.rater, of.status, of.p_biased).where(of.assistant == assistant)
     for row in _among(connection, estimated, of.rater, raters):
-        yield KnownRater(**row, group=groups.pop(row["rater"], None))
+        yield KnownRater(**row._mapping, group=groups.pop(row.rater, None))
     for rater, group in groups.items():
         yield KnownRater(rater=rater, status="unidentified", p_biased=None, group=group)
 
@@ -148,15 +148,14 @@ def known_raters(
 def forgotten_raters(connection: Connection, raters: Collection[str]) -> frozenset[str]:
     """Those of the raters whose data was erased."""
     query = select(tombstones.c.rater)
-    return frozenset(row["rater"] for row in _among(connection, query, tombstones.c.rater, raters))
+    return frozenset(row.rater for row in _among(connection, query, tombstones.c.rater, raters))
 
 
 def _among(
     connection: Connection, query: Any, column: Column[Any], wanted: Collection[str]
-) -> Iterator[dict[str, Any]]:
+) -> Iterator[DbRow[Any]]:
     """The query's rows for these values of a column, some hundred at a time."""
     names = sorted(wanted)
     for start in range(0, len(names), _CHUNK):
         part = query.where(column.in_(names[start : start + _CHUNK]))
-        for row in connection.execute(part).mappings():
-            yield dict(row)
+        yield from connection.execute(part)
