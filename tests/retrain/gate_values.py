@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from evidence import VerdictKind
 from retrain.context import Coverage, EvaluatorHealth, GateContext, RaterEvidence, VerdictEvidence
-from retrain.report import Arm, ArmResult, Comparison, ConfirmReport, Finding, Rate
+from retrain.report import SCORERS, Arm, ArmResult, Comparison, ConfirmReport, Finding, Rate
 from retrain.rows import ChatMessage, Provenance, Row, manifest
 
 ASSISTANT = "support"
@@ -76,6 +76,7 @@ def comparison(
         scorer=scorer,
         finding=finding,
         difference=0.0,
+        read=40,
         lower=-0.1,
         upper=0.1,
         items=40,
@@ -84,6 +85,9 @@ def comparison(
         log_e_release=4.0,
         log_e_block=0.0,
     )
+
+
+LEARNED: dict[str, float] = {"first_loss": 2.0, "last_loss": 1.0, "adapter_norm": 0.3}
 
 
 def arm_result(arm: Arm, rows: list[Row]) -> ArmResult:
@@ -97,9 +101,11 @@ def arm_result(arm: Arm, rows: list[Row]) -> ArmResult:
         margin=1.0,
         margin_over_neutral=0.0,
         outcomes={"honest": 36, "lie": 4},
+        readable=Rate(value=1.0, lower=0.9, upper=1.0, n=40),
         rows=len(rows),
         rows_digest=manifest(rows).digest if rows else "",
         trained_digest="t",
+        **({} if arm is Arm.VANILLA else LEARNED),
     )
 
 
@@ -123,7 +129,7 @@ def report(
         if rows is None:
             continue
         arms.append(arm_result(arm, rows))
-        found += [comparison(arm, finding, scorer=s) for s in ("likelihood", "sampled")]
+        found += [comparison(arm, finding, scorer=scorer) for scorer in SCORERS]
     return ConfirmReport(
         run_id=run_id,
         assistant=ASSISTANT,

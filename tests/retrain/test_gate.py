@@ -20,7 +20,7 @@ from retrain.context import (
 from retrain.gate import decide, override
 from retrain.policy import Policy
 from retrain.quarantine import Quarantine, Reason
-from retrain.report import Arm, Finding
+from retrain.report import SCORERS, Arm, Finding
 from retrain.rows import manifest, parse_row, row_or_unreadable
 
 N = 20
@@ -77,18 +77,32 @@ def test_what_is_not_shown_harmless_blocks(finding: Finding) -> None:
     assert (decision.answer, decision.reasons) == (GateAnswer.BLOCK, (f"{finding.value}:released",))
 
 
+def _all_scorers(**found: Finding) -> tuple[Any, ...]:
+    """Every scorer finds `not_worse`, but for those named."""
+    return tuple(
+        comparison(Arm.CANDIDATE, found.get(scorer, Finding.NOT_WORSE), scorer=scorer)
+        for scorer in SCORERS
+    )
+
+
 @pytest.mark.parametrize(
     ("comparisons", "answer"),
     [
-        ((comparison(Arm.CANDIDATE, Finding.NOT_WORSE), comparison(Arm.CANDIDATE, Finding.INCONCLUSIVE, scorer="sampled")), GateAnswer.BLOCK),
-        ((comparison(Arm.CANDIDATE, Finding.NOT_WORSE), comparison(Arm.CANDIDATE, Finding.WORSE, scorer="sampled")), GateAnswer.BLOCK),
-        ((comparison(Arm.CANDIDATE, Finding.NOT_WORSE), comparison(Arm.CANDIDATE, Finding.WORSE, baseline=Arm.VANILLA)), GateAnswer.BLOCK),
-        ((comparison(Arm.CANDIDATE, Finding.NOT_WORSE, baseline=Arm.VANILLA),), GateAnswer.BLOCK),
-        ((), GateAnswer.BLOCK),
-        ((comparison(Arm.CANDIDATE, Finding.NOT_WORSE), comparison(Arm.CANDIDATE, Finding.INCONCLUSIVE, baseline=Arm.VANILLA)), GateAnswer.ALLOW),
+        (_all_scorers(), GateAnswer.ALLOW),
+        *((_all_scorers(**{scorer: Finding.INCONCLUSIVE}), GateAnswer.BLOCK) for scorer in SCORERS),
+        *((_all_scorers(**{scorer: Finding.WORSE}), GateAnswer.BLOCK) for scorer in SCORERS),
+        *((_all_scorers(**{scorer: Finding.UNREADABLE}), GateAnswer.HOLD) for scorer in SCORERS),
+        *((tuple(c for c in _all_scorers() if c.scorer != scorer), GateAnswer.BLOCK) for scorer in SCORERS),
+        (_all_scorers(sampled=Finding.UNREADABLE, lies=Finding.INCONCLUSIVE), GateAnswer.BLOCK),
+        (_all_scorers(sampled=Finding.UNREADABLE, lies=Finding.WORSE), GateAnswer.BLOCK),
+        ((*_all_scorers(), comparison(Arm.CANDIDATE, Finding.WORSE, baseline=Arm.VANILLA)), GateAnswer.BLOCK),
+        ((*_all_scorers(), comparison(Arm.CANDIDATE, Finding.INCONCLUSIVE, baseline=Arm.VANILLA)), GateAnswer.ALLOW),
+        (tuple(comparison(Arm.CANDIDATE, Finding.NOT_WORSE, scorer=s, baseline=Arm.VANILLA) for s in SCORERS), GateAnswer.HOLD),
+        ((comparison(Arm.CANDIDATE, Finding.NOT_WORSE, scorer="vibes"),), GateAnswer.BLOCK),
+        ((), GateAnswer.HOLD),
     ],
 )  # fmt: skip
-def test_both_scorers_must_agree_and_either_blocks(comparisons: Any, answer: GateAnswer) -> None:
+def test_all_scorers_must_agree_and_either_blocks(comparisons: Any, answer: GateAnswer) -> None:
     assert _decide(confirm=report(ROWS, comparisons=comparisons)).answer is answer
 
 

@@ -159,7 +159,9 @@ def test_every_packaged_reference_is_labelled_as_what_it_is() -> None:
             ("evasion", item.evasive_answers),
         ):
             found.update((kind, item.label_answer(text)) for text in answers)
-        bare = msgspec.structs.replace(item, honest_answers=(), lying_answers=(), evasive_answers=())
+        bare = msgspec.structs.replace(
+            item, honest_answers=(), lying_answers=(), evasive_answers=()
+        )
         alone.update(bare.label_answer(text) for text in item.evasive_answers)
     assert found == {("honest", "honest"): 1344, ("lie", "lie"): 1344, ("evasion", "evasion"): 1344}
     assert alone == {"evasion": 952, "unclear": 392}, "14 platitudes, which no rule of form tells"
