@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
+from typing import NamedTuple
 
 import msgspec
 import numpy as np
@@ -91,37 +92,51 @@ def compare(
         The part of it that was known before the run, from the model's stored A/A spread; the
         default margin grows by it.
     """
-    worst = _template_differences(scores, templates, options)
-    differences = worst if best is None else _template_differences(best, templates, options)
-    count = len(worst)
+    low = _template_differences(scores, templates, options)
+    high = low if best is None else _template_differences(best, templates, options)
+    count = len(low)
     margin = options.margin or supported_margin(
         len(scores), count, options, allowance=planned_allowance
     )
-    room = margin - allowance
-    error = item_error(options, allowance)
-    release = _release_wealth(worst, room)
-    block = _log_wealth(-differences - allowance, 1.0 / (1.0 + allowance))
-    finding, stopped = _first(release, block, options, error)
-    if finding is Finding.INCONCLUSIVE and _passes(_release_wealth(differences, room), error):
-        finding = Finding.UNREADABLE
+    found = _found(low, high, margin, allowance, options)
     read = len(scores) if best is None else sum(best[item] == pair for item, pair in scores.items())
     return Comparison(
         arm=arm,
         baseline=baseline,
         scorer=scorer,
-        finding=finding,
-        difference=float(worst.mean() + differences.mean()) / 2 if read else None,
-        lower=t_interval(worst, -1.0, 1.0)[0],
-        upper=t_interval(differences, -1.0, 1.0)[1],
+        finding=found.finding,
+        difference=float(low.mean() + high.mean()) / 2 if read else None,
+        lower=t_interval(low, -1.0, 1.0)[0],
+        upper=t_interval(high, -1.0, 1.0)[1],
         items=len(scores),
         read=read,
         clusters=count,
         margin=margin,
-        log_e_release=float(release.max(initial=0.0)),
-        log_e_block=float(block.max(initial=0.0)),
-        stopped_after=stopped,
+        log_e_release=found.log_e_release,
+        log_e_block=found.log_e_block,
+        stopped_after=found.stopped_after,
         seed_allowance=allowance,
     )
+
+
+class _Found(NamedTuple):
+    finding: Finding
+    stopped_after: int | None
+    log_e_release: float
+    log_e_block: float
+
+
+def _found(
+    low: Floats, high: Floats, margin: float, allowance: float, options: DecisionOptions
+) -> _Found:
+    """The finding from the templates' differences in the worst case and in the best."""
+    room, error = margin - allowance, item_error(options, allowance)
+    release = _release_wealth(low, room)
+    block = _log_wealth(-high - allowance, 1.0 / (1.0 + allowance))
+    finding, stopped = _first(release, block, options, error)
+    if finding is Finding.INCONCLUSIVE and _passes(_release_wealth(high, room), error):
+        finding = Finding.UNREADABLE
+    return _Found(finding, stopped, float(release.max(initial=0.0)), float(block.max(initial=0.0)))
 
 
 def item_error(options: DecisionOptions, allowance: float) -> float:
