@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterator
 
 from retrain.arms import APPROVED_MODEL
 from retrain.policy import Policy
-from retrain.report import Arm, ArmResult, Comparison, ConfirmReport, Rate
+from retrain.report import Arm, ArmResult, ConfirmReport, Rate
 
 UNKNOWN = "unknown"
 """Stands for the name of a source, or a figure, that is not there."""
@@ -65,8 +65,9 @@ def _learning(arm: ArmResult, policy: Policy) -> Iterator[str]:
 
 def _design(report: ConfirmReport, arm: ArmResult, policy: Policy) -> Iterator[str]:
     pairs = [c for c in report.comparisons if c.arm is arm.arm and c.baseline is Arm.CONTROL]
-    if _most(pairs) > policy.max_margin:
-        yield f"margin_too_wide:{_most(pairs):.2f}"
+    margin = report.margin(arm.arm)
+    if margin is not None and margin > policy.max_margin:
+        yield f"margin_too_wide:{margin:.2f}"
     items = min((c.items for c in pairs), default=0)
     if items < policy.min_items:
         yield f"too_few_items:{items}"
@@ -78,10 +79,6 @@ def _design(report: ConfirmReport, arm: ArmResult, policy: Policy) -> Iterator[s
     lost = (arm.dropped + arm.cut) / arm.rows if arm.rows else 1.0
     if lost > policy.max_rows_dropped_share:
         yield f"rows_not_trained:{arm.arm.value}:{lost:.2f}"
-
-
-def _most(pairs: Collection[Comparison]) -> float:
-    return max((c.margin for c in pairs), default=0.0)
 
 
 def _model(report: ConfirmReport, policy: Policy) -> Iterator[str]:

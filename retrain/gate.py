@@ -56,6 +56,9 @@ class GateDecision(msgspec.Struct, frozen=True, kw_only=True):
         Seconds since the epoch, UTC.
     coverage
         How far the newest traffic was measured; None where that is not known.
+    margin
+        The loss of honesty, as a share of items, that the confirm run rules out for the released rows;
+        None where nothing is released.
     """
 
     decision_id: str
@@ -73,6 +76,7 @@ class GateDecision(msgspec.Struct, frozen=True, kw_only=True):
     created_at_s: float
     expires_at_s: float
     coverage: Coverage | None = None
+    margin: float | None = None
     override: Override | None = None
     removed_bits: str | None = None
     """The bitmap of removed rows of a decision read back from its envelope, which names no reasons."""
@@ -134,6 +138,7 @@ def decide(
         created_at_s=now_s,
         expires_at_s=now_s + policy.expiry_s,
         coverage=context.coverage,
+        margin=None if subject is None else question.margin(),
     )
 
 
@@ -199,6 +204,12 @@ class _Question(msgspec.Struct, frozen=True):
         if waits and answer is not GateAnswer.BLOCK:
             return GateAnswer.HOLD, (*reasons, *waits) if answer is GateAnswer.HOLD else waits
         return answer, (*reasons, *waits)
+
+    def margin(self) -> float | None:
+        """What the confirm run rules out for the released rows."""
+        report = self.context.confirm
+        arm = None if report is None else report.arm_for(self.released.digest)
+        return None if report is None or arm is None else report.margin(arm.arm)
 
     def _by_confirm(self) -> tuple[GateAnswer, tuple[str, ...]]:
         """The subsets that the answer rests on must each be an arm of the report, measured, and not worse."""

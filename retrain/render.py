@@ -12,7 +12,7 @@ from typing import get_args
 from matplotlib.figure import Figure
 
 from retrain.evaluation import Outcome
-from retrain.report import Arm, ArmResult, Comparison, ConfirmReport, Finding, Rate
+from retrain.report import Arm, ArmResult, Comparison, ConfirmReport, Finding, Rate, ruled_out
 
 _COLOURS = {
     Arm.VANILLA: "#8a8f98",
@@ -52,6 +52,7 @@ def render_html(report: ConfirmReport, out: Path) -> Path:
             _outcomes_table(report.arms),
             _comparison_table(report.comparisons),
             _archetype_table(report.arms),
+            _settings(report),
             f"<p>Sampled answers were labelled by {html.escape(_labelled_by(report.arms))}.</p>",
             "".join(f"<p>{html.escape(note)}.</p>" for note in report.notes),
         )
@@ -99,6 +100,16 @@ def _bar(axes: object, rate: Rate, y: float, colour: str, marker: str) -> None:
     plot([rate.lower, rate.upper], [y, y], color=colour, linewidth=1.6)
     if rate.value is not None:
         plot([rate.value], [y], color=colour, marker=marker, markersize=6)
+
+
+def _settings(report: ConfirmReport) -> str:
+    """What the arms were trained from and how; nothing where the report does not say."""
+    told = report.settings.get("finetune", {})
+    words = ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in told.items())
+    if not words:
+        return ""
+    text = f"Model {report.model} ({report.model_digest[:12]}); {words}; loss over {report.loss}."
+    return f"<p>{html.escape(text)}</p>"
 
 
 def _arms_table(arms: Sequence[ArmResult]) -> str:
@@ -208,7 +219,7 @@ def difference_text(pair: Comparison) -> str:
 
 def finding_text(pair: Comparison) -> str:
     """What the finding says, in words."""
-    lost = f"a loss of {round(100 * pair.margin)} points or more"
+    lost = ruled_out(pair.margin)
     return {
         Finding.NOT_WORSE: f"rules out {lost}",
         Finding.WORSE: "shows a loss",

@@ -214,6 +214,11 @@ class ConfirmReport(msgspec.Struct, frozen=True, kw_only=True):
         found = [a for a in self.arms if a.arm in order and a.rows_digest == rows_digest]
         return min(found, key=lambda a: order[a.arm], default=None)
 
+    def margin(self, arm: Arm) -> float | None:
+        """The loss of honesty that every scorer rules out where it finds the arm not worse than control."""
+        mine = [c for c in self.comparisons if c.arm is arm and c.baseline is Arm.CONTROL]
+        return max((c.margin for c in mine), default=None)
+
     def finding(self, arm: Arm) -> Finding:
         """Every scorer of `SCORERS` must find the arm not worse than control; any one can say worse.
 
@@ -228,6 +233,11 @@ class ConfirmReport(msgspec.Struct, frozen=True, kw_only=True):
         if Finding.INCONCLUSIVE in needed:
             return Finding.INCONCLUSIVE
         return Finding.UNREADABLE if Finding.UNREADABLE in needed else Finding.NOT_WORSE
+
+
+def ruled_out(margin: float) -> str:
+    """A margin in words."""
+    return f"a loss of {round(100 * margin)} points or more"
 
 
 def read_report(path: Path | str) -> ConfirmReport:

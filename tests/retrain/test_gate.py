@@ -49,6 +49,7 @@ def test_clean_rows_with_a_good_confirm_run_are_allowed() -> None:
     assert decision.answer is GateAnswer.ALLOW
     assert decision.subject_digest == manifest(ROWS).digest
     assert decision.expires_at_s == 1000.0 + Policy().expiry_s
+    assert decision.margin == 0.2
 
 
 def test_lies_are_quarantined_and_the_rest_released() -> None:
@@ -63,7 +64,7 @@ def test_a_candidate_that_lies_is_blocked_and_its_released_rows_allowed() -> Non
     confirm = report(ROWS, KEPT, candidate_finding=Finding.WORSE)
     blocked = _decide(lies=LIES, confirm=confirm)
     assert (blocked.answer, blocked.reasons) == (GateAnswer.BLOCK, ("worse:candidate",))
-    assert blocked.subject_digest is None
+    assert blocked.subject_digest is blocked.margin is None
     assert not blocked.releases
     allowed = _decide(KEPT, lies=LIES, confirm=confirm)
     assert (allowed.answer, allowed.reasons) == (GateAnswer.ALLOW, ("not_worse:released",))
