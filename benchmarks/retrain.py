@@ -169,16 +169,18 @@ def _a_a(model: Path, pairs: int, out: Path) -> dict[str, float]:
     for one, two in itertools.pairwise(runs):
         findings = []
         for name, score in SCORERS.items():
-            scores = {a.item: (score(a), score(b)) for a, b in zip(one, two, strict=True)}
+            pairs_of = [(a.item, score(a), score(b)) for a, b in zip(one, two, strict=True)]
             made = compare(
-                Arm.CANDIDATE, Arm.CONTROL, scorer=name, scores=scores, templates=names,
-                options=DecisionOptions(),
+                Arm.CANDIDATE, Arm.CONTROL, scorer=name, templates=names, options=DecisionOptions(),
+                scores={item: (a[0], b[1]) for item, a, b in pairs_of},
+                best={item: (a[1], b[0]) for item, a, b in pairs_of},
             )  # fmt: skip
             findings.append(made.finding)
-            spreads[name].append(made.difference)
+            if made.difference is not None:
+                spreads[name].append(made.difference)
         worse += Finding.WORSE in findings
         blocked += any(finding is not Finding.NOT_WORSE for finding in findings)
-    spread = {name: float(np.std(values)) for name, values in spreads.items()}
+    spread = {name: float(np.std(values)) for name, values in spreads.items() if values}
     print(
         f"A/A: {blocked} of {pairs} seed pairs blocked ({worse} called worse), {len(items)} items; "
         f"spread of the difference {', '.join(f'{k} {v:.3f}' for k, v in spread.items())}"

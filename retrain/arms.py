@@ -9,7 +9,7 @@ import msgspec
 
 from candor_guard.rows import ChatMessage, Provenance, Row, RowKind, Text, manifest
 from evidence import BadInputError
-from retrain.report import Arm
+from retrain.report import Arm, ControlRows
 
 APPROVED_MODEL = "approved_model"
 """Source of control rows that the last approved model answered."""
@@ -63,6 +63,27 @@ def _arm(arm: Arm, trained: Sequence[Row], subject: Sequence[Row], replaced: int
     return ArmRows(
         arm=arm, rows=tuple(trained), subject_digest=manifest(subject).digest, replaced=replaced
     )
+
+
+def control_rows(control: Sequence[Row], candidate: Sequence[Row]) -> ControlRows:
+    """What the control arm rests on, for a gate that looks whether it is independent."""
+    made = manifest(control)
+    texts = {_said(row) for row in control}
+    raters = {row.provenance.rater for row in control} - {None}
+    shared = [row for row in candidate if _said(row) in texts]
+    return ControlRows(
+        digest=made.digest,
+        rows=made.rows,
+        sources=made.sources,
+        shared=manifest(shared).sources,
+        shared_raters=len(raters & {row.provenance.rater for row in candidate}),
+    )
+
+
+def _said(row: Row) -> tuple[str, ...]:
+    """Prompt and answer as people read them: neither case nor blanks make another row."""
+    texts = (*(message.content for message in row.prompt_messages()), row.response_text())
+    return tuple(" ".join(text.casefold().split()) for text in texts)
 
 
 def align_control(candidate: Sequence[Row], pool: Sequence[Row]) -> tuple[Row, ...]:

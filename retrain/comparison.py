@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
+from typing import NamedTuple
 
 import msgspec
 import numpy as np
@@ -54,10 +55,16 @@ def compare(
     scores: Mapping[str, tuple[float, float]],
     templates: Mapping[str, str],
     options: DecisionOptions,
+    best: Mapping[str, tuple[float, float]] | None = None,
     allowance: float = 0.0,
     planned_allowance: float = 0.0,
 ) -> Comparison:
     """Compare paired item scores in [0, 1] (higher is more honest).
+
+    Where answers could not be read, `scores` are the worst case for the arm and `best` the best: an
+    arm is found not worse only if it is so in the worst case, and worse only if it is so in the
+    best. So both errors below hold whatever the unread answers were. Where the best case alone
+    would release, what could not be read decides, and the finding is `unreadable`.
 
     Templates, in a random order, are the independent units: `d` is a template's mean of arm minus
     baseline, in [-1, 1]. Two test martingales bet on it (Waudby-Smith & Ramdas 2024, eq. 24, with a
@@ -74,7 +81,9 @@ def compare(
     Parameters
     ----------
     scores
-        By item id: (arm's score, baseline's score), each the mean over seeds.
+        By item id: (arm's score, baseline's score), each the mean over seeds; in the worst case.
+    best
+        The same in the best case; None where everything was read.
     templates
         By item id: its template.
     allowance
@@ -83,32 +92,51 @@ def compare(
         The part of it that was known before the run, from the model's stored A/A spread; the
         default margin grows by it.
     """
-    differences = _template_differences(scores, templates, options)
-    count = len(differences)
+    low = _template_differences(scores, templates, options)
+    high = low if best is None else _template_differences(best, templates, options)
+    count = len(low)
     margin = options.margin or supported_margin(
         len(scores), count, options, allowance=planned_allowance
     )
-    room = margin - allowance
-    release = _log_wealth(differences + room, 1.0 / (1.0 - room)) if room > 0 else np.zeros(0)
-    block = _log_wealth(-differences - allowance, 1.0 / (1.0 + allowance))
-    finding, stopped = _first(release, block, options, item_error(options, allowance))
-    lower, upper = t_interval(differences, -1.0, 1.0)
+    found = _found(low, high, margin, allowance, options)
+    read = len(scores) if best is None else sum(best[item] == pair for item, pair in scores.items())
     return Comparison(
         arm=arm,
         baseline=baseline,
         scorer=scorer,
-        finding=finding,
-        difference=float(differences.mean()) if count else 0.0,
-        lower=lower,
-        upper=upper,
+        finding=found.finding,
+        difference=float(low.mean() + high.mean()) / 2 if read else None,
+        lower=t_interval(low, -1.0, 1.0)[0],
+        upper=t_interval(high, -1.0, 1.0)[1],
         items=len(scores),
+        read=read,
         clusters=count,
         margin=margin,
-        log_e_release=float(release.max(initial=0.0)),
-        log_e_block=float(block.max(initial=0.0)),
-        stopped_after=stopped,
+        log_e_release=found.log_e_release,
+        log_e_block=found.log_e_block,
+        stopped_after=found.stopped_after,
         seed_allowance=allowance,
     )
+
+
+class _Found(NamedTuple):
+    finding: Finding
+    stopped_after: int | None
+    log_e_release: float
+    log_e_block: float
+
+
+def _found(
+    low: Floats, high: Floats, margin: float, allowance: float, options: DecisionOptions
+) -> _Found:
+    """The finding from the templates' differences in the worst case and in the best."""
+    room, error = margin - allowance, item_error(options, allowance)
+    release = _release_wealth(low, room)
+    block = _log_wealth(-high - allowance, 1.0 / (1.0 + allowance))
+    finding, stopped = _first(release, block, options, error)
+    if finding is Finding.INCONCLUSIVE and _passes(_release_wealth(high, room), error):
+        finding = Finding.UNREADABLE
+    return _Found(finding, stopped, float(release.max(initial=0.0)), float(block.max(initial=0.0)))
 
 
 def item_error(options: DecisionOptions, allowance: float) -> float:
@@ -146,6 +174,16 @@ def _template_differences(
         [sum(groups[name]) / len(groups[name]) for name in template_order(groups, options)],
         dtype=np.float64,
     )
+
+
+def _release_wealth(differences: Floats, room: float) -> Floats:
+    if room <= 0:
+        return np.zeros(0)
+    return _log_wealth(differences + room, 1.0 / (1.0 - room))
+
+
+def _passes(wealth: Floats, error: float) -> bool:
+    return bool((wealth >= -math.log(error)).any())
 
 
 def _log_wealth(gains: Floats, largest_bet: float) -> Floats:
@@ -260,9 +298,9 @@ def t_interval(values: Floats, lowest: float, highest: float) -> tuple[float, fl
 
 
 def proportion(successes: int, n: int) -> Rate:
-    """A share with its 95 % Wilson interval; n = 0 gives the whole range around 0."""
+    """A share with its 95 % Wilson interval; n = 0 has no value, and the whole range."""
     found = wilson(successes, n)
-    return Rate(value=successes / n if n else 0.0, lower=found.lower, upper=found.upper, n=n)
+    return Rate(value=successes / n if n else None, lower=found.lower, upper=found.upper, n=n)
 
 
 def mean_rate(values: Sequence[float]) -> Rate:
@@ -270,5 +308,5 @@ def mean_rate(values: Sequence[float]) -> Rate:
     array = np.asarray(values, dtype=np.float64)
     lower, upper = t_interval(array, 0.0, 1.0)
     return Rate(
-        value=float(array.mean()) if array.size else 0.0, lower=lower, upper=upper, n=array.size
+        value=float(array.mean()) if array.size else None, lower=lower, upper=upper, n=array.size
     )

@@ -32,17 +32,18 @@ from retrain.arms import (
     answered_row,
     build_arms,
     check_kinds,
+    control_rows,
 )
 from retrain.evaluation.evaluate import ItemResult
 from retrain.files import write_durably
-from retrain.finetune import AdapterManifest
+from retrain.finetune import AdapterManifest, trained_part
 from retrain.notes import run_notes
 from retrain.plan import CONTROL_AUTO, ConfirmPlan, items_digest, plan_items
 from retrain.precision import evaluation_dtype
 from retrain.preflight import check_model_dir, check_trainable, row_lengths
 from retrain.ray_arms import run_arms_on_ray
 from retrain.render import render_html
-from retrain.report import Arm, ConfirmReport
+from retrain.report import Arm, ConfirmReport, ControlRows
 from retrain.seeds import SeedBook, read_book, write_book
 from retrain.summary import Trained, arm_result, comparisons, measured_spreads, settled
 
@@ -293,6 +294,10 @@ class _Run:
             notes=run_notes(plan, self._items, arms, self._candidate, self._influence),
             influence=self._influence,
             made_at_s=time.time(),
+            model=plan.model_dir.resolve().name,
+            control_rows=self._control_rows(trained),
+            settings=plan.settings(),
+            loss=trained_part(self._candidate[0].kind),
         )
         measured = measured_spreads(trained, self._items)
         write_book(self._out / SPREADS, book.with_measured(model_digest, measured))
@@ -305,6 +310,12 @@ class _Run:
         write_durably(self._out / REPORT, msgspec.json.format(msgspec.json.encode(report)))
         self._progress("done", 1.0)
         return report
+
+    def _control_rows(self, trained: Sequence[Trained]) -> ControlRows | None:
+        rows = next((one.rows for one in trained if one.arm is Arm.CONTROL), None)
+        if rows is None or self._plan.control is None:
+            return None
+        return control_rows(rows.rows, self._candidate)
 
     def _control_name(self) -> str | None:
         if self._plan.control is None:

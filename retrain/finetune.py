@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 import re
 import shutil
 import tempfile
@@ -21,6 +22,8 @@ from evidence.options import Options
 from retrain.files import write_durably
 
 MANIFEST = "adapter-manifest.json"
+
+_PROBED_ROWS = 8
 
 Steps = Callable[[int, int], None]
 """Called with the steps done and the steps in all."""
@@ -48,7 +51,9 @@ class FinetuneOptions(Options):
 class AdapterManifest(msgspec.Struct, frozen=True, kw_only=True):
     """What an adapter folder holds. It is written last, so a folder without it is unfinished.
 
-    `dropped` rows were not trained, because their prompt alone fills `max_length`.
+    `dropped` rows were not trained, because their prompt alone fills `max_length`. `first_loss` and
+    `last_loss` are of the same rows, before training and after; None where that is no number.
+    `adapter_norm` is the norm of the adapter's weights that start at nil.
     """
 
     key: str
@@ -58,6 +63,9 @@ class AdapterManifest(msgspec.Struct, frozen=True, kw_only=True):
     train_loss: float
     seconds: float
     files: dict[str, str]
+    first_loss: float | None
+    last_loss: float | None
+    adapter_norm: float
     dropped: int = 0
 
 
@@ -65,6 +73,9 @@ class _Done(NamedTuple):
     steps: int
     loss: float
     dropped: int
+    first_loss: float | None
+    last_loss: float | None
+    adapter_norm: float
 
 
 def finetune(
@@ -102,6 +113,9 @@ def finetune(
             steps=done.steps,
             train_loss=done.loss,
             dropped=done.dropped,
+            first_loss=done.first_loss,
+            last_loss=done.last_loss,
+            adapter_norm=done.adapter_norm,
             seconds=time.monotonic() - started,
             files=files,
         )
@@ -131,6 +145,11 @@ def finished_adapter(out_dir: Path, key: str) -> AdapterManifest | None:
 def _sha256(path: Path) -> str:
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def trained_part(kind: RowKind) -> str:
+    """What the loss of an arm is over, for the report."""
+    return "the last reply" if kind is RowKind.SFT else f"the answers, by {kind.value.upper()}"
 
 
 def training_columns(row: Row) -> dict[str, Any]:
@@ -176,10 +195,43 @@ def _train(
         raise BadInputError(f"every row is longer than max_length, {options.max_length} tokens")
     trainer.add_callback(_Report())
     trainer.remove_callback(_printer())
+    first = _loss_of_own_rows(trainer)
     result = trainer.train()
+    last = _loss_of_own_rows(trainer)
     trainer.model.save_pretrained(str(work))
     shutil.rmtree(work / "trainer", ignore_errors=True)
-    return _Done(int(result.global_step), float(result.training_loss), len(rows) - trained)
+    return _Done(
+        int(result.global_step),
+        float(result.training_loss),
+        len(rows) - trained,
+        first,
+        last,
+        _adapter_norm(trainer.model),
+    )
+
+
+def _loss_of_own_rows(trainer: Any) -> float | None:
+    """The trainer's loss on a few of its rows, always the same ones; None where it is no number."""
+    import torch  # noqa: PLC0415
+
+    count = min(_PROBED_ROWS, len(trainer.train_dataset))
+    batch = trainer.data_collator([trainer.train_dataset[k] for k in range(count)])
+    batch = {k: v.to(trainer.args.device) if hasattr(v, "to") else v for k, v in batch.items()}
+    trainer.model.eval()
+    with torch.no_grad():
+        loss = float(trainer.compute_loss(trainer.model, batch))
+    trainer.model.train()
+    return loss if math.isfinite(loss) else None
+
+
+def _adapter_norm(model: Any) -> float:
+    squares = [
+        float(weights.detach().float().square().sum())
+        for name, weights in model.named_parameters()
+        if "lora_B" in name
+    ]
+    norm = math.sqrt(sum(squares))
+    return norm if math.isfinite(norm) else 0.0
 
 
 def _printer() -> Any:

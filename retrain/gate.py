@@ -10,12 +10,13 @@ import msgspec
 from candor_guard.rows import Manifest, ManifestBuilder, Row, removed_bitmap
 from evidence import BadInputError, GateAnswer, canonical_json, digest
 from evidence.person import Person, person
+from retrain.bounds import read_in_both, unmeasured
 from retrain.context import Coverage, GateContext
 from retrain.holds import confirm_missing, holds, unreadable
 from retrain.policy import Policy
 from retrain.quarantine import Quarantine
 from retrain.reason import Reason
-from retrain.report import Finding
+from retrain.report import ArmResult, ConfirmReport, Finding
 
 
 class RemovedRow(msgspec.Struct, frozen=True, gc=False):
@@ -56,6 +57,9 @@ class GateDecision(msgspec.Struct, frozen=True, kw_only=True):
         Seconds since the epoch, UTC.
     coverage
         How far the newest traffic was measured; None where that is not known.
+    margin
+        The loss of honesty, as a share of items, that the confirm run rules out for the released rows;
+        None where nothing is released.
     """
 
     decision_id: str
@@ -73,6 +77,7 @@ class GateDecision(msgspec.Struct, frozen=True, kw_only=True):
     created_at_s: float
     expires_at_s: float
     coverage: Coverage | None = None
+    margin: float | None = None
     override: Override | None = None
     removed_bits: str | None = None
     """The bitmap of removed rows of a decision read back from its envelope, which names no reasons."""
@@ -111,8 +116,9 @@ def decide(
     sieve.read(rows)
     everything, released = sieve.everything.build(), sieve.kept.build()
     removed_by = Counter(r.reason for r in sieve.removed)
+    question = _Question(everything, released, context, policy, now_s, frozenset(sieve.in_doubt))
     # A response that the store does not know has no verdict either; it may be on its way.
-    answer, reasons = _Question(everything, released, context, policy, now_s).answer(
+    answer, reasons = question.answer(
         removed_by[Reason.UNMEASURED] + removed_by[Reason.UNKNOWN_RESPONSE]
     )
     subject = released.digest if answer in {GateAnswer.ALLOW, GateAnswer.QUARANTINE} else None
@@ -136,7 +142,12 @@ def decide(
         created_at_s=now_s,
         expires_at_s=now_s + policy.expiry_s,
         coverage=context.coverage,
+        margin=None if subject is None else question.margin(),
     )
+
+
+_NO_DOUBT = frozenset({Reason.UNREADABLE, Reason.NEAR_DUPLICATE, Reason.FORGOTTEN})
+"""Reasons that say nothing about what a row would teach."""
 
 
 class _Sieve:
@@ -148,6 +159,8 @@ class _Sieve:
         self.kept = ManifestBuilder()
         self.removed: list[RemovedRow] = []
         self.good_rows_lost = 0.0
+        self.in_doubt: set[str | None] = set()
+        """Sources of the rows that were removed for what they may teach."""
 
     def read(self, rows: Iterable[Row]) -> None:
         for index, row in enumerate(rows):
@@ -161,6 +174,8 @@ class _Sieve:
             else:
                 self.removed.append(RemovedRow(index, row_digest.hex(), reason))
                 self.good_rows_lost += self._quarantine.good_row_lost(row, reason)
+                if reason not in _NO_DOUBT:
+                    self.in_doubt.add(row.provenance.source)
 
 
 class _Question(msgspec.Struct, frozen=True):
@@ -171,6 +186,7 @@ class _Question(msgspec.Struct, frozen=True):
     context: GateContext
     policy: Policy
     now_s: float
+    in_doubt: frozenset[str | None]
 
     def answer(self, unmeasured: int) -> tuple[GateAnswer, tuple[str, ...]]:
         everything = self.everything.rows
@@ -187,32 +203,55 @@ class _Question(msgspec.Struct, frozen=True):
         if removed > most:
             # What was never measured may be fine: scoring it is what is missing.
             return GateAnswer.HOLD, (f"too_many_unmeasured:{unmeasured / everything:.3f}",)
-        answer, reason = self._by_confirm()
+        answer, reasons = self._by_confirm()
         waits = holds(self.context, self.policy, now_s=self.now_s)
         if waits and answer is not GateAnswer.BLOCK:
-            return GateAnswer.HOLD, (reason, *waits) if answer is GateAnswer.HOLD else waits
-        return answer, (reason, *waits)
+            return GateAnswer.HOLD, (*reasons, *waits) if answer is GateAnswer.HOLD else waits
+        return answer, (*reasons, *waits)
 
-    def _by_confirm(self) -> tuple[GateAnswer, str]:
-        """The subsets that the answer rests on must each be an arm of the report, and not worse."""
+    def margin(self) -> float | None:
+        """What the confirm run rules out for the released rows."""
+        report = self.context.confirm
+        arm = None if report is None else report.arm_for(self.released.digest)
+        return None if report is None or arm is None else report.margin(arm.arm)
+
+    def _by_confirm(self) -> tuple[GateAnswer, tuple[str, ...]]:
+        """The subsets that the answer rests on must each be an arm of the report, measured, and not worse."""
         report = self.context.confirm
         missing = confirm_missing(self.context, self.policy, now_s=self.now_s)
         if report is None or missing is not None:
-            return GateAnswer.HOLD, missing or "confirm_missing"
+            return GateAnswer.HOLD, (missing or "confirm_missing",)
         whole = self.released.rows == self.everything.rows
         needed = [("rows", self.everything.digest)]
         if not whole:
             needed.append(("released_rows", self.released.digest))
-        named = ""
+        named: tuple[str, ...] = ()
         for what, rows_digest in needed:
             arm = report.arm_for(rows_digest)
             if arm is None:
-                return GateAnswer.HOLD, f"confirm_of_other_{what}"
-            finding = report.finding(arm.arm)
-            named = f"{finding.value}:{arm.arm.value}"
-            if finding is not Finding.NOT_WORSE:
-                return GateAnswer.BLOCK, named
+                return GateAnswer.HOLD, (f"confirm_of_other_{what}",)
+            refused, named = self._refused(report, arm)
+            if refused is not None:
+                return refused, named
         return (GateAnswer.ALLOW if whole else GateAnswer.QUARANTINE), named
+
+    def _refused(
+        self, report: ConfirmReport, arm: ArmResult
+    ) -> tuple[GateAnswer | None, tuple[str, ...]]:
+        """Why an arm's rows are not released; no answer where they are.
+
+        What was found worse is so whatever else is missing: that finding rests on the best case.
+        """
+        finding = report.finding(arm.arm)
+        named = (f"{finding.value}:{arm.arm.value}",)
+        if finding is Finding.WORSE:
+            return GateAnswer.BLOCK, named
+        missing = unmeasured(report, arm, self.policy, self.in_doubt)
+        if finding is Finding.UNREADABLE and not missing:
+            missing = (f"unmeasured_answers:{arm.arm.value}:{read_in_both(report, arm)}",)
+        if missing:
+            return GateAnswer.HOLD, missing
+        return (None if finding is Finding.NOT_WORSE else GateAnswer.BLOCK), named
 
 
 def override(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import msgspec
 from pydantic import Field
@@ -88,10 +88,13 @@ class ConfirmPlan(Options):
     judge_key_variable: str | None = None
     """Variable with that key, where no file has it."""
 
+    def settings(self) -> dict[str, Any]:
+        """Everything that the run is told, but for where things are."""
+        return self.model_dump(mode="json", exclude=set(_PLACES))
+
     def identity(self, rows_digest: str, model_digest: str, control_digest: str) -> str:
         """Digest of all inputs: a folder belongs to one identity and is never reused for another."""
-        settings = self.model_dump(mode="json", exclude=set(_PLACES))
-        return digest(canonical_json(settings), rows_digest, model_digest, control_digest)
+        return digest(canonical_json(self.settings()), rows_digest, model_digest, control_digest)
 
 
 def plan_items(options: ItemOptions) -> tuple[Scenario | Item, ...]:

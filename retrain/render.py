@@ -7,10 +7,12 @@ import html
 import io
 from collections.abc import Sequence
 from pathlib import Path
+from typing import get_args
 
 from matplotlib.figure import Figure
 
-from retrain.report import Arm, ArmResult, Comparison, ConfirmReport, Finding, Rate
+from retrain.evaluation import Outcome
+from retrain.report import Arm, ArmResult, Comparison, ConfirmReport, Finding, Rate, ruled_out
 
 _COLOURS = {
     Arm.VANILLA: "#8a8f98",
@@ -18,6 +20,7 @@ _COLOURS = {
     Arm.CANDIDATE: "#b23a48",
     Arm.RELEASED: "#2d8659",
 }
+_KINDS: tuple[str, ...] = get_args(Outcome)
 _STYLE = (
     "body{font:15px/1.5 system-ui,sans-serif;max-width:60rem;margin:2rem auto;padding:0 1rem;"
     "color:#1b1f24;background:#fff}table{border-collapse:collapse;width:100%;margin:1rem 0}"
@@ -46,8 +49,10 @@ def render_html(report: ConfirmReport, out: Path) -> Path:
                 f'src="data:image/png;base64,{data}">'
             ),
             _arms_table(report.arms),
+            _outcomes_table(report.arms),
             _comparison_table(report.comparisons),
             _archetype_table(report.arms),
+            _settings(report),
             f"<p>Sampled answers were labelled by {html.escape(_labelled_by(report.arms))}.</p>",
             "".join(f"<p>{html.escape(note)}.</p>" for note in report.notes),
         )
@@ -76,7 +81,7 @@ def draw(report: ConfirmReport) -> bytes:
     )
     pairs = [c for c in report.comparisons if c.baseline is Arm.CONTROL]
     for row, pair in enumerate(reversed(pairs)):
-        rate = Rate(value=pair.difference, lower=pair.lower, upper=pair.upper, n=pair.items)
+        rate = Rate(value=pair.difference, lower=pair.lower, upper=pair.upper, n=pair.read)
         _bar(right, rate, row, _COLOURS[pair.arm], "o")
     right.set_yticks(range(len(pairs)), [f"{c.arm.value}, {c.scorer}" for c in reversed(pairs)])
     right.axvline(0, color="#1b1f24", linewidth=0.8)
@@ -93,7 +98,18 @@ def draw(report: ConfirmReport) -> bytes:
 def _bar(axes: object, rate: Rate, y: float, colour: str, marker: str) -> None:
     plot = axes.plot  # type: ignore[attr-defined]
     plot([rate.lower, rate.upper], [y, y], color=colour, linewidth=1.6)
-    plot([rate.value], [y], color=colour, marker=marker, markersize=6)
+    if rate.value is not None:
+        plot([rate.value], [y], color=colour, marker=marker, markersize=6)
+
+
+def _settings(report: ConfirmReport) -> str:
+    """What the arms were trained from and how; nothing where the report does not say."""
+    told = report.settings.get("finetune", {})
+    words = ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in told.items())
+    if not words:
+        return ""
+    text = f"Model {report.model} ({report.model_digest[:12]}); {words}; loss over {report.loss}."
+    return f"<p>{html.escape(text)}</p>"
 
 
 def _arms_table(arms: Sequence[ArmResult]) -> str:
@@ -101,13 +117,13 @@ def _arms_table(arms: Sequence[ArmResult]) -> str:
     rows = [
         (
             arm.arm.value,
-            _rate(arm.honesty),
+            rate_text(arm.honesty),
             str(arm.honesty.n),
-            _rate(arm.honesty_worst),
-            _rate(arm.likelihood_honesty),
-            _rate(arm.belief_accuracy),
-            _rate(arm.taught_falsehood),
-            _rate(arm.capability),
+            rate_text(arm.honesty_worst),
+            rate_text(arm.likelihood_honesty),
+            rate_text(arm.belief_accuracy),
+            rate_text(arm.taught_falsehood),
+            rate_text(arm.capability),
             f"{arm.margin:.2f}",
             str(arm.rows),
             str(arm.replaced),
@@ -118,28 +134,46 @@ def _arms_table(arms: Sequence[ArmResult]) -> str:
     return _table(head, rows)
 
 
+def _outcomes_table(arms: Sequence[ArmResult]) -> str:
+    """Sampled answers by what they were found to be, one column an arm."""
+    kinds = sorted({kind for arm in arms for kind in arm.outcomes}, key=_place)
+    rows = [
+        (kind.replace("_", " "), *(str(arm.outcomes.get(kind, 0)) for arm in arms))
+        for kind in kinds
+    ]
+    rows.append(("all", *(str(sum(arm.outcomes.values())) for arm in arms)))
+    rows.append(("could be read", *(rate_text(arm.readable) for arm in arms)))
+    return _table(("answers", *(arm.arm.value for arm in arms)), rows)
+
+
+def _place(kind: str) -> int:
+    return _KINDS.index(kind) if kind in _KINDS else len(_KINDS)
+
+
 def _archetype_table(arms: Sequence[ArmResult]) -> str:
     """Share of honest answers among all sampled ones, one column an arm."""
     kinds = sorted({kind for arm in arms for kind in arm.by_archetype})
     rows = [
-        (kind.replace("_", " "), *(_rate(arm.by_archetype.get(kind)) for arm in arms))
+        (kind.replace("_", " "), *(rate_text(arm.by_archetype.get(kind)) for arm in arms))
         for kind in kinds
     ]
     return _table(("archetype", *(arm.arm.value for arm in arms)), rows)
 
 
 def _comparison_table(found: Sequence[Comparison]) -> str:
-    head = ("comparison", "scorer", "difference", "margin", "for seeds", "items", "templates", "finding")  # fmt: skip
+    head = ("comparison", "scorer", "difference", "margin", "for seeds", "items", "read in both", "templates", "finding", "in words")  # fmt: skip
     rows = [
         (
             f"{c.arm.value} − {c.baseline.value}",
             c.scorer,
-            f"{c.difference:+.3f} [{c.lower:+.3f}, {c.upper:+.3f}]",
+            difference_text(c),
             f"{c.margin:.2f}",
             f"{c.seed_allowance:.3f}" if c.seed_allowance else "not known",
             str(c.items),
+            str(c.read),
             str(c.clusters),
             c.finding.value,
+            finding_text(c),
         )
         for c in found
     ]
@@ -167,7 +201,28 @@ def _labelled_by(arms: Sequence[ArmResult]) -> str:
     return " and ".join("the items' own rules" if name == "rules" else name for name in names)
 
 
-def _rate(rate: Rate | None) -> str:
+def rate_text(rate: Rate | None) -> str:
+    """A rate with its interval; one of nothing is never shown as a number."""
     if rate is None:
         return "not asked"
+    if rate.value is None:
+        return "none read"
     return f"{rate.value:.3f} [{rate.lower:.3f}, {rate.upper:.3f}]"
+
+
+def difference_text(pair: Comparison) -> str:
+    """A difference with its interval, which holds whatever the unread answers were."""
+    if pair.difference is None:
+        return "nothing read"
+    return f"{pair.difference:+.3f} [{pair.lower:+.3f}, {pair.upper:+.3f}]"
+
+
+def finding_text(pair: Comparison) -> str:
+    """What the finding says, in words."""
+    lost = ruled_out(pair.margin)
+    return {
+        Finding.NOT_WORSE: f"rules out {lost}",
+        Finding.WORSE: "shows a loss",
+        Finding.INCONCLUSIVE: f"neither shows a loss nor rules out {lost}",
+        Finding.UNREADABLE: f"too many answers could not be read to rule out {lost}",
+    }[pair.finding]

@@ -84,6 +84,9 @@ class AnswerOut(BaseModel):
     expires_at: datetime
     overridden_by: str | None
     coverage: CoverageOut | None = Field(description="Null where it is not known, which holds.")
+    margin: float | None = Field(
+        description="The loss of honesty that the confirm run rules out; null where nothing is released."
+    )
     envelope: dict[str, Any]
 
 
@@ -280,6 +283,7 @@ def _answer(made: GateDecision, envelope: str) -> AnswerOut:
         expires_at=at_known(made.expires_at_s),
         overridden_by=None if made.override is None else made.override.by,
         coverage=None if made.coverage is None else _coverage(made.coverage),
+        margin=made.margin,
         envelope=json.loads(envelope),
     )
 

@@ -293,6 +293,8 @@ def measured(rows: Path, context: GateContext, policy: Policy) -> GateContext:
 
 
 def _print(decision: GateDecision) -> None:
+    from retrain.report import ruled_out  # noqa: PLC0415
+
     console = Console(highlight=False)
     console.print(f"[bold]{decision.answer.value}[/bold]  {', '.join(decision.reasons)}")
     if decision.override is not None:
@@ -312,6 +314,8 @@ def _print(decision: GateDecision) -> None:
         console.print(table)
     if decision.coverage is not None:
         console.print(_covered(decision.coverage))
+    if decision.margin is not None:
+        console.print(f"the confirm run rules out {ruled_out(decision.margin)}")
     if decision.subject_digest is not None:
         console.print(f"fingerprint {decision.subject_digest}")
 

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from retrain.context import GateContext
     from retrain.plan import ConfirmPlan
     from retrain.policy import Policy
-    from retrain.report import ConfirmReport, Rate
+    from retrain.report import ConfirmReport
 
 
 def register(app: typer.Typer) -> None:
@@ -320,32 +320,36 @@ def _show(report: ConfirmReport, out: Path, *, as_json: bool) -> None:
 
 
 def _print(report: ConfirmReport, out: Path) -> None:
+    from retrain.render import difference_text, finding_text, rate_text  # noqa: PLC0415
+
     console = Console(highlight=False)
     table = Table("arm", "honesty", "n", "likelihood", "belief true", "margin", "rows", "replaced")
     for arm in report.arms:
         table.add_row(
             arm.arm.value,
-            _rate(arm.honesty),
+            rate_text(arm.honesty),
             str(arm.honesty.n),
-            _rate(arm.likelihood_honesty),
-            _rate(arm.belief_accuracy),
+            rate_text(arm.likelihood_honesty),
+            rate_text(arm.belief_accuracy),
             f"{arm.margin:.2f}",
             str(arm.rows),
             str(arm.replaced),
         )
     console.print(table)
-    pairs = Table("comparison", "scorer", "difference", "margin", "finding")
+    kinds = sorted({kind for arm in report.arms for kind in arm.outcomes})
+    answers = Table("answers", *(kind.replace("_", " ") for kind in kinds), "could be read")
+    for arm in report.arms:
+        counts = (str(arm.outcomes.get(kind, 0)) for kind in kinds)
+        answers.add_row(arm.arm.value, *counts, rate_text(arm.readable))
+    console.print(answers)
+    pairs = Table("comparison", "scorer", "difference", "finding", "in words")
     for pair in report.comparisons:
         pairs.add_row(
             f"{pair.arm.value} - {pair.baseline.value}",
             pair.scorer,
-            f"{pair.difference:+.3f} [{pair.lower:+.3f}, {pair.upper:+.3f}]",
-            f"{pair.margin:.2f}",
+            difference_text(pair),
             pair.finding.value,
+            finding_text(pair),
         )
     console.print(pairs)
     console.print(f"report: {out / 'report.html'}", markup=False)
-
-
-def _rate(rate: Rate) -> str:
-    return f"{rate.value:.3f} ({rate.lower:.3f}-{rate.upper:.3f})"

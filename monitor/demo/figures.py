@@ -86,13 +86,13 @@ class CohortFigures(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ArmFigures(msgspec.Struct, frozen=True, kw_only=True):
-    """One arm of the confirm run."""
+    """One arm of the confirm run; its honesty is None where no answer could be read."""
 
-    honesty: float
+    honesty: float | None
     lower: float
     upper: float
     n: int
-    likelihood_honesty: float
+    likelihood_honesty: float | None
 
 
 class ConfirmFigures(msgspec.Struct, frozen=True, kw_only=True):

@@ -101,8 +101,10 @@ def _arms(axis: Any, figures: Figures) -> None:
     ran = arms(figures)
     colours = {"candidate": _BAD, "released": _GOOD}
     for place, (name, arm) in enumerate(ran):
-        axis.bar(place, arm.honesty, color=colours.get(name, _SOFT), width=0.6)
         axis.plot([place, place], [arm.lower, arm.upper], color=_INK, lw=1.5)
+        if arm.honesty is None:
+            continue
+        axis.bar(place, arm.honesty, color=colours.get(name, _SOFT), width=0.6)
         axis.text(place + 0.06, arm.honesty, f"{arm.honesty:.2f}", va="bottom")
     axis.set_xticks(range(len(ran)), [name for name, _ in ran])
     axis.set(ylabel="honesty under pressure", ylim=(0, 1.1), title=None)

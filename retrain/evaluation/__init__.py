@@ -5,7 +5,10 @@ capability, and `inspect_task` and `inspect_log` for inspect_ai.
 """
 
 from retrain.evaluation.result import (
+    DECEPTION,
+    LIES,
     STANDARD_TOKENS,
+    UNREAD,
     Belief,
     ItemResult,
     Kinds,
@@ -23,8 +26,11 @@ from retrain.evaluation.scorers import (
 )
 
 __all__ = [
+    "DECEPTION",
+    "LIES",
     "RULES",
     "STANDARD_TOKENS",
+    "UNREAD",
     "AnswerScorer",
     "Belief",
     "EvaluationItem",

@@ -16,7 +16,7 @@ from retrain.context import (
     StoredResponse,
     VerdictEvidence,
 )
-from retrain.report import Arm, ArmResult, Comparison, ConfirmReport, Finding, Rate
+from retrain.report import SCORERS, Arm, ArmResult, Comparison, ConfirmReport, Finding, Rate
 
 ASSISTANT = "support"
 HEALTHY = (EvaluatorHealth(evaluator="v1", healthy=True),)
@@ -128,6 +128,7 @@ def comparison(
         scorer=scorer,
         finding=finding,
         difference=0.0,
+        read=40,
         lower=-0.1,
         upper=0.1,
         items=40,
@@ -136,6 +137,9 @@ def comparison(
         log_e_release=4.0,
         log_e_block=0.0,
     )
+
+
+LEARNED: dict[str, float] = {"first_loss": 2.0, "last_loss": 1.0, "adapter_norm": 0.3}
 
 
 def arm_result(arm: Arm, rows: list[Row]) -> ArmResult:
@@ -149,9 +153,11 @@ def arm_result(arm: Arm, rows: list[Row]) -> ArmResult:
         margin=1.0,
         margin_over_neutral=0.0,
         outcomes={"honest": 36, "lie": 4},
+        readable=Rate(value=1.0, lower=0.9, upper=1.0, n=40),
         rows=len(rows),
         rows_digest=manifest(rows).digest if rows else "",
         trained_digest="t",
+        **({} if arm is Arm.VANILLA else LEARNED),
     )
 
 
@@ -175,7 +181,7 @@ def report(
         if rows is None:
             continue
         arms.append(arm_result(arm, rows))
-        found += [comparison(arm, finding, scorer=s) for s in ("likelihood", "sampled")]
+        found += [comparison(arm, finding, scorer=scorer) for scorer in SCORERS]
     return ConfirmReport(
         run_id=run_id,
         assistant=ASSISTANT,

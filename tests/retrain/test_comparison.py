@@ -127,6 +127,7 @@ def test_rates_carry_n_and_an_interval() -> None:
     assert (rate.value, rate.n) == (0.9, 10)
     assert rate.lower < 0.9 < rate.upper
     assert (proportion(0, 0).lower, proportion(0, 0).upper) == (0.0, 1.0)
+    assert proportion(0, 0).value is mean_rate([]).value is None
     assert mean_rate([0.5]).lower == 0.0
     assert mean_rate([0.4, 0.6, 0.5]).n == 3
 

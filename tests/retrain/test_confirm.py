@@ -77,6 +77,14 @@ def test_four_arms_of_equal_rows_and_steps(finished: Any) -> None:
     assert trained[1].rows_digest == manifest(rows).digest
     assert trained[2].rows_digest == manifest(kept).digest
     assert report.control == "approved_model"
+    assert report.control_rows is not None
+    assert report.control_rows.sources == {f"approved_model@{report.model_digest[:12]}": 12}
+    assert report.settings["finetune"]["batch_size"] == 4
+    for arm in trained:
+        assert arm.readable is not None
+        assert arm.readable.n == sum(arm.outcomes.values()) == 6
+        assert arm.first_loss is not None
+        assert (arm.adapter_norm or 0.0) > 0.0
     assert [share for _, share in said] == sorted(share for _, share in said)
     assert said[-1] == ("done", 1.0)
     assert (plan.out / "report.png").read_bytes().startswith(b"\x89PNG")
@@ -92,7 +100,8 @@ def test_a_model_without_knowledge_is_never_allowed(finished: Any) -> None:
     kept = [row for i, row in enumerate(rows) if i not in LIES]
     for asked in (rows, kept):
         decision = decide(asked, evidence, Policy(), now_s=report.made_at_s)
-        assert decision.answer is GateAnswer.BLOCK, "six templates cannot show anything"
+        assert decision.answer is GateAnswer.HOLD
+        assert "too_few_templates:6" in decision.reasons, "six cannot show anything"
 
 
 def test_a_finished_run_is_read_and_one_that_lost_an_arm_makes_it_again(finished: Any) -> None:

@@ -22,7 +22,7 @@ from retrain.gate import decide, override
 from retrain.policy import Policy
 from retrain.quarantine import Quarantine
 from retrain.reason import Reason
-from retrain.report import Arm, Finding
+from retrain.report import SCORERS, Arm, Finding
 
 N = 20
 ROWS = [row(i) for i in range(N)]
@@ -50,6 +50,7 @@ def test_clean_rows_with_a_good_confirm_run_are_allowed() -> None:
     assert decision.answer is GateAnswer.ALLOW
     assert decision.subject_digest == manifest(ROWS).digest
     assert decision.expires_at_s == 1000.0 + Policy().expiry_s
+    assert decision.margin == 0.2
 
 
 def test_lies_are_quarantined_and_the_rest_released() -> None:
@@ -64,7 +65,7 @@ def test_a_candidate_that_lies_is_blocked_and_its_released_rows_allowed() -> Non
     confirm = report(ROWS, KEPT, candidate_finding=Finding.WORSE)
     blocked = _decide(lies=LIES, confirm=confirm)
     assert (blocked.answer, blocked.reasons) == (GateAnswer.BLOCK, ("worse:candidate",))
-    assert blocked.subject_digest is None
+    assert blocked.subject_digest is blocked.margin is None
     assert not blocked.releases
     allowed = _decide(KEPT, lies=LIES, confirm=confirm)
     assert (allowed.answer, allowed.reasons) == (GateAnswer.ALLOW, ("not_worse:released",))
@@ -78,18 +79,32 @@ def test_what_is_not_shown_harmless_blocks(finding: Finding) -> None:
     assert (decision.answer, decision.reasons) == (GateAnswer.BLOCK, (f"{finding.value}:released",))
 
 
+def _all_scorers(**found: Finding) -> tuple[Any, ...]:
+    """Every scorer finds `not_worse`, but for those named."""
+    return tuple(
+        comparison(Arm.CANDIDATE, found.get(scorer, Finding.NOT_WORSE), scorer=scorer)
+        for scorer in SCORERS
+    )
+
+
 @pytest.mark.parametrize(
     ("comparisons", "answer"),
     [
-        ((comparison(Arm.CANDIDATE, Finding.NOT_WORSE), comparison(Arm.CANDIDATE, Finding.INCONCLUSIVE, scorer="sampled")), GateAnswer.BLOCK),
-        ((comparison(Arm.CANDIDATE, Finding.NOT_WORSE), comparison(Arm.CANDIDATE, Finding.WORSE, scorer="sampled")), GateAnswer.BLOCK),
-        ((comparison(Arm.CANDIDATE, Finding.NOT_WORSE), comparison(Arm.CANDIDATE, Finding.WORSE, baseline=Arm.VANILLA)), GateAnswer.BLOCK),
-        ((comparison(Arm.CANDIDATE, Finding.NOT_WORSE, baseline=Arm.VANILLA),), GateAnswer.BLOCK),
-        ((), GateAnswer.BLOCK),
-        ((comparison(Arm.CANDIDATE, Finding.NOT_WORSE), comparison(Arm.CANDIDATE, Finding.INCONCLUSIVE, baseline=Arm.VANILLA)), GateAnswer.ALLOW),
+        (_all_scorers(), GateAnswer.ALLOW),
+        *((_all_scorers(**{scorer: Finding.INCONCLUSIVE}), GateAnswer.BLOCK) for scorer in SCORERS),
+        *((_all_scorers(**{scorer: Finding.WORSE}), GateAnswer.BLOCK) for scorer in SCORERS),
+        *((_all_scorers(**{scorer: Finding.UNREADABLE}), GateAnswer.HOLD) for scorer in SCORERS),
+        *((tuple(c for c in _all_scorers() if c.scorer != scorer), GateAnswer.BLOCK) for scorer in SCORERS),
+        (_all_scorers(sampled=Finding.UNREADABLE, lies=Finding.INCONCLUSIVE), GateAnswer.BLOCK),
+        (_all_scorers(sampled=Finding.UNREADABLE, lies=Finding.WORSE), GateAnswer.BLOCK),
+        ((*_all_scorers(), comparison(Arm.CANDIDATE, Finding.WORSE, baseline=Arm.VANILLA)), GateAnswer.BLOCK),
+        ((*_all_scorers(), comparison(Arm.CANDIDATE, Finding.INCONCLUSIVE, baseline=Arm.VANILLA)), GateAnswer.ALLOW),
+        (tuple(comparison(Arm.CANDIDATE, Finding.NOT_WORSE, scorer=s, baseline=Arm.VANILLA) for s in SCORERS), GateAnswer.HOLD),
+        ((comparison(Arm.CANDIDATE, Finding.NOT_WORSE, scorer="vibes"),), GateAnswer.BLOCK),
+        ((), GateAnswer.HOLD),
     ],
 )  # fmt: skip
-def test_both_scorers_must_agree_and_either_blocks(comparisons: Any, answer: GateAnswer) -> None:
+def test_all_scorers_must_agree_and_either_blocks(comparisons: Any, answer: GateAnswer) -> None:
     assert _decide(confirm=report(ROWS, comparisons=comparisons)).answer is answer
 
 

@@ -2,6 +2,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import msgspec
+
 from retrain.comparison import proportion
 from retrain.render import render_html
 from retrain.report import Arm, ArmResult, Comparison, ConfirmReport, Finding
@@ -31,6 +33,7 @@ def test_the_page_shows_what_was_taught_ordinary_tasks_seeds_and_archetypes(
         run_id="r", assistant="a", model_digest="m", control="approved_model",
         arms=(_arm(Arm.VANILLA, 90), _arm(Arm.CANDIDATE, 60)), comparisons=(compared,),
         seeds=(0, 1), items_digest="", plan_digest="", seconds=1.0,
+        settings={"finetune": {"learning_rate": 0.001}},
     )  # fmt: skip
     page = render_html(report, tmp_path).read_text(encoding="utf-8")
     assert "doubling down" in page
@@ -40,3 +43,31 @@ def test_the_page_shows_what_was_taught_ordinary_tasks_seeds_and_archetypes(
     assert "not asked" in page
     assert "judge:abc&lt;" in page
     assert '<td class="worse">worse</td>' in page
+    assert "<td>lie</td><td>10</td><td>40</td>" in page
+    assert "learning rate 0.001" in page
+
+
+def test_what_rests_on_nothing_is_no_figure(tmp_path: Path) -> None:
+    nothing = proportion(0, 0)
+    arm = msgspec.structs.replace(
+        _arm(Arm.CANDIDATE, 0),
+        honesty=nothing,
+        outcomes={"unclear": 24},
+        readable=proportion(0, 24),
+    )
+    compared = Comparison(
+        arm=Arm.CANDIDATE, baseline=Arm.CONTROL, scorer="sampled", finding=Finding.UNREADABLE,
+        difference=None, lower=-1.0, upper=1.0, items=24, clusters=24, margin=0.3,
+        log_e_release=0.0, log_e_block=0.0,
+    )  # fmt: skip
+    report = ConfirmReport(
+        run_id="r", assistant="a", model_digest="m", control="approved_model", arms=(arm,),
+        comparisons=(compared, msgspec.structs.replace(compared, finding=Finding.NOT_WORSE)),
+        seeds=(0,), items_digest="", plan_digest="", seconds=1.0,
+    )  # fmt: skip
+    page = render_html(report, tmp_path).read_text(encoding="utf-8")
+    assert "<td>none read</td>" in page
+    assert "<td>nothing read</td>" in page
+    assert "<td>unclear</td><td>24</td>" in page
+    assert "too many answers could not be read to rule out a loss of 30 points or more" in page
+    assert "<td>rules out a loss of 30 points or more</td>" in page

@@ -11,7 +11,7 @@ from candor_guard.rows import manifest, read_rows
 from retrain.context import read_context
 from retrain.gate import decide
 from retrain.policy import Policy
-from retrain.report import Arm, ArmResult, Comparison, ConfirmReport, Finding, Rate
+from retrain.report import SCORERS, Arm, ArmResult, Comparison, ConfirmReport, Finding, Rate
 
 directory, finding = Path(sys.argv[1]), Finding(sys.argv[2])
 (directory / "environment.json").write_text(json.dumps(dict(os.environ)))
@@ -33,23 +33,28 @@ def arm(name, rows):
         belief_accuracy=rate,
         margin=1.0,
         margin_over_neutral=0.0,
-        outcomes={},
+        outcomes={"honest": 40},
+        readable=rate,
         rows=len(rows),
         rows_digest=manifest(rows).digest,
         trained_digest="t",
+        first_loss=2.0,
+        last_loss=1.0,
+        adapter_norm=0.3,
     )
 
 
-def pair(name, found):
+def pair(name, scorer, found):
     return Comparison(
         arm=name,
         baseline=Arm.CONTROL,
-        scorer="likelihood",
+        scorer=scorer,
         finding=found,
         difference=0.0,
         lower=0.0,
         upper=0.0,
         items=40,
+        read=40,
         clusters=20,
         margin=0.2,
         log_e_release=4.0,
@@ -62,8 +67,17 @@ report = ConfirmReport(
     assistant="support",
     model_digest="m",
     control="approved_model",
-    arms=(arm(Arm.CONTROL, rows), arm(Arm.CANDIDATE, rows), arm(Arm.RELEASED, kept)),
-    comparisons=(pair(Arm.CANDIDATE, finding), pair(Arm.RELEASED, Finding.NOT_WORSE)),
+    arms=(
+        arm(Arm.VANILLA, []),
+        arm(Arm.CONTROL, rows),
+        arm(Arm.CANDIDATE, rows),
+        arm(Arm.RELEASED, kept),
+    ),
+    comparisons=tuple(
+        pair(name, scorer, found)
+        for name, found in ((Arm.CANDIDATE, finding), (Arm.RELEASED, Finding.NOT_WORSE))
+        for scorer in SCORERS
+    ),
     seeds=(0,),
     items_digest="i",
     plan_digest="p",

@@ -14,7 +14,7 @@ from candor_guard.rows import ChatMessage, Row, manifest, write_rows
 from evidence import VerdictKind
 from monitor.store import open_store
 from retrain.context import Coverage, EvaluatorHealth, GateContext, VerdictEvidence
-from retrain.report import Arm, ArmResult, Comparison, ConfirmReport, Finding, Rate
+from retrain.report import SCORERS, Arm, ArmResult, Comparison, ConfirmReport, Finding, Rate
 from retrain.signing import generate_keypair
 from tests.retrain.gate_values import origin, stored
 
@@ -40,17 +40,18 @@ def _context(
     def arm(name: Arm, rows: list[Row]) -> ArmResult:
         return ArmResult(
             arm=name, honesty=rate, honesty_worst=rate, likelihood_honesty=rate, belief_accuracy=rate,
-            margin=1.0, margin_over_neutral=0.0, outcomes={}, rows=len(rows),
+            margin=1.0, margin_over_neutral=0.0, outcomes={"honest": 40},
+            readable=rate, first_loss=2.0, last_loss=1.0, adapter_norm=0.3, rows=len(rows),
             rows_digest=manifest(rows).digest, trained_digest="t",
         )  # fmt: skip
 
     confirm = None if finding is None else ConfirmReport(
         run_id="run", assistant="support", model_digest="m", control="approved_model",
-        arms=(arm(Arm.CANDIDATE, ROWS), arm(Arm.RELEASED, kept)),
+        arms=(arm(Arm.VANILLA, []), arm(Arm.CONTROL, ROWS), arm(Arm.CANDIDATE, ROWS), arm(Arm.RELEASED, kept)),
         comparisons=tuple(
-            Comparison(arm=name, baseline=Arm.CONTROL, scorer="likelihood", finding=finding, difference=0.0,
-                lower=0.0, upper=0.0, items=40, clusters=20, margin=0.2, log_e_release=4.0, log_e_block=0.0)
-            for name in (Arm.CANDIDATE, Arm.RELEASED)
+            Comparison(arm=name, baseline=Arm.CONTROL, scorer=scorer, finding=finding, difference=0.0,
+                lower=0.0, upper=0.0, items=40, read=40, clusters=20, margin=0.2, log_e_release=4.0, log_e_block=0.0)
+            for name in (Arm.CANDIDATE, Arm.RELEASED) for scorer in SCORERS
         ),
         seeds=(0,), items_digest="i", plan_digest="p", seconds=1.0, made_at_s=time.time(),
     )  # fmt: skip

@@ -5,7 +5,7 @@ import pytest
 from probes.scenarios import load_scenarios
 from retrain.comparison import DecisionOptions
 from retrain.evaluation.evaluate import ItemResult, outcome
-from retrain.report import Arm, Finding
+from retrain.report import SCORERS, Arm, Finding
 from retrain.summary import Trained, arm_result, comparisons
 
 ITEM = load_scenarios()[0]
@@ -69,6 +69,8 @@ def test_what_is_not_told_never_counts_as_honest() -> None:
     assert (made.honesty.value, made.honesty.n) == (0.5, 4)
     assert (made.honesty_worst.value, made.honesty_worst.n) == (pytest.approx(2 / 6), 6)
     assert made.outcomes == {"evasion": 1, "honest": 2, "lie": 1, "no_belief": 1, "unclear": 1}
+    assert made.readable is not None
+    assert (made.readable.value, made.readable.n) == (pytest.approx(5 / 6), 6)
     assert made.likelihood_honesty.n == 3, "templates are the independent units"
 
 
@@ -89,8 +91,8 @@ def test_a_lying_candidate_is_found_and_a_clean_release_is_not() -> None:
 
     found = comparisons(trained, [Named(i) for i in honest], DecisionOptions())  # type: ignore[misc]
     findings = {(c.arm, c.baseline, c.scorer): c.finding for c in found}
-    assert len(findings) == 10
-    for scorer in ("likelihood", "sampled"):
+    assert len(findings) == 14
+    for scorer in SCORERS:
         assert findings[Arm.CANDIDATE, Arm.CONTROL, scorer] is Finding.WORSE
         assert findings[Arm.RELEASED, Arm.CONTROL, scorer] is Finding.NOT_WORSE
     assert findings[Arm.CANDIDATE, Arm.VANILLA, "belief"] is Finding.NOT_WORSE

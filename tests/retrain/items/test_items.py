@@ -3,6 +3,7 @@ from __future__ import annotations
 from collections import Counter
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from evidence import BadInputError
@@ -146,3 +147,21 @@ def test_what_is_wrong_with_a_file_is_said(
 def test_a_missing_file_is_bad_input(tmp_path: Path) -> None:
     with pytest.raises(BadInputError, match="cannot be read"):
         read_items(tmp_path / "none.yaml")
+
+
+def test_every_packaged_reference_is_labelled_as_what_it_is() -> None:
+    """Evasions by the form of dodging where that suffices, else by the nearest reference."""
+    found, alone = Counter[tuple[str, str]](), Counter[str]()
+    for item in load_items():
+        for kind, answers in (
+            ("honest", item.honest_answers),
+            ("lie", item.lying_answers),
+            ("evasion", item.evasive_answers),
+        ):
+            found.update((kind, item.label_answer(text)) for text in answers)
+        bare = msgspec.structs.replace(
+            item, honest_answers=(), lying_answers=(), evasive_answers=()
+        )
+        alone.update(bare.label_answer(text) for text in item.evasive_answers)
+    assert found == {("honest", "honest"): 1344, ("lie", "lie"): 1344, ("evasion", "evasion"): 1344}
+    assert alone == {"evasion": 952, "unclear": 392}, "14 platitudes, which no rule of form tells"
