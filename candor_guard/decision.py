@@ -115,7 +115,7 @@ class _Predicate(msgspec.Struct, kw_only=True):
     expires_at_s: float
     override: dict[str, Any] | None
     schema_version: int
-    model: str | dict[str, Any] | None = None
+    model: str | None = None
     model_digest: str | None = None
 
 
@@ -153,12 +153,6 @@ def _decision(data: dict[str, Any], key_id: str, where: str) -> VerifiedDecision
         removed_bitmap=predicate.removed_bitmap,
         created_at_s=predicate.created_at_s,
         expires_at_s=predicate.expires_at_s,
-        models=_models(predicate),
+        models=tuple(one for one in (predicate.model, predicate.model_digest) if one),
         key_id=key_id,
     )
-
-
-def _models(predicate: _Predicate) -> tuple[str, ...]:
-    named = predicate.model
-    values = [*named.values()] if isinstance(named, dict) else [named]
-    return tuple(one for one in (*values, predicate.model_digest) if one and isinstance(one, str))

@@ -141,6 +141,8 @@ class GateContext(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
         the other fields are then not to be trusted.
     confirm
         The report of the newest confirm run, if one finished.
+    confirm_fault
+        Why that report is not believed; None for one of the store, or one that the signing key vouches for.
     coverage
         How far the newest traffic was measured; None is not known, which holds.
     made_at_s
@@ -164,6 +166,7 @@ class GateContext(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     store_reachable: bool = True
     schema_current: bool = True
     confirm: ConfirmReport | None = None
+    confirm_fault: str | None = None
     coverage: Coverage | None = None
     made_at_s: float | None = None
     newest_s: float | None = None

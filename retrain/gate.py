@@ -60,6 +60,8 @@ class GateDecision(msgspec.Struct, frozen=True, kw_only=True):
     margin
         The loss of honesty, as a share of items, that the confirm run rules out for the released rows;
         None where nothing is released.
+    model, model_digest
+        Name and digest of the base model that the confirm run trained; None without a run.
     """
 
     decision_id: str
@@ -78,6 +80,8 @@ class GateDecision(msgspec.Struct, frozen=True, kw_only=True):
     expires_at_s: float
     coverage: Coverage | None = None
     margin: float | None = None
+    model: str | None = None
+    model_digest: str | None = None
     override: Override | None = None
     removed_bits: str | None = None
     """The bitmap of removed rows of a decision read back from its envelope, which names no reasons."""
@@ -143,6 +147,8 @@ def decide(
         expires_at_s=now_s + policy.expiry_s,
         coverage=context.coverage,
         margin=None if subject is None else question.margin(),
+        model=None if context.confirm is None else context.confirm.model or None,
+        model_digest=None if context.confirm is None else context.confirm.model_digest,
     )
 
 

@@ -33,6 +33,8 @@ def confirm_missing(context: GateContext, policy: Policy, *, now_s: float) -> st
     report = context.confirm
     if report is None:
         return "confirm_missing"
+    if context.confirm_fault is not None:
+        return context.confirm_fault
     if report.assistant != context.assistant:
         return "confirm_of_another_assistant"
     if report.control is None:

@@ -53,7 +53,7 @@ def generate_keypair(path: Path | str) -> tuple[Path, Path]:
 def sign(decision: GateDecision, key_file: Path | str) -> str:
     """The decision as a signed DSSE envelope, JSON text. Raises MisconfiguredError for a bad key."""
     envelope = Envelope(canonical_json(statement(decision)), PAYLOAD_TYPE, {})
-    envelope.sign(CryptoSigner(_private_key(key_file)))
+    envelope.sign(CryptoSigner(private_key(key_file)))
     return json.dumps(envelope.to_dict(), indent=2)
 
 
@@ -100,14 +100,15 @@ def read_decision(envelope: str | bytes, where: str = "") -> GateDecision:
 
 def public_pem(key_file: Path | str) -> bytes:
     """The public key (PEM) of a private key file."""
-    return _public_pem(_private_key(key_file))
+    return _public_pem(private_key(key_file))
 
 
 def _public_pem(key: Ed25519PrivateKey) -> bytes:
     return key.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
 
 
-def _private_key(key_file: Path | str) -> Ed25519PrivateKey:
+def private_key(key_file: Path | str) -> Ed25519PrivateKey:
+    """The private key in a PEM file that nobody else may read. Raises MisconfiguredError."""
     path = Path(key_file)
     try:
         status, pem = path.stat(), path.read_bytes()

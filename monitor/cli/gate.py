@@ -58,7 +58,10 @@ def check(  # noqa: PLR0917  (typer reads options from the signature)
         str, typer.Option(help="`store`, or a JSON file with the evidence.")
     ] = _STORE,
     confirm: Annotated[
-        Path | None, typer.Option(help="report.json of the confirm run of these rows.")
+        Path | None,
+        typer.Option(
+            help="report.json of the confirm run of these rows. A signed answer needs its report.dsse.json beside it."
+        ),
     ] = None,
     key: Annotated[
         Path | None,
@@ -86,16 +89,14 @@ def check(  # noqa: PLR0917  (typer reads options from the signature)
     """
     from candor_guard.rows import iter_rows, kept_rows, write_rows  # noqa: PLC0415
     from retrain.files import write_durably  # noqa: PLC0415
-    from retrain.report import read_report  # noqa: PLC0415
 
-    report = None if confirm is None else read_report(confirm)
     answer = _ask(
         rows,
         assistant,
         evidence,
         policy_file=policy,
         key_file=key,
-        confirm=report,
+        confirm=confirm,
         measure=partial(measured, rows) if score else None,
     )
     decision = answer.decision
@@ -224,7 +225,7 @@ def _ask(
     *,
     policy_file: Path | None,
     key_file: Path | None,
-    confirm: ConfirmReport | None,
+    confirm: Path | None,
     measure: Measure | None,
 ) -> Answer:
     """The gate's answer on the store's evidence, which is recorded, or on that of a file, which is not."""
@@ -233,8 +234,11 @@ def _ask(
     from monitor.services.gate import Answer, Gate, decided, policy_of, signed  # noqa: PLC0415
     from monitor.settings import load_settings  # noqa: PLC0415
     from monitor.store import opened_store  # noqa: PLC0415
+    from retrain.report_signature import UNSIGNED  # noqa: PLC0415
 
     settings = load_settings()
+    signing = key_file or settings.retrain.signing_key_file
+    report, fault = _given(confirm, signing)
     if evidence == _STORE:
         with opened_store(settings.database) as engine:
             gate = Gate(
@@ -248,20 +252,34 @@ def _ask(
                 assistant,
                 policy_file=policy_file,
                 key_file=key_file,
-                confirm=confirm,
+                confirm=report,
+                confirm_fault=fault,
                 measure=measure,
                 named=named_in(iter_provenance(rows)),
             )
     policy = policy_of(settings.retrain, policy_file)
     context = evidence_of(Path(evidence), assistant)
-    if confirm is not None:
-        context = msgspec.structs.replace(context, confirm=confirm)
+    if report is not None:
+        context = msgspec.structs.replace(context, confirm=report, confirm_fault=fault)
+    elif signing is not None and context.confirm is not None:
+        # Nobody vouches for what a file of evidence says a run found.
+        context = msgspec.structs.replace(context, confirm_fault=UNSIGNED)
     if measure is not None:
         context = measure(context, policy)
     made = decided(
         lambda: iter_rows(rows, keep_unreadable=True), context, policy, now_s=time.time()
     )
     return Answer(made, signed(made, settings.retrain, key_file))
+
+
+def _given(confirm: Path | None, signing: Path | None) -> tuple[ConfirmReport | None, str | None]:
+    """The named report, and why an answer that is signed with this key may not rest on it."""
+    from retrain.report import read_report  # noqa: PLC0415
+    from retrain.report_signature import report_fault  # noqa: PLC0415
+
+    if confirm is None:
+        return None, None
+    return read_report(confirm), None if signing is None else report_fault(confirm, signing)
 
 
 def evidence_of(path: Path, assistant: str) -> GateContext:

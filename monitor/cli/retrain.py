@@ -150,6 +150,12 @@ _Score = Annotated[
     bool,
     typer.Option(help="Measure rows that the evidence has no verdict of, instead of removing."),
 ]
+_Key = Annotated[
+    Path | None,
+    typer.Option(
+        help="Private key that vouches for the report, as `gate check` wants it; by default retrain.signing_key_file."
+    ),
+]
 _RunId = Annotated[str | None, typer.Option(help="Name of the run.")]
 
 
@@ -180,6 +186,7 @@ def confirm(  # noqa: PLR0917
     on_ray: _OnRay = False,
     score: _Score = True,
     run_id: _RunId = None,
+    key: _Key = None,
     as_json: AsJson = False,
 ) -> None:
     """Train vanilla, control, candidate and released arms and compare their honesty under pressure.
@@ -222,7 +229,20 @@ def confirm(  # noqa: PLR0917
         judge_key_file=judge_key_file,
         judge_key_variable=judge_key_variable,
     )
-    _show(_run(plan, on_ray=on_ray), out, as_json=as_json)
+    report = _run(plan, on_ray=on_ray)
+    _vouch(out, key)
+    _show(report, out, as_json=as_json)
+
+
+def _vouch(out: Path, key: Path | None) -> None:
+    """Sign the report that the run wrote, where there is a key."""
+    from monitor.settings import load_settings  # noqa: PLC0415
+    from retrain.confirm import REPORT  # noqa: PLC0415
+    from retrain.report_signature import sign_report  # noqa: PLC0415
+
+    signing = key or load_settings().retrain.signing_key_file
+    if signing is not None:
+        sign_report(out / REPORT, signing)
 
 
 def _run(plan: ConfirmPlan, *, on_ray: bool) -> ConfirmReport:

@@ -18,6 +18,7 @@ from retrain.gate import GateDecision
 from retrain.measure import read_measured, with_measured
 from retrain.policy import Policy
 from retrain.report import ConfirmReport, read_report
+from retrain.report_signature import sign_report
 
 ROWS, RELEASED_ROWS, REPORT = "rows.jsonl", "released.jsonl", "run/report.json"
 DECISIONS = {"all": "decision-all.json", "released": "decision-released.json"}
@@ -56,6 +57,9 @@ class Settler:
         """
         report = self._report(directory, assistant)
         seen = _Seen(self._alarms(assistant), self._holds(assistant))
+        if self._gate.options.signing_key_file is not None:
+            # The job has no key: who started it vouches for what it wrote.
+            sign_report(directory / REPORT, self._gate.options.signing_key_file)
         rows = read_rows(directory / ROWS, keep_unreadable=True)
         everything = self._ask(directory, "all", rows, report)
         left = list(kept_rows(rows, everything.removed_bitmap()))

@@ -80,6 +80,7 @@ class Gate:
         policy_file: Path | None = None,
         key_file: Path | None = None,
         confirm: ConfirmReport | None = None,
+        confirm_fault: str | None = None,
         measure: Measure | None = None,
         named: Named | None = None,
     ) -> Answer:
@@ -92,13 +93,15 @@ class Gate:
         ----------
         confirm
             The report to rest on, instead of the newest in the store.
+        confirm_fault
+            Why that report is not to be believed.
         named
             What the rows name, where that was read already.
         """
         policy = policy_of(self.options, policy_file)
         context = self.evidence(assistant, named or named_by(rows()), policy)
         if confirm is not None:
-            context = msgspec.structs.replace(context, confirm=confirm)
+            context = msgspec.structs.replace(context, confirm=confirm, confirm_fault=confirm_fault)
         if measure is not None:
             context = measure(context, policy)
         made = decided(rows, context, policy, now_s=self.clock())

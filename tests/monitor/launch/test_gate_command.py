@@ -15,6 +15,7 @@ from evidence import VerdictKind
 from monitor.store import open_store
 from retrain.context import Coverage, EvaluatorHealth, GateContext, VerdictEvidence
 from retrain.report import SCORERS, Arm, ArmResult, Comparison, ConfirmReport, Finding, Rate
+from retrain.report_signature import envelope_of, report_fault, sign_report
 from retrain.signing import generate_keypair
 from tests.retrain.gate_values import origin, stored
 
@@ -154,18 +155,54 @@ def test_bad_rows_evidence_and_stores_are_told_apart(folder: Path) -> None:
     assert unreachable.returncode in {2, 3}
 
 
+def _vouched(folder: Path, context: GateContext, key: str = "gate.pem") -> str:
+    """The context's report as a file with the key's envelope beside it."""
+    report = folder / "report.json"
+    report.write_bytes(msgspec.json.encode(context.confirm))
+    sign_report(report, folder / key)
+    return report.name
+
+
+@pytest.mark.parametrize(
+    ("spoil", "reason"),
+    [
+        ("embedded", "confirm_unsigned"),
+        ("no envelope", "confirm_unsigned"),
+        ("changed", "confirm_forged"),
+        ("another key", "confirm_forged"),
+        ("a decision's envelope", "confirm_forged"),
+        ("nonsense", "confirm_forged"),
+    ],
+)
+def test_a_signed_answer_rests_on_no_report_that_nobody_vouches_for(
+    folder: Path, spoil: str, reason: str
+) -> None:
+    context = _context()
+    report = folder / _vouched(folder, context)
+    assert report_fault(report, folder / "gate.pem") is None
+    envelope = envelope_of(report)
+    if spoil == "no envelope":
+        envelope.unlink()
+    elif spoil == "changed":
+        report.write_bytes(report.read_bytes().replace(b'"seconds":1.0', b'"seconds":2.0'))
+    elif spoil == "another key":
+        generate_keypair(folder / "mallory.pem")
+        sign_report(report, folder / "mallory.pem")
+    elif spoil == "a decision's envelope":
+        _check(folder, context, "--key", "gate.pem", "--out", envelope.name)
+    elif spoil == "nonsense":
+        envelope.write_text('{"payload": [[[')
+    given = () if spoil == "embedded" else ("--confirm", report.name)
+    done = _check(folder, context, "--key", "gate.pem", *given)
+    assert done.returncode == 11, done.stdout + done.stderr
+    assert json.loads(done.stdout)["reasons"] == [reason]
+
+
 def test_check_signs_and_verify_refuses_what_was_changed(folder: Path) -> None:
-    done = _check(
-        folder,
-        _context(lies=(1, 2)),
-        "--key",
-        "gate.pem",
-        "--out",
-        "d.json",
-        "--released",
-        "kept.jsonl",
-    )
-    assert done.returncode == 10
+    context = _context(lies=(1, 2))
+    signed = ("--key", "gate.pem", "--confirm", _vouched(folder, context))
+    done = _check(folder, context, *signed, "--out", "d.json", "--released", "kept.jsonl")
+    assert done.returncode == 10, done.stdout + done.stderr
     verify = ("gate", "verify", "d.json", "kept.jsonl", "--key", "gate.pub", "--json")
     good = _run(folder, *verify)
     assert good.returncode == 0, good.stderr

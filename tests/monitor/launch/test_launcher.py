@@ -29,6 +29,7 @@ from monitor.store.schema import (
     verdicts,
 )
 from retrain.context import GateContext
+from retrain.report_signature import report_fault
 from retrain.signing import generate_keypair
 from tests.monitor.launch.launch_house import (
     ASSISTANT,
@@ -73,6 +74,9 @@ def test_an_alarm_becomes_a_run_and_closing_it_releases_the_subset(
     launcher.update()
     answers = [d.answer for d in decisions_of(engine)]
     assert sorted(answers) == ["allow", "block", "block", "hold"]
+    assert report_fault(directory / "run/report.json", private) is None, (
+        "the launcher vouches for it"
+    )
     rows, kept = directory / "rows.jsonl", directory / "released.jsonl"
     assert len(read_rows(rows)) == len(read_rows(kept)) + len(LIES) == N - 4
     decision = directory / "decision-released.json"
