@@ -127,7 +127,12 @@ def test_an_independent_control_releases() -> None:
 
 
 def test_a_source_whose_rows_were_quarantined_controls_nothing() -> None:
-    asked = [msgspec.structs.replace(r, provenance=Provenance(source="curated", source_version="1", response_id=f"r{i}")) for i, r in enumerate(ROWS)]  # fmt: skip
+    asked = [
+        msgspec.structs.replace(
+            r, provenance=msgspec.structs.replace(r.provenance, source="curated", source_version="1")
+        )
+        for r in ROWS
+    ]
     kept = [r for i, r in enumerate(asked) if i not in LIES]
     confirm = msgspec.structs.replace(
         report(asked, kept), control="source:curated@2", control_rows=CURATED
