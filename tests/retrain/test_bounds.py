@@ -129,7 +129,8 @@ def test_an_independent_control_releases() -> None:
 def test_a_source_whose_rows_were_quarantined_controls_nothing() -> None:
     asked = [
         msgspec.structs.replace(
-            r, provenance=msgspec.structs.replace(r.provenance, source="curated", source_version="1")
+            r,
+            provenance=msgspec.structs.replace(r.provenance, source="curated", source_version="1"),
         )
         for r in ROWS
     ]

@@ -61,6 +61,7 @@ from monitor.store.schema import (
 from monitor.store.verdicts import insert_verdicts
 from retrain.gate import GateDecision
 from retrain.report import ConfirmReport
+from retrain.report_signature import sign_report
 from retrain.signing import generate_keypair, read_decision
 from tests.retrain.gate_values import report as made_report
 
@@ -206,9 +207,13 @@ class Doors:
         return _compared(made)
 
     def with_file(self) -> dict[str, Any]:
-        """The command on evidence that was written down, as `retrain collect` does."""
-        file = self._write_evidence()
-        return self.command("--evidence", str(file))
+        """The command on evidence that was written down, as `retrain collect` does, and a report that
+        the signing key vouches for."""
+        given = ["--evidence", str(self._write_evidence())]
+        if (self.run / REPORT).is_file():
+            sign_report(self.run / REPORT, self.private)
+            given += ["--confirm", str(self.run / REPORT)]
+        return self.command(*given)
 
     def confirm_job(self) -> set[int]:
         """Positions that a confirm run takes out."""
