@@ -56,7 +56,7 @@ def demo(
 ) -> None:
     """Play the whole story: an assistant drifts into lying because biased raters liked it to.
 
-    Embedded broker, real model, real verdicts, alarm, cohort, confirm run and gate, in about four
+    Embedded broker, real model, real verdicts, alarm, cohort, confirm run and gate, in about seven
     minutes on two cores. Serves until Ctrl-C. Exit code 1, with the reason, when something did not
     come out as a monitor should have it.
 

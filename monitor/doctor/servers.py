@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from evidence import UnreachableError
+from evidence import CandorError, UnreachableError
 from monitor.assistants import AssistantOptions, JudgeOptions, made_sensor
 from monitor.doctor.finding import Finding, Status
 from probes.judge_check import check_judge
 from probes.models.keys import read_key
 from probes.models.openai import OpenAIModel
+from probes.models.prompt_logprobs import PromptLogprobs
 from probes.models.server import ServerOptions
 
 _TIMEOUT_S = 30.0
@@ -107,11 +108,28 @@ def _missing(
     if folder.is_dir() and not (folder / "config.json").is_file():
         advice = "name a folder with config.json and safetensors"
         yield Finding(part, Status.FAILED, f"{approved} holds no model", advice)
-    elif folder.is_dir() or options.versions.get(approved, approved) in served:
+    elif folder.is_dir():
         yield Finding(part, Status.OK, approved)
+    elif options.versions.get(approved, approved) in served:
+        yield from _weighed(options, options.versions.get(approved, approved), part)
     else:
         detail = f"{approved} is neither served nor a folder"
         yield Finding(part, Status.FAILED, detail, f"serve it, or correct {section}.approved")
+
+
+def _weighed(options: AssistantOptions, name: str, part: str) -> Iterator[Finding]:
+    """Whether the approved belief can weigh replies with the served version."""
+    try:
+        remarks = PromptLogprobs(_opened(options, name, _TIMEOUT_S)).check()
+    except UnreachableError:
+        raise
+    except CandorError as error:
+        advice = "serve it with vLLM, or name a folder of its weights (docs/sensor.md)"
+        yield Finding(part, Status.FAILED, f"{name} cannot weigh a reply: {error}", advice)
+        return
+    yield Finding(part, Status.OK, f"{name} weighs replies token by token")
+    for remark in remarks:
+        yield Finding(part, Status.WARNING, remark, "docs/sensor.md says what this costs")
 
 
 def _sensor(options: AssistantOptions, whose: str) -> Finding:

@@ -12,9 +12,12 @@ from monitor.doctor.finding import Status
 from monitor.services.approving import Approval, approve_version
 from monitor.settings import Settings
 from monitor.store import open_store
+from probes.models.local import LocalModel
 from tests.monitor.doctor.test_examine import judge, look, sane, settings
+from tests.probes.conftest import tiny, tiny_dir
+from tests.probes.models.prompt_server import prompt_server
 
-__all__ = ["settings"]
+__all__ = ["settings", "tiny", "tiny_dir"]
 
 
 def test_each_assistant_is_asked_with_its_key_and_told_by_name(
@@ -33,7 +36,8 @@ def test_each_assistant_is_asked_with_its_key_and_told_by_name(
         desk = AssistantOptions(url=url, approved="desk-1")
         found = look(settings, assistants={"shop": shop, "desk": desk})
     assert found["assistant shop"].status is Status.OK
-    assert found["approved version of shop"].status is Status.OK
+    assert found["approved version of shop"].status is Status.FAILED
+    assert "cannot weigh a reply" in found["approved version of shop"].detail
     assert found["sensor of shop"].status is Status.OK
     assert found["judge of shop"].status is Status.OK
     assert "lora-2" in found["version of shop"].detail
@@ -41,6 +45,17 @@ def test_each_assistant_is_asked_with_its_key_and_told_by_name(
     assert "assistants.desk.url" in found["assistant desk"].advice
     assert "candor calibrate --assistant desk" in found["sensor of desk"].advice
     assert "assistant" not in found
+
+
+@pytest.mark.model
+def test_a_served_approved_version_is_asked_to_weigh_a_reply(
+    settings: Settings, tiny: LocalModel
+) -> None:
+    with prompt_server(tiny, names=("shop-1",)) as (url, sent):
+        options = AssistantOptions(url=url, approved="shop-1")
+        found = look(settings, assistants={"shop": options})
+    assert found["approved version of shop"].status is Status.OK
+    assert sent
 
 
 def test_an_approved_version_that_is_nowhere(settings: Settings, tmp_path: Path) -> None:
