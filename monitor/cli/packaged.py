@@ -19,7 +19,14 @@ DOCS_URL = "https://docs.example.org/candor"
 GRAFANA_URL = "https://grafana.example.org"
 """Stands in the shipped rules where the address of Grafana belongs."""
 
-_PARTS = ("prometheus", "alertmanager", "grafana/dashboards", "grafana/provisioning", "helm")
+_PARTS = (
+    "prometheus",
+    "alertmanager",
+    "grafana/dashboards",
+    "grafana/provisioning",
+    "helm",
+    "pipelines",
+)
 _LINKED = frozenset({".yml", ".yaml", ".json"})
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
@@ -62,7 +69,7 @@ def deploy(
     ] = GRAFANA_URL,
     as_json: AsJson = False,
 ) -> None:
-    """Write the Prometheus rules, Alertmanager routes, Grafana dashboards and Helm chart into a folder.
+    """Write the Prometheus rules, Alertmanager routes, Grafana dashboards, Helm chart and pipeline steps into a folder.
 
     Example: `candor deploy monitoring --docs-url https://docs.example.org/candor`
     """

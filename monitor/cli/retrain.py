@@ -199,7 +199,6 @@ def confirm(  # noqa: PLR0917
     from retrain.evaluation.evaluate import EvaluationOptions  # noqa: PLC0415
     from retrain.finetune import FinetuneOptions  # noqa: PLC0415
     from retrain.plan import ItemOptions  # noqa: PLC0415
-    from retrain.policy import read_policy  # noqa: PLC0415
 
     plan = _plan(
         run_id=run_id or _run_id(out),
@@ -221,7 +220,7 @@ def confirm(  # noqa: PLR0917
         evaluation=EvaluationOptions(paraphrases=paraphrases),
         decision=_made(DecisionOptions, margin=margin),
         items=ItemOptions(source=items, per_template=items_per_template),
-        max_influence=None if policy is None else read_policy(policy).max_influence,
+        max_influence=_max_influence(policy),
         capability=capability,
         seed_spreads=seed_spreads,
         judge_url=judge_url,
@@ -229,13 +228,17 @@ def confirm(  # noqa: PLR0917
         judge_key_file=judge_key_file,
         judge_key_variable=judge_key_variable,
     )
-    report = _run(plan, on_ray=on_ray)
-    _vouch(out, key)
-    _show(report, out, as_json=as_json)
+    _show(_vouched(_run(plan, on_ray=on_ray), out, key), out, as_json=as_json)
 
 
-def _vouch(out: Path, key: Path | None) -> None:
-    """Sign the report that the run wrote, where there is a key."""
+def _max_influence(policy: Path | None) -> float | None:
+    from retrain.policy import read_policy  # noqa: PLC0415
+
+    return None if policy is None else read_policy(policy).max_influence
+
+
+def _vouched(report: ConfirmReport, out: Path, key: Path | None) -> ConfirmReport:
+    """The report, once what the run wrote of it is signed where there is a key."""
     from monitor.settings import load_settings  # noqa: PLC0415
     from retrain.confirm import REPORT  # noqa: PLC0415
     from retrain.report_signature import sign_report  # noqa: PLC0415
@@ -243,6 +246,7 @@ def _vouch(out: Path, key: Path | None) -> None:
     signing = key or load_settings().retrain.signing_key_file
     if signing is not None:
         sign_report(out / REPORT, signing)
+    return report
 
 
 def _run(plan: ConfirmPlan, *, on_ray: bool) -> ConfirmReport:
