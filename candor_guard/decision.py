@@ -62,8 +62,8 @@ def verify(
     `key` is the public key: PEM bytes, or the path of a PEM file. Raises RefusedError with the code
     of the first check that fails.
     """
-    public = _public_key(key)
-    decision = _decision(_signed_statement(envelope, public, where), public.keyid, where)
+    public = public_key(key)
+    decision = _decision(signed_statement(envelope, public, where), public.keyid, where)
     if decision.decision_id in revoked:
         raise RefusedError("revoked", f"decision {decision.decision_id} was revoked", where)
     if now_s >= decision.expires_at_s:
@@ -75,7 +75,8 @@ def verify(
     return decision
 
 
-def _public_key(key: Path | str | bytes) -> SSlibKey:
+def public_key(key: Path | str | bytes) -> SSlibKey:
+    """An ed25519 public key: PEM bytes, or the path of a PEM file. Raises BadInputError."""
     try:
         pem = key if isinstance(key, bytes) else Path(key).read_bytes()
         public = load_pem_public_key(pem)
@@ -88,7 +89,8 @@ def _public_key(key: Path | str | bytes) -> SSlibKey:
     return SSlibKey.from_crypto(public)
 
 
-def _signed_statement(envelope: str | bytes, key: SSlibKey, where: str) -> dict[str, Any]:
+def signed_statement(envelope: str | bytes, key: SSlibKey, where: str = "") -> dict[str, Any]:
+    """The in-toto statement of a DSSE envelope that the key signed. Raises RefusedError."""
     try:
         parsed = Envelope.from_dict(json.loads(envelope))
         if parsed.payload_type != PAYLOAD_TYPE:
@@ -97,7 +99,14 @@ def _signed_statement(envelope: str | bytes, key: SSlibKey, where: str) -> dict[
         data = json.loads(parsed.payload)
     except SecuresystemslibError as error:
         raise RefusedError("bad_signature", "the signature does not verify", where) from error
-    except (ValueError, KeyError, TypeError, AttributeError, binascii.Error) as error:
+    except (
+        ValueError,
+        KeyError,
+        TypeError,
+        AttributeError,
+        binascii.Error,
+        RecursionError,
+    ) as error:
         raise RefusedError("malformed", "not a DSSE envelope", where) from error
     if not isinstance(data, dict):
         raise RefusedError("malformed", "not an in-toto statement", where)

@@ -6,7 +6,6 @@ training job's word: a job holds no key of the gate.
 
 from __future__ import annotations
 
-import hashlib
 import os
 import re
 import time
@@ -18,6 +17,7 @@ import msgspec
 
 from candor_guard.decision import VerifiedDecision, verify
 from candor_guard.errors import BadInputError, RefusedError
+from candor_guard.files import file_sha256
 
 if TYPE_CHECKING:
     from candor_guard.guarded import GuardedRows
@@ -125,7 +125,7 @@ def attest(
         stamp = msgspec.json.decode(path.read_bytes(), type=Stamp)
     except FileNotFoundError as error:
         raise RefusedError("no_stamp", "the weights have no stamp", str(folder)) from error
-    except (OSError, msgspec.DecodeError) as error:
+    except (OSError, msgspec.DecodeError, RecursionError) as error:
         raise RefusedError("malformed", f"not a stamp: {error}", str(path)) from error
     if stamp.stamped_at_s > time.time() + 300:
         raise RefusedError("not_yet_valid", "the stamp is from the future", str(path))
@@ -151,12 +151,7 @@ def attest(
 
 def _weights(folder: Path) -> dict[str, str]:
     files = {path for pattern in _WEIGHTS for path in folder.glob(pattern) if path.is_file()}
-    return {path.name: _sha256(path) for path in sorted(files)}
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+    return {path.name: file_sha256(path) for path in sorted(files)}
 
 
 def _with_section(card: str, stamp: Stamp) -> str:

@@ -8,14 +8,21 @@ import torch
 from torch.nn.functional import cross_entropy
 from trl import SFTTrainer
 
-_TRANSFORMS = ("final_logit_softcapping", "logit_scale", "logits_scaling")
-"""Settings of models that change the logits after the output head."""
+_MORE = (
+    "final_logit_softcapping",
+    "lm_head_multiplier",
+    "logit_scale",
+    "logits_scaling",
+    "output_multiplier",
+    "output_router_logits",
+)
+"""Settings of models whose logits change after the output head, or whose loss has another term (mixtures of experts)."""
 
 
 def has_plain_head(model: Any) -> bool:
-    """Whether the model's logits are what its output head makes of the last hidden state, with nothing after it."""
+    """Whether the loss rests on what the output head makes of the last hidden state, and on nothing else."""
     config = model.config.get_text_config()
-    return not any(getattr(config, name, None) for name in _TRANSFORMS)
+    return all(getattr(config, name, None) is None for name in _MORE)
 
 
 class CompletionSFTTrainer(SFTTrainer):
@@ -38,9 +45,8 @@ class CompletionSFTTrainer(SFTTrainer):
         given = {name: value for name, value in inputs.items() if name != "labels"}
         causal = self.accelerator.unwrap_model(model).get_base_model()
         learnt = labels != -100
-        with (
-            self.accelerator.autocast()
-        ):  # of the forward of the model as it was given, passed by here
+        # The model's own forward, which Accelerate wraps, is passed by here.
+        with self.accelerator.autocast():
             hidden = causal.base_model(**given, use_cache=False).last_hidden_state[:, :-1]
             logits = causal.get_output_embeddings()(hidden[learnt]).float()
         count = learnt.sum() if num_items_in_batch is None else num_items_in_batch

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import math
 import re
 import shutil
@@ -16,6 +15,7 @@ import msgspec
 from pydantic import Field
 
 from candor_guard.compared import as_dataset
+from candor_guard.files import file_sha256
 from candor_guard.rows import Row, RowKind, manifest
 from evidence import BadInputError, canonical_json, digest
 from evidence.options import Options
@@ -105,7 +105,7 @@ def finetune(
     try:
         started = time.monotonic()
         done = _train(rows, model_dir, work, options, seed=seed, on_step=on_step)
-        files = {p.name: _sha256(p) for p in sorted(work.iterdir()) if p.is_file()}
+        files = {p.name: file_sha256(p) for p in sorted(work.iterdir()) if p.is_file()}
         made = AdapterManifest(
             key=key,
             rows_digest=rows_digest,
@@ -136,15 +136,10 @@ def finished_adapter(out_dir: Path, key: str) -> AdapterManifest | None:
     except msgspec.DecodeError:
         return None  # cut short: trained again
     whole = found.key == key and all(
-        (out_dir / name).is_file() and _sha256(out_dir / name) == expected
+        (out_dir / name).is_file() and file_sha256(out_dir / name) == expected
         for name, expected in found.files.items()
     )
     return found if whole else None
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def trained_part(kind: RowKind) -> str:

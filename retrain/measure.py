@@ -71,5 +71,5 @@ def read_measured(folder: Path) -> dict[str, VerdictEvidence]:
         return {}
     try:
         return msgspec.json.decode(path.read_bytes(), type=dict[str, VerdictEvidence])
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise BadInputError(f"not measured verdicts: {error}", str(path)) from error

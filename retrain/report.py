@@ -247,5 +247,5 @@ def read_report(path: Path | str) -> ConfirmReport:
         return msgspec.json.decode(path.read_bytes(), type=ConfirmReport)
     except OSError as error:
         raise BadInputError(f"cannot be read: {error.strerror}", str(path)) from error
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise BadInputError(f"not a confirm report: {error}", str(path)) from error

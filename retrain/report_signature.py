@@ -2,18 +2,13 @@
 
 from __future__ import annotations
 
-import json
-from hashlib import sha256
 from pathlib import Path
 
-from securesystemslib.dsse import Envelope
-from securesystemslib.exceptions import Error as SecuresystemslibError
-from securesystemslib.signer import CryptoSigner, SSlibKey
-
-from candor_guard.decision import PAYLOAD_TYPE
-from evidence import BadInputError, canonical_json
+from candor_guard.decision import public_key, signed_statement
+from candor_guard.errors import BadInputError, RefusedError
+from candor_guard.files import file_sha256
 from retrain.files import write_durably
-from retrain.signing import STATEMENT_TYPE, private_key
+from retrain.signing import STATEMENT_TYPE, public_pem, signed_envelope
 
 REPORT_PREDICATE = "urn:candor:confirm-report:v1"
 UNSIGNED, FORGED = "confirm_unsigned", "confirm_forged"
@@ -29,16 +24,14 @@ def sign_report(report: Path, key_file: Path | str) -> Path:
 
     Raises MisconfiguredError for a bad key, BadInputError where the report cannot be read.
     """
-    statement = {
+    stated = {
         "_type": STATEMENT_TYPE,
-        "subject": [{"name": "confirm-report", "digest": {"sha256": _digest(report)}}],
+        "subject": _subject(report),
         "predicateType": REPORT_PREDICATE,
         "predicate": {},
     }
-    envelope = Envelope(canonical_json(statement), PAYLOAD_TYPE, {})
-    envelope.sign(CryptoSigner(private_key(key_file)))
     path = envelope_of(report)
-    write_durably(path, json.dumps(envelope.to_dict(), indent=2).encode())
+    write_durably(path, signed_envelope(stated, key_file).encode())
     return path
 
 
@@ -47,32 +40,21 @@ def report_fault(report: Path, key_file: Path | str) -> str | None:
 
     Raises MisconfiguredError for a bad key, BadInputError where the report cannot be read.
     """
-    public = SSlibKey.from_crypto(private_key(key_file).public_key())
-    digest = _digest(report)
+    public, subject = public_key(public_pem(key_file)), _subject(report)
     try:
-        text = envelope_of(report).read_bytes()
+        envelope = envelope_of(report).read_bytes()
     except OSError:
         return UNSIGNED
     try:
-        envelope = Envelope.from_dict(json.loads(text))
-        envelope.verify([public], 1)
-        said = json.loads(envelope.payload)
-        same = said["subject"][0]["digest"]["sha256"] == digest
-        known = envelope.payload_type == PAYLOAD_TYPE and said["predicateType"] == REPORT_PREDICATE
-    except (
-        SecuresystemslibError,
-        ValueError,
-        LookupError,
-        TypeError,
-        AttributeError,
-        RecursionError,
-    ):
+        stated = signed_statement(envelope, public)
+    except RefusedError:
         return FORGED
-    return None if same and known else FORGED
+    said = (stated.get("subject"), stated.get("predicateType"))
+    return None if said == (subject, REPORT_PREDICATE) else FORGED
 
 
-def _digest(report: Path) -> str:
+def _subject(report: Path) -> list[dict[str, object]]:
     try:
-        return sha256(report.read_bytes()).hexdigest()
+        return [{"name": "confirm-report", "digest": {"sha256": file_sha256(report)}}]
     except OSError as error:
         raise BadInputError(f"cannot be read: {error.strerror}", str(report)) from error

@@ -101,7 +101,7 @@ def read_book(path: Path) -> SeedBook:
         return SeedBook()
     try:
         return msgspec.json.decode(path.read_bytes(), type=SeedBook)
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, RecursionError) as error:
         raise BadInputError(f"not a book of seed spreads: {error}", str(path)) from error
 
 

@@ -52,8 +52,13 @@ def generate_keypair(path: Path | str) -> tuple[Path, Path]:
 
 def sign(decision: GateDecision, key_file: Path | str) -> str:
     """The decision as a signed DSSE envelope, JSON text. Raises MisconfiguredError for a bad key."""
-    envelope = Envelope(canonical_json(statement(decision)), PAYLOAD_TYPE, {})
-    envelope.sign(CryptoSigner(private_key(key_file)))
+    return signed_envelope(statement(decision), key_file)
+
+
+def signed_envelope(stated: dict[str, Any], key_file: Path | str) -> str:
+    """An in-toto statement in an envelope that the key signed. Raises MisconfiguredError for a bad key."""
+    envelope = Envelope(canonical_json(stated), PAYLOAD_TYPE, {})
+    envelope.sign(CryptoSigner(_private_key(key_file)))
     return json.dumps(envelope.to_dict(), indent=2)
 
 
@@ -94,21 +99,21 @@ def read_decision(envelope: str | bytes, where: str = "") -> GateDecision:
         TypeError,
         AttributeError,
         msgspec.ValidationError,
+        RecursionError,
     ) as error:
         raise BadInputError(f"not a gate decision: {error}", where) from error
 
 
 def public_pem(key_file: Path | str) -> bytes:
     """The public key (PEM) of a private key file."""
-    return _public_pem(private_key(key_file))
+    return _public_pem(_private_key(key_file))
 
 
 def _public_pem(key: Ed25519PrivateKey) -> bytes:
     return key.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
 
 
-def private_key(key_file: Path | str) -> Ed25519PrivateKey:
-    """The private key in a PEM file that nobody else may read. Raises MisconfiguredError."""
+def _private_key(key_file: Path | str) -> Ed25519PrivateKey:
     path = Path(key_file)
     try:
         status, pem = path.stat(), path.read_bytes()

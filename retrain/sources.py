@@ -8,13 +8,13 @@ from pathlib import Path
 
 import msgspec
 
+from candor_guard.files import file_sha256
 from candor_guard.rows import Provenance, Row, iter_rows
 from evidence import BadInputError
 from retrain.stored import UNSTORED_COLUMNS
 
 _BYTES = 16
 _SUFFIXES = (".parquet", ".jsonl", ".json", ".gz")
-_BLOCK = 1 << 20
 
 
 class SourceContent(msgspec.Struct, frozen=True):
@@ -77,14 +77,6 @@ def _files(path: Path) -> Iterator[Path]:
 def _digest(path: Path, files: Iterable[Path]) -> str:
     """Of a file its SHA-256, as `sha256sum` prints it; of a folder the SHA-256 of what `sha256sum` prints of it."""
     if not path.is_dir():
-        return _sha256(path)
-    lines = (f"{_sha256(file)}  {file.relative_to(path).as_posix()}\n" for file in files)
+        return file_sha256(path)
+    lines = (f"{file_sha256(file)}  {file.relative_to(path).as_posix()}\n" for file in files)
     return hashlib.sha256("".join(lines).encode()).hexdigest()
-
-
-def _sha256(path: Path) -> str:
-    found = hashlib.sha256()
-    with path.open("rb") as file:
-        while block := file.read(_BLOCK):
-            found.update(block)
-    return found.hexdigest()

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from candor_guard.errors import BadInputError
+from candor_guard.files import file_sha256
 from candor_guard.rows.row import IMAGE_COLUMNS
 
 
@@ -53,8 +54,7 @@ def _digest(image: Any, folder: Path | None, where: str) -> str:
     path = None if folder is None else folder / image
     try:
         if path is not None and path.is_file():
-            with path.open("rb") as file:
-                return hashlib.file_digest(file, "sha256").hexdigest()
+            return file_sha256(path)
     except (OSError, ValueError) as error:
         raise BadInputError(f"an image cannot be read: {error}", where) from error
     return f"named:{image}"

@@ -15,6 +15,7 @@ from typing import NamedTuple
 import numpy as np
 from rich.console import Console
 
+from candor_guard.files import file_sha256
 from candor_guard.rows import ChatMessage, Provenance, Row
 from evidence import Message
 from monitor.demo.assistant import (
@@ -37,7 +38,7 @@ from monitor.demo.turns import (
     write_recording,
 )
 from probes.models.local import LocalModel
-from probes.models.packaged import NAME, file_sha256, packaged_model_dir
+from probes.models.packaged import NAME, packaged_model_dir
 from probes.scenarios import load_scenarios
 from retrain.finetune import FinetuneOptions, finetune
 from retrain.precision import evaluation_dtype

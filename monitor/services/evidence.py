@@ -282,5 +282,5 @@ def _newest_report(connection: Connection, assistant: str) -> ConfirmReport | No
     text = confirm_runs.newest_report(connection, assistant)
     try:
         return None if text is None else msgspec.json.decode(text, type=ConfirmReport)
-    except msgspec.DecodeError:
+    except (msgspec.DecodeError, RecursionError):
         return None

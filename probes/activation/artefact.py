@@ -10,13 +10,13 @@ import numpy as np
 import skops.io
 from safetensors.numpy import load_file, save_file
 
+from candor_guard.files import file_sha256
 from evidence import BadInputError, digest
 from probes.activation.forms import Quality
 from probes.activation.head import Head
 from probes.activation.reader import View
 from probes.activation.topics import Curve, Topics
 from probes.calibration import Monotone, Platt
-from probes.models.packaged import file_sha256
 
 CARD, ARRAYS = "card.json", "heads.safetensors"
 DEFAULT = Path(__file__).parent / "default"

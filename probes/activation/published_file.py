@@ -18,8 +18,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from candor_guard.files import file_sha256
 from evidence import BadInputError
-from probes.models.packaged import file_sha256
 
 Array = NDArray[np.float64]
 

@@ -12,9 +12,10 @@ import torch
 from numpy.typing import NDArray
 from transformers import AutoModel, AutoTokenizer
 
+from candor_guard.files import file_sha256
 from evidence import digest
 from probes.models.messages import defuse
-from probes.models.packaged import file_sha256, packaged_file
+from probes.models.packaged import packaged_file
 
 
 class Embedder:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from candor_guard.files import file_sha256
 from evidence import Message, digest
 from probes.models.encoding import Encoded, encode
-from probes.models.packaged import file_sha256
 
 _SAMPLE = (Message("system", "Be kind."), Message("user", "Is it 12,5 or not?"))
 

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from platformdirs import user_cache_path
 
+from candor_guard.files import file_sha256
 from evidence import BadInputError
 from probes.models.chat import Progress
 
@@ -71,12 +72,6 @@ def verify(directory: Path) -> None:
         path = directory / name
         if not path.is_file() or file_sha256(path) != expected:
             raise BadInputError("differs from its recorded checksum; delete the folder", str(path))
-
-
-def file_sha256(path: Path) -> str:
-    """SHA-256 of a file as 64 hex digits, read in constant memory."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _convert(source: Path, work: Path, report: Progress) -> None:

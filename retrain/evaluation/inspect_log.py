@@ -56,7 +56,7 @@ class _Kept(msgspec.Struct, frozen=True):
 def _exported(path: Path, out: Path, made_at_s: float) -> Path:
     try:
         kept = msgspec.json.decode(path.read_bytes(), type=_Kept)
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, RecursionError) as error:
         raise BadInputError(f"not an evaluation: {error}", str(path)) from error
     packaged: tuple[Scenario | Item, ...] = (*load_items(), *load_scenarios())
     known = {item.id: item for item in packaged}

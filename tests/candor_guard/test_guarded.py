@@ -12,16 +12,26 @@ from gate_values import ASSISTANT, context, report, row
 from securesystemslib.dsse import Envelope
 from securesystemslib.signer import CryptoSigner
 
-from candor_guard import ANY_ASSISTANT, ANY_MODEL, NOT_CHECKED, RefusedError, load_guarded, verify
+from candor_guard import (
+    ANY_ASSISTANT,
+    ANY_MODEL,
+    NOT_CHECKED,
+    RefusedError,
+    attest,
+    load_guarded,
+    verify,
+)
 from candor_guard.decision import PAYLOAD_TYPE
 from candor_guard.rows import parse_row, row_or_unreadable, write_rows
+from candor_guard.stamp import STAMP
 from evidence import BadInputError
 from retrain.gate import decide, override
 from retrain.policy import Policy
-from retrain.report import Finding
+from retrain.report import Finding, read_report
 from retrain.signing import (
     generate_keypair,
     public_pem,
+    read_decision,
     sign,
     unsigned,
 )
@@ -360,3 +370,20 @@ def test_paths_are_paths_or_texts(signed: Path, keys: tuple[Path, Path], tmp_pat
         assert len(guarded) == len(KEPT)
     with pytest.raises(BadInputError, match="cannot be read"):
         _load(KEPT, tmp_path / "none.json", keys)
+
+
+def test_files_nested_without_end_are_refused(
+    signed: Path, keys: tuple[Path, Path], tmp_path: Path
+) -> None:
+    deep = "[" * 200_000 + "]" * 200_000
+    (tmp_path / STAMP).write_text(f'{{"further": {deep}}}')
+    with pytest.raises(RefusedError, match="malformed"):
+        attest(tmp_path, keys[1])
+    report_file = tmp_path / "report.json"
+    report_file.write_text(f'{{"further": {deep}}}')
+    with pytest.raises(BadInputError, match="not a confirm report"):
+        read_report(report_file)
+    with pytest.raises(BadInputError, match="not a gate decision"):
+        read_decision(deep)
+    signed.write_text(deep)
+    assert _code(KEPT, signed, keys) == "malformed"

@@ -8,7 +8,15 @@ from typing import Any
 import pytest
 import torch
 import trl
-from transformers import AutoModelForCausalLM, AutoTokenizer, Gemma2Config, LlamaConfig
+from transformers import (
+    AutoModelForCausalLM,
+    AutoTokenizer,
+    CohereConfig,
+    Gemma2Config,
+    GraniteConfig,
+    LlamaConfig,
+    MixtralConfig,
+)
 
 from candor_guard.rows import parse_row
 from retrain.completion_loss import CompletionSFTTrainer, has_plain_head
@@ -83,10 +91,11 @@ def test_a_training_learns_the_same_in_either_precision(
     assert lean.training_loss == pytest.approx(bare.training_loss, rel=1e-4)
 
 
-def test_a_head_that_bends_its_logits_is_left_to_trl() -> None:
+def test_a_loss_that_needs_more_is_left_to_trl() -> None:
     class Model:
         def __init__(self, config: Any) -> None:
             self.config = config
 
     assert has_plain_head(Model(LlamaConfig()))
-    assert not has_plain_head(Model(Gemma2Config()))
+    for bent in (Gemma2Config(), CohereConfig(), GraniteConfig(), MixtralConfig()):
+        assert not has_plain_head(Model(bent)), bent.model_type
