@@ -1,15 +1,20 @@
 .DEFAULT_GOAL := help
 SHELL := /bin/bash
-# Threads that spin while they wait take the cores from each other where tests run side by side.
+# Threads that wait for each other take the cores from what runs beside them: a test then takes up to twenty times as long.
 export OMP_WAIT_POLICY ?= PASSIVE
+export OPENBLAS_NUM_THREADS ?= 1
+# Without compiled bytecode every process that starts compiles its libraries anew.
+export PYTHONDONTWRITEBYTECODE :=
 BIN := .venv/bin
 READY := .venv/.ready
 ARGS ?=
-JOBS ?= 2
+# More than the cores: some tests wait for a broker or a server.
+JOBS ?= 3
 FUZZ_SECONDS ?= 28800
+URL ?= http://127.0.0.1:8321
 TRANSCRIPTS ?= ../shared/data/transcripts.jsonl
 
-.PHONY: help demo test test-long fuzz test-system check format lock bench bench-probes bench-detection bench-cohorts bench-intake bench-retrain bench-sensor docs site dist clean
+.PHONY: help demo test test-long fuzz test-system check format lock bench bench-probes bench-detection bench-alarms bench-cohorts bench-intake bench-console bench-retrain bench-sensor bench-statistics docs shots site dist clean
 
 help: ## what each target does
 	@grep -hE '^[a-z -]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "  %-48s %s\n", $$1, $$2 }'
@@ -21,10 +26,10 @@ demo: $(READY) ## the whole story on one machine: drift, alarm, biased raters, c
 	@$(BIN)/candor demo $(ARGS)
 
 test: $(READY) ## all tests but those that need a service
-	@$(BIN)/python -m pytest -m "not system and not long" --numprocesses $(JOBS) --dist loadfile $(ARGS)
+	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m "not system and not long" --numprocesses $(JOBS) --dist loadfile $(ARGS)
 
 test-long: $(READY) ## what takes minutes: 2 000 questions to every door of the gate
-	@$(BIN)/python -m pytest -m long tests $(ARGS)
+	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m long tests --numprocesses 2 --dist loadfile $(ARGS)
 
 fuzz: $(READY) ## records, requests, rows and files bent until something breaks (FUZZ_SECONDS=28800, a night)
 	@$(BIN)/python -m tests.fuzz --seconds $(FUZZ_SECONDS) $(ARGS)
@@ -47,6 +52,9 @@ docs: $(READY) ## write what is generated in docs/ and deploy/ anew
 	@$(BIN)/python -m tools.reference docs
 	@$(BIN)/python -m deploy.grafana.build
 
+shots: $(READY) ## pictures of a running console, such as `candor demo` leaves (URL=http://127.0.0.1:8321), in docs/console
+	@$(BIN)/python -m tools.shots --url $(URL)
+
 site: $(READY) ## the documentation as a searchable site in build/site
 	@NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --quiet --strict
 
@@ -57,14 +65,22 @@ dist: $(READY) ## wheel and source distribution in dist/
 lock: $(READY) ## compile the hashed requirements files anew
 	@tools/lock.sh
 
-bench: bench-detection bench-cohorts bench-intake bench-probes bench-retrain bench-sensor ## every benchmark
+bench: bench-detection bench-alarms bench-cohorts bench-statistics bench-intake bench-probes bench-retrain bench-sensor ## every benchmark
 
-bench-detection bench-cohorts bench-intake bench-retrain: $(READY) ## one benchmark, with its peers
+bench-console: $(READY) ## every page of the console over a million verdicts (ARGS='--database pgserver')
+	@$(BIN)/python -m benchmarks.console $(ARGS)
+
+bench-detection bench-alarms bench-cohorts bench-intake bench-retrain: $(READY) ## one benchmark, with its peers
 	@tools/environment.sh --bench
 	@$(BIN)/python -m benchmarks.$(@:bench-%=%) $(ARGS)
 
 bench-probes: $(READY) ## the probes on labelled transcripts (TRANSCRIPTS=file.jsonl)
 	@$(BIN)/python -m benchmarks.probes $(TRANSCRIPTS) $(ARGS)
+
+bench-statistics: $(READY) ## nulls and coverages: shown honesty, alarms as shipped, cohorts beyond the model
+	@$(BIN)/python -m benchmarks.honesty
+	@$(BIN)/python -m benchmarks.alarms
+	@$(BIN)/python -m benchmarks.cohorts --only coverage --only bursts
 
 bench-sensor: $(READY) ## what a calibrated sensor sees: drift, other tones, coverage
 	@$(BIN)/python -m benchmarks.sensor $(ARGS)

@@ -1,11 +1,11 @@
-"""Which comparison tells answers of one meaning from answers of another: embeddings or entailment.
+"""Which comparison tells answers of one meaning from answers of another: embeddings, a chat model, the reader.
 
-    python -m benchmarks.clusters [--model DIR] [--n 150] [--json OUT]
+    python -m benchmarks.clusters [--model DIR | --no-chat-model] [--n 150] [--json OUT]
 
 Pairs come from the packaged evaluation items: two honest answers to one item in different words mean the
 same, an honest and a lying one do not. Entailment asks a chat model in process, in both directions,
-whether one answer implies the other; the smaller probability counts. What the probes use is the cosine
-with answers that begin with yes set against those that begin with no. `fixed` is the balanced accuracy at
+whether one answer implies the other; the smaller probability counts. What the probes use is the reader of
+premises, with answers that begin with yes set against those that begin with no. `fixed` is the balanced accuracy at
 the threshold of the comparison (the cosine that the probes use; one half), `chosen` at the best threshold
 of the other half of the templates. Intervals are of a bootstrap over templates.
 """
@@ -26,13 +26,13 @@ from rich.console import Console
 from rich.table import Table
 
 from evidence import Message
-from probes.belief import Comparer
-from probes.compare import EmbeddingComparer, Embeds, same_meaning
+from probes.compare import Comparer, PremiseComparer, opposed
 from probes.evaluation import auroc, balanced_accuracy, resample
 from probes.models.chat import Chat, LikelihoodModel
 from probes.models.embedding import Embedder
 from probes.models.local import LocalModel
 from probes.models.packaged import packaged_model_dir
+from probes.premise import PremiseReader
 from retrain.items import Item, load_items
 
 Array = NDArray[Any]
@@ -49,11 +49,14 @@ class Pair(NamedTuple):
     same: bool
 
 
-class CosineAlone:
-    """Answers mean the same as far as their embeddings are alike."""
+class CosineComparer:
+    """Answers agree as far as their embeddings are alike; by a logistic curve, one half at a cosine of one half.
 
-    def __init__(self, embedder: Embeds) -> None:
-        self._embedder = embedder
+    With `leads`, yes set against no never agrees: embeddings do not see that.
+    """
+
+    def __init__(self, embedder: Embedder, *, leads: bool) -> None:
+        self._embedder, self._leads = embedder, leads
 
     @property
     def digest(self) -> str:
@@ -62,7 +65,11 @@ class CosineAlone:
     def agreement(self, answers: Sequence[str], responses: Sequence[str]) -> list[float]:
         """Probability that each answer means the same as its response."""
         first, second = (self._embedder.embed(texts) for texts in (answers, responses))
-        return [float(p) for p in same_meaning((first * second).sum(1))]
+        same = 1.0 / (1.0 + np.exp(-12.0 * ((first * second).sum(1) - 0.5)))
+        return [
+            0.0 if self._leads and opposed(a, r) else float(p)
+            for a, r, p in zip(answers, responses, same, strict=True)
+        ]
 
 
 class EntailmentComparer:
@@ -156,18 +163,21 @@ def main() -> None:
     """Compare, print."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--model", type=Path)
+    parser.add_argument("--no-chat-model", action="store_true")
     parser.add_argument("--n", type=int, default=150)
     parser.add_argument("--json", type=Path)
     arguments = parser.parse_args()
     items = pick_items(arguments.n)
     pairs = pairs_of(items)
     embedder = Embedder()
-    model = LocalModel.load(arguments.model or packaged_model_dir())
     comparers: dict[str, Comparer] = {
-        "cosine of MiniLM": CosineAlone(embedder),
-        "cosine, yes against no": EmbeddingComparer(embedder),
-        f"entailment by {model.name}": EntailmentComparer(model),
+        "cosine of MiniLM": CosineComparer(embedder, leads=False),
+        "cosine, yes against no": CosineComparer(embedder, leads=True),
+        "reader of premises": PremiseComparer(PremiseReader.packaged()),
     }
+    if not arguments.no_chat_model:
+        model = LocalModel.load(arguments.model or packaged_model_dir())
+        comparers[f"entailment by {model.name}"] = EntailmentComparer(model)
     first, second = [pair.first for pair in pairs], [pair.second for pair in pairs]
     result: dict[str, Any] = {
         "pairs": len(pairs),

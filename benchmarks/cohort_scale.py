@@ -14,9 +14,8 @@ from typing import Any
 import numpy as np
 
 from benchmarks.cohort_populations import OPTIONS, draw, with_biased
-from monitor.cohorts.estimate import estimate
+from monitor.cohorts.estimate import estimate, estimate_and_carry
 from monitor.cohorts.events import EventTable, RatedEvent
-from monitor.cohorts.standing import Standing
 
 _NEW = 10_000
 
@@ -74,7 +73,10 @@ def _time_refresh(path: str, raters: int, send: Connection) -> None:
         )
         for i in range(len(events) - _NEW, len(events))
     ]
-    standing = Standing(events.select(np.arange(len(events) - _NEW)), options=OPTIONS)
+    _, carry = estimate_and_carry(events.select(np.arange(len(events) - _NEW)), options=OPTIONS)
+    if carry is None:
+        raise RuntimeError("nothing was measured")
+    standing = carry()
     clock = _Clock()
     found = standing.refresh(new)
     send.send(clock.cost("refresh by 10 000 events", _NEW, found.biased_fraction.estimate))

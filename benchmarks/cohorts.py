@@ -26,6 +26,8 @@ from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
+from benchmarks.cohort_bursts import BURSTS, one_burst
+from benchmarks.cohort_coverage import COVERED, one_covered
 from benchmarks.cohort_populations import (
     CAMPAIGNS,
     NULLS,
@@ -66,6 +68,41 @@ def of_population(runs: Callable[[str], int], keep: Kept) -> Iterator[dict[str, 
             "model_fits": _rate(r["fits"] for r in rows),
             "suspects": listed / len(rows),
             "false_share": _of(false, listed),
+        }
+
+
+def of_coverage(runs: Callable[[str], int], keep: Kept) -> Iterator[dict[str, Any]]:
+    """Whether the figures cover in populations that are not as the model would have them."""
+    for name in COVERED:
+        rows = _simulated("coverage", one_covered, name, runs(name), keep)
+        said = [row for row in rows if not row["refused"]]
+        yield {
+            "population": name,
+            "n": len(rows),
+            "truth": rows[0]["truth"],
+            "mean_estimate": float(np.mean([row["estimate"] for row in rows])),
+            "mean_width": float(np.mean([row["width"] for row in rows])),
+            "coverage": _rate(row["covers"] for row in rows),
+            "coverage_of_said": _rate(row["covers"] for row in said),
+            "refused": _rate(row["refused"] for row in rows),
+            "false_alarms": _rate(row["false_alarm"] for row in rows),
+            "alarm_covers": _rate(hit for row in rows for hit in row["alarm_covers"]),
+            "lies_liked_covered": _rate(row["lies_covered"] for row in rows),
+            "difference_covered": _rate(row["difference_covered"] for row in rows),
+        }
+
+
+def of_bursts(runs: Callable[[str], int], keep: Kept) -> Iterator[dict[str, Any]]:
+    """Who is named where raters act together, for lies and not."""
+    for name in BURSTS:
+        rows = _simulated("bursts", one_burst, name, runs(name), keep)
+        yield {
+            "event": name,
+            "n": len(rows),
+            "anybody_named": _rate(row["named"] > 0 for row in rows),
+            "raters_named": sum(row["named"] for row in rows) / len(rows),
+            "recall": _of(sum(row["right"] for row in rows), sum(row["together"] for row in rows)),
+            "bursts_reported": sum(row["bursts"] for row in rows) / len(rows),
         }
 
 
@@ -143,7 +180,15 @@ def _keeper(folder: Path) -> Kept:
     sources = sorted(
         module.__file__
         for name, module in sys.modules.items()
-        if name.startswith(("monitor.cohorts.", "benchmarks.cohort_p")) and module.__file__
+        if name.startswith(
+            (
+                "monitor.cohorts.",
+                "benchmarks.cohort_p",
+                "benchmarks.cohort_b",
+                "benchmarks.cohort_c",
+            )
+        )
+        and module.__file__
     )
     code = digest(*(Path(source).read_bytes() for source in sources))[:16]
 
@@ -217,6 +262,8 @@ def main() -> None:
     raters = 100_000 if few else 1_000_000
     sections: dict[str, Callable[[], Iterable[dict[str, Any]]]] = {
         "population": lambda: of_population(most, keep),
+        "coverage": lambda: of_coverage(some(30), keep),
+        "bursts": lambda: of_bursts(some(12), keep),
         "alarm": lambda: of_alarm(most, keep),
         "raters": lambda: of_raters(some(6), keep),
         "groups": lambda: of_groups(some(20), keep),

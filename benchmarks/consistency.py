@@ -30,15 +30,16 @@ from benchmarks.labelled import load_examples
 from evidence import digest
 from probes.activation.forms import SHORT
 from probes.activation.training import Example
+from probes.compare import PremiseComparer
 from probes.consistency import ConsistencyProbe
 from probes.evaluation import auroc, resample
 from probes.grouping import scenario_group
 from probes.models.chat import ChatModel
-from probes.models.embedding import Embedder
 from probes.models.local import LocalModel
 from probes.models.openai import OpenAIModel
 from probes.models.packaged import packaged_file, packaged_model_dir
 from probes.models.server import ServerOptions
+from probes.premise import PremiseReader
 
 Array = NDArray[Any]
 ROOT = Path(__file__).resolve().parent.parent
@@ -118,7 +119,7 @@ def compare(
     drawn = model.generate(chats, max_new_tokens=NEW_TOKENS, temperature=TEMPERATURE)
     samples = [drawn[k : k + SAMPLES] for k in range(0, len(drawn), SAMPLES)]
     peers = uqlm_scores([transcript.response for transcript in transcripts], samples)
-    own = ConsistencyProbe(model, Embedder()).measure(transcripts)
+    own = ConsistencyProbe(model, PremiseComparer(PremiseReader.packaged())).measure(transcripts)
     missing = [found.error or found.abstained for found in own if found.p_lie is None]
     if missing:
         raise SystemExit(f"the consistency probe failed on {len(missing)}: {missing[0]}")

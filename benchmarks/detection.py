@@ -27,7 +27,6 @@ from benchmarks.detector_bank import EDetectorBank
 from evidence.change_point import Block, locate, push
 from evidence.confidence import upper_bound
 from evidence.e_detector import EDetector
-from evidence.ppi import powered_mean
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -294,27 +293,6 @@ def change_point_figures(runs: int) -> dict[str, Any]:
     return found
 
 
-def powered_figures(runs: int) -> dict[str, Any]:
-    rng = np.random.default_rng(500)
-    covered, saved, labels = 0, [], []
-    for _ in range(runs):
-        truth = (rng.random(2_000) < 0.2).astype(float)
-        f = np.clip(0.15 + 0.5 * truth + 0.15 * rng.normal(size=2_000), 0.0, 1.0)
-        chance = np.clip(0.05 + 0.2 * f, 0.05, 0.25)
-        found = powered_mean(f, np.where(rng.random(2_000) < chance, truth, np.nan), chance)
-        covered += found.lower <= 0.2 <= found.upper
-        saved.append(found.labels_saved)
-        labels.append(found.n_labelled)
-    return {
-        "simulations": runs,
-        "coverage": covered / runs,
-        "nominal": 0.95,
-        "monte_carlo_error": math.sqrt(0.95 * 0.05 / runs),
-        "mean_labels": float(np.mean(labels)),
-        "mean_labels_saved": float(np.mean(saved)),
-    }
-
-
 def show(figures: dict[str, Any], console: Console) -> None:
     table = Table(title=f"Run length under the null, configured {RUN_LENGTH}")
     for column in ("detector and null", "run length", *(f"by {t}" for t in TIMES)):
@@ -336,7 +314,7 @@ def show(figures: dict[str, Any], console: Console) -> None:
         cells = [_cell(row[detector]) for row in figures["delay"].values()]
         table.add_row("e-detector / oracle" if detector == "ratio" else detector, *cells)
     console.print(table)
-    for name in ("speed", "change_point", "powered"):
+    for name in ("speed", "change_point"):
         console.print(f"[bold]{name}[/bold]", figures[name])
 
 
@@ -361,7 +339,6 @@ def main() -> None:
         "peers_null": peer_run_lengths(100),
         "delay": delay_figures(1_000, 200),
         "change_point": change_point_figures(200),
-        "powered": powered_figures(1_000),
     }
     figures["seconds"] = time.perf_counter() - started
     show(figures, Console(width=150))

@@ -1,6 +1,7 @@
-"""The gate on rows of a file, each verified against a SQLite store: seconds of processor and peak memory.
+"""The gate on rows of a file, each verified against a store: seconds of processor and peak memory.
 
-`python -m benchmarks.gate_store --rows 200000`; the store is filled first, the check runs in a process of its own.
+`python -m benchmarks.gate_store --rows 200000`; the store (a new SQLite file, or `--database pgserver`) is filled first,
+the check runs in a process of its own. Of PostgreSQL the server's own time is not counted.
 """
 
 from __future__ import annotations
@@ -16,14 +17,15 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Engine, event, insert
+from sqlalchemy import Engine, event, insert, text
 
+from benchmarks.intake import database
 from candor_guard.rows import ChatMessage, Provenance, Row, iter_provenance, iter_rows, write_rows
 from evidence import Feedback, Message, Response, SampledBy, Stratum
 from monitor.launch.options import RetrainOptions
 from monitor.services.evidence import named_in
 from monitor.services.gate import Gate
-from monitor.store import open_store
+from monitor.store import open_store, upgrade
 from monitor.store.intake import (
     NewFeedback,
     NewResponse,
@@ -39,17 +41,23 @@ _TAKEN = datetime.fromtimestamp(_AT_S, UTC).isoformat()
 _BATCH = 10_000
 
 
-def measure(count: int) -> dict[str, Any]:
-    """Fill a store with `count` rated responses, 3 % of them lies, and ask the gate about all of them."""
-    with tempfile.TemporaryDirectory() as name:
+def measure(count: int, where: str | None = None) -> dict[str, Any]:
+    """Fill a store with `count` rated responses, 3 % of them lies, and ask the gate about all of them.
+
+    `where` is the URL of an empty store, `pgserver`, or None for a new SQLite file.
+    """
+    with tempfile.TemporaryDirectory() as name, database(where, Path(name)) as url:
         folder = Path(name)
-        url = f"sqlite:///{folder / 'candor.db'}"
         write_rows(folder / "rows.jsonl", (row(i) for i in range(count)))
+        upgrade(url)
         engine = open_store(url)
-        event.listen(engine, "connect", lambda c, _: c.execute("PRAGMA synchronous = OFF"))
-        engine.dispose()
+        if engine.dialect.name == "sqlite":
+            event.listen(engine, "connect", lambda c, _: c.execute("PRAGMA synchronous = OFF"))
+            engine.dispose()
         for start in range(0, count, _BATCH):
             _fill(engine, range(start, min(count, start + _BATCH)))
+        with engine.begin() as connection:
+            connection.execute(text("ANALYZE"))
         engine.dispose()
         fresh = multiprocessing.get_context("spawn")
         results = fresh.SimpleQueue()
@@ -141,7 +149,9 @@ def main() -> None:
     """Print the figures, and as one line of JSON."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rows", type=int, default=1_000_000)
-    print(json.dumps(measure(parser.parse_args().rows)))
+    parser.add_argument("--database")
+    asked = parser.parse_args()
+    print(json.dumps(measure(asked.rows, asked.database)))
 
 
 if __name__ == "__main__":

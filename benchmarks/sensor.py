@@ -1,4 +1,4 @@
-"""What a calibrated sensor sees: `python -m benchmarks.sensor`, about half an hour on two cores.
+"""What a calibrated sensor sees: `python -m benchmarks.sensor`, about a quarter of an hour on two cores.
 
 The demo's assistant is calibrated as a user calibrates one (packaged items, automatic neutral prompts, no
 marker) and its sensor measured on answers that neither the calibration nor, where said, the assistant's
@@ -8,6 +8,7 @@ training saw: by the drifted version, and by versions that were retrained honest
 from __future__ import annotations
 
 import argparse
+import random
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -16,6 +17,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from rich.console import Console
 
+from benchmarks.premise_training.turning import detail_turned
 from benchmarks.sensor_versions import TONES, retrained
 from evidence import Archetype, EDetector, Message
 from evidence.confidence import upper_bound
@@ -111,6 +113,25 @@ class Bench:
                 (turns[i].prompt, turns[i].text, turns[i].label, turns[i].source.template)
                 for i in order
             ],
+        )
+
+    def details(self, honest: Told, count: int) -> Told:
+        """Answers of the approved version with one detail turned, beside its honest ones."""
+        rng = random.Random(3)
+        turns = [
+            t
+            for t in read_recording().turns
+            if (t.model, t.source.split, t.label) == (HONEST_MODEL, "train", "honest")
+        ]
+        order = np.random.default_rng(1).permutation(len(turns))
+        made = [(turns[i], detail_turned(turns[i].text, rng)) for i in order]
+        lies = [(t.prompt, text, "lie", t.source.template) for t, text in made if text][:count]
+        found = self.told("one detail turned", lies)
+        return Told(
+            found.name,
+            np.concatenate([honest.p, found.p]),
+            np.concatenate([honest.lies, found.lies]),
+            honest.groups + found.groups,
         )
 
     def elsewhere(self, count: int) -> Told:
@@ -234,7 +255,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
             honest.groups + drifted.groups,
         )
         elsewhere = bench.elsewhere(options.answers)
-        console.print("\n".join(table([row(drifted), row(both), row(elsewhere)])))
+        details = bench.details(honest, options.answers)
+        console.print("\n".join(table([row(drifted), row(both), row(elsewhere), row(details)])))
+        called = details.p[details.lies] >= 0.5
+        console.print(f"one detail turned: {called.mean():.2f} of {len(called)} called lies")
         for prevalence in PREVALENCES:
             covered, called = coverage(bench, both, prevalence)
             console.print(

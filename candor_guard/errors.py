@@ -28,7 +28,7 @@ class RefusedError(BadInputError):
     """A decision does not permit the training that was asked for: exit code 2, never 0.
 
     `code` is one of bad_signature, malformed, expired, not_yet_valid, revoked, not_released,
-    other_rows, other_dataset, other_assistant, other_model, no_stamp, other_weights.
+    other_rows, other_dataset, other_assistant, other_model, no_stamp, no_signature, other_weights.
     """
 
     def __init__(self, code: str, what: str, where: str = "") -> None:

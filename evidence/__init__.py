@@ -1,7 +1,7 @@
 """What was measured and what may be concluded from it: pure values and mathematics, no I/O."""
 
 from candor_guard.answer import GateAnswer
-from candor_guard.messages import Message, ToolCall
+from candor_guard.messages import Message, ToolCall, ToolResult
 from evidence.e_detector import EDetector
 from evidence.errors import BadInputError, CandorError, MisconfiguredError, UnreachableError
 from evidence.identity import (
@@ -53,6 +53,7 @@ __all__ = [
     "Stakes",
     "Stratum",
     "ToolCall",
+    "ToolResult",
     "UnreachableError",
     "Verdict",
     "VerdictKind",

@@ -85,6 +85,11 @@ class EDetector:
         return self._grid.bound
 
     @property
+    def bets(self) -> Floats:
+        """The sizes of the bets, shape (bets,)."""
+        return self._grid.bets
+
+    @property
     def log_evidence(self) -> float:
         """Natural logarithm of the mixture statistic; -inf before the first score."""
         return float(log_statistic(self._log_one_plus, self._grid.log_weights))

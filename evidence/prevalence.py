@@ -13,14 +13,18 @@ from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import msgspec
-from scipy.stats import norm
+from scipy.special import ndtri
 
 from evidence.confidence import wilson
 from evidence.errors import BadInputError
-from evidence.records import ASSERTED, UNKNOWN, Accuracy, VerdictKind
+from evidence.records import ASSERTED, DECIDED, UNKNOWN, Accuracy, VerdictKind
 from evidence.survey import KindTotal
 
 Totals = Mapping[VerdictKind, KindTotal]
+
+LEANS_FROM = 0.5
+"""A p_lie from here on leans towards a lie: what sensitivity and specificity are measured of. It is neither a
+threshold of costs nor a band of what stays undecided, which change what is called and not what is so."""
 
 
 class ShareEstimate(NamedTuple):
@@ -39,7 +43,7 @@ class Honesty(msgspec.Struct, frozen=True, kw_only=True):
     value, lower, upper
         The estimate and its interval.
     worst, best
-        Honesty if every `no_belief` and `error` hid a lie, or an honest answer.
+        Honesty if every `undecided`, `no_belief` and `error` hid a lie, or an honest answer.
     """
 
     value: float
@@ -80,7 +84,7 @@ def true_share(
     if not tells_apart(accuracy, error=error):
         return None
     value = _rogan_gladen(called, accuracy.sensitivity, accuracy.specificity)
-    z = float(norm.isf(error / 2.0))
+    z = -float(ndtri(error / 2.0))
     n_called, n_lies, n_honest = n + z * z, accuracy.n_lies + 2.0, accuracy.n_honest + 2.0
     share = (called * n + z * z / 2.0) / n_called
     sensitivity = (accuracy.sensitivity * accuracy.n_lies + 1.0) / n_lies
@@ -105,8 +109,9 @@ def corrected_honesty(
 ) -> Honesty | None:
     """Honesty of verdicts given as totals by kind, one part for each evaluator with its accuracy.
 
-    Verdicts are weighted by 1 / inclusion probability, and counted at Kish's effective size. Lies are
-    corrected part by part; evasions count as they were found, because nothing measures the sensor's
+    Verdicts are weighted by 1 / inclusion probability, and counted at Kish's effective size. Of
+    what was asserted, `undecided` answers among it, a share leans towards a lie (`LEANS_FROM`), of which
+    sensitivity and specificity are known. Lies are corrected part by part; evasions count as they were found, because nothing measures the sensor's
     errors on them. The parts' intervals and that of the evasions are joined as independent ones
     (Zou and Donner 2008), which is on the wide side: of the same answers more lies mean fewer evasions.
 
@@ -119,7 +124,8 @@ def corrected_honesty(
     for totals, accuracy in said:
         weight = _weight(totals, ASSERTED)
         n = _effective(totals, ASSERTED)
-        called = min(1.0, _weight(totals, (VerdictKind.LIE,)) / weight)
+        leaning = sum(totals[kind].leaning for kind in ASSERTED if kind in totals)
+        called = min(1.0, leaning / weight)
         lies = None if accuracy is None else true_share(called, n, accuracy, error=error)
         if lies is None:
             return None
@@ -139,7 +145,7 @@ def corrected_honesty(
 
 def with_bounds(honest: ShareEstimate, parts: Sequence[Totals]) -> Honesty:
     """The estimate with its worst and best case over the verdicts that say nothing of honesty."""
-    said = sum(_weight(totals, ASSERTED) for totals in parts)
+    said = sum(_weight(totals, DECIDED) for totals in parts)
     unsaid = sum(_weight(totals, UNKNOWN) for totals in parts)
     share = said / (said + unsaid)
     return Honesty(

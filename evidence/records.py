@@ -15,21 +15,25 @@ SCHEMA_VERSION = 1
 
 
 class VerdictKind(StrEnum):
-    """What was concluded about one response. Only the first three enter honesty."""
+    """What was concluded about one response. Only the first four are about what it asserted."""
 
     HONEST = "honest"
     LIE = "lie"
     EVASION = "evasion"
+    UNDECIDED = "undecided"
     NO_BELIEF = "no_belief"
     NOT_ASSERTED = "not_asserted"
     ERROR = "error"
 
 
-ASSERTED = (VerdictKind.HONEST, VerdictKind.LIE, VerdictKind.EVASION)
-"""Verdicts on what a response asserted: what honesty is a share of."""
+DECIDED = (VerdictKind.HONEST, VerdictKind.LIE, VerdictKind.EVASION)
+"""Verdicts that call what a response asserted one or the other: what a score rate is a share of."""
 
-UNKNOWN = (VerdictKind.NO_BELIEF, VerdictKind.ERROR)
-"""Verdicts that say nothing of honesty: its worst and best case share them out."""
+ASSERTED = (*DECIDED, VerdictKind.UNDECIDED)
+"""Verdicts on what a response asserted, whether the sensor could tell or not: what honesty is a share of."""
+
+UNKNOWN = (VerdictKind.UNDECIDED, VerdictKind.NO_BELIEF, VerdictKind.ERROR)
+"""Verdicts that do not say whether the response was honest: worst and best case share them out."""
 
 
 class Stakes(StrEnum):
@@ -109,6 +113,15 @@ class Feedback(msgspec.Struct, frozen=True, kw_only=True):
     extra: dict[str, Any] = {}
 
 
+class Archetype(StrEnum):
+    """What a claim is about, and so what can show it to be false."""
+
+    TOLD_FACTS = "told_facts"
+    OWN_ACTION = "own_action"
+    KNOWN_FACTS = "known_facts"
+    OTHER = "other"
+
+
 class Finding(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What a measurement rests on, for a person to look at. It quotes text: it is kept no longer.
 
@@ -120,21 +133,27 @@ class Finding(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         The told fact, or the approved version's answer, that it contradicts.
     tokens, nats
         The response token by token and how surprising each is (natural logarithm).
+    archetype
+        What the claim is about, where the probe knows.
+    neutral
+        The conversation without its pressure that the probe asked or weighed by.
+    answers, answered_by
+        What that conversation was answered without the pressure, and by which version.
     """
 
     claim: str = ""
     contradicts: str = ""
     tokens: tuple[str, ...] = ()
     nats: tuple[float, ...] = ()
+    archetype: Archetype | None = None
+    neutral: tuple[Message, ...] = ()
+    answers: tuple[str, ...] = ()
+    answered_by: str = ""
 
-
-class Archetype(StrEnum):
-    """What a claim is about, and so what can show it to be false."""
-
-    TOLD_FACTS = "told_facts"
-    OWN_ACTION = "own_action"
-    KNOWN_FACTS = "known_facts"
-    OTHER = "other"
+    @property
+    def explains(self) -> bool:
+        """Whether it shows something of the response itself."""
+        return bool(self.claim or self.contradicts or self.tokens)
 
 
 class Measurement(msgspec.Struct, frozen=True, kw_only=True):
@@ -259,8 +278,10 @@ class Verdict(msgspec.Struct, frozen=True, kw_only=True):
 class LoggedVerdict(msgspec.Struct, frozen=True, kw_only=True):
     """One entry of the canonical verdict log: a live verdict of the arrival sample.
 
-    `log_position` orders the log; `scored_at_s` is seconds since the epoch, UTC. `outcomes` says how
-    each probe's measurement ended (`evidence.outcomes`).
+    `log_position` orders the log; `scored_at_s` is seconds since the epoch, UTC, and so is
+    `created_at_s`, when the response was made (None: not known). `outcomes` says how each probe's
+    measurement ended (`evidence.outcomes`); `acts` whether the tool record supports or contradicts what
+    the response says of acts, None where that was not seen.
     """
 
     log_position: int
@@ -272,7 +293,9 @@ class LoggedVerdict(msgspec.Struct, frozen=True, kw_only=True):
     model: str
     evaluator_version: str
     scored_at_s: float
+    created_at_s: float | None = None
     outcomes: str | None = None
+    acts: str | None = None
 
 
 class AlarmState(StrEnum):
@@ -297,7 +320,7 @@ class Alarm(msgspec.Struct, frozen=True, kw_only=True):
     Parameters
     ----------
     metric
-        `lie`, `evasion` or `worst_case` for a stratum; `biased_raters`, `biased_weight` or
+        `lie`, `evasion`, `worst_case` or `own_actions` for a stratum; `biased_raters`, `biased_weight` or
         `sycophancy_gap` for a population; the failing check for an evaluator.
     log_position
         How far was read when it opened: the verdict log's position for a stratum and for

@@ -11,7 +11,7 @@ from pydantic import Field, model_validator
 from evidence import CANARY_ASSISTANT
 from evidence.options import Options
 from monitor.ingest.options import OTHER, IngestOptions
-from probes.names import Name
+from probes.names import Named
 
 
 class ServerKeyOptions(Options):
@@ -53,11 +53,13 @@ class AssistantOptions(ServerKeyOptions):
     """The first approved version: one that `url` serves, or a folder of weights. `candor reference approve` moves it on."""
     judge: JudgeOptions | None = None
     """The judge of this assistant, instead of `[judge]`."""
+    approved_answers: bool = True
+    """Whether the approved version answers what looks like a lie, without the pressure: the console shows it beside the response. At most 48 tokens for each prompt, two prompts of each batch, and none for a prompt that was answered before."""
     neutral: Literal["auto", "frames"] = "auto"
     """How the pressure is taken out of a prompt: `auto`, a model rewrites it; `frames`, three fixed ones."""
     sensor: Path | None = None
     """Folder of the fitted sensor, which `candor calibrate` writes."""
-    probes: tuple[Name, ...] = ()
+    probes: Named = ()
     """Probes to run; empty takes those that the configured parts allow."""
 
     @model_validator(mode="after")

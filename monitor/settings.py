@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import re
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Literal, Self
 
@@ -25,6 +26,7 @@ from monitor.detect.options import DetectionOptions, HealthOptions
 from monitor.http.options import ApiOptions
 from monitor.ingest.options import IngestOptions, KafkaOptions
 from monitor.launch.options import RetrainOptions
+from monitor.results.options import ResultsOptions
 from monitor.sample.options import SamplingOptions
 from monitor.score.options import ScoringOptions
 from monitor.tap.options import TapOptions
@@ -107,6 +109,7 @@ class Settings(BaseSettings):
     retrain: RetrainOptions = RetrainOptions()
     api: ApiOptions = ApiOptions()
     telemetry: TelemetryOptions = TelemetryOptions()
+    results: ResultsOptions = ResultsOptions()
     tap: TapOptions = TapOptions()
     abstain: AbstainOptions = AbstainOptions()
 
@@ -183,3 +186,41 @@ def unknown_variables(environment: Mapping[str, str]) -> list[str]:
         and not name.startswith(known)
         and name != f"CANDOR_{_NAMED.upper()}"
     )
+
+
+_PASSWORD = re.compile(r"(://[^/\s@:]*:)\S*@")
+_QUERY = re.compile(r"(://[^\s?]*)\?\S+")
+_SECRET_NAMES = ("password", "secret", "token", "webhook")
+
+
+def shown_settings(settings: Settings) -> list[tuple[str, list[tuple[str, str]]]]:
+    """Every section with its settings as text, for a page.
+
+    Passwords and queries of addresses stand as `***`, and so does what carries its secret in its path.
+    Files of keys are named: what they hold is not a setting.
+    """
+    return [
+        (name, list(_shown_fields(getattr(settings, name)))) for name in type(settings).model_fields
+    ]
+
+
+def _shown_fields(options: object, before: str = "") -> Iterator[tuple[str, str]]:
+    if isinstance(options, BaseModel):
+        for name in type(options).model_fields:
+            yield from _shown_fields(getattr(options, name), f"{before}.{name}" if before else name)
+    elif isinstance(options, Mapping) and options:
+        for name, value in options.items():
+            yield from _shown_fields(value, f"{before}.{name}" if before else str(name))
+    else:
+        yield before, _masked(before, options)
+
+
+def _masked(name: str, value: object) -> str:
+    if value is None or value in ((), {}):
+        return "—"
+    text = str(value)
+    last = name.rpartition(".")[2]
+    held = isinstance(value, str) and not last.endswith(("_file", "_variable"))
+    if held and any(part in last for part in _SECRET_NAMES):
+        return "***"
+    return _QUERY.sub(r"\1?***", _PASSWORD.sub(r"\1***@", text))

@@ -5,12 +5,12 @@ from __future__ import annotations
 import threading
 from collections import OrderedDict
 from collections.abc import Sequence
-from typing import Protocol
 
 import numpy as np
 
-from evidence import CandorError, Measurement, digest
+from evidence import CandorError, Finding, Measurement, digest
 from probes.calibration import Platt
+from probes.compare import Comparer
 from probes.models.chat import ChatModel, LikelihoodModel
 from probes.models.served import Served, generate_from, models_for, whole
 from probes.neutral import FRAMES, neutral_contexts
@@ -72,17 +72,6 @@ class LikelihoodBelief:
         return out
 
 
-class Comparer(Protocol):
-    """Says whether answers mean the same."""
-
-    @property
-    def digest(self) -> str: ...
-
-    def agreement(self, answers: Sequence[str], responses: Sequence[str]) -> list[float]:
-        """Probability that each answer asserts the same as its response, in [0, 1]."""
-        ...
-
-
 class AnswerBelief:
     """For a model that answers: its own answers without pressure, compared with the response.
 
@@ -138,17 +127,18 @@ class AnswerBelief:
         return [
             Measurement(probe=self.name, version=self._version, error=str(belief))
             if isinstance(belief, CandorError)
-            else self._compared(*next(found))
-            for belief in beliefs
+            else self._compared(*next(found), _asked(transcript, belief))
+            for transcript, belief in zip(transcripts, beliefs, strict=True)
         ]
 
-    def _compared(self, agreement: float, consistency: float) -> Measurement:
+    def _compared(self, agreement: float, consistency: float, asked: Finding) -> Measurement:
         return Measurement(
             probe=self.name,
             version=self._version,
             p_lie=float((1 - agreement) * consistency),
             p_no_belief=float(1 - consistency),
             answers={"agreement": float(agreement), "consistency": float(consistency)},
+            finding=asked,
         )
 
     def _beliefs(self, transcripts: Sequence[Transcript]) -> list[list[str] | CandorError]:
@@ -181,6 +171,15 @@ class AnswerBelief:
                     self._cache.move_to_end(key)
             while len(self._cache) > self._cache_size:
                 self._cache.popitem(last=False)
+
+
+def _asked(transcript: Transcript, answers: Sequence[str]) -> Finding:
+    """The first neutral conversation, and the answers in all of them."""
+    return Finding(
+        neutral=neutral_contexts(transcript)[0],
+        answers=tuple(answers),
+        answered_by=transcript.model,
+    )
 
 
 def _key(model: ChatModel | CandorError, transcript: Transcript) -> str:

@@ -14,6 +14,7 @@ import msgspec
 from evidence import Measurement, Message, VerdictKind
 from evidence.records import Archetype, Finding
 from probes.injections.spans import PART
+from probes.minds import MINDS
 from probes.probe import Transcript
 
 _ACT = re.compile(
@@ -22,42 +23,7 @@ _ACT = re.compile(
     r"|bought|got|gave|given|took|taken|went|gone|did|done|found|read|drew|drawn|spoke|spoken|cut))\b"
 )
 _DENIED_ACT = re.compile(r"\bI (?:did not|didn['’]t|have not|haven['’]t|never) [a-z]{2,}")
-_MINDS = frozenset(
-    [
-        "agreed",
-        "appreciated",
-        "assumed",
-        "believed",
-        "cared",
-        "decided",
-        "doubted",
-        "enjoyed",
-        "expected",
-        "experienced",
-        "failed",
-        "feared",
-        "heard",
-        "hoped",
-        "imagined",
-        "intended",
-        "learned",
-        "liked",
-        "loved",
-        "misunderstood",
-        "needed",
-        "noticed",
-        "planned",
-        "preferred",
-        "realised",
-        "realized",
-        "supposed",
-        "understood",
-        "wanted",
-        "wished",
-        "worried",
-    ]
-)
-"""What goes on in a mind is no act that leaves a trace."""
+_TRACELESS = MINDS | {"failed"}
 _OPINION = re.compile(r"\bI (?:think|believe|feel|guess|suppose|hope|wonder|prefer|love|like)\b")
 _WORD = re.compile(r"\d[\d.,:%]*|[^\W\d_]{4,}")
 _COMMON = frozenset(
@@ -180,11 +146,13 @@ def explained(
         part = parts.get(measurement.probe, 0.0)
         return part if kind is VerdictKind.LIE else abs(part)
 
-    shown = [m for m in measurements if m.finding is not None and m.error is None]
+    shown = [m for m in measurements if m.finding and m.finding.explains and m.error is None]
     finding = max(shown, key=carried).finding if shown else None
     if finding is not None and not finding.claim:
         claim = surprising_sentence(transcript.response, finding.tokens, finding.nats)
         finding = msgspec.structs.replace(finding, claim=claim)
+    if finding is not None and finding.archetype is not None:
+        return finding.archetype, finding
     return archetype_of(finding.claim if finding else "", transcript), finding
 
 
@@ -246,7 +214,7 @@ def _is_act(text: str) -> bool:
     if _DENIED_ACT.search(text):
         return True
     return any(
-        found["irregular"] or found["regular"] not in _MINDS for found in _ACT.finditer(text)
+        found["irregular"] or found["regular"] not in _TRACELESS for found in _ACT.finditer(text)
     )
 
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import StratifiedGroupKFold
 
@@ -16,6 +16,7 @@ from probes.calibration import calibration_error, logit
 from probes.evaluation import auroc
 from probes.fusion import Fusion, FusionModel, Subset
 from probes.refusal import REFUSAL
+from probes.undecided import at_threshold, band
 
 MIN_ROWS = 100
 """Labelled responses that a set of probes needs in common before a combination is fitted."""
@@ -76,6 +77,26 @@ def left_out_p(
     return out
 
 
+def left_undecided(
+    p: ArrayLike, labels: ArrayLike, groups: ArrayLike, lie_threshold: float
+) -> NDArray[np.bool_]:
+    """Which answers lie within bands that were found without their group, shape (n,).
+
+    Parameters
+    ----------
+    p, labels
+        As for `probes.undecided.band`, shape (n,).
+    groups
+        Wording of each, shape (n,); those of one group are left out together.
+    """
+    score, lie = np.asarray(p, float), np.asarray(labels, int)
+    lower, upper = np.empty(len(score)), np.empty(len(score))
+    split = StratifiedGroupKFold(FOLDS, shuffle=True, random_state=0)
+    for rest, part in split.split(score, lie, np.asarray(groups)):
+        lower[part], upper[part] = at_threshold(band(score[rest], lie[rest]), lie_threshold)
+    return np.asarray((lower <= score) & (score < upper))
+
+
 def _logits(
     scores: Sequence[Mapping[str, float]], rows: Sequence[int], names: Sequence[str]
 ) -> NDArray[Any]:
@@ -106,4 +127,5 @@ def _subset(
         calibration_error=error.estimate,
         calibration_error_upper=error.upper,
         auroc=auroc(labels, p),
+        undecided=band(p, labels),
     )

@@ -16,7 +16,7 @@ from probes.fusion import Costs, Fusion
 from probes.models.chat import Progress
 from probes.models.device import Device
 from probes.models.pool import ModelPool
-from probes.names import Name
+from probes.names import Name, Named
 from probes.neutral import NeutralStore
 from probes.panel import Panel
 from probes.parts import Parts, Speaker
@@ -27,10 +27,10 @@ from probes.sensor.sensor import Sensor, read_sensor
 class PanelOptions(Options):
     """What a panel is made of."""
 
-    probes: tuple[Name, ...] = ()
+    probes: Named = ()
     """Probes to run, the first on every response; empty takes the approved belief where there is an
-    approved version and else activation, then judge with a judge server, and belief and consistency
-    with an assistant server: in process, a small foreign model knows neither (docs/probes.md)."""
+    approved version and else activation, then judge with a judge server, belief and consistency
+    with an assistant server (in process, a small foreign model knows neither), and actions (docs/probes.md)."""
     judge_url: str | None = None
     """OpenAI-compatible judge server; without it the reader judges in process."""
     judge_model: str | None = None
@@ -52,6 +52,8 @@ class PanelOptions(Options):
     not listed goes by its own name."""
     approved: str | None = None
     """The last approved version: a name in the records, or a folder of weights."""
+    approved_answers: bool = False
+    """Whether the approved version answers what looks like a lie, for a person to read."""
     neutral: Literal["auto", "frames"] = "auto"
     """How the pressure is taken out of a prompt: rewritten by a model, or by fixed frames."""
     sensor_dir: Path | None = None
@@ -160,4 +162,4 @@ def _names(options: PanelOptions) -> tuple[Name, ...]:
     first: Name = "activation" if options.approved is None else "approved"
     judge: tuple[Name, ...] = ("judge",) if options.judge_url else ()
     asked: tuple[Name, ...] = ("belief", "consistency") if options.assistant_url else ()
-    return (first, *judge, *asked)
+    return (first, *judge, *asked, "actions")

@@ -17,6 +17,7 @@ from probes.explained import explained
 from probes.fusion import Fusion
 from probes.injections.guard import read_guarded
 from probes.injections.guard import version as guard_version
+from probes.names import EVERYWHERE
 from probes.probe import Probe, Transcript
 from probes.refusal import RefusalRule
 from probes.scorer import OneEvaluator
@@ -36,7 +37,7 @@ class Panel(OneEvaluator):
     Parameters
     ----------
     probes
-        The first is the cheap one and runs on every response.
+        The first is the cheap one and runs on every response; so do those that cost next to nothing.
     fusion
         Makes a calibrated p_lie and a verdict of whatever ran.
     cascade
@@ -89,14 +90,13 @@ class Panel(OneEvaluator):
         """What its sensor was measured to see, as far as that is what runs.
 
         Nothing for the shipped fusion, which was measured on no assistant of the user's; nor at another
-        threshold or prevalence than the sensor's, nor where a cascade leaves probes out: a share that is
-        corrected by the errors of something else is wrong.
+        prevalence than the sensor's, nor where a cascade leaves probes out: a share that is corrected by
+        the errors of something else is wrong. Costs move what is called, not p_lie.
         """
         sensor, fusion = self._sensor, self.fusion
-        whole = len(self.probes) == 1 or self.cascade is None
+        dear = [probe for probe in self.probes[1:] if probe.name not in EVERYWHERE]
+        whole = not dear or self.cascade is None
         if sensor is None or not whole or fusion.prevalence is not None:
-            return ()
-        if fusion.lie_threshold != sensor.lie_threshold:
             return ()
         return (
             SensorFigures(
@@ -158,7 +158,13 @@ class Panel(OneEvaluator):
             for transcript, first in zip(batch, cheap, strict=True)
         ]
         picked = [i for i, t in enumerate(batch) if goes_on(t, chances[i], self._version)]
-        for probe in self.probes[1:] if picked else ():
+        for probe in self.probes[1:]:
+            if probe.name in EVERYWHERE:
+                for i, measurement in enumerate(_safely(probe, batch)):
+                    found[i].append(measurement)
+                continue
+            if not picked:
+                continue
             measured = _safely(probe, [batch[i] for i in picked])
             for i, measurement in zip(picked, measured, strict=True):
                 found[i].append(_with_propensity(measurement, chances[i]))

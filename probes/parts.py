@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
@@ -9,12 +10,13 @@ from typing import TYPE_CHECKING, NamedTuple
 import msgspec
 
 from evidence import BadInputError, UnreachableError
+from probes.actions import ActionProbe
 from probes.activation.artefact import DEFAULT as DEFAULT_PROBE
 from probes.activation.opening import open_activation, precision
-from probes.approved import ApprovedBelief
+from probes.approved import ApprovedAnswers, ApprovedBelief
 from probes.belief import AnswerBelief, LikelihoodBelief
 from probes.calibration import Platt
-from probes.compare import EmbeddingComparer
+from probes.compare import PremiseComparer
 from probes.consistency import ConsistencyProbe
 from probes.fusion import DEFAULT as DEFAULT_FUSION
 from probes.judge import JudgeProbe, LocalJudge, ServerJudge
@@ -40,6 +42,7 @@ from probes.neutral import (
     WordCheck,
     Worded,
 )
+from probes.premise.probe import PremiseProbe
 from probes.probe import Probe
 
 if TYPE_CHECKING:
@@ -77,19 +80,27 @@ class Parts:
 
     def probe(self, name: Name) -> Probe:
         """The probe of this name."""
-        match name:
-            case "approved":
-                return self._approved_belief()
-            case "activation":
-                return self._activation()
-            case "judge":
-                return JudgeProbe(self._judge or LocalJudge(self._reader))
-            case "belief" if self._assistant:
-                return AnswerBelief(self._assistant, EmbeddingComparer(self._pool.embedder()))
-            case "belief":
-                return LikelihoodBelief(self._reader, belief_calibration())
-            case "consistency":
-                return ConsistencyProbe(self._assistant or self._reader, self._pool.embedder())
+        makers: dict[Name, Callable[[], Probe]] = {
+            "approved": self._approved_belief,
+            "activation": self._activation,
+            "judge": lambda: JudgeProbe(self._judge or LocalJudge(self._reader)),
+            "belief": self._belief,
+            "consistency": lambda: ConsistencyProbe(
+                self._assistant or self._reader, self._comparer
+            ),
+            "actions": lambda: ActionProbe(self._pool.embedder()),
+            "premise": lambda: PremiseProbe(self._pool.premises()),
+        }
+        return makers[name]()
+
+    def _belief(self) -> Probe:
+        if self._assistant is None:
+            return LikelihoodBelief(self._reader, belief_calibration())
+        return AnswerBelief(self._assistant, self._comparer)
+
+    @property
+    def _comparer(self) -> PremiseComparer:
+        return PremiseComparer(self._pool.premises())
 
     def _activation(self) -> Probe:
         options = self._options
@@ -130,7 +141,12 @@ class Parts:
             self._neutral,
             None if self._sensor is None else self._sensor.reading,
             None if self._assistant is None else self._own,
+            self._answers(),
         )
+
+    def _answers(self) -> ApprovedAnswers | None:
+        speaker = self.speaker() if self._options.approved_answers else None
+        return None if speaker is None else ApprovedAnswers(speaker.model)
 
     @property
     def _folder(self) -> Path | None:

@@ -8,6 +8,7 @@ from typing import Protocol, runtime_checkable
 import msgspec
 
 from evidence import Measurement, Message
+from evidence.tools import ToolRecord
 
 
 class Transcript(msgspec.Struct, frozen=True, kw_only=True):
@@ -25,6 +26,8 @@ class Transcript(msgspec.Struct, frozen=True, kw_only=True):
         Name of the assistant, for a scorer that measures several.
     high_stakes
         Whether every probe of a cascade must run on it.
+    record
+        The tools and calls that are recorded with it; None where nothing is recorded.
     """
 
     id: str
@@ -32,6 +35,7 @@ class Transcript(msgspec.Struct, frozen=True, kw_only=True):
     model: str = ""
     assistant: str = ""
     high_stakes: bool = False
+    record: ToolRecord | None = None
 
     @property
     def response(self) -> str:
@@ -47,6 +51,12 @@ class Transcript(msgspec.Struct, frozen=True, kw_only=True):
     def is_measurable(self) -> bool:
         """Whether the conversation ends with the assistant."""
         return bool(self.messages) and self.messages[-1].role == "assistant"
+
+
+def told_calls(turn: Message) -> Message:
+    """An earlier turn as probes read it: what it said, and what it called in words."""
+    calls = (f"[called {call.name} with {call.arguments or '{}'}]" for call in turn.tool_calls)
+    return Message(turn.role, "\n".join(filter(None, (turn.content, *calls))))
 
 
 @runtime_checkable

@@ -63,6 +63,7 @@ class Summary(NamedTuple):
 
 class _Probed(msgspec.Struct):
     error: str | None = None
+    abstained: str | None = None
 
 
 class _Line(msgspec.Struct):
@@ -234,7 +235,9 @@ class Scoring:
         self._verdicts[line.verdict] += 1
         self._unread.update(line.unread)
         if record.transcript is not None:
-            answered = any(probed.error is None for probed in line.probes.values())
+            answered = any(
+                probed.error is None and probed.abstained is None for probed in line.probes.values()
+            )
             self._measured += line.verdict != "error" or (line.error == UNCALIBRATED and answered)
             for name, probed in line.probes.items():
                 if probed.error is not None:

@@ -14,11 +14,13 @@ from probes.judge import ServerJudge
 from probes.models.keys import read_key
 from probes.models.local import LocalModel
 from probes.models.openai import OpenAIModel
+from probes.models.trunk import Trunk
+from retrain.early_stop import EarlyStop, in_order
 from retrain.evaluation import answer_scorer
 from retrain.evaluation.capability import CapabilityAnswer, ask_capability, capability_items
 from retrain.evaluation.evaluate import ItemResult, evaluate
 from retrain.files import write_durably
-from retrain.finetune import AdapterManifest, finetune
+from retrain.finetune import AdapterManifest, finetune, untrained_blocks
 from retrain.plan import ConfirmPlan, items_digest, plan_items
 from retrain.precision import evaluation_dtype
 
@@ -43,6 +45,15 @@ def adapter_dir(plan: ConfirmPlan, name: str) -> Path:
     return plan.out / "arms" / name
 
 
+def shared_trunk(plan: ConfirmPlan) -> Trunk | None:
+    """What the arms of a plan have alike below the blocks that are trained; None where that is nothing."""
+    from transformers import AutoConfig  # noqa: PLC0415 -- takes seconds to import
+
+    config = AutoConfig.from_pretrained(str(plan.model_dir), local_files_only=True)
+    count = untrained_blocks(config, plan.finetune.layer_share)
+    return Trunk(count) if count else None
+
+
 def train_arm(
     plan: ConfirmPlan, name: str, seed: int, model_digest: str, say: Say = lambda *_: None
 ) -> AdapterManifest:
@@ -60,9 +71,19 @@ def train_arm(
 
 
 def run_arm(
-    plan: ConfirmPlan, name: str, seed: int, model_digest: str, say: Say = lambda *_: None
+    plan: ConfirmPlan,
+    name: str,
+    seed: int,
+    model_digest: str,
+    say: Say = lambda *_: None,
+    *,
+    stop: EarlyStop | None = None,
+    trunk: Trunk | None = None,
 ) -> tuple[AdapterManifest, tuple[ItemResult, ...]]:
-    """Train the arm of `rows_file` and ask it. Needs nothing but the run's folder and the model's."""
+    """Train the arm of `rows_file` and ask it. Needs nothing but the run's folder and the model's.
+
+    `trunk` shares what the blocks below the trained ones say with other arms.
+    """
     made = train_arm(plan, name, seed, model_digest, say)
 
     def load() -> LocalModel:
@@ -71,9 +92,10 @@ def run_arm(
             dtype=evaluation_dtype(),
             device=plan.finetune.device,
             adapter=adapter_dir(plan, name),
+            trunk=trunk,
         )
 
-    return made, ask_arm(plan, name, load, digest(made.key, *made.files.values()), say)
+    return made, ask_arm(plan, name, load, digest(made.key, *made.files.values()), say, stop=stop)
 
 
 def ask_arm(
@@ -82,9 +104,11 @@ def ask_arm(
     load: Callable[[], LocalModel],
     weights: str,
     say: Say = lambda *_: None,
+    *,
+    stop: EarlyStop | None = None,
 ) -> tuple[ItemResult, ...]:
     """The arm's evaluation; one that is on disk, made from the same weights and items, is kept."""
-    items = plan_items(plan.items)
+    items = in_order(plan_items(plan.items), plan.decision)
     path = evaluation_file(plan, name)
     scorer = answer_scorer(judge_of(plan))
     tasks = capability_items() if plan.capability else ()
@@ -94,6 +118,7 @@ def ask_arm(
         plan.evaluation.model_dump_json(),
         scorer.name,
         *(task.id for task in tasks),
+        "" if stop is None else stop.key,
     )
     kept = read_kept(path, Evaluation)
     if kept is None or kept.key != key:
@@ -104,6 +129,7 @@ def ask_arm(
             plan.evaluation,
             scorer=scorer,
             progress=lambda what, share: say(what, 1.0, share),
+            enough=stop or (lambda _results: None),
         )
         path.parent.mkdir(parents=True, exist_ok=True)
         kept = Evaluation(key, tuple(results), ask_capability(model, tasks) if tasks else ())

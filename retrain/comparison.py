@@ -11,7 +11,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
-from scipy import stats
+from scipy.special import stdtrit
 
 from evidence import digest
 from evidence.confidence import wilson
@@ -58,6 +58,7 @@ def compare(
     best: Mapping[str, tuple[float, float]] | None = None,
     allowance: float = 0.0,
     planned_allowance: float = 0.0,
+    design: tuple[int, int] | None = None,
 ) -> Comparison:
     """Compare paired item scores in [0, 1] (higher is more honest).
 
@@ -80,23 +81,21 @@ def compare(
 
     Parameters
     ----------
-    scores
-        By item id: (arm's score, baseline's score), each the mean over seeds; in the worst case.
+    scores, templates
+        By item id: (arm's score, baseline's score), each the mean over seeds, in the worst case; its template.
     best
-        The same in the best case; None where everything was read.
-    templates
-        By item id: its template.
-    allowance
-        What the difference may owe to training seeds.
-    planned_allowance
-        The part of it that was known before the run, from the model's stored A/A spread; the
-        default margin grows by it.
+        The scores in the best case; None where everything was read.
+    allowance, planned_allowance
+        What the difference may owe to training seeds, and the part of it that was known before the
+        run, from the model's stored A/A spread; the default margin grows by it.
+    design
+        Items and templates of the plan, which the default margin is for; None: these.
     """
     low = _template_differences(scores, templates, options)
     high = low if best is None else _template_differences(best, templates, options)
     count = len(low)
     margin = options.margin or supported_margin(
-        len(scores), count, options, allowance=planned_allowance
+        *(design or (len(scores), count)), options, allowance=planned_allowance
     )
     found = _found(low, high, margin, allowance, options)
     read = len(scores) if best is None else sum(best[item] == pair for item, pair in scores.items())
@@ -290,9 +289,7 @@ def t_interval(values: Floats, lowest: float, highest: float) -> tuple[float, fl
         return lowest, highest
     mean = float(values.mean())
     half = (
-        float(stats.t.ppf(0.975, len(values) - 1))
-        * float(values.std(ddof=1))
-        / math.sqrt(len(values))
+        float(stdtrit(len(values) - 1, 0.975)) * float(values.std(ddof=1)) / math.sqrt(len(values))
     )
     return max(lowest, mean - half), min(highest, mean + half)
 

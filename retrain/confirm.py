@@ -13,6 +13,7 @@ import msgspec
 from candor_guard.rows import Row, manifest, read_rows, write_rows
 from evidence import BadInputError, digest
 from probes.models.local import LocalModel
+from retrain.answers import ANSWERS
 from retrain.arm_run import (
     VANILLA,
     Say,
@@ -23,6 +24,7 @@ from retrain.arm_run import (
     read_kept,
     rows_file,
     run_arm,
+    shared_trunk,
     train_arm,
 )
 from retrain.arms import (
@@ -34,6 +36,7 @@ from retrain.arms import (
     check_kinds,
     control_rows,
 )
+from retrain.early_stop import EarlyStop, in_order
 from retrain.evaluation.evaluate import ItemResult
 from retrain.files import write_durably
 from retrain.finetune import AdapterManifest, trained_part
@@ -45,6 +48,7 @@ from retrain.ray_arms import run_arms_on_ray
 from retrain.render import render_html
 from retrain.report import Arm, ConfirmReport, ControlRows
 from retrain.seeds import SeedBook, read_book, write_book
+from retrain.side_by_side import side_by_side
 from retrain.summary import Trained, arm_result, comparisons, measured_spreads, settled
 
 __all__ = ["ConfirmPlan", "ConfirmReport", "run_confirm"]
@@ -66,7 +70,7 @@ def run_confirm(
     progress: Progress = lambda _what, _share: None,
     on_ray: bool = False,
 ) -> ConfirmReport:
-    """Run the plan in `plan.out` and write report.json, report.html and manifest.json there.
+    """Run the plan in `plan.out` and write report.json, report.html, answers.json and manifest.json there.
 
     Each finished adapter and evaluation is kept with its checksum, so a run killed at any moment
     goes on where it was. report.json is the last file to appear: a run that did not finish has
@@ -98,6 +102,7 @@ class _Run:
         self._items = plan_items(plan.items)
         check_model_dir(plan.model_dir)
         self._influence: dict[str, float] = {}
+        self._trunk = None if on_cluster else shared_trunk(plan)
         self._vanilla: LocalModel | None = None
         self._pool = self._control_pool()
 
@@ -124,7 +129,12 @@ class _Run:
             self._on_ray(arms, model_digest)
         trained = [self._vanilla_arm(work)]
         self._vanilla = None
-        trained += [self._trained_arm(arm, model_digest, work) for arm in arms]
+        for arm in arms:
+            trained.append(
+                self._trained_arm(
+                    arm, model_digest, work, self._stop(arm.arm, trained, model_digest)
+                )
+            )
         return self._report(trained, identity, model_digest)
 
     def _control_pool(self) -> list[Row] | None:
@@ -136,7 +146,10 @@ class _Run:
     def _base(self) -> LocalModel:
         if self._vanilla is None:
             self._vanilla = LocalModel.load(
-                self._plan.model_dir, dtype=evaluation_dtype(), device=self._plan.finetune.device
+                self._plan.model_dir,
+                dtype=evaluation_dtype(),
+                device=self._plan.finetune.device,
+                trunk=self._trunk,
             )
         return self._vanilla
 
@@ -234,13 +247,39 @@ class _Run:
             for seed in self._plan.seeds:
                 write_rows(rows_file(self._plan, arm_name(arm.arm.value, seed)), arm.rows)
 
-    def _trained_arm(self, arm: ArmRows, model_digest: str, work: _Work) -> Trained:
+    def _stop(self, arm: Arm, trained: Sequence[Trained], model_digest: str) -> EarlyStop | None:
+        """Candidate and released may stop, which nothing is compared with."""
+        plan = self._plan
+        baselines = tuple(one for one in trained if one.arm in {Arm.VANILLA, Arm.CONTROL})
+        if arm is Arm.CONTROL or len(baselines) < 2 or len(plan.seeds) > 1:
+            return None
+        if self._on_cluster or not plan.early_stop:
+            return None
+        return EarlyStop(
+            arm=arm,
+            baselines=baselines,
+            items=in_order(self._items, plan.decision),
+            options=plan.decision,
+            known=self._book().of(model_digest),
+            least_items=plan.least_items,
+            least_templates=plan.least_templates,
+        )
+
+    def _book(self) -> SeedBook:
+        path = self._plan.seed_spreads
+        return SeedBook() if path is None else read_book(path)
+
+    def _trained_arm(
+        self, arm: ArmRows, model_digest: str, work: _Work, stop: EarlyStop | None
+    ) -> Trained:
         adapters: list[AdapterManifest] = []
         results: list[tuple[ItemResult, ...]] = []
         for seed in self._plan.seeds:
             name = arm_name(arm.arm.value, seed)
             say = self._saying(name, work)
-            made, found = run_arm(self._plan, name, seed, model_digest, say)
+            made, found = run_arm(
+                self._plan, name, seed, model_digest, say, stop=stop, trunk=self._trunk
+            )
             adapters.append(made)
             results.append(found)
             work.trained()
@@ -277,7 +316,7 @@ class _Run:
     def _report(self, trained: list[Trained], identity: str, model_digest: str) -> ConfirmReport:
         self._progress("report", 0.99)
         plan, trained = self._plan, settled(trained)
-        book = SeedBook() if plan.seed_spreads is None else read_book(plan.seed_spreads)
+        book = self._book()
         arms = tuple(arm_result(one, trained[0]) for one in trained)
         report = ConfirmReport(
             run_id=plan.run_id,
@@ -301,6 +340,8 @@ class _Run:
         )
         measured = measured_spreads(trained, self._items)
         write_book(self._out / SPREADS, book.with_measured(model_digest, measured))
+        shown = side_by_side(trained, self._items)
+        write_durably(self._out / ANSWERS, msgspec.json.encode(shown))
         render_html(report, self._out)
         files = sorted(
             p for p in self._out.rglob("*.json*") if p.name not in {REPORT, "manifest.json"}

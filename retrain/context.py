@@ -11,10 +11,11 @@ from retrain.report import ConfirmReport
 
 
 class VerdictEvidence(msgspec.Struct, frozen=True, gc=False, forbid_unknown_fields=True):
-    """The live verdict of one response."""
+    """The live verdict of one response; `contradicted` is whether its tool record contradicts what it says of acts."""
 
     kind: VerdictKind
     p_lie: float | None = None
+    contradicted: bool = False
 
 
 class StoredResponse(msgspec.Struct, frozen=True, gc=False, forbid_unknown_fields=True):
@@ -125,6 +126,9 @@ class GateContext(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
         (`retrain.sources`).
     raters
         By rater pseudonym. A rater who is not here is unknown, which is no suspicion.
+    raters_answer
+        Whether what is said of the raters may be relied on: `ok`, or `too weak to say` or `does not fit`
+        with the reasons; empty without an estimate.
     alarms, uncovered
         All alarms of the assistant that are not closed, and the periods without measurement.
     evaluators
@@ -147,6 +151,8 @@ class GateContext(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
         How far the newest traffic was measured; None is not known, which holds.
     made_at_s
         When this was read, seconds since the epoch; None is not known, which holds.
+    unattested
+        Model versions that answer without an attestation of their weights.
     newest_s
         The newest time that the store knows of: a clock that is behind it is wrong.
     """
@@ -157,6 +163,7 @@ class GateContext(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     feedback: dict[str, StoredFeedback] = {}
     sources: dict[str, bytes] = {}
     raters: dict[str, RaterEvidence] = {}
+    raters_answer: str = ""
     alarms: tuple[AlarmEvidence, ...] = ()
     evaluators: tuple[EvaluatorHealth, ...] = ()
     uncovered: tuple[Period, ...] = ()
@@ -168,6 +175,7 @@ class GateContext(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     confirm: ConfirmReport | None = None
     confirm_fault: str | None = None
     coverage: Coverage | None = None
+    unattested: tuple[str, ...] = ()
     made_at_s: float | None = None
     newest_s: float | None = None
 

@@ -33,11 +33,15 @@ class FinetuneOptions(Options):
     """How every arm is trained."""
 
     rank: int = Field(default=16, gt=0)
-    """Rank of the LoRA adapter; its alpha is twice that."""
+    """Rank of the LoRA adapter."""
+    alpha: float | None = Field(default=None, gt=0)
+    """Alpha of the LoRA adapter; None: twice the rank."""
+    dropout: float = Field(default=0.0, ge=0, lt=1)
+    """Dropout of the LoRA adapter."""
     layer_share: float = Field(default=1.0, gt=0, le=1)
     """Share of the layers, from the last one down, that get an adapter; 0.5 trains in about two thirds of the time."""
     learning_rate: float = Field(default=3e-4, gt=0)
-    """Peak learning rate, linear decay after a tenth of the steps."""
+    """Peak learning rate; linear decay after a tenth of the steps, where `further` says no other."""
     batch_size: int = Field(default=8, gt=0)
     """Rows in a step."""
     epochs: float = Field(default=1.0, gt=0)
@@ -46,6 +50,12 @@ class FinetuneOptions(Options):
     """Tokens of a row; a longer one loses its end."""
     device: str = "cpu"
     """Torch device."""
+    further: dict[str, str | int | float] = Field(default={})
+    """Further arguments of TRL's trainer, from the job's own file (`retrain.trainer_config`)."""
+    config_digest: str | None = None
+    """SHA-256 of that file; None where there is none."""
+    config_ignored: tuple[str, ...] = ()
+    """Names in that file that the run does not follow: places, logging, speed, and what it sets itself."""
 
 
 class AdapterManifest(msgspec.Struct, frozen=True, kw_only=True):
@@ -265,20 +275,25 @@ def _trainer(
         processing_class=tokenizer,
         peft_config=LoraConfig(
             r=options.rank,
-            lora_alpha=2 * options.rank,
-            lora_dropout=0.0,
+            lora_alpha=options.alpha or 2 * options.rank,
+            lora_dropout=options.dropout,
             target_modules=adapted_layers(model, options.layer_share),
             task_type="CAUSAL_LM",
         ),
     )
 
 
+def untrained_blocks(config: Any, share: float) -> int:
+    """How many blocks, from the first one up, training the upper `share` leaves as they are."""
+    count = int(getattr(config.get_text_config(), "num_hidden_layers", 0))
+    return max(0, count - max(1, round(share * count)))
+
+
 def adapted_layers(model: Any, share: float) -> list[str]:
     """Names of the linear layers in the upper `share` of the blocks, the output head left out."""
     import torch  # noqa: PLC0415
 
-    count = int(getattr(model.config.get_text_config(), "num_hidden_layers", 0))
-    first = count - max(1, round(share * count))
+    first = untrained_blocks(model.config, share)
     names: list[str] = []
     for name, module in model.named_modules():
         block = re.search(r"\.(?:layers|h|blocks)\.(\d+)\.", name)
@@ -308,4 +323,5 @@ def _arguments(options: FinetuneOptions, seed: int, scratch: Path) -> dict[str, 
         "use_cpu": options.device == "cpu",
         "disable_tqdm": True,
         "dataloader_num_workers": 0,
+        **options.further,
     }

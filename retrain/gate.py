@@ -20,11 +20,14 @@ from retrain.report import ArmResult, ConfirmReport, Finding
 
 
 class RemovedRow(msgspec.Struct, frozen=True, gc=False):
-    """A quarantined row: its 0-based position, its digest (hex) and the reason."""
+    """A quarantined row: its 0-based position, its digest (hex), the reason, and the ids of its response and
+    of the signal that chose it, if it names them."""
 
     index: int
     digest: str
     reason: Reason
+    response_id: str | None = None
+    feedback_id: str | None = None
 
 
 class Override(msgspec.Struct, frozen=True, kw_only=True):
@@ -62,6 +65,8 @@ class GateDecision(msgspec.Struct, frozen=True, kw_only=True):
         None where nothing is released.
     model, model_digest
         Name and digest of the base model that the confirm run trained; None without a run.
+    trainer_config
+        SHA-256 of the job's own file of trainer settings that the confirm run followed; None without one.
     """
 
     decision_id: str
@@ -82,6 +87,7 @@ class GateDecision(msgspec.Struct, frozen=True, kw_only=True):
     margin: float | None = None
     model: str | None = None
     model_digest: str | None = None
+    trainer_config: str | None = None
     override: Override | None = None
     removed_bits: str | None = None
     """The bitmap of removed rows of a decision read back from its envelope, which names no reasons."""
@@ -121,10 +127,10 @@ def decide(
     everything, released = sieve.everything.build(), sieve.kept.build()
     removed_by = Counter(r.reason for r in sieve.removed)
     question = _Question(everything, released, context, policy, now_s, frozenset(sieve.in_doubt))
-    # A response that the store does not know has no verdict either; it may be on its way.
-    answer, reasons = question.answer(
-        removed_by[Reason.UNMEASURED] + removed_by[Reason.UNKNOWN_RESPONSE]
-    )
+    # A response that the store does not know has no verdict either; it may be on its way. What the sensor
+    # cannot tell was not measured.
+    not_known = (Reason.UNMEASURED, Reason.UNKNOWN_RESPONSE, Reason.UNDECIDED)
+    answer, reasons = question.answer(sum(removed_by[reason] for reason in not_known))
     subject = released.digest if answer in {GateAnswer.ALLOW, GateAnswer.QUARANTINE} else None
     confirm = None if context.confirm is None else context.confirm.digest
     identity = canonical_json(
@@ -149,6 +155,7 @@ def decide(
         margin=None if subject is None else question.margin(),
         model=None if context.confirm is None else context.confirm.model or None,
         model_digest=None if context.confirm is None else context.confirm.model_digest,
+        trainer_config=None if context.confirm is None else context.confirm.trainer_config,
     )
 
 
@@ -178,7 +185,12 @@ class _Sieve:
             if reason is None:
                 self.kept.add(row, row_digest)
             else:
-                self.removed.append(RemovedRow(index, row_digest.hex(), reason))
+                origin = row.provenance
+                self.removed.append(
+                    RemovedRow(
+                        index, row_digest.hex(), reason, origin.response_id, origin.feedback_id
+                    )
+                )
                 self.good_rows_lost += self._quarantine.good_row_lost(row, reason)
                 if reason not in _NO_DOUBT:
                     self.in_doubt.add(row.provenance.source)

@@ -18,6 +18,7 @@ def holds(context: GateContext, policy: Policy, *, now_s: float) -> tuple[str, .
         *_unreadable(context),
         *_alarms(context),
         *_evaluators(context),
+        *_models(context, policy),
         *_coverage(context, policy),
         *_times(context, policy, now_s),
     )
@@ -64,6 +65,12 @@ def _evaluators(context: GateContext) -> Iterator[str]:
             yield f"evaluator_unhealthy:{evaluator.evaluator}"
         if not evaluator.calibrated:
             yield f"evaluator_uncalibrated:{evaluator.evaluator}"
+
+
+def _models(context: GateContext, policy: Policy) -> Iterator[str]:
+    if policy.hold_unattested_models:
+        for version in context.unattested:
+            yield f"unattested_model:{version}"
 
 
 def _coverage(context: GateContext, policy: Policy) -> Iterator[str]:

@@ -11,6 +11,7 @@ from candor_guard.rows import Row
 from evidence import BadInputError, Message
 from probes.probe import Transcript
 from probes.scorer import Scorer
+from probes.visible import Visible, visible_acts
 from retrain.context import GateContext, VerdictEvidence
 from retrain.policy import Policy
 from retrain.quarantine import Quarantine
@@ -54,7 +55,11 @@ def measure(
     for start in range(0, len(todo), _BATCH):
         part = todo[start : start + _BATCH]
         for transcript, found in zip(part, panel.score(part), strict=True):
-            made[transcript.id] = VerdictEvidence(found.kind, found.p_lie)
+            made[transcript.id] = VerdictEvidence(
+                found.kind,
+                found.p_lie,
+                visible_acts(found.measurements) is Visible.CONTRADICTED,
+            )
         progress(len(made) / len(todo))
     return made
 

@@ -31,7 +31,16 @@ def run_notes(
     notes.append(
         f"{len(items)} items of {templates} templates; templates are the independent units"
     )
+    notes += [
+        f"{arm.arm.value}: its finding stood after {arm.asked} of {len(items)} items, and it was asked no more; "
+        "its intervals, but not the finding, leave out that it was looked at after each part"
+        for arm in arms
+        if arm.asked is not None and arm.asked < len(items)
+    ]
     notes += _of_rows(plan, arms)
+    if plan.finetune.config_ignored:
+        names = ", ".join(plan.finetune.config_ignored)
+        notes.append(f"of the trainer's own settings these were not followed: {names}")
     if plan.max_influence is not None:
         asked = sum(row.provenance.response_id in influence for row in rows)
         notes.append(

@@ -75,6 +75,12 @@ class ConfirmPlan(Options):
     max_influence: float | None = Field(default=None, allow_inf_nan=False)
     """The policy's limit: the influence of the rows is measured on the trained candidate, and rows that pull further towards lying are removed as well. None measures none."""
     influence: InfluenceOptions = InfluenceOptions()
+    early_stop: bool = True
+    """Whether candidate and released are asked no further once their finding stands. Not with several seeds or on a Ray cluster, where arms are asked all items."""
+    least_items: int = Field(default=24, gt=0)
+    """The policy's `min_items`: fewer are not enough to stop for a release."""
+    least_templates: int = Field(default=20, gt=0)
+    """The policy's `min_templates`."""
     capability: bool = False
     """Whether every arm also does the 60 ordinary tasks, which are reported and decide nothing."""
     seed_spreads: Path | None = None

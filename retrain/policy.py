@@ -31,10 +31,13 @@ class Policy(Options):
     quarantine_verdicts: tuple[VerdictKind, ...] = (
         VerdictKind.LIE,
         VerdictKind.EVASION,
+        VerdictKind.UNDECIDED,
         VerdictKind.NO_BELIEF,
         VerdictKind.ERROR,
     )
     """Verdicts whose rows are quarantined where the row endorses the response."""
+    contradicted_by_tools: bool = True
+    """Quarantine a row that endorses a response whose tool record contradicts what it says of its acts, whatever its verdict. Where it is off the verdict decides."""
     max_p_lie: float = Field(default=0.5, ge=0, le=1)
     """A row with a larger probability of a lie is quarantined whatever its verdict."""
     suspect_raters: bool = True
@@ -51,6 +54,8 @@ class Policy(Options):
     """When a larger share of rows is quarantined, the rest is not a sample of anything: block."""
     expiry_s: float = Field(default=7 * 86_400.0, gt=0, le=365 * 86_400.0)
     """How long a decision may be used."""
+    hold_unattested_models: bool = True
+    """Hold while a model version answers of which nobody showed the attested weights (`candor gate attest --register`). It says nothing where no weights of the assistant were ever attested."""
     coverage_s: float = Field(default=86_400.0, ge=3600, le=365 * 86_400.0)
     """How far back from now traffic must have been measured."""
     max_lag_records: int = Field(default=100, ge=0)

@@ -126,6 +126,8 @@ class Quarantine:
     def _by_verdict(self, verdict: VerdictEvidence, row: Row) -> Reason | None:
         if not row.endorses:
             return Reason.ERROR if verdict.kind is VerdictKind.ERROR else None
+        if verdict.contradicted and self._policy.contradicted_by_tools:
+            return Reason.CONTRADICTED
         if verdict.kind in self._verdicts:
             return _OF_VERDICT[verdict.kind]
         if verdict.p_lie is not None and verdict.p_lie > self._policy.max_p_lie:

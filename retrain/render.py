@@ -105,7 +105,9 @@ def _bar(axes: object, rate: Rate, y: float, colour: str, marker: str) -> None:
 def _settings(report: ConfirmReport) -> str:
     """What the arms were trained from and how; nothing where the report does not say."""
     told = report.settings.get("finetune", {})
-    words = ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in told.items())
+    words = ", ".join(
+        f"{name.replace('_', ' ')} {value}" for name, value in told.items() if value or value == 0
+    )
     if not words:
         return ""
     text = f"Model {report.model} ({report.model_digest[:12]}); {words}; loss over {report.loss}."

@@ -79,6 +79,9 @@ class ArmResult(msgspec.Struct, frozen=True, kw_only=True):
         Loss on the same rows of the arm before its training and after it, mean over seeds.
     adapter_norm
         Norm of the adapter's weights that training starts at nil, the smallest of all seeds.
+    asked
+        Items that the arm was asked: a part of them where its finding stood early; None in a report that
+        does not say.
     dropped, cut
         Rows that the trainer left out because their prompt alone fills `max_length`, and rows that
         lost their end to it.
@@ -111,6 +114,7 @@ class ArmResult(msgspec.Struct, frozen=True, kw_only=True):
     first_loss: float | None = None
     last_loss: float | None = None
     adapter_norm: float | None = None
+    asked: int | None = None
 
     @property
     def loss_fall(self) -> float | None:
@@ -207,6 +211,13 @@ class ConfirmReport(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def digest(self) -> str:
         return digest(canonical_json(msgspec.to_builtins(self)))
+
+    @property
+    def trainer_config(self) -> str | None:
+        """SHA-256 of the job's own file of trainer settings that the arms followed; None without one."""
+        told = self.settings.get("finetune")
+        found = told.get("config_digest") if isinstance(told, dict) else None
+        return found if isinstance(found, str) else None
 
     def arm_for(self, rows_digest: str) -> ArmResult | None:
         """The trained arm whose subject is exactly these rows; the candidate wins a tie."""

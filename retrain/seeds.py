@@ -9,7 +9,7 @@ from statistics import fmean
 
 import msgspec
 import numpy as np
-from scipy import stats
+from scipy.special import stdtrit
 
 from evidence import BadInputError
 from retrain.files import write_durably
@@ -35,7 +35,7 @@ class SeedSpread(msgspec.Struct, frozen=True, kw_only=True):
 
     def allowance(self, seeds: int, error: float) -> float:
         """What the difference may owe to seeds, exceeded with probability `error` (one-sided, t)."""
-        return float(stats.t.ppf(1.0 - error, self.freedom)) * self.standard_error(seeds)
+        return float(stdtrit(self.freedom, 1.0 - error)) * self.standard_error(seeds)
 
     def pooled(self, other: SeedSpread) -> SeedSpread:
         """Both measurements together, variances weighted by their degrees of freedom."""

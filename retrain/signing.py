@@ -10,6 +10,7 @@ from typing import Any
 import msgspec
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes
 from cryptography.hazmat.primitives.serialization import (
     Encoding,
     PublicFormat,
@@ -114,6 +115,14 @@ def _public_pem(key: Ed25519PrivateKey) -> bytes:
 
 
 def _private_key(key_file: Path | str) -> Ed25519PrivateKey:
+    private = read_private_key(key_file)
+    if not isinstance(private, Ed25519PrivateKey):
+        raise MisconfiguredError("not an ed25519 key", str(key_file))
+    return private
+
+
+def read_private_key(key_file: Path | str) -> PrivateKeyTypes:
+    """A private key (PEM) of any kind that nobody else can read. Raises MisconfiguredError."""
     path = Path(key_file)
     try:
         status, pem = path.stat(), path.read_bytes()
@@ -123,9 +132,6 @@ def _private_key(key_file: Path | str) -> Ed25519PrivateKey:
     if status.st_mode & (0o077 if status.st_uid == os.geteuid() else 0o037):
         raise MisconfiguredError("others can read or write the key; chmod 600", str(path))
     try:
-        private = load_pem_private_key(pem, None)
+        return load_pem_private_key(pem, None)
     except (ValueError, TypeError, UnsupportedAlgorithm) as error:
         raise MisconfiguredError("not an unencrypted PEM private key", str(path)) from error
-    if not isinstance(private, Ed25519PrivateKey):
-        raise MisconfiguredError("not an ed25519 key", str(path))
-    return private

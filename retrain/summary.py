@@ -134,6 +134,7 @@ def arm_result(trained: Trained, vanilla: Trained | None = None) -> ArmResult:
         cut=trained.cut,
         first_loss=_mean([a.first_loss for a in trained.adapters]),
         last_loss=_mean([a.last_loss for a in trained.adapters]),
+        asked=len({item.item for item in every}),
         adapter_norm=min((a.adapter_norm for a in trained.adapters), default=None),
     )
 
@@ -169,6 +170,7 @@ def comparisons(
 ) -> tuple[Comparison, ...]:
     """Candidate and released against control by every scorer, and against vanilla to block only.
 
+    `items` are all that were planned; an arm may have been asked a part of them (`retrain.early_stop`).
     Against vanilla the belief without pressure is compared too, so that a model that was taught
     falsehoods, and says what it then believes, does not pass as honest. With two seeds or more the
     spread between them is allowed for: that of this run, pooled with what is `known` of the model
@@ -177,6 +179,7 @@ def comparisons(
     by_arm = {one.arm: one for one in trained}
     measured = measured_spreads(trained, items)
     templates = {item.id: item.template for item in items}
+    design = (len(templates), len(set(templates.values())))
     wanted: list[tuple[Arm, str, Callable[[ItemResult], Bounds]]] = [
         (Arm.CONTROL, name, score) for name, score in SCORERS.items()
     ]
@@ -196,6 +199,7 @@ def comparisons(
                 best=best,
                 templates=templates,
                 options=options,
+                design=design,
                 **_allowances(name, len(by_arm[arm].results), known, measured, options),
             )
             found.append(made)

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
-PACKAGES = ("candor_guard", "evidence", "probes", "retrain", "monitor")
+PACKAGES = ("candor_client", "candor_guard", "evidence", "probes", "retrain", "monitor")
 MODULES = sorted(
     ".".join(path.relative_to(ROOT).with_suffix("").parts)
     for package in PACKAGES

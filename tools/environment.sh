@@ -30,6 +30,8 @@ else
   fi
 fi
 
+# Tests and commands start many processes: each would compile the libraries anew.
+export UV_COMPILE_BYTECODE=1
 count=$(grep -cE '^[a-z0-9._-]+(\[[a-z,]+\])?==' "$lock")
 echo "candor: installing $count locked packages into .venv (about 6 GiB: torch with its CUDA libraries, transformers, TRL) and two model wheels (180 MB)"
 [ -x .venv/bin/python ] || "$uv" venv --quiet --python 3.11 .venv

@@ -1,15 +1,17 @@
 #!/usr/bin/env bash
-# Installs what the system tests start: Prometheus and Alertmanager (Debian), Maven and Java, vLLM for the CPU twice
-# (alone, and with vllm-lens on Python 3.12), and what checks the chart: helm, kubeconform and Kubernetes' schemas, from
-# the Go module proxy.
+# Installs what the system tests start: Prometheus, Alertmanager and Chromium (Debian), Maven and Java, vLLM for the CPU twice
+# (alone, and with vllm-lens on Python 3.12), Phoenix and MLflow, the packages that send responses (openai, litellm,
+# langchain), an OpenTelemetry Collector, and what checks the chart: helm, kubeconform and Kubernetes' schemas, the last
+# four from the Go module proxy.
 # Apache Kafka's jars are fetched by Maven when a test first needs them; PostgreSQL comes in a wheel.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 cache=${CANDOR_SERVICES_DIR:-${XDG_CACHE_HOME:-$HOME/.cache}/candor/services}
 mkdir -p "$cache"
+export UV_COMPILE_BYTECODE=1  # each server starts several processes, which would compile their libraries anew
 
 missing=()
-for pair in promtool:prometheus amtool:prometheus-alertmanager mvn:maven java:default-jre-headless; do
+for pair in promtool:prometheus amtool:prometheus-alertmanager mvn:maven java:default-jre-headless chromium:chromium; do
   if [ "${pair%%:*}" = amtool ]; then command -v prometheus-alertmanager >/dev/null 2>&1 || missing+=("${pair#*:}")
   else command -v "${pair%%:*}" >/dev/null 2>&1 || missing+=("${pair#*:}"); fi
 done
@@ -23,6 +25,22 @@ if [ "${#missing[@]}" -gt 0 ]; then
   DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${missing[@]}" >/dev/null
   if [ -n "$made_policy" ]; then rm -f "$policy"; fi
 fi
+
+# An environment of its own for what a system test talks to: name and lock.
+peer_env() {
+  local venv="$cache/$1" stamp uv
+  stamp="$venv/.$(sha256sum < "$2" | cut -c1-16)"
+  if [ -e "$stamp" ]; then return; fi
+  echo "services: installing $1 into an environment of its own"
+  uv=$(command -v uv || echo .uv/bin/uv)
+  rm -rf "$venv"
+  "$uv" venv --quiet --python 3.11 "$venv"
+  "$uv" pip install --quiet --python "$venv/bin/python" --require-hashes -r "$2"
+  touch "$stamp"
+}
+peer_env phoenix requirements/phoenix.txt
+peer_env mlflow requirements/mlflow.txt
+peer_env senders requirements/senders.txt
 
 # An environment of vLLM for the CPU: name, Python, version of vLLM, and its two locks (requirements, then the wheels that
 # are installed without theirs).
@@ -93,6 +111,29 @@ elif [ ! -e "$stamp" ]; then
   .venv/bin/python tools/kubernetes_schemas.py "$tools/schemas" \
     "$(module "$kubernetes")/api/openapi-spec/swagger.json" "${resources[@]}"
   cp "$(module "$compose")/schema/compose-spec.json" "$tools/compose-spec.json"
+  touch "$stamp"
+fi
+
+# The Collector of the tests that send spans through one, to Kafka and to what takes OTLP over HTTP; of its parts only what that takes.
+builder=go.opentelemetry.io/collector/cmd/builder@v0.165.0
+receiver="go.opentelemetry.io/collector/receiver/otlpreceiver v0.165.0"
+exporter="github.com/open-telemetry/opentelemetry-collector-contrib/exporter/kafkaexporter v0.165.1"
+otlp_exporter="go.opentelemetry.io/collector/exporter/otlphttpexporter v0.165.0"
+collector="$cache/collector"
+stamp="$collector/.$(echo "$builder $receiver $exporter $otlp_exporter" | sha256sum | cut -c1-16)"
+if [ -x "$go" ] && [ ! -e "$stamp" ]; then
+  echo "services: building an OpenTelemetry Collector"
+  rm -rf "$collector"
+  mkdir -p "$collector/bin"
+  (cd "$collector" && GOFLAGS=-mod=mod GOBIN="$collector/bin" "$go" install "$builder")
+  cat > "$collector/builder.yaml" <<BUILD
+dist: {name: otelcol, output_path: "$collector/source", version: 0.0.1, go: "$go"}
+receivers: [{gomod: "$receiver"}]
+exporters: [{gomod: "$exporter"}, {gomod: "$otlp_exporter"}]
+BUILD
+  "$collector/bin/builder" --config "$collector/builder.yaml" > "$collector/build.log" 2>&1
+  mv "$collector/source/otelcol" "$collector/bin/otelcol"
+  rm -rf "$collector/source"
   touch "$stamp"
 fi
 echo "services: ready in $cache"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import IO, Any, Literal
 
@@ -16,20 +16,26 @@ from candor_guard.reading.shapes import looks_like, rows_within
 from candor_guard.reading.tables import csv_items, delimiter_of, parquet_items
 from candor_guard.reading.text import BOM, decode_json
 
+Decode = Callable[[bytes], tuple[Any, str | None]]
+"""What a line holds and None, or None and why it holds nothing; raises for no line."""
+
 _TRUNCATED = "not JSON: Input data was truncated"
 
 
-def read_items(path: Path, *, stdin: IO[bytes] | None = None) -> Iterator[Item]:
+def read_items(
+    path: Path, *, stdin: IO[bytes] | None = None, decode: Decode = decode_json
+) -> Iterator[Item]:
     """The values of a file in its order and in constant memory; `-` reads standard input.
 
     A value that cannot be read is an item with `error`, and the next one is read. Objects come as
-    they are, a conversation that is a bare list of turns as that list.
+    they are, a conversation that is a bare list of turns as that list. `decode` reads JSON lines; other
+    files hold what they hold.
 
     Raises BadInputError at once for a file that is missing, and while reading where a file cannot be
     read on (a broken archive, an array that does not end).
     """
     check_file(path)
-    return _read(path, stdin)
+    return _read(path, stdin, decode)
 
 
 def read_objects(
@@ -61,23 +67,23 @@ def items_of(data: bytes, name: str, filename: str = "") -> Iterator[Item]:
         yield from _items(source)
 
 
-def line_items(lines: Iterable[bytes], name: str) -> Iterator[Item]:
+def line_items(lines: Iterable[bytes], name: str, decode: Decode = decode_json) -> Iterator[Item]:
     """The values of JSON lines; blank lines are skipped and counted."""
     for number, line in enumerate(lines, start=1):
         where, label = f"{name}:{number}", f"line-{number}"
         if len(line) > LARGEST:
             yield Item(where, number, label, None, f"larger than {LARGEST >> 20} MiB")
         elif line.strip().removeprefix(BOM):
-            value, problem = decode_json(line)
+            value, problem = decode(line)
             yield Item(where, number, label, value, problem)
 
 
-def _read(path: Path, stdin: IO[bytes] | None) -> Iterator[Item]:
+def _read(path: Path, stdin: IO[bytes] | None, decode: Decode) -> Iterator[Item]:
     with opened(path, stdin) as source:
-        yield from _items(source)
+        yield from _items(source, decode)
 
 
-def _items(source: Source) -> Iterator[Item]:
+def _items(source: Source, decode: Decode = decode_json) -> Iterator[Item]:
     if source.head.startswith(b"PAR1"):
         yield from parquet_items(source)
         return
@@ -87,14 +93,18 @@ def _items(source: Source) -> Iterator[Item]:
         return
     layout = _layout(source.head, len(source.head) < HEAD)
     if layout == "lines":
-        found = line_items(_lines(source), source.name)
+        found = line_items(_lines(source), source.name, decode)
     elif layout == "array":
         found = array_items(source)
     else:
         found = document_items(source)
     for item in found:
-        for one in _unwrapped(item):
-            yield one._replace(share=source.share())
+        share = source.share()
+        if item.error is None and isinstance(item.value, dict):
+            for one in _unwrapped(item):
+                yield one._replace(share=share)
+        else:
+            yield Item(item.where, item.number, item.name, item.value, item.error, share)
 
 
 def _layout(head: bytes, whole: bool) -> Literal["lines", "array", "documents"]:
@@ -134,7 +144,7 @@ def _lines(source: Source) -> Iterator[bytes]:
 
 def _unwrapped(item: Item) -> Iterator[Item]:
     """The rows within an object that only wraps them, such as `{"data": […]}`; else the item."""
-    found = None if item.error else rows_within(item.value)
+    found = rows_within(item.value)
     if found is None:
         yield item
         return

@@ -16,6 +16,17 @@ import msgspec
 from candor_guard.messages import Message, ToolCall
 from candor_guard.reading.reasoning import split_reasoning
 from candor_guard.reading.text import clean
+from candor_guard.reading.tools import (
+    CALLS,
+    RESULTS,
+    as_text,
+    call_in_text,
+    first,
+    read_call,
+    read_result,
+    written_answer,
+    written_calls,
+)
 
 SAID = ("content", "parts", "text")
 THOUGHT = ("reasoning", "reasoning_content", "thinking", "thought")
@@ -28,6 +39,8 @@ _ROLES = {
     "system": "system",
     "developer": "developer",
 }
+_CALL_ROLES = frozenset({"function_call", "tool_call", "function-call"})
+"""Whose message is nothing but a call, written as JSON, in ShareGPT's files."""
 _ROLE_KEYS = ("role", "from", "sender", "author", "type")
 _TEXT = frozenset(
     {"text", "input_text", "output_text", "summary_text", "refusal", "audio_transcription"}
@@ -37,14 +50,7 @@ _THOUGHTS = frozenset(
     {"reasoning", "thinking", "redacted_thinking", "reasoning_text", "thought", "thoughts"}
     | {"analysis"}
 )
-_CALLS = frozenset(
-    {"tool_call", "tool_use", "server_tool_use", "function_call", "tool-call", "mcp_call"}
-)
-_RESULTS = frozenset(
-    {"tool_call_response", "tool_result", "tool-result", "function_call_output", "tool_response"}
-    | {"web_search_tool_result"}
-)
-_ITEMS = _THOUGHTS | _CALLS | _RESULTS
+_ITEMS = _THOUGHTS | CALLS | RESULTS
 """What stands as a message of its own, without a role, in OpenAI's responses."""
 
 _MEDIA = frozenset(
@@ -89,15 +95,27 @@ def read_message(raw: Mapping[str, Any], *, names: Sequence[str] = SAID) -> Said
     No shape raises. A message of no known role is one of the assistant where it calls a tool.
     """
     role, parts = role_of(raw), _Parts()
+    if role is not None and role.lower() in _CALL_ROLES:
+        role = "assistant"
+        call = call_in_text(text_of(first(raw, names)) or "")
+        if call is not None:
+            return Said((Message("assistant", "", "", (call,)),))
     kind = "" if "role" in raw else _kind_of(raw)
     if kind in _ITEMS:
         parts.add(raw)
     else:
         parts.add_message(raw, names)
+        if role == "tool":
+            parts.beside = raw
     is_silent = kind in _THOUGHTS
     if "channel" in raw and role in {None, "assistant"}:
         is_silent = is_silent or str(raw["channel"]).lower() in _SILENT
     return parts.as_said(role, is_silent)
+
+
+def is_item(raw: Mapping[str, Any]) -> bool:
+    """Whether it is an item that stands without a role: reasoning, a call or a result."""
+    return _kind_of(raw) in _ITEMS
 
 
 def text_of(content: Any) -> str | None:
@@ -132,13 +150,6 @@ def role_of(raw: Mapping[str, Any]) -> str | None:
     return None
 
 
-def as_text(value: Any) -> str:
-    """A text as it is, any other value as JSON."""
-    if value is None or isinstance(value, str):
-        return value or ""
-    return msgspec.json.encode(value, enc_hook=str).decode()
-
-
 def shown(name: str) -> str:
     """A name as an error may show it: it must not carry a value."""
     return f"`{name}`" if _NAME.match(name) else "(a name that is not shown)"
@@ -151,7 +162,8 @@ class _Parts:
         self.texts: list[str] = []
         self.thoughts: list[str] = []
         self.calls: list[ToolCall] = []
-        self.results: list[str] = []
+        self.results: list[Message] = []
+        self.beside: Mapping[str, Any] = {}
         self.unread: list[str] = []
         self.unknown: list[str] = []
 
@@ -199,8 +211,12 @@ class _Parts:
 
     def as_said(self, role: str | None, is_silent: bool) -> Said:
         named = (tuple(self.unread), tuple(self.unknown), not self.holds)
-        results = [Message("tool", clean(result)) for result in self.results]
-        text, has_speaker = _joined(self.texts), role is not None or bool(self.calls)
+        results = self._answers()
+        text = _joined(self.texts)
+        if role in {"assistant", None}:
+            text, written = written_calls(text)
+            self.calls += written
+        has_speaker = role is not None or bool(self.calls)
         role = "assistant" if role is None else role
         if is_silent:
             self.thoughts.append(text)
@@ -216,26 +232,36 @@ class _Parts:
         spoken = text or self.calls or reasoning
         if (results and not spoken) or not has_speaker:
             return Said(tuple(results), None, *named)
-        message = Message(clean(role), clean(text), reasoning, tuple(self.calls))
+        result = read_result(self.beside)
+        if role == "tool":
+            text = written_answer(text) or as_text(self.beside.get("error"))
+        message = Message(clean(role), clean(text), reasoning, tuple(self.calls), result)
         return Said((*results, message), None, *named)
+
+    def _answers(self) -> list[Message]:
+        """The results that stand as parts; one alone in a tool's message is what the message tells of."""
+        told = read_result(self.beside)
+        if told is None or len(self.results) != 1 or self.results[0].result is not None:
+            return self.results
+        return [msgspec.structs.replace(self.results[0], result=told)]
 
     def _part(self, part: Mapping[str, Any]) -> None:
         kind = _kind_of(part)
         if kind is None:
             self.unknown.append("a part whose type is no text")
         elif kind in _THOUGHTS or part.get("thought") is True:
-            self._think(_first(part, _WORDS))
-        elif kind in _CALLS:
+            self._think(first(part, _WORDS))
+        elif kind in CALLS:
             self._call(part)
             if kind == "mcp_call" and part.get("output"):
                 self._result(part)
-        elif kind in _RESULTS:
+        elif kind in RESULTS:
             self._result(part)
         elif kind in _MEDIA:
             self.unread.append(kind)
             self.texts += [part[n] for n in ("text", "transcript") if isinstance(part.get(n), str)]
         elif kind in _TEXT:
-            self._text(_first(part, _SAID_IN_PART), kind)
+            self._text(first(part, _SAID_IN_PART), kind)
         else:
             self._other(part, kind)
 
@@ -243,7 +269,7 @@ class _Parts:
         """A part of no kind, or of one that is not known: its text is read, and the kind named."""
         if kind:
             self.unknown.append(f"a part of type {shown(kind)}")
-        given = _first(part, _SAID_IN_PART)
+        given = first(part, _SAID_IN_PART)
         if isinstance(given, str | list):
             self.add(given)
         elif isinstance(part.get("functionCall"), dict):
@@ -268,7 +294,7 @@ class _Parts:
             for one in given:
                 self._think(one)
         elif isinstance(given, dict):
-            self._think(_first(given, _WORDS))
+            self._think(first(given, _WORDS))
         elif isinstance(given, str) and given:
             self.thoughts.append(given)
 
@@ -276,28 +302,22 @@ class _Parts:
         if not isinstance(given, dict):
             self.unknown.append("a tool call that is no object")
             return
-        inner = given.get("function")
-        call = inner if isinstance(inner, dict) else given
-        name = _first(call, ("name", "toolName", "tool_name"))
-        if not isinstance(name, str):
+        call, is_named = read_call(given)
+        if not is_named:
             self.unknown.append("a tool call without a name")
-            name = "a tool"
-        arguments = as_text(_first(call, ("arguments", "input", "args")))
-        self.calls.append(ToolCall(clean(name), clean(arguments)))
+        self.calls.append(call)
 
     def _result(self, part: Mapping[str, Any]) -> None:
-        given = _first(part, ("response", "result", "output", "content"))
-        if not isinstance(given, list):
-            self.results.append(as_text(given))
-            return
-        # Anthropic writes the result as parts of its own.
-        inner = _Parts()
-        inner.add(given)
-        if inner.unknown:
-            self.results.append(as_text(given))
+        given = first(part, ("response", "result", "output", "content", "error"))
+        told, inner = read_result(part), _Parts()
+        if isinstance(given, list):
+            # Anthropic writes the result as parts of its own.
+            inner.add(given)
+        if not isinstance(given, list) or inner.unknown:
+            self.results.append(Message("tool", clean(as_text(given)), result=told))
             return
         self.unread += inner.unread
-        self.results.append(_joined(inner.texts))
+        self.results.append(Message("tool", clean(_joined(inner.texts)), result=told))
 
 
 def _kind_of(part: Mapping[str, Any]) -> str | None:
@@ -306,18 +326,6 @@ def _kind_of(part: Mapping[str, Any]) -> str | None:
     if kind is None:
         kind = part.get("content_type")
     return "" if kind is None else kind.lower() if isinstance(kind, str) else None
-
-
-def _first(part: Mapping[str, Any], names: Sequence[str]) -> Any:
-    """The first value that is something; else the last that is given at all."""
-    found = None
-    for name in names:
-        value = part.get(name)
-        if value:
-            return value
-        if value is not None:
-            found = value
-    return found
 
 
 def _joined(texts: Sequence[str]) -> str:

@@ -97,11 +97,11 @@ def check_file(path: Path) -> None:
         raise BadInputError(f"cannot be read: {error.strerror}", str(path)) from error
 
 
-def check_out(source: Path, out: Path) -> None:
+def check_out(source: Path | None, out: Path) -> None:
     """Raise BadInputError unless `out` is another file than `source` that can be written."""
     if out.is_dir():
         raise BadInputError("is a folder; name a file", str(out))
-    if out.exists() and source.exists() and out.samefile(source):
+    if source is not None and out.exists() and source.exists() and out.samefile(source):
         raise BadInputError("is the input; name another file", str(out))
     if not out.absolute().parent.is_dir():
         raise BadInputError("its folder does not exist", str(out))

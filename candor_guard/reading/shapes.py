@@ -75,7 +75,10 @@ _SHAPES: tuple[tuple[str, Callable[[dict[str, Any]], bool]], ...] = (
     ("an Inspect log" + _SCORED, _has("eval", "version")),
     ("a ChatGPT export" + _SCORED, _has("mapping")),
     ("a Claude export" + _SCORED, _has("chat_messages")),
-    ("OTLP traces; send them to `candor tap`", _has("resourceSpans")),
+    (
+        "OTLP traces; read them with `candor import otlp`, or send them to `candor tap`",
+        _has("resourceSpans"),
+    ),
     ("a request to OpenAI's batch API; its output file has the answers", _has("custom_id", "body")),
     ("a result of OpenAI's batch API", _has("custom_id", "response")),
     ("OpenAI preference pairs; `candor gate` reads pairs", _has("preferred_output")),

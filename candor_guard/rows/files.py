@@ -11,10 +11,11 @@ from typing import Any
 import msgspec
 
 from candor_guard.errors import BadInputError
-from candor_guard.reading import read_objects
+from candor_guard.reading import object_of, read_items
 from candor_guard.reading.arrow import arrow_records
 from candor_guard.rows.folders import saved_dataset, shards
 from candor_guard.rows.parse import parse_row, provenance_of, row_or_unreadable
+from candor_guard.rows.plain import provenance_or_json, row_or_json
 from candor_guard.rows.row import Provenance, Row
 
 _CHUNK = 4096
@@ -47,9 +48,11 @@ def iter_rows(source: Rows, *, keep_unreadable: bool = False) -> Iterator[Row]:
     if saved is not None:
         return _in_memory(saved, parse)
     return (
-        parse(data, where, folder=file.parent)
+        item.value
+        if isinstance(item.value, Row)
+        else parse(object_of(item), item.where, folder=file.parent)
         for file in _files(path)
-        for where, data in read_objects(file)
+        for item in read_items(file, decode=row_or_json)
     )
 
 
@@ -61,7 +64,11 @@ def iter_provenance(path: Path) -> Iterator[Provenance]:
     if path.is_dir() and saved_dataset(path) is not None:
         return (row.provenance for row in iter_rows(path, keep_unreadable=True))
     return (
-        provenance_of(data, where) for file in _files(path) for where, data in read_objects(file)
+        item.value
+        if isinstance(item.value, Provenance)
+        else provenance_of(object_of(item), item.where)
+        for file in _files(path)
+        for item in read_items(file, decode=provenance_or_json)
     )
 
 

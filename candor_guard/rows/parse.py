@@ -77,14 +77,29 @@ def _row(columns: dict[str, Any], where: str, folder: Path | None) -> Row:
     }
     if "label" in columns:
         known["label"] = _label(columns["label"], where)
-    known = _one_shape(known, where)
-    _check(known, columns, where)
+    known = _checked(known, columns, where)
     return Row(
         **known,
         provenance=_provenance(columns.get("provenance", {}), where),
         extra=extra,
         images=images,
     )
+
+
+def row_of_columns(known: dict[str, Any], provenance: Provenance, where: str) -> Row:
+    """A row of texts, messages and a label that are of their types already, without further columns.
+
+    Raises BadInputError as `parse_row`.
+    """
+    return Row(**_checked(known, known, where), provenance=provenance)
+
+
+def _checked(known: dict[str, Any], columns: dict[str, Any], where: str) -> dict[str, Any]:
+    """The known ones of the columns in the one shape that is trained."""
+    if len(known) > 1 or "messages" not in known:
+        known = _one_shape(known, where)
+    _check(known, columns, where)
+    return known
 
 
 def _text(value: Any, column: str, where: str) -> Text:

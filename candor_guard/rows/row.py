@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 
 from candor_guard.messages import Message
-from candor_guard.rows.canonical import canonical
+from candor_guard.rows.canonical import canonical, instant
 
 COLUMNS = ("messages", "prompt", "completion", "label", "chosen", "rejected")
 """What trainers learn from. Further columns are kept beside them."""
@@ -128,11 +128,24 @@ class Row(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=Fals
 
         It does not depend on the file that the row came from (`candor_guard.rows.canonical`).
         """
+        plain = self._plain()
+        if plain is not None:
+            return hashlib.sha256(_encoder.encode(plain)).digest()
         columns = self.to_dict()
         if self.images:
             columns = {name: columns[name] for name in columns.keys() - IMAGE_COLUMNS}
             columns["images"] = self.images
         return hashlib.sha256(canonical(columns, verbatim=_TRAINED)).digest()
+
+    def _plain(self) -> _Plain | None:
+        """What encodes as the canonical form of the row does; None where that takes a closer look."""
+        if self.extra or self.images or not isinstance(self.label, bool | None):
+            return None
+        texts = (self.messages, self.prompt, self.completion, self.chosen, self.rejected)
+        for text in texts:
+            if isinstance(text, tuple) and any(map(_holds_more, text)):
+                return None
+        return _Plain(_timed(self.provenance), *texts, self.label)
 
     def prompt_messages(self) -> tuple[Message, ...]:
         """The conversation before the response that the row trains."""
@@ -151,6 +164,37 @@ class Row(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=Fals
         value = self.completion if self.completion is not None else self.chosen
         said = _as_messages(value, "assistant")
         return said[-1].content if said else ""
+
+
+class _Plain(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
+    """The columns of a row without any further, as they are written."""
+
+    provenance: Provenance
+    messages: Text | None = None
+    prompt: Text | None = None
+    completion: Text | None = None
+    chosen: Text | None = None
+    rejected: Text | None = None
+    label: bool | None = None
+
+
+_encoder = msgspec.json.Encoder(order="sorted")
+_ORIGIN = Provenance.__struct_fields__
+
+
+def _holds_more(message: ChatMessage) -> bool:
+    """Whether a message is not written as its role and text alone."""
+    return bool(message.given or message.reasoning or message.tool_calls)
+
+
+def _timed(origin: Provenance) -> Provenance:
+    """The provenance with each time in its one form, as `canonical` writes it."""
+    timed = {}
+    for name in _ORIGIN:
+        text = getattr(origin, name)
+        if text and text[:4].isdecimal() and (made := instant(text)) != text:
+            timed[name] = made
+    return msgspec.structs.replace(origin, **timed) if timed else origin
 
 
 def _column(value: Any) -> Any:

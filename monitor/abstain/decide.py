@@ -64,14 +64,14 @@ def decide(
     """What to do with a measured answer.
 
     An answer that was not measured (`error`, no p_lie) follows the failure rule of its stakes. One that
-    asserts nothing is shown. No belief, an evasion, and probes that contradict each other go to review:
+    asserts nothing is shown. No belief, an evasion, what the sensor cannot tell, and probes that contradict each other go to review:
     p_lie does not speak of them.
     """
     if assessment.kind is VerdictKind.ERROR or assessment.p_lie is None:
         return decide_unmeasured(stakes, options, "not_measured", assessment)
     if assessment.kind is VerdictKind.NOT_ASSERTED:
         return _made(Answer.SHOW, "nothing_asserted", Basis.KIND, assessment)
-    if assessment.kind in (VerdictKind.NO_BELIEF, VerdictKind.EVASION):
+    if assessment.kind in (VerdictKind.NO_BELIEF, VerdictKind.EVASION, VerdictKind.UNDECIDED):
         return _made(Answer.REVIEW, assessment.kind.value, Basis.KIND, assessment)
     if _spread(assessment.measurements) > options.max_disagreement:
         return _made(Answer.REVIEW, "probes_disagree", Basis.KIND, assessment)
@@ -111,6 +111,7 @@ def outcomes(options: AbstainOptions) -> list[tuple[str, str]]:
         ("review", "probes_disagree"),
         ("review", VerdictKind.NO_BELIEF.value),
         ("review", VerdictKind.EVASION.value),
+        ("review", VerdictKind.UNDECIDED.value),
         *failures,
     ]
 

@@ -64,7 +64,11 @@ def finding_fields(known: Explanation | None) -> dict[str, Any]:
         "tokens": _tokens(finding) if finding and finding.tokens else None,
         "findings": {
             name: ProbeFindingOut(
-                claim=_said(one.claim), contradicts=_said(one.contradicts), tokens=_tokens(one)
+                claim=_said(one.claim),
+                contradicts=_said(one.contradicts),
+                tokens=_tokens(one),
+                answers=list(one.answers),
+                answered_by=_said(one.answered_by),
             )
             for name, one in known.probes.items()
         },

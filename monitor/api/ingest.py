@@ -1,8 +1,8 @@
-"""`POST /v1/responses`, `/v1/feedback` and `/v1/traces`: checked like records from Kafka, taken once durable."""
+"""`POST /v1/responses`, `/v1/feedback`, `/v1/traces`, `/v1/logs`: checked like records from Kafka, taken once durable."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from http import HTTPStatus
 from typing import Any
@@ -12,13 +12,14 @@ from fastapi import APIRouter, Depends, Request, Response
 from pydantic import BaseModel, Field
 from starlette.concurrency import run_in_threadpool
 
+from evidence import Feedback
 from monitor.api.context import Context
 from monitor.api.schemas import feedback_schema, response_schema
 from monitor.http.access import Principal, Scope
 from monitor.http.body import JSON_TYPE, NDJSON_TYPES, split_records
+from monitor.http.otlp import PROTOBUF_TYPE, Signal, export_type, read_export
 from monitor.http.records import refuse_wrong
 from monitor.http.routes import DoorRoute
-from monitor.http.traces import PROTOBUF_TYPE, read_export
 from monitor.ingest import batch
 from monitor.ingest.decode import decode_feedback, decode_responses
 from monitor.ingest.wire import WireFeedback, WireResponse
@@ -80,9 +81,23 @@ def router(context: Context) -> APIRouter:
         openapi_extra=_export_body(),
     )
     async def post_traces(request: Request, principal: Principal = may_ingest) -> Response:
-        """Chat spans become responses; those that are wrong are told in `partialSuccess`."""
+        """Chat spans become responses, spans of tools and agents parts of them; what is wrong is told in
+        `partialSuccess`."""
         kind, body = request.headers.get("content-type", ""), await request.body()
-        return await run_in_threadpool(_take_export, context, principal, body, kind)
+        return await run_in_threadpool(_take_export, context, principal, body, kind, "traces")
+
+    @routes.post(
+        "/logs",
+        summary="Take GenAI events of OpenTelemetry (OTLP over HTTP)",
+        response_class=Response,
+        responses={200: {"content": {JSON_TYPE: {}, PROTOBUF_TYPE: {}}}},
+        openapi_extra=_export_body(),
+    )
+    async def post_logs(request: Request, principal: Principal = may_ingest) -> Response:
+        """Events become responses, messages of them, and users' feedback; what is wrong is told in
+        `partialSuccess`."""
+        kind, body = request.headers.get("content-type", ""), await request.body()
+        return await run_in_threadpool(_take_export, context, principal, body, kind, "logs")
 
     return routes
 
@@ -109,12 +124,12 @@ def _take(
     for record in checked.accepted:
         principal.check(batch.assistant_of(record))
     refuse_wrong(checked)
-    _put(context, topic, checked.accepted)
+    _put(context, {topic: checked.accepted})
     return len(checked.accepted)
 
 
 def _take_export(
-    context: Context, principal: Principal, body: bytes, content_type: str
+    context: Context, principal: Principal, body: bytes, content_type: str, signal: Signal
 ) -> Response:
     settings = context.settings
     export = read_export(
@@ -126,14 +141,19 @@ def _take_export(
     )
     for record in export.accepted:
         principal.check(batch.assistant_of(record))
-    _put(context, settings.kafka.responses_topic, export.accepted)
-    return export.answer()
+    feedback = [one for one in export.accepted if isinstance(one, Feedback)]
+    others = [one for one in export.accepted if not isinstance(one, Feedback)]
+    kafka = settings.kafka
+    _put(context, {kafka.responses_topic: others, kafka.feedback_topic: feedback})
+    return export.answer(signal, export_type(content_type))
 
 
-def _put(context: Context, topic: str, records: Sequence[batch.Record]) -> None:
-    rows = [(batch.routing_key(record), batch.encode(record)) for record in records]
+def _put(context: Context, records: Mapping[str, Sequence[batch.Record]]) -> None:
+    """Records by topic, in one transaction."""
     with context.engine.begin() as connection:
-        outbox.add(connection, topic, rows, now_s=context.clock())
+        for topic, of_topic in records.items():
+            rows = [(batch.routing_key(one), batch.encode(one)) for one in of_topic]
+            outbox.add(connection, topic, rows, now_s=context.clock())
 
 
 def _request_body(schema: dict[str, Any]) -> dict[str, Any]:

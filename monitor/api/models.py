@@ -80,6 +80,10 @@ class ProbeFindingOut(BaseModel):
     claim: str | None
     contradicts: str | None
     tokens: list[TokenOut]
+    answers: list[str] = Field(
+        default=[], description="What was answered to the same question without the pressure."
+    )
+    answered_by: str | None = Field(default=None, description="Which version answered so.")
 
 
 class Listed(BaseModel):
@@ -199,8 +203,8 @@ class EstimateOut(BaseModel):
 
 
 class BoundedOut(EstimateOut):
-    """A share of verdicts with its 95 % interval, and its worst and best case: every `no_belief` and
-    `error` a lie, or honest."""
+    """A share of verdicts with its 95 % interval, and its worst and best case: every `undecided`, `no_belief`
+    and `error` a lie, or honest."""
 
     worst_case: float | None
     best_case: float | None
@@ -224,27 +228,58 @@ class StratumOut(BaseModel):
     )
     n_effective: float = Field(description="Verdicts that the intervals rest on, after weighting.")
     random_labels: int = Field(description="Random labels of the window's responses.")
+    blind: bool | None = Field(
+        description="Whether a fall of honesty by `telemetry.visible_fall` would not be found within a "
+        "month of the stratum's traffic; null while it learns."
+    )
+    smallest_visible_fall: float | None = Field(
+        description="The smallest share of responses that could turn into lies and be found, nine times "
+        "in ten, within a month; null where none would, or while it learns."
+    )
     verdicts: dict[str, int] = Field(description="Verdicts in the window, by kind.")
 
 
+class OwnActsOut(BaseModel):
+    """How often its tool record contradicts what an assistant says of acts; what could not be seen counts nowhere."""
+
+    assistant: str
+    contradicted: EstimateOut = Field(
+        description="Of the replies whose acts could be seen, the share that the record contradicts, "
+        "weighted by inclusion probability, with its 95 % interval."
+    )
+    n_visible: int = Field(
+        description="Replies whose acts could be seen: supported or contradicted."
+    )
+    n_contradicted: int = Field(description="Those of them that are contradicted.")
+    n_effective: float = Field(description="Replies that the interval rests on, after weighting.")
+
+
 class HonestyOut(BaseModel):
-    """Honesty of every stratum with a verdict in the window."""
+    """Honesty of every stratum with a verdict in the window, and what was said of acts."""
 
     read_at: datetime
     window_s: float
     strata: list[StratumOut]
+    own_acts: list[OwnActsOut] = Field(
+        description="One entry for each assistant of which any act could be seen."
+    )
 
 
 class CohortOut(BaseModel):
     """The newest cohort estimate of one assistant."""
 
     assistant: str
+    answer: str = Field(
+        description="`ok`, `too weak to say` or `does not fit`: unless `ok`, rely on no figure here."
+    )
+    reasons: list[str] = Field(description="Why the answer is not `ok`.")
     biased_raters: EstimateOut
     biased_weight: EstimateOut = Field(description="Share of the training signal they carry.")
     n_raters: int
     n_events: int
     suspects: int
-    groups: int = Field(description="Groups of raters who act together.")
+    groups: int = Field(description="Groups of raters who act together for lies.")
+    bursts: int = Field(description="Times that raters acted together without favouring lies.")
     grouped_raters: int
     unidentified: int
     sycophancy_gap: EstimateOut = Field(

@@ -117,7 +117,14 @@ def _entries(connection: Connection, alarm: Alarm) -> list[LoggedVerdict]:
 
 
 def _evidence(alarm: Alarm, entries: list[LoggedVerdict], out: BytesIO) -> None:
-    """The detector run again over the scores that it had read when it alarmed, and those since."""
+    """How the evidence of the ranks moved, as the alarm tells it; else the detector of the mean, run again
+    over the scores that it had read when it alarmed, and those since."""
+    trace = alarm.details.get("trace")
+    if trace:
+        line = EvidenceLine(alarm.metric, [float(n) for n, _ in trace], [v for _, v in trace])
+        marks = [Mark(float(alarm.n), "alarm")]
+        draw_evidence([line], alarm.log_threshold, out, marks=marks)
+        return
     scored = [(e, s) for e in entries if (s := score_of(alarm.metric, e)) is not None]
     read = sum(e.log_position <= alarm.log_position for e, _ in scored)
     scored = scored[max(0, read - alarm.n) :]
@@ -126,14 +133,14 @@ def _evidence(alarm: Alarm, entries: list[LoggedVerdict], out: BytesIO) -> None:
         float(alarm.details["average_run_length"]),
         float(alarm.details["tolerance"]),
     )
-    line = []
+    values = []
     for _, score in scored:
         detector.update(score)
-        line.append(detector.log_evidence)
+        values.append(detector.log_evidence)
     first = max(0, alarm.n - read)
-    samples = [float(first + i + 1) for i in range(len(line))]
+    samples = [float(first + i + 1) for i in range(len(values))]
     draw_evidence(
-        [EvidenceLine(alarm.metric, samples, line)],
+        [EvidenceLine(alarm.metric, samples, values)],
         detector.log_threshold,
         out,
         marks=[Mark(float(alarm.n), "alarm")],

@@ -29,9 +29,10 @@ from monitor.api.models import (
     at,
     at_known,
 )
-from monitor.api.paging import Limit, OneKeyPage, next_of
+from monitor.api.paging import Limit, OneKeyPage
 from monitor.cohorts.results import RaterStatus
 from monitor.http.access import Principal, Scope
+from monitor.http.cursor import next_of
 from monitor.http.problems import ProblemError, documented
 from monitor.http.routes import DoorRoute
 from monitor.services.gate import Gate
@@ -235,7 +236,10 @@ def _cohort(cohort: CohortState) -> CohortOut:
         n_raters=cohort.n_raters,
         n_events=cohort.n_events,
         suspects=cohort.suspects,
+        answer=cohort.answer,
+        reasons=list(cohort.reasons),
         groups=cohort.groups,
+        bursts=cohort.bursts,
         grouped_raters=cohort.grouped_raters,
         unidentified=cohort.unidentified,
         sycophancy_gap=_estimate(cohort.gap),

@@ -25,9 +25,10 @@ from monitor.api.models import (
     at_known,
     with_times,
 )
-from monitor.api.paging import OneKeyPage, ThreeKeyPage, next_of
+from monitor.api.paging import OneKeyPage, ThreeKeyPage
 from monitor.api.reads import named_assistant
 from monitor.http.access import Principal, Scope
+from monitor.http.cursor import next_of
 from monitor.http.problems import ProblemError, documented
 from monitor.http.routes import DoorRoute
 from monitor.services import alarms as services_alarms

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, cast
 
 import msgspec
@@ -10,16 +11,21 @@ from sqlalchemy import Connection, Engine, RowMapping
 from sqlalchemy.exc import OperationalError
 
 from evidence import Alarm, AlarmState, AlarmSubject, Stratum, UnreachableError
-from monitor.api.honesty import strata_of
-from monitor.cohorts.results import RaterStatus, Share
+from monitor.cohorts.results import Answer, RaterStatus, Share
 from monitor.detect.health import decode_health
-from monitor.detect.records import decode_state
+from monitor.detect.records import StratumState, decode_state
+from monitor.detect.sight import Sight
 from monitor.detect.stratum import status
+from monitor.services.honesty import strata_of
+from monitor.services.own_acts import own_acts
+from monitor.services.sight import sights
 from monitor.store import reading
 from monitor.store import status as queries
 from monitor.store.alarms import list_alarms
+from monitor.store.attested import attesting_assistants, unattested
 from monitor.store.health import read_all as read_health
 from monitor.store.labels import audited_verdicts
+from monitor.store.results import Lag, lags
 from monitor.store.sensors import accuracies
 from monitor.telemetry import (
     CohortState,
@@ -28,7 +34,9 @@ from monitor.telemetry import (
     Estimate,
     EvaluatorState,
     GateRecord,
+    ResultsLag,
     State,
+    StratumFigures,
     WorkersState,
 )
 from monitor.telemetry.options import TelemetryOptions
@@ -44,6 +52,10 @@ class _StoredGroup(msgspec.Struct, frozen=True):
     raters: tuple[str, ...]
 
 
+class _StoredBurst(msgspec.Struct, frozen=True):
+    n_raters: int
+
+
 class _StoredGap(msgspec.Struct, frozen=True):
     gap: Share
 
@@ -53,7 +65,10 @@ class _StoredEstimate(msgspec.Struct, frozen=True):
 
     biased_fraction: Share
     biased_weight: Share
+    answer: Answer = Answer.TOO_WEAK
+    reasons: tuple[str, ...] = ()
     groups: tuple[_StoredGroup, ...] = ()
+    bursts: tuple[_StoredBurst, ...] = ()
 
 
 class StateReader:
@@ -93,11 +108,16 @@ def _read(connection: Connection, options: TelemetryOptions, now_s: float) -> St
     since_s = now_s - options.window_s
     counts = queries.kind_counts(connection, since_s=since_s)
     audited = audited_verdicts(connection, since_s=since_s)
+    measured = accuracies(connection)
+    states = [decode_state(text) for _, text in queries.detector_states(connection)]
+    strata = strata_of(counts, measured, audited)
+    without = unattested(connection, since_s=since_s)
     return State(
         read_at_s=now_s,
         window_s=options.window_s,
-        strata=strata_of(counts, accuracies(connection), audited),
-        detectors=tuple(_readings(queries.detector_states(connection))),
+        strata=tuple(_with_sight(strata, sights(states, measured), options.visible_fall)),
+        own_acts=own_acts(queries.act_counts(connection, since_s=since_s)),
+        detectors=tuple(_readings(states)),
         evaluators=tuple(_evaluators(connection)),
         alarms=tuple(list_alarms(connection, states=_NOT_CLOSED, limit=_ALARMS_SHOWN)),
         cohorts=_cohorts(connection),
@@ -110,22 +130,47 @@ def _read(connection: Connection, options: TelemetryOptions, now_s: float) -> St
         ),
         confirm_counts=queries.run_counts(connection),
         random_labels=queries.random_label_counts(connection),
+        unattested=dict.fromkeys(attesting_assistants(connection), 0)
+        | Counter(one.assistant for one in without),
+        unattested_versions=tuple((one.assistant, one.version, one.responses) for one in without),
         workers=_workers(queries.heartbeats(connection), options.worker_silent_s, now_s),
         last_response_s=queries.last_response_s(connection),
         last_verdict_s=queries.last_verdict_s(connection),
         outbox_pending=queries.outbox_pending(connection),
         feedback_parked=queries.feedback_parked(connection),
+        results=tuple(_result_lag(lag, now_s) for lag in lags(connection)),
     )
 
 
-def _readings(stored: Iterable[tuple[str, str]]) -> Iterable[DetectorReading]:
-    for key, text in stored:
-        for metric, found in status(decode_state(text)).items():
+def _result_lag(lag: Lag, now_s: float) -> ResultsLag:
+    seconds = 0.0 if lag.oldest_s is None else max(0.0, now_s - lag.oldest_s)
+    return ResultsLag(sink=lag.sink, records=lag.records, waiting=lag.waiting, seconds=seconds)
+
+
+def _with_sight(
+    strata: Iterable[StratumFigures], seen: Mapping[Stratum, Sight], visible_fall: float
+) -> Iterable[StratumFigures]:
+    for figures in strata:
+        sight = seen.get(figures.stratum)
+        if sight is None:
+            yield figures
+            continue
+        yield msgspec.structs.replace(
+            figures,
+            blind=sight.blind(visible_fall),
+            smallest_fall=sight.smallest_fall,
+            sensitivity=sight.sensitivity,
+        )
+
+
+def _readings(states: Iterable[StratumState]) -> Iterable[DetectorReading]:
+    for state in states:
+        for metric, found in status(state).items():
             if "log_threshold" not in found:
                 continue  # waiting, learning or blind: there is no evidence to show
             evidence = found["log_evidence"]
             yield DetectorReading(
-                stratum=Stratum.of(key),
+                stratum=Stratum.of(state.stratum),
                 metric=metric,
                 # Before the first score the evidence is nothing, whose logarithm has no number.
                 log_evidence=0.0 if evidence is None else cast("float", evidence),
@@ -171,6 +216,9 @@ def _cohorts(connection: Connection) -> tuple[CohortState, ...]:
                 groups=len(record.groups),
                 grouped_raters=len({r for group in record.groups for r in group.raters}),
                 gap=Estimate() if gap is None else _estimate(gap.gap),
+                bursts=len(record.bursts),
+                answer=record.answer.value,
+                reasons=record.reasons,
             )
         )
     return tuple(states)

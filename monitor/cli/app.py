@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import importlib
 import json
 import logging
@@ -25,6 +26,7 @@ FAMILIES = (
     "monitor.cli.tap",
     "monitor.cli.calibrate",
     "monitor.cli.score",
+    "monitor.cli.imports",
     "monitor.cli.probe",
     "monitor.cli.detect",
     "monitor.cli.cohorts",
@@ -62,6 +64,14 @@ def build() -> typer.Typer:
     return app
 
 
+def _hush() -> None:
+    """What a library prints while the interpreter is taken down is for its own makers: triton's binding lists
+    hundreds of functions that are still held then."""
+    if "triton" in sys.modules:
+        sys.stderr.flush()
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
+
+
 def main() -> None:
     """Run `candor`; every error becomes one line and an exit code, a bug with a way to its traceback."""
     # kafka-python reports each attempt; Candor's own line says what came of them.
@@ -69,6 +79,7 @@ def main() -> None:
     # Threads of torch that spin while they wait take the cores from each other on a loaded machine: half
     # the processor time of a forward pass. Read when torch is loaded, so it is set before.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    atexit.register(_hush)
     try:
         build()()
     except Exception as error:

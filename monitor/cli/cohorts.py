@@ -21,9 +21,11 @@ from evidence.identity import digest
 from monitor.cli.reading import read_rows
 
 if TYPE_CHECKING:
+    from evidence import Alarm
     from monitor.cohorts.events import EventTable, RatedEvent
     from monitor.cohorts.options import CohortOptions
     from monitor.cohorts.results import CohortEstimate, Contrast, Forecast, Share
+    from monitor.cohorts.sensor import SensorError
 
 _SHOWN = 20
 _LOOKS = 12
@@ -47,6 +49,10 @@ def cohorts(  # noqa: PLR0917  (typer reads options from the signature)
     labels: Annotated[
         Path | None,
         typer.Option(help="Rows `{response_id, is_lie}` of a random audit."),
+    ] = None,
+    sensor: Annotated[
+        Path | None,
+        typer.Option(help="Folder of the sensor that made p_lie (`candor calibrate`): its errors."),
     ] = None,
     limit: Annotated[float, typer.Option(help="Biased share above which the alarm rises.")] = 0.05,
     false_share: Annotated[
@@ -79,37 +85,43 @@ def cohorts(  # noqa: PLR0917  (typer reads options from the signature)
 
     Example: `candor simulate feedback --out f.jsonl --biased 0.1 && candor cohorts f.jsonl`
     """
-    from monitor.cohorts.alarm import population_alarms  # noqa: PLC0415
+    from candor_guard.reading.packing import check_out  # noqa: PLC0415
     from monitor.cohorts.estimate import estimate  # noqa: PLC0415
     from monitor.cohorts.events import EventTable  # noqa: PLC0415
     from monitor.services.dose import read_dose_response  # noqa: PLC0415
 
+    for picture in (plot, plot_share):
+        if picture is not None:
+            check_out(feedback, picture)
     options = _options(limit=limit, false_share=false_share, margin=margin)
     curve = read_dose_response(dose_response, options.dose_metric)
     events = EventTable.from_events(read_feedback(feedback))
     if not len(events):
         raise BadInputError("no feedback", str(feedback))
     truth = None if labels is None else _read_labels(labels)
+    errors = None if sensor is None else _read_sensor(sensor)
     with _busy(f"estimating from {len(events):,} events"):
-        found = estimate(events, options=options, labels=truth, curve=curve)
-    _, alarms = population_alarms(
-        None,
-        found,
-        scope=str(feedback),
-        at_s=found.cutoff_s,
-        log_position=len(events),
-        options=options,
-    )
+        found = estimate(events, options=options, labels=truth, sensor=errors, curve=curve)
+    alarms = _alarms(found, str(feedback), len(events), options)
     if plot is not None:
         _plot(found, plot, margin)
     if plot_share is not None:
-        _plot_share(events, options, truth, plot_share)
+        _plot_share(events, options, truth, errors, plot_share)
     if as_json:
         sys.stdout.write(
             msgspec.json.encode(report(found, [a.metric for a in alarms])).decode() + "\n"
         )
     else:
         _print(found, [a.claim for a in alarms])
+
+
+def _alarms(found: CohortEstimate, scope: str, n: int, options: CohortOptions) -> list[Alarm]:
+    from monitor.cohorts.alarm import population_alarms  # noqa: PLC0415
+
+    _, alarms = population_alarms(
+        None, found, scope=scope, at_s=found.cutoff_s, log_position=n, options=options
+    )
+    return alarms
 
 
 def read_feedback(path: Path) -> Iterator[RatedEvent]:
@@ -137,6 +149,8 @@ def report(found: CohortEstimate, alarms: list[str]) -> dict[str, Any]:
     """The estimate as `candor cohorts --json` prints it: raters under `user_id`."""
     record: dict[str, Any] = msgspec.to_builtins(found)
     record["alarms"] = alarms
+    # It stands in for the raters, who are all there.
+    record.pop("plane")
     record["raters"] = [{"user_id": rater.pop("rater"), **rater} for rater in record["raters"]]
     return record
 
@@ -183,8 +197,20 @@ def _plot(found: CohortEstimate, path: Path, margin: float) -> None:
     )
 
 
+def _read_sensor(folder: Path) -> SensorError:
+    from monitor.cohorts.sensor import SensorError  # noqa: PLC0415
+    from probes.sensor.sensor import read_sensor  # noqa: PLC0415
+
+    made, _ = read_sensor(folder)
+    return SensorError(accuracy=made.accuracy)
+
+
 def _plot_share(
-    events: EventTable, options: CohortOptions, truth: dict[str, bool] | None, path: Path
+    events: EventTable,
+    options: CohortOptions,
+    truth: dict[str, bool] | None,
+    sensor: SensorError | None,
+    path: Path,
 ) -> None:
     """The share as it would have been seen after each twelfth of the events."""
     from monitor.cohorts.estimate import estimate  # noqa: PLC0415
@@ -196,7 +222,9 @@ def _plot_share(
         if not seen:
             continue
         with _busy(f"estimating from {seen:,} events"):
-            found = estimate(events.select(slice(seen)), options=options, labels=truth)
+            found = estimate(
+                events.select(slice(seen)), options=options, labels=truth, sensor=sensor
+            )
         share = found.biased_fraction
         points.append(SharePoint(found.cutoff_s, share.estimate, share.lower, share.upper))
     draw_share(points, path, limit=options.limit)
@@ -236,6 +264,10 @@ def _print(found: CohortEstimate, claims: list[str]) -> None:
     console = Console(highlight=False, soft_wrap=True)
     for claim in claims:
         console.print(f"ALARM: {claim}", style="bold red", markup=False)
+    if found.reasons:
+        console.print(
+            f"{found.answer.value}: {'; '.join(found.reasons)}", style="bold yellow", markup=False
+        )
     console.print(
         f"biased raters         {_percent(found.biased_fraction)} of {found.biased_fraction.n:,}"
     )
@@ -252,10 +284,6 @@ def _print(found: CohortEstimate, claims: list[str]) -> None:
     contested = [topic.topic for topic in found.topics if topic.contested]
     if contested:
         console.print(f"contested topics      {', '.join(contested)}", markup=False)
-    if not found.fit.ok:
-        console.print(
-            f"the model does not fit (variance ratio {found.fit.ratio:.2f})", style="yellow"
-        )
     suspects = sorted((r for r in found.raters if r.status == "suspect"), key=lambda r: -r.p_biased)
     console.print(
         f"suspects              {len(suspects):,}, of whom {found.expected_false_suspects:.1f} expected "
@@ -276,5 +304,11 @@ def _print(found: CohortEstimate, claims: list[str]) -> None:
     for group in found.groups:
         console.print(
             f"group {group.group_id}: {len(group.raters)} raters, {group.pattern}, {group.direction} on "
-            f"{len(group.responses)} responses; shared {group.observed}, expected {group.expected:.2f}"
+            f"{len(group.responses)} responses; shared {group.observed}, expected {group.expected:.2f}, "
+            f"for lies {group.odds_of_harm:.1f} to 1"
+        )
+    for burst in found.bursts:
+        console.print(
+            f"burst of {burst.n_raters} raters, {burst.pattern}, {burst.direction} on "
+            f"{len(burst.responses)} responses: not for lies, nobody is named"
         )

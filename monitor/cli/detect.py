@@ -69,8 +69,11 @@ def detect(  # noqa: PLR0917  (typer reads options from the signature)
 
     Example: `printf '{"stream":"support","score":0.2}\\n' | candor detect - --reference 0.1`
     """
+    from candor_guard.reading.packing import check_out  # noqa: PLC0415
     from monitor.detect.plain import Plan  # noqa: PLC0415
 
+    if plot is not None:
+        check_out(None if str(scores) == "-" else scores, plot)
     plan = Plan(
         reference=reference,
         average_run_length=average_run_length,

@@ -6,7 +6,6 @@ from collections.abc import Mapping
 
 EXTRA_OF: Mapping[str, str] = {
     "gguf": "local",
-    "jinja2": "local",
     "safetensors": "local",
     "sklearn": "local",
     "skops": "local",
@@ -21,7 +20,10 @@ EXTRA_OF: Mapping[str, str] = {
     "trl": "retrain",
     "ray": "ray",
     "psycopg": "postgres",
+    "grpc": "grpc",
     "vllm": "gpu",
+    "OpenSSL": "signing",
+    "model_signing": "signing",
 }
 """Importable package → extra of the distribution, as pyproject.toml has them."""
 

@@ -18,7 +18,8 @@ from rich.table import Table
 from evidence import BadInputError, GateAnswer
 from monitor.cli import lineage
 from monitor.cli.acting import ApiKeyFile, AsJson, By, Reason, acting
-from monitor.cli.gate_verify import attest, verify
+from monitor.cli.gate_attest import attest
+from monitor.cli.gate_verify import verify
 
 if TYPE_CHECKING:
     from monitor.services.gate import Answer, Measure
@@ -87,9 +88,13 @@ def check(  # noqa: PLR0917  (typer reads options from the signature)
 
     Example: `candor gate check rows.jsonl --assistant support --key gate.pem --out decision.json`
     """
+    from candor_guard.reading.packing import check_out  # noqa: PLC0415
     from candor_guard.rows import iter_rows, kept_rows, write_rows  # noqa: PLC0415
     from retrain.files import write_durably  # noqa: PLC0415
 
+    for file in (out, released):
+        if file is not None:
+            check_out(rows, file)
     answer = _ask(
         rows,
         assistant,

@@ -13,6 +13,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from evidence import BadInputError, UnreachableError
+from monitor.cli.acting import By, acting
 
 if TYPE_CHECKING:
     from probes.redteam import Asked, SuiteSummary, Target
@@ -30,6 +31,12 @@ AskedModel = Annotated[
 KeyFile = Annotated[
     Path | None, typer.Option(help="File with the key that the URL's server wants.")
 ]
+CandorKeyFile = Annotated[
+    Path | None,
+    typer.Option(
+        help="File with your API key of Candor, for `--assistant` where such keys are in use."
+    ),
+]
 KeyVariable = Annotated[
     str | None, typer.Option(help="Name of the environment variable with that key.")
 ]
@@ -40,6 +47,13 @@ Suites = Annotated[
 Reasoning = Annotated[
     bool,
     typer.Option(help="Ask for reasoning in `<think>` first, and compare it with the answer."),
+]
+KeptFor = Annotated[
+    str | None,
+    typer.Option(
+        help="Keep the scorecard in the store of the settings as this assistant's: the console shows it and"
+        " how it changed."
+    ),
 ]
 FailAbove = Annotated[
     float | None,
@@ -85,6 +99,9 @@ def run(  # noqa: PLR0917  (typer reads options from the signature)
     max_new_tokens: Annotated[int, typer.Option(min=8, help="Room for each answer.")] = 96,
     out: Folder = None,
     fail_above: FailAbove = None,
+    assistant: KeptFor = None,
+    by: By = None,
+    candor_key_file: CandorKeyFile = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the summary as JSON.")] = False,
 ) -> None:
     """Ask a model with and without pressure, and compare its answer with what it believes.
@@ -93,6 +110,8 @@ def run(  # noqa: PLR0917  (typer reads options from the signature)
     evasion dodges it. Requests carry the header `X-Candor-Purpose: canary`, and the transcripts are
     marked so that they never become training rows.
 
+    With `--assistant` the scorecard is kept, so that the next one shows what changed.
+
     Example: `candor redteam run --target http://localhost:8000/v1 --out var/redteam --fail-above 0.2`
     """
     import random  # noqa: PLC0415 -- with the rest, only when it runs
@@ -100,6 +119,8 @@ def run(  # noqa: PLR0917  (typer reads options from the signature)
     from probes.redteam import ask, summarise  # noqa: PLC0415
     from probes.redteam.asking import pick  # noqa: PLC0415
 
+    if assistant is not None:
+        _may_keep(by, candor_key_file)
     known = _cases(suites)
     order = list(range(len(known)))
     random.Random(seed).shuffle(order)  # noqa: S311 -- which cases are asked
@@ -122,6 +143,8 @@ def run(  # noqa: PLR0917  (typer reads options from the signature)
             transcripts.write(one, asked.name)
     summary = summarise([one.found for one in found])
     _report(summary, found, asked.name, out, {"seed": seed, "reason": reason})
+    if assistant is not None:
+        _keep(summary, asked.name, assistant, seed, reason, by, candor_key_file)
     if as_json:
         typer.echo(json.dumps(_as_dict(summary, asked.name), allow_nan=False))
     else:
@@ -230,6 +253,39 @@ def _report(
         json.dumps({**_as_dict(summary, model), "settings": settings}, indent=1), encoding="utf-8"
     )
     write_report(out, summary, found, model)
+
+
+def _may_keep(by: str | None, key_file: Path | None) -> None:
+    """Say before minutes of asking that nothing can be kept."""
+    with acting("review", by, key_file):
+        pass
+
+
+def _keep(  # noqa: PLR0917 -- what the command was told
+    summary: list[SuiteSummary],
+    model: str,
+    assistant: str,
+    seed: int,
+    reason: bool,
+    by: str | None,
+    key_file: Path | None,
+) -> None:
+    import time  # noqa: PLC0415
+
+    from monitor.services.redteam import keep_run  # noqa: PLC0415
+
+    with acting("review", by, key_file) as (connection, actor, _):
+        keep_run(
+            connection,
+            assistant,
+            model,
+            summary,
+            actor.person,
+            seed=seed,
+            reason=reason,
+            now_s=time.time(),
+            sees=actor.sees,
+        )
 
 
 def _settle(

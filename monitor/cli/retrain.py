@@ -6,7 +6,7 @@ import sys
 import time
 import uuid
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import msgspec
 import typer
@@ -17,6 +17,7 @@ from rich.table import Table
 from evidence import BadInputError
 from monitor.cli import evaluation, runs
 from monitor.cli.acting import AsJson
+from monitor.cli.confirm_plan import finetune_options, options_of, plan_of, stop_fields
 
 if TYPE_CHECKING:
     from retrain.context import GateContext
@@ -103,11 +104,17 @@ _Evidence = Annotated[
 ]
 _Policy = Annotated[Path | None, typer.Option(help="Gate policy, YAML.")]
 _Seeds = Annotated[str, typer.Option(help="Training seeds, comma-separated.")]
-_Epochs = Annotated[float, typer.Option(help="Passes over the rows.")]
-_LearningRate = Annotated[float, typer.Option(help="Peak learning rate.")]
-_BatchSize = Annotated[int, typer.Option(min=1, help="Rows in a step.")]
+_Epochs = Annotated[float | None, typer.Option(help="Passes over the rows; 1 by default.")]
+_LearningRate = Annotated[float | None, typer.Option(help="Peak learning rate; 0.0003 by default.")]
+_BatchSize = Annotated[int | None, typer.Option(min=1, help="Rows in a step; 8 by default.")]
 _LayerShare = Annotated[
     float, typer.Option(help="Share of the layers, from the top, that are trained.")
+]
+_TrainerConfig = Annotated[
+    Path | None,
+    typer.Option(
+        help="The job's own file of trainer settings, as `trl sft --config` reads it (YAML or JSON), instead of the epochs, learning rate and batch size here."
+    ),
 ]
 _Items = Annotated[
     Literal["scenarios", "held_out"],
@@ -142,6 +149,10 @@ _Paraphrases = Annotated[
 _Margin = Annotated[
     float | None, typer.Option(help="Loss of honesty that a release must rule out.")
 ]
+_EarlyStop = Annotated[
+    bool,
+    typer.Option(help="Ask candidate and released no further once their finding stands."),
+]
 _Device = Annotated[str, typer.Option(help="Torch device of every arm.")]
 _OnRay = Annotated[
     bool, typer.Option("--ray", help="Each arm and seed as a task of a Ray cluster.")
@@ -168,10 +179,11 @@ def confirm(  # noqa: PLR0917
     evidence: _Evidence = None,
     policy: _Policy = None,
     seeds: _Seeds = "0",
-    epochs: _Epochs = 1.0,
-    learning_rate: _LearningRate = 3e-4,
-    batch_size: _BatchSize = 8,
+    epochs: _Epochs = None,
+    learning_rate: _LearningRate = None,
+    batch_size: _BatchSize = None,
     layer_share: _LayerShare = 1.0,
+    trainer_config: _TrainerConfig = None,
     items: _Items = "scenarios",
     capability: _Capability = False,
     seed_spreads: _SeedSpreads = None,
@@ -182,6 +194,7 @@ def confirm(  # noqa: PLR0917
     items_per_template: _ItemsPerTemplate = None,
     paraphrases: _Paraphrases = 3,
     margin: _Margin = None,
+    early_stop: _EarlyStop = True,
     device: _Device = "cpu",
     on_ray: _OnRay = False,
     score: _Score = True,
@@ -197,10 +210,9 @@ def confirm(  # noqa: PLR0917
     """
     from retrain.comparison import DecisionOptions  # noqa: PLC0415
     from retrain.evaluation.evaluate import EvaluationOptions  # noqa: PLC0415
-    from retrain.finetune import FinetuneOptions  # noqa: PLC0415
     from retrain.plan import ItemOptions  # noqa: PLC0415
 
-    plan = _plan(
+    plan = plan_of(
         run_id=run_id or _run_id(out),
         assistant=assistant,
         rows=rows,
@@ -209,18 +221,17 @@ def confirm(  # noqa: PLR0917
         model_dir=model,
         out=out,
         seeds=_seeds(seeds),
-        finetune=_made(
-            FinetuneOptions,
-            epochs=epochs,
-            learning_rate=learning_rate,
-            batch_size=batch_size,
+        finetune=finetune_options(
+            rows,
+            trainer_config,
+            {"epochs": epochs, "learning_rate": learning_rate, "batch_size": batch_size},
             layer_share=layer_share,
             device=device,
         ),
         evaluation=EvaluationOptions(paraphrases=paraphrases),
-        decision=_made(DecisionOptions, margin=margin),
+        decision=options_of(DecisionOptions, margin=margin),
         items=ItemOptions(source=items, per_template=items_per_template),
-        max_influence=_max_influence(policy),
+        **stop_fields(policy, early_stop=early_stop),
         capability=capability,
         seed_spreads=seed_spreads,
         judge_url=judge_url,
@@ -229,12 +240,6 @@ def confirm(  # noqa: PLR0917
         judge_key_variable=judge_key_variable,
     )
     _show(_vouched(_run(plan, on_ray=on_ray), out, key), out, as_json=as_json)
-
-
-def _max_influence(policy: Path | None) -> float | None:
-    from retrain.policy import read_policy  # noqa: PLC0415
-
-    return None if policy is None else read_policy(policy).max_influence
 
 
 def _vouched(report: ConfirmReport, out: Path, key: Path | None) -> ConfirmReport:
@@ -261,25 +266,6 @@ def _run(plan: ConfirmPlan, *, on_ray: bool) -> ConfirmReport:
             progress=lambda what, share: progress.update(task, description=what, completed=share),
             on_ray=on_ray,
         )
-
-
-def _plan(**fields: Any) -> ConfirmPlan:
-    from retrain.plan import ConfirmPlan  # noqa: PLC0415
-
-    made: ConfirmPlan = _made(ConfirmPlan, **fields)
-    return made
-
-
-def _made(kind: Any, **fields: Any) -> Any:
-    """Options from the command line; the first wrong one as bad input."""
-    from pydantic import ValidationError  # noqa: PLC0415
-
-    try:
-        return kind(**fields)
-    except ValidationError as error:
-        first = error.errors()[0]
-        name = ".".join(str(part) for part in first["loc"]).replace("_", "-")
-        raise BadInputError(first["msg"], f"--{name}") from error
 
 
 def _removed(

@@ -117,13 +117,13 @@ def score(  # noqa: PLR0917  (typer reads options from the signature)
         expected["cascade"] = None
     if sensor is not None:
         expected["sensor_dir"] = sensor
-    options = _options(probes, assistant, expected)
+    options = panel_options(probes, assistant, expected)
 
     from probes.scoring import Scoring  # noqa: PLC0415 -- loads torch
 
     err = Console(stderr=True, highlight=False, soft_wrap=True)
-    with _progress(err) as progress:
-        panel = _panel(options, progress) if needs_model else None
+    with progress_bar(err) as progress:
+        panel = opened_panel(options, progress) if needs_model else None
         task = progress.add_task(f"scoring ({opened.form})", total=1.0)
         scoring = Scoring(panel, labels_field=labels, kind_field=kind)
         summary = scoring.run(
@@ -161,7 +161,11 @@ def _given(**options: float | None) -> dict[str, Any]:
     return {name: value for name, value in options.items() if value is not None}
 
 
-def _options(probes: str, assistant: str | None, expected: dict[str, Any]) -> PanelOptions:
+def panel_options(probes: str, assistant: str | None, expected: dict[str, Any]) -> PanelOptions:
+    """The options of a panel by the settings, names of probes and what the command line says.
+
+    Raises BadInputError for an assistant or a probe that is not known, or a value out of range.
+    """
     from monitor.cli.scorer import approved_on_record, panel_settings  # noqa: PLC0415
     from monitor.settings import load_settings  # noqa: PLC0415
 
@@ -194,7 +198,8 @@ def _options(probes: str, assistant: str | None, expected: dict[str, Any]) -> Pa
         raise BadInputError(str(first["msg"]), option) from error
 
 
-def _panel(options: PanelOptions, progress: Progress) -> Panel:
+def opened_panel(options: PanelOptions, progress: Progress) -> Panel:
+    """The panel, loaded with a bar of its own; says what an uncalibrated one means."""
     from probes.opening import open_panel  # noqa: PLC0415 -- loads torch
 
     task = progress.add_task("loading", total=1.0)
@@ -214,7 +219,8 @@ def _panel(options: PanelOptions, progress: Progress) -> Panel:
 
 
 @contextmanager
-def _progress(err: Console) -> Iterator[Progress]:
+def progress_bar(err: Console) -> Iterator[Progress]:
+    """Bars on a terminal, nothing in a log."""
     with Progress(
         TextColumn("{task.description}"),
         BarColumn(),

@@ -34,6 +34,7 @@ def open_scorer(
     engine: Engine | None = None,
     *,
     calibrate: bool = False,
+    answers: bool = True,
     progress: Progress | None = None,
 ) -> Scorer:
     """Load a panel for each assistant with a section of its own, and one for all others.
@@ -41,7 +42,8 @@ def open_scorer(
     Models in process, or clients of the servers that the settings name; panels share the models. A
     version that was approved in the store goes before the one that the settings name. With `calibrate`
     the sensors that are needed and missing are made first; without, verdicts of such an assistant are
-    errors of kind `uncalibrated`.
+    errors of kind `uncalibrated`. Without `answers` the approved version answers nothing for people to read:
+    whoever waits for a verdict does not wait for that.
 
     Shows what is being loaded, unless `progress` is told: a bar on a terminal, else lines of the log.
     Raises BadInputError for settings that do not fit and UnreachableError when a server is gone.
@@ -60,7 +62,10 @@ def open_scorer(
     with shown(progress) as report:
 
         def opened(assistant: str | None) -> Panel:
-            options = PanelOptions(**panel_settings(settings, assistant, approved))
+            options = PanelOptions(
+                **panel_settings(settings, assistant, approved),
+                approved_answers=answers and settings.assistant_of(assistant).approved_answers,
+            )
             prefix = "" if assistant is None else f"{assistant}: "
             return open_panel(
                 options,

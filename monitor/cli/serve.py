@@ -19,6 +19,7 @@ from evidence import BadInputError
 
 if TYPE_CHECKING:
     from prometheus_client import CollectorRegistry
+    from sqlalchemy import Engine
 
     from monitor.jobs.metrics import WorkerMetrics
     from monitor.jobs.pulse import Pulse
@@ -57,7 +58,16 @@ def up(*, calibrate: Calibrate = True, as_json: AsJson = False) -> None:
         from monitor.settings import load_settings  # noqa: PLC0415
 
         with start_stack(load_settings(), calibrate=calibrate) as stack:
-            _tell({"api": stack.api_url, "bootstrap_servers": stack.bootstrap_servers}, as_json)
+            addresses = {
+                "api": stack.api_url,
+                "console": stack.api_url,
+                "bootstrap_servers": stack.bootstrap_servers,
+            }
+            if not as_json and _is_empty(stack.engine):
+                addresses["next"] = (
+                    f"nothing was measured yet; {stack.api_url}/ shows how to send a first turn"
+                )
+            _tell(addresses, as_json)
             stack.wait(stop)
 
 
@@ -212,6 +222,14 @@ def metrics_server(
     problem = (lambda: None) if pulse is None else (lambda: pulse.problem)
     with ExpositionServer(registry, *address, problem=problem) as server:
         yield f"{server.url}/metrics"
+
+
+def _is_empty(engine: Engine) -> bool:
+    from monitor.store import reading  # noqa: PLC0415
+    from monitor.store.status import last_response_s  # noqa: PLC0415
+
+    with reading(engine) as connection:
+        return last_response_s(connection) is None
 
 
 def _tell(addresses: dict[str, str], as_json: bool) -> None:

@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from fastapi import FastAPI, Request
+from fastapi import FastAPI
 from prometheus_client import CollectorRegistry
 from sqlalchemy import Engine
 
@@ -19,18 +19,22 @@ from monitor.api.app import create_app
 from monitor.api.context import ApiSettings, Context
 from monitor.api.state import StateReader
 from monitor.api.visible import visible
+from monitor.cli.packaged import shipped
 from monitor.cli.scorer import open_scorer
-from monitor.http.access import Access, Scope, is_loopback
+from monitor.doctor.examine import examine
+from monitor.http.access import Access, is_loopback
 from monitor.ingest.keys import load_key
 from monitor.jobs.clock import SteadyClock
 from monitor.jobs.job import Runner
 from monitor.jobs.metrics import JobMetrics
 from monitor.jobs.silence import SilenceWatch
 from monitor.score import Scorer
-from monitor.settings import Settings
+from monitor.settings import Settings, shown_settings
 from monitor.telemetry import Cached, State, StateCollector
 
 _BROKER_TIMEOUT_S = 1.0
+_PAGE_AGES = 6.0
+"""How many times `telemetry.max_age_s` a page's state may be old while the next is read."""
 
 
 def build_app(
@@ -66,8 +70,43 @@ def build_app(
             asker=asker,
         )
     )
-    app.include_router(console.router(_shown(access, state)))
+    app.include_router(
+        console.router(
+            console_context(settings, engine, access, shown_by_pages(state, settings), clock=clock)
+        )
+    )
     return app
+
+
+def shown_by_pages(state: Cached[State], settings: Settings) -> Callable[[], State]:
+    """The state without a wait for its next reading: a page says when it was read."""
+    most_s = _PAGE_AGES * settings.telemetry.max_age_s
+    return lambda: state.soon(most_s)
+
+
+def console_context(
+    settings: Settings,
+    engine: Engine,
+    access: Access,
+    state: Callable[[], State],
+    *,
+    clock: Callable[[], float],
+) -> console.ConsoleContext:
+    """What the console works with."""
+    return console.ConsoleContext(
+        engine=engine,
+        access=access,
+        state=lambda principal: visible(state(), principal),
+        clock=clock,
+        detection=settings.detection,
+        retrain=settings.retrain,
+        telemetry=settings.telemetry,
+        session_s=settings.api.session_s,
+        min_group=settings.cohorts.min_group,
+        examine=lambda: examine(settings, lambda _part: None),
+        settings=shown_settings(settings),
+        runbook=shipped("docs/runbook.md").read_text(encoding="utf-8"),
+    )
 
 
 def api_settings(settings: Settings) -> ApiSettings:
@@ -131,7 +170,7 @@ def asking(
     if not options.enabled:
         yield None
         return
-    measuring = scorer or open_scorer(settings, engine)
+    measuring = scorer or open_scorer(settings, engine, answers=False)
     asker = Asker(
         lambda transcript: measuring.score([transcript])[0], max_waiting=options.max_waiting
     )
@@ -156,8 +195,3 @@ def silence_watch(settings: Settings, engine: Engine, metrics: JobMetrics) -> It
         yield
     finally:
         runner.stop()
-
-
-def _shown(access: Access, state: Cached[State]) -> Callable[[Request], State]:
-    may_read = access.require(Scope.READ)
-    return lambda request: visible(state(), may_read(request))

@@ -4,11 +4,17 @@ from __future__ import annotations
 
 import json
 import sys
-from typing import Annotated
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from evidence import BadInputError
+
+if TYPE_CHECKING:
+    from monitor.settings import Settings
+    from monitor.tap.taking import Taking
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print the address as one line of JSON.")]
 
@@ -21,8 +27,8 @@ def register(app: typer.Typer) -> None:
 def tap(as_json: AsJson = False) -> None:
     """Take an assistant's responses and feedback on localhost and bring them to Kafka; nothing else.
 
-    Accepts what `/v1/responses` and `/v1/feedback` of the API accept, and OTLP GenAI spans at
-    `/v1/traces`. A request is answered with 202 (200 for OTLP) once the broker has its records on all
+    Accepts what `/v1/responses` and `/v1/feedback` of the API accept, and OTLP GenAI spans and events at
+    `/v1/traces` and `/v1/logs`, with `tap.grpc_port` over gRPC too. A request is answered with 202 (200 for OTLP) once the broker has its records on all
     in-sync replicas; with 503 and Retry-After while it has not. Counters are at `telemetry.port`.
 
     Example: `CANDOR_KAFKA_BOOTSTRAP_SERVERS=kafka:9092 CANDOR_PSEUDONYM_KEY_FILE=pseudonym.key candor tap`
@@ -35,8 +41,9 @@ def tap(as_json: AsJson = False) -> None:
     from monitor.ingest.connection import connect  # noqa: PLC0415
     from monitor.ingest.keys import load_key  # noqa: PLC0415
     from monitor.settings import load_settings  # noqa: PLC0415
-    from monitor.tap.app import TapContext, create_app  # noqa: PLC0415
+    from monitor.tap.app import create_app  # noqa: PLC0415
     from monitor.tap.delivery import Delivery  # noqa: PLC0415
+    from monitor.tap.taking import Taking, TapContext  # noqa: PLC0415
 
     settings = load_settings()
     if settings.kafka.bootstrap_servers is None:
@@ -60,17 +67,34 @@ def tap(as_json: AsJson = False) -> None:
         registry=registry,
         pseudonym_key=key,
     )
+    taking = Taking(context)
     host, port = settings.tap.host, settings.tap.port
     try:
         with (
             until_signal() as stop,
             metrics_server(settings, registry) as metrics_url,
-            WebServer(create_app(context), host, port, options=settings.api) as web,
+            WebServer(create_app(context, taking), host, port, options=settings.api) as web,
+            _grpc_door(settings, taking) as grpc_address,
         ):
             told = {"tap": web.url, "metrics": metrics_url}
+            if grpc_address is not None:
+                told["grpc"] = grpc_address
             shown = [json.dumps(told)] if as_json else [f"{n} {url}" for n, url in told.items()]
             sys.stdout.write("\n".join(shown) + "\n")
             sys.stdout.flush()
             stop.wait()
     finally:
         delivery.close()
+
+
+@contextmanager
+def _grpc_door(settings: Settings, taking: Taking) -> Iterator[str | None]:
+    """Where OTLP is taken over gRPC; None where no port is set."""
+    if settings.tap.grpc_port is None:
+        yield None
+        return
+    from monitor.tap.grpc_door import GrpcDoor  # noqa: PLC0415 -- needs the extra `grpc`
+
+    options = settings.tap
+    with GrpcDoor(taking, options.host, settings.tap.grpc_port, options=settings.api) as door:
+        yield door.address

@@ -9,7 +9,8 @@ import msgspec
 
 from evidence import Alarm, AlarmSubject, digest
 from monitor.cohorts.options import CohortOptions
-from monitor.cohorts.results import CohortEstimate, Share
+from monitor.cohorts.results import Answer, CohortEstimate, Share
+from monitor.cohorts.share import at_any_time
 
 METRICS = ("biased_raters", "biased_weight")
 
@@ -90,7 +91,7 @@ def population_alarms(
         judged = estimate if at_since is None else (since or {}).get(at_since)
         if judged is None:
             continue
-        log_evidence, share = _evidence(metric, judged)
+        log_evidence, share = _evidence(metric, judged, options.confidence)
         found[metric] = log_evidence
         if metric in state.open or not log_evidence >= threshold:
             continue
@@ -120,10 +121,11 @@ def population_alarms(
     return state, alarms
 
 
-def _evidence(metric: str, estimate: CohortEstimate) -> tuple[float, Share]:
+def _evidence(metric: str, estimate: CohortEstimate, confidence: float) -> tuple[float, Share]:
+    """The evidence, and the share with an interval that holds at the moment that it crossed at."""
     if metric == "biased_raters":
-        return estimate.log_evidence_raters, estimate.biased_fraction
-    return estimate.log_evidence_weight, estimate.biased_weight
+        return estimate.log_evidence_raters, at_any_time(estimate.biased_fraction, confidence)
+    return estimate.log_evidence_weight, at_any_time(estimate.biased_weight, confidence)
 
 
 def _alarm(
@@ -145,7 +147,7 @@ def _alarm(
         metric=metric,
         claim=(
             f"the share of {what} that favours lies rose above {estimate.limit:.1%}: "
-            f"{_percent(share)} [{share.lower:.1%}, {share.upper:.1%}]"
+            f"{_percent(share)} [{share.lower:.1%}, {share.upper:.1%}]{_doubt(estimate)}"
         ),
         opened_at_s=at_s,
         log_position=log_position,
@@ -157,10 +159,17 @@ def _alarm(
             "estimate": share.estimate,
             "lower": share.lower,
             "upper": share.upper,
-            "model_fits": estimate.fit.ok,
+            "answer": estimate.answer.value,
+            "reasons": list(estimate.reasons),
             "contested_topics": [t.topic for t in estimate.topics if t.contested],
         },
     )
+
+
+def _doubt(estimate: CohortEstimate) -> str:
+    if estimate.answer is Answer.SAID:
+        return ""
+    return f"; {estimate.answer.value}: {'; '.join(estimate.reasons)}"
 
 
 def _percent(share: Share) -> str:

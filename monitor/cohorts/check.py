@@ -47,8 +47,9 @@ def predictive_check(
     z = (ratio - 1) / max(float(deviation.std()) / np.sqrt(len(deviation)), 1e-9)
     p_value = float(2 * ndtr(-abs(z)))
     off = max(ratio, 1 / max(ratio, 1e-9))
+    fits = p_value > _P_VALUE or off < _MAX_RATIO
     return PredictiveCheck(
-        ok=p_value > _P_VALUE or off < _MAX_RATIO, ratio=ratio, p_value=p_value, n=len(deviation)
+        ok=fits, varies_as_modelled=fits, ratio=ratio, p_value=p_value, n=len(deviation)
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -90,6 +91,28 @@ def classify(
         share_variance=share[:, 1] / max(n, 1) ** 2,
         weight_mean=weighted[:, 0] / total,
         weight_variance=weighted[:, 1] / total**2,
+    )
+
+
+def merged(parts: Sequence[tuple[float, Classified]]) -> Classified:
+    """What several fits say, each at its weight; the weights sum to one."""
+
+    def mean(name: str) -> Float:
+        return np.asarray(sum(weight * getattr(one, name) for weight, one in parts))
+
+    def points(name: str) -> Float:
+        return np.concatenate([getattr(one, name) for _, one in parts])
+
+    return Classified(
+        p_biased=mean("p_biased"),
+        p_indifferent=mean("p_indifferent"),
+        up_on_honest=mean("up_on_honest"),
+        up_on_lies=mean("up_on_lies"),
+        point_weight=np.concatenate([weight * one.point_weight for weight, one in parts]),
+        share_mean=points("share_mean"),
+        share_variance=points("share_variance"),
+        weight_mean=points("weight_mean"),
+        weight_variance=points("weight_variance"),
     )
 
 

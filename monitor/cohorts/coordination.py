@@ -76,7 +76,7 @@ def find_groups(
         cells = _cells(events, window, min_group)
         pairs = _telling_pairs(events, cells, window, error / 2)
         groups += _groups(events, cells, pairs, pattern, min_group)
-    return _without_repeats(groups)
+    return without_repeats(groups)
 
 
 def _cells(events: EventTable, window_s: float | None, min_group: int) -> _Cells:
@@ -292,7 +292,7 @@ def _group(
     )
 
 
-def _without_repeats(groups: list[Group]) -> tuple[Group, ...]:
+def without_repeats(groups: list[Group]) -> tuple[Group, ...]:
     """Surest first, leaving out a group whose raters are mostly in a surer one."""
     kept: list[Group] = []
     for group in sorted(groups, key=lambda g: (g.log10_p, -len(g.raters), g.group_id)):

@@ -5,18 +5,23 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable, Mapping
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from monitor.cohorts.answer import answer_of
 from monitor.cohorts.check import predictive_check
-from monitor.cohorts.classify import Classified, classify
-from monitor.cohorts.coordination import find_groups
+from monitor.cohorts.classify import Classified
+from monitor.cohorts.coordination import find_groups, without_repeats
 from monitor.cohorts.events import EventTable
 from monitor.cohorts.forecast import DoseResponse
-from monitor.cohorts.influence import influence_of
+from monitor.cohorts.harm import Harm, bursts_of
+from monitor.cohorts.influence import NO_INFLUENCE, Cohort, Truth, influence_of
 from monitor.cohorts.options import CohortOptions
 from monitor.cohorts.plane import Float
 from monitor.cohorts.results import (
+    Answer,
+    Burst,
     CohortEstimate,
     Group,
     Influence,
@@ -27,6 +32,7 @@ from monitor.cohorts.results import (
     TopicCheck,
 )
 from monitor.cohorts.rounds import Fitted, fit_rounds
+from monitor.cohorts.sensor import SensorError
 from monitor.cohorts.share import (
     NO_SHARE,
     log_evidence_of_excess,
@@ -36,11 +42,12 @@ from monitor.cohorts.share import (
 from monitor.cohorts.standing import Standing
 from monitor.cohorts.suspects import Suspects, choose_suspects
 from monitor.cohorts.truth import Judge
+from monitor.cohorts.turning import Turned
 
 ASSUMPTIONS = (
-    "p_lie is calibrated on the whole; by topic the judge may err, and a contested topic says nothing about raters",
+    "p_lie is calibrated but for the prevalence; by topic the judge may err, and a contested topic says nothing about raters",
     "given its truth, raters judge a response independently of each other, apart from the groups shown",
-    "a rater keeps one behaviour over the period, and rates responses without regard to p_lie",
+    "a rater keeps one behaviour over the period, unless the fit says otherwise, and rates responses without regard to p_lie",
     "biased means the up-rate on lies exceeds that on honest answers by the margin; it says nothing about why",
 )
 
@@ -61,6 +68,7 @@ def estimate(
     *,
     options: CohortOptions,
     labels: Mapping[str, bool] | None = None,
+    sensor: SensorError | None = None,
     curve: DoseResponse | None = None,
 ) -> CohortEstimate:
     """Estimate who favours lies, how many, and how much of the training signal they carry.
@@ -72,10 +80,13 @@ def estimate(
     labels
         Audited truth by response_id: True for a lie. From a random audit; teaches the judge's error
         by topic.
+    sensor
+        What the calibration measured of the judge's errors; without it the votes alone say how p_lie is
+        to be read, and the intervals are wider.
     curve
         Measured changes of honesty by the share of lies among training rows, for the forecast.
     """
-    return estimate_and_carry(events, options=options, labels=labels, curve=curve)[0]
+    return estimate_and_carry(events, options=options, labels=labels, sensor=sensor, curve=curve)[0]
 
 
 def estimate_and_carry(
@@ -83,6 +94,7 @@ def estimate_and_carry(
     *,
     options: CohortOptions,
     labels: Mapping[str, bool] | None = None,
+    sensor: SensorError | None = None,
     curve: DoseResponse | None = None,
 ) -> tuple[CohortEstimate, Callable[[], Standing] | None]:
     """`estimate`, and what makes a `Standing` of the same fit; None where nothing was measured."""
@@ -96,28 +108,27 @@ def estimate_and_carry(
         events, min_group=options.min_group, burst_s=options.burst_s, error=options.group_error
     )
     if not len(rated):
-        return _assemble(events, rated, _NOTHING, (), (), groups, options), None
-    fitted = fit_rounds(rated, truth, options)
-    topics = _topics(rated, truth, fitted.judge, min_raters=options.min_group)
+        return _assemble(events, rated, _NOTHING, (), (), ((), bursts_of(groups)), options), None
+    fitted = fit_rounds(rated, truth, options, sensor)
+    topics = _topics(rated, truth, fitted.best.judge, min_raters=options.min_group)
     raters = _raters(rated, fitted, options)
-    found = classify(
-        fitted.counts[raters.codes],
-        fitted.bins[raters.codes],
-        fitted.profile,
-        raters.liked,
-        margin=options.margin,
-    )
+    found = fitted.classified(raters.codes, raters.liked, margin=options.margin)
     suspects = choose_suspects(found.p_biased, raters.identified, raters.liked, options.false_share)
     estimated = _assemble(
         events,
         rated,
-        _population(rated, fitted, raters, found, suspects, options, curve),
+        _population(rated, fitted, raters, found, suspects, options, sensor, curve),
         _posteriors(events, raters, found, suspects),
         topics,
-        groups,
+        _together(rated, fitted, groups, options),
         options,
     )
-    return estimated, lambda: Standing(rated, options=options, fitted=fitted)
+    return estimated, lambda: Standing(
+        rated,
+        options=options,
+        fitted=fitted,
+        shares=(estimated.biased_fraction, estimated.biased_weight),
+    )
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -128,6 +139,7 @@ class _Finding:
     weight: Share
     influence: Influence
     fit: PredictiveCheck
+    answer: tuple[Answer, tuple[str, ...]]
     expected_false: float
     benign_lost: float
     log_evidence: tuple[float, float]
@@ -136,10 +148,9 @@ class _Finding:
 _NOTHING = _Finding(
     fraction=NO_SHARE,
     weight=NO_SHARE,
-    influence=influence_of(
-        np.zeros(0, np.int32), np.zeros(0), np.zeros(0), np.zeros(0), confidence=0.95
-    ),
+    influence=NO_INFLUENCE,
     fit=PredictiveCheck(ok=True, ratio=1.0, p_value=1.0, n=0),
+    answer=(Answer.TOO_WEAK, ("no feedback on a measured response",)),
     expected_false=0.0,
     benign_lost=0.0,
     log_evidence=(0.0, 0.0),
@@ -152,14 +163,15 @@ def _assemble(  # noqa: PLR0917
     finding: _Finding,
     raters: tuple[RaterPosterior, ...],
     topics: tuple[TopicCheck, ...],
-    groups: tuple[Group, ...],
+    together: tuple[tuple[Group, ...], tuple[Burst, ...]],
     options: CohortOptions,
 ) -> CohortEstimate:
     return CohortEstimate(
         biased_fraction=finding.fraction,
         biased_weight=finding.weight,
         raters=raters,
-        groups=groups,
+        groups=together[0],
+        bursts=together[1],
         influence=finding.influence,
         fit=finding.fit,
         topics=topics,
@@ -173,6 +185,8 @@ def _assemble(  # noqa: PLR0917
         log_evidence_raters=finding.log_evidence[0],
         log_evidence_weight=finding.log_evidence[1],
         assumptions=ASSUMPTIONS,
+        answer=finding.answer[0],
+        reasons=finding.answer[1],
     )
 
 
@@ -199,8 +213,21 @@ def _population(  # noqa: PLR0917
     found: Classified,
     suspects: Suspects,
     options: CohortOptions,
+    sensor: SensorError | None,
     curve: DoseResponse | None,
 ) -> _Finding:
+    turned, unseen = _outside_the_model(rated, fitted, raters, options)
+    fit = msgspec.structs.replace(
+        predictive_check(
+            fitted.best.counts[raters.codes],
+            fitted.bins[raters.codes],
+            fitted.best.population,
+            margin=options.margin,
+        ),
+        turned_share=turned.estimate,
+        turned=turned.surely,
+    )
+    fit = msgspec.structs.replace(fit, ok=fit.varies_as_modelled and not fit.turned)
     points = found.point_weight
     fraction = posterior_share(
         found.share_mean,
@@ -208,14 +235,14 @@ def _population(  # noqa: PLR0917
         points,
         confidence=options.confidence,
         n=len(raters.codes),
-    )
+    ).reaching(turned.upper + unseen)
     weight = posterior_share(
         found.weight_mean,
         found.weight_variance,
         points,
         confidence=options.confidence,
         n=int((rated.value > 0).sum()),
-    )
+    ).reaching(turned.upper + unseen)
     mean = float(points @ found.weight_mean)
     variance = float(points @ (found.weight_variance + found.weight_mean**2)) - mean**2
     p_biased = np.zeros(len(rated.raters))
@@ -224,26 +251,52 @@ def _population(  # noqa: PLR0917
         fraction=fraction,
         weight=weight if raters.liked.any() else NO_SHARE,
         influence=influence_of(
-            rated.rater,
-            rated.value,
-            rated.p_lie,
-            p_biased,
+            fitted.votes,
+            [
+                Truth(one.weight, one.truth, one.truth_if_biased(fitted.votes.up))
+                for one in fitted.readings
+            ],
+            Cohort(
+                p_biased=p_biased,
+                size=found.weight_mean / max(mean, 1e-9),
+                size_weight=points,
+                unseen=(turned.upper + unseen) / max(mean, 1e-9),
+            ),
             confidence=options.confidence,
             curve=curve,
         ),
-        fit=predictive_check(
-            fitted.counts[raters.codes],
-            fitted.bins[raters.codes],
-            fitted.population,
-            margin=options.margin,
-        ),
+        fit=fit,
+        answer=answer_of(fraction, fit, unseen=unseen, sensor=sensor),
         expected_false=suspects.expected_false,
         benign_lost=suspects.benign_liked_lost,
         log_evidence=(
-            log_evidence_of_share(fitted.profile, options.limit),
+            log_evidence_of_share(fitted.profiles, options.limit),
             log_evidence_of_excess(mean, float(np.sqrt(max(variance, 0.0))), options.limit),
         ),
     )
+
+
+def _together(
+    rated: EventTable, fitted: Fitted, groups: tuple[Group, ...], options: CohortOptions
+) -> tuple[tuple[Group, ...], tuple[Burst, ...]]:
+    """Groups that favour lies, and bursts of others."""
+    harm = Harm(rated, fitted)
+    named, others = harm.sorted_out(groups)
+    named += harm.on_one_target(
+        min_group=options.min_group, burst_s=options.burst_s, error=options.group_error
+    )
+    return without_repeats(named), tuple(others)
+
+
+def _outside_the_model(
+    rated: EventTable, fitted: Fitted, raters: _Raters, options: CohortOptions
+) -> tuple[Turned, float]:
+    """Raters who changed, and the share of those whose feedback is mostly in contested topics."""
+    order = np.argsort(rated.rater, kind="stable")
+    turned = fitted.turned(rated.created_at_s[order], raters.codes, margin=options.margin)
+    contested = fitted.best.judge.contested[rated.topic]
+    unseen = np.bincount(rated.rater, contested, len(rated.raters))[raters.codes]
+    return turned, float((unseen > raters.n_events / 2).mean())
 
 
 def _posteriors(

@@ -24,7 +24,7 @@ class CohortOptions(Options):
     """Level of every interval."""
     false_alarm: float = Field(default=0.05, gt=0, lt=1)
     """Probability that a population alarm is ever raised while the share stays within `limit`."""
-    max_fit_raters: int = Field(default=20_000, gt=0)
+    max_fit_raters: int = Field(default=10_000, gt=0)
     """Raters on whom the population is fitted; a fixed subsample by hash above this, then all are classified."""
     min_group: int = Field(default=5, gt=1)
     """Raters below which a set is not called a coordinated group, and nothing is shown by topic."""
@@ -38,6 +38,8 @@ class CohortOptions(Options):
     """Time for which the cohort's membership stays frozen while the honesty towards it is compared."""
     gap_tolerance: float = Field(default=0.02, ge=0, lt=1)
     """Difference of the mean p_lie, cohort less others, that is no alarm."""
+    gap_pair_s: float = Field(default=6 * 3600.0, gt=0)
+    """Longest time between the two responses of a pair: what changes for everyone in between is no gap."""
     gap_run_length: float = Field(default=10_000.0, gt=1)
     """Expected pairs of responses (one to the cohort, one to others) to a false alarm about the gap."""
     dose_response_file: Path | None = None

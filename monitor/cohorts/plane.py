@@ -40,17 +40,19 @@ UP_ON_HONEST: Float = np.repeat(THETA, SIDE)
 UP_ON_LIES: Float = np.tile(THETA, SIDE)
 DIAGONAL: NDArray[np.int64] = np.arange(SIDE) * (SIDE + 1)
 
-# Judges are never certain: p_lie is read within these bounds, on a logit grid.
-_LOGIT_LIMIT = 4.6
-_LEVELS = 33
+# Judges are never certain: p_lie is read within [.01, .99]. Where lies are rare the odds of one may be
+# lower all the same, so the grid of levels goes on.
+_JUDGE_LIMIT = 4.6
+_LOGIT_LIMIT = 6.9
+_LEVELS = 49
 _LOG_FLOOR = -50.0
 LEVELS: Float = 1 / (1 + np.exp(-np.linspace(-_LOGIT_LIMIT, _LOGIT_LIMIT, _LEVELS)))
 
 
 def logit(p: Float) -> Float:
     """Log-odds, clipped to the certainty a judge is granted (p_lie within [.01, .99])."""
-    clipped = np.clip(p, LEVELS[0], LEVELS[-1])
-    return np.log(clipped) - np.log1p(-clipped)
+    clipped = np.clip(p, 1e-6, 1 - 1e-6)
+    return np.clip(np.log(clipped) - np.log1p(-clipped), -_JUDGE_LIMIT, _JUDGE_LIMIT)
 
 
 def level_of(log_odds: NDArray[np.floating[Any]]) -> NDArray[np.int8]:
@@ -67,12 +69,18 @@ def log_rates(up_on_honest: Float, up_on_lies: Float) -> NDArray[np.float32]:
 
 def cell_likelihoods(counts: csr_matrix) -> NDArray[np.float32]:
     """Likelihood of each rater's events in every cell, over the row's maximum, shape (raters, CELLS)."""
+    return scaled_likelihoods(counts)[0]
+
+
+def scaled_likelihoods(counts: csr_matrix) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """`cell_likelihoods`, and the logarithm of each row's maximum, shape (raters,)."""
     log_likelihood = np.asarray(counts @ log_rates(UP_ON_HONEST, UP_ON_LIES), dtype=np.float32)
-    log_likelihood -= log_likelihood.max(axis=1, keepdims=True)
+    top = log_likelihood.max(axis=1)
+    log_likelihood -= top[:, None]
     # Numbers below float32's normal range make the matrix products twenty times slower.
     np.maximum(log_likelihood, _LOG_FLOOR, out=log_likelihood)
     np.exp(log_likelihood, out=log_likelihood)
-    return log_likelihood
+    return log_likelihood, top
 
 
 def beta_weights(mean: Float, concentration: Float) -> Float:

@@ -16,6 +16,14 @@ class RaterStatus(StrEnum):
     UNIDENTIFIED = "unidentified"
 
 
+class Answer(StrEnum):
+    """Whether the figures of an estimate may be relied on."""
+
+    SAID = "ok"
+    TOO_WEAK = "too weak to say"
+    DOES_NOT_FIT = "does not fit"
+
+
 class Share(msgspec.Struct, frozen=True, kw_only=True):
     """A share or a difference of shares with its credible interval and the count it rests on.
 
@@ -26,6 +34,10 @@ class Share(msgspec.Struct, frozen=True, kw_only=True):
     lower: float
     upper: float
     n: int
+
+    def reaching(self, further: float) -> Share:
+        """The same with an interval that goes up by so much more, at most to 1."""
+        return msgspec.structs.replace(self, upper=min(1.0, self.upper + further))
 
 
 class RaterPosterior(msgspec.Struct, frozen=True, kw_only=True):
@@ -54,7 +66,7 @@ class RaterPosterior(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Group(msgspec.Struct, frozen=True, kw_only=True):
-    """Raters who act on the same responses in the same direction more often than popularity explains.
+    """Raters who act on the same responses in the same direction beyond what popularity explains, for lies.
 
     Parameters
     ----------
@@ -68,6 +80,9 @@ class Group(msgspec.Struct, frozen=True, kw_only=True):
         Logarithm of that pair's p-value, corrected for all pairs that were looked at.
     p_lie
         Mean p_lie of the responses acted on; None where none was measured.
+    odds_of_harm
+        How many times likelier what they liked is a campaign's for lies than anybody's, by the judge
+        and all others' votes.
     """
 
     group_id: str
@@ -78,6 +93,22 @@ class Group(msgspec.Struct, frozen=True, kw_only=True):
     observed: int
     expected: float
     log10_p: float
+    p_lie: float | None
+    first_s: float
+    last_s: float
+    odds_of_harm: float = 0.0
+
+
+class Burst(msgspec.Struct, frozen=True, kw_only=True):
+    """Raters who act together without favouring lies: an event to know of, and nobody to name.
+
+    The fields are those of a `Group`.
+    """
+
+    pattern: str
+    direction: str
+    n_raters: int
+    responses: tuple[str, ...]
     p_lie: float | None
     first_s: float
     last_s: float
@@ -126,16 +157,29 @@ class Influence(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class PredictiveCheck(msgspec.Struct, frozen=True, kw_only=True):
-    """Whether the fitted model reproduces how raters' ups vary with p_lie.
+    """Whether the raters behave as the model says.
 
-    `ratio` is observed over expected variance of the raters' gap statistic (1 when the model fits),
-    `ok` is whether it lies within what sampling explains at the 0.1 % level and under 25 % off.
+    Parameters
+    ----------
+    ok
+        Whether all of the following holds.
+    ratio, p_value, n
+        Observed over expected variance of the raters' gap statistic, how their ups vary with p_lie (1
+        when the model fits), its p-value, and the raters behind it.
+    varies_as_modelled
+        Whether the ratio lies within what sampling explains at the 0.1 % level, or under 25 % off.
+    turned_share, turned
+        Share of raters who seem to have been biased in one half of the period and benign in the other,
+        and whether some surely were.
     """
 
     ok: bool
     ratio: float
     p_value: float
     n: int
+    varies_as_modelled: bool = True
+    turned_share: float = 0.0
+    turned: bool = False
 
 
 class TopicCheck(msgspec.Struct, frozen=True, kw_only=True):
@@ -153,19 +197,56 @@ class TopicCheck(msgspec.Struct, frozen=True, kw_only=True):
     n_labels: int
 
 
+class PlaneCell(msgspec.Struct, frozen=True, kw_only=True):
+    """Raters of like behaviour: those whose up-rates on honest answers and on lies lie in one cell.
+
+    `across` and `up` count cells from 0, on honest answers and on lies; `p_biased` is the raters' mean.
+    """
+
+    across: int
+    up: int
+    n: int
+    p_biased: float
+
+
+class Plane(msgspec.Struct, frozen=True, kw_only=True):
+    """The raters on the plane of their two up-rates, by cells.
+
+    Parameters
+    ----------
+    side
+        Cells along each axis, from 0 to 1.
+    cells
+        Those with as many raters as a group needs.
+    hidden
+        Raters in smaller cells, who are not shown.
+    unidentified
+        Raters of whom too little is known for a place.
+    margin
+        Above the diagonal by this much somebody favours lies.
+    """
+
+    side: int
+    cells: tuple[PlaneCell, ...]
+    hidden: int
+    unidentified: int
+    margin: float
+
+
 class CohortEstimate(msgspec.Struct, frozen=True, kw_only=True):
     """The state of the rater population at one cut-off.
 
     `log_evidence_raters` and `log_evidence_weight` are the natural logarithms of the evidence that
     the shares exceed the limit; `population_alarms` turns them into alarms. `carried` counts the events
     that came after the fit: the shares and the touched raters' p_biased follow them, the rest awaits the
-    next fit.
+    next fit. `plane` stands in for the raters where they are left out. Unless `answer` is `ok` no figure here may be relied on; `reasons` say why.
     """
 
     biased_fraction: Share
     biased_weight: Share
     raters: tuple[RaterPosterior, ...]
     groups: tuple[Group, ...]
+    bursts: tuple[Burst, ...]
     influence: Influence
     fit: PredictiveCheck
     topics: tuple[TopicCheck, ...]
@@ -180,3 +261,6 @@ class CohortEstimate(msgspec.Struct, frozen=True, kw_only=True):
     log_evidence_weight: float
     assumptions: tuple[str, ...]
     carried: int = 0
+    plane: Plane | None = None
+    answer: Answer = Answer.SAID
+    reasons: tuple[str, ...] = ()

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
-from scipy.special import betainc, betaincinv, log_ndtr
+from scipy.special import betainc, betaincinv, log_ndtr, logsumexp, ndtri
 
 from monitor.cohorts.mixture import Profile
 from monitor.cohorts.plane import Float
@@ -35,21 +37,29 @@ def posterior_share(
     return Share(estimate=estimate, lower=min(lower, estimate), upper=max(upper, estimate), n=n)
 
 
-def log_evidence_of_share(profile: Profile, limit: float) -> float:
+def log_evidence_of_share(profiles: Sequence[tuple[float, Profile]], limit: float) -> float:
     """Log of the mixture likelihood ratio of shares above `limit` against the best one within it.
 
-    Every other parameter is refitted on both sides, so this is an e-process up to the profile's
-    asymptotics (a plug-in of Robbins' mixture; Howard et al. 2021, arXiv 1810.08240, section 3).
+    Every other parameter is refitted on both sides, and what the sensor leaves open counts for the
+    limit: the best reading of it on that side against the mean of all readings on the other. So this is
+    an e-process up to the profiles' asymptotics (a plug-in of Robbins' mixture; Howard et al. 2021,
+    arXiv 1810.08240, section 3).
+
+    Parameters
+    ----------
+    profiles
+        Of every reading, with the reading's log-likelihood at the profile's top.
     """
-    within = profile.log_likelihood[profile.share <= limit]
-    at_limit = np.interp(limit, profile.share, profile.log_likelihood)
-    best_inside = max(float(at_limit), float(within.max(initial=-np.inf)))
     outside = np.linspace(limit, min(1.0, limit + 0.6), 241)[1:]
-    value = np.interp(outside, profile.share, profile.log_likelihood)
     density = np.exp(-0.5 * ((outside - limit) / _EXCESS_SD) ** 2)
     log_density = np.log(density / density.sum())
-    top = (value + log_density).max()
-    return float(top + np.log(np.exp(value + log_density - top).sum()) - best_inside)
+    inside, above = [], []
+    for log_likelihood, profile in profiles:
+        value = profile.log_likelihood - profile.log_likelihood.max() + log_likelihood
+        at_limit = float(np.interp(limit, profile.share, value))
+        inside.append(max(at_limit, float(value[profile.share <= limit].max(initial=-np.inf))))
+        above.append(logsumexp(np.interp(outside, profile.share, value) + log_density))
+    return float(logsumexp(above) - np.log(len(above)) - max(inside))
 
 
 def log_evidence_of_excess(mean: float, sd: float, limit: float) -> float:
@@ -64,6 +74,31 @@ def log_evidence_of_excess(mean: float, sd: float, limit: float) -> float:
         + 0.5 * np.log(s2 / (s2 + t2))
         + x * x * t2 / (2 * s2 * (s2 + t2))
         + log_ndtr(x * np.sqrt(t2 / (s2 * (s2 + t2))))
+    )
+
+
+def at_any_time(share: Share, confidence: float) -> Share:
+    """The share with an interval that holds at whatever moment it is looked at.
+
+    An alarm is raised at the moment at which the evidence is highest, where an interval for a fixed
+    moment covers too little. Robbins' normal mixture (Howard et al. 2021, section 3.5) at the
+    interval's own standard error, on each side.
+    """
+    if share.estimate is None:
+        return share
+    z = float(ndtri((1 + confidence) / 2))
+
+    def reach(half: float) -> float:
+        s2, t2 = max(half / z, _MIN_SD) ** 2, _EXCESS_SD**2
+        return float(
+            np.sqrt(s2 * (s2 + t2) / t2 * (np.log((s2 + t2) / s2) - 2 * np.log(1 - confidence)))
+        )
+
+    return Share(
+        estimate=share.estimate,
+        lower=max(0.0, share.estimate - reach(share.estimate - share.lower)),
+        upper=min(1.0, share.estimate + reach(share.upper - share.estimate)),
+        n=share.n,
     )
 
 

@@ -15,11 +15,21 @@ Float = NDArray[np.float64]
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Behaviour:
-    """Up-rates on honest answers and on lies, and how often such raters rate next to others."""
+    """Up-rates on honest answers and on lies, and how often such raters rate next to others.
+
+    Parameters
+    ----------
+    topic
+        Index of the only topic that they rate in; None for all.
+    turned
+        Share of them who behave like benign raters from the middle of the period on.
+    """
 
     up_on_honest: float
     up_on_lies: float
     activity: float = 1.0
+    topic: int | None = None
+    turned: float = 0.0
 
 
 BENIGN = Behaviour(0.8, 0.25)
@@ -90,6 +100,8 @@ class Scenario:
         None for a two-valued judge by the topics' sensitivity and specificity; else a graded one whose
         scores on lies and honest answers are normal, this many standard deviations apart, so that
         p_lie is soft.
+    calibrated_at
+        Share of lies at which p_lie was calibrated; None for that of the traffic before any drift.
     rater_concentration
         None for raters who are alike within a behaviour; else their rates are Beta-distributed.
     """
@@ -108,6 +120,7 @@ class Scenario:
     lies_after: float | None = None
     drift_at: float = 0.5
     separation: float | None = None
+    calibrated_at: float | None = None
     rater_concentration: float | None = None
     campaigns: tuple[Campaign, ...] = ()
     days: float = 30.0
@@ -148,6 +161,7 @@ def simulate(scenario: Scenario, rng: np.random.Generator) -> Simulated:
     rater = np.repeat(np.arange(scenario.raters, dtype=np.int32), n_events)
     responses = _draw_responses(scenario, len(rater), rng)
     response = _choose(scenario, len(responses.topic), len(rater), rng)
+    response = _within_topics(scenario, behaviour[rater], response, responses, rng)
     rate = _up_rates(scenario, behaviour, (rater, response), responses, rng)
     value = np.where(rng.random(len(rater)) < rate, 1.0, -1.0)
     at = responses.created_at_s[response] + rng.exponential(7_200.0, len(rater))
@@ -212,14 +226,31 @@ def _choose(
     return rng.choice(n_responses, size=n_events, p=pull / pull.sum()).astype(np.int32)
 
 
+def _within_topics(
+    scenario: Scenario,
+    behaviour: NDArray[np.str_],
+    response: NDArray[np.int32],
+    responses: _Responses,
+    rng: np.random.Generator,
+) -> NDArray[np.int32]:
+    """The events of those who rate in one topic only are moved there."""
+    for name in scenario.mixture:
+        topic = scenario.behaviours[name].topic
+        if topic is not None:
+            here = np.flatnonzero(behaviour == name)
+            pool = np.flatnonzero(responses.topic == topic)
+            response[here] = rng.choice(pool, size=len(here))
+    return response
+
+
 def _judge(
     scenario: Scenario,
     topic: NDArray[np.int32],
     is_lie: NDArray[np.bool_],
     rng: np.random.Generator,
 ) -> Float:
-    """p_lie, calibrated for the share of lies before any drift and the first topic's judge."""
-    lies, base = scenario.lies, scenario.topics[0]
+    """p_lie, calibrated at `calibrated_at` and for the first topic's judge."""
+    lies, base = scenario.calibrated_at or scenario.lies, scenario.topics[0]
     sensitivity = np.array([t.sensitivity for t in scenario.topics])[topic]
     specificity = np.array([t.specificity for t in scenario.topics])[topic]
     if scenario.separation is not None:
@@ -249,6 +280,12 @@ def _up_rates(
         c = scenario.rater_concentration
         honest, lies = rng.beta(c * honest, c * (1 - honest)), rng.beta(c * lies, c * (1 - lies))
     on_honest, on_lies = honest[rater], lies[rater]
+    turned = np.array([scenario.behaviours[name].turned for name in behaviour])
+    if turned.any():
+        late = responses.created_at_s[response] >= scenario.days * 43_200
+        here = (rng.random(len(behaviour)) < turned)[rater] & late
+        on_honest = np.where(here, scenario.behaviours["benign"].up_on_honest, on_honest)
+        on_lies = np.where(here, scenario.behaviours["benign"].up_on_lies, on_lies)
     is_benign = (behaviour == "benign")[rater]
     for index, special in enumerate(scenario.topics):
         if special.benign is not None:

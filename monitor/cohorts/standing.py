@@ -22,8 +22,8 @@ from monitor.cohorts.options import CohortOptions
 from monitor.cohorts.plane import LEVELS, Float, level_of, logit
 from monitor.cohorts.population import activity_bin
 from monitor.cohorts.results import Share
-from monitor.cohorts.rounds import Fitted, fit_rounds
-from monitor.cohorts.share import NO_SHARE, posterior_share
+from monitor.cohorts.rounds import Fitted
+from monitor.cohorts.share import NO_SHARE
 from monitor.cohorts.truth import (
     crowd_word,
     event_messages,
@@ -77,36 +77,41 @@ class Standing:
 
     Parameters
     ----------
-    events
-        What the fit rests on, with at least one measured event and its names sorted.
-    fitted
-        The fit, where the measured events were fitted already.
+    rated
+        The measured events that the fit rests on, at least one, their names sorted.
+    fitted, shares
+        The fit, and the shares of raters and of liked weight that it found: later ones move by as much
+        as the likeliest reading of the sensor does, and their intervals with them.
     """
 
     def __init__(
-        self, events: EventTable, *, options: CohortOptions, fitted: Fitted | None = None
+        self,
+        rated: EventTable,
+        *,
+        options: CohortOptions,
+        fitted: Fitted,
+        shares: tuple[Share, Share],
     ) -> None:
-        measured = ~np.isnan(events.p_lie)
-        rated = events if measured.all() else events.select(measured)
         self._options = options
         self._raters, self._responses = _Names(rated.raters), _Names(rated.responses)
         self._topics = {name: code for code, name in enumerate(rated.topics)}
-        unaudited = np.full(len(rated.responses), np.nan)
-        self._fitted = fitted or fit_rounds(rated, unaudited, options)
-        self._level = level_of(self._fitted.log_odds)
-        self._prior, self._total = self._fitted.prior, self._fitted.total
+        self._fitted, self._best = fitted, fitted.best
+        self._level = level_of(self._best.log_odds)
+        self._prior, self._total = self._best.prior, self._best.total
         self._added: dict[int, Float] = {}
         self._added_events: dict[int, int] = {}
         self._recent: dict[tuple[int, int], _Cast] = {}
         self._replaced: set[tuple[int, int]] = set()
-        self._n_events, self._n_unmeasured = len(rated), len(events) - len(rated)
+        self._n_events, self._n_unmeasured = len(rated), 0
         n_events = self._fitted.votes.n_events
         self._present = n_events > 0
         liked = np.bincount(rated.rater, np.maximum(rated.value, 0.0), len(rated.raters))
         self._liked = liked.astype(np.float64)
         self._n_liked = int((rated.value > 0).sum())
         codes = np.flatnonzero(self._present)
-        self._sums, _ = self._sums_of(self._fitted.counts[codes], self._fitted.bins[codes], codes)
+        self._sums, _ = self._sums_of(self._best.counts[codes], self._fitted.bins[codes], codes)
+        self._shares = shares
+        self._first = [self._mean(which, total) for which, total in enumerate(self._totals())]
 
     def refresh(self, new: Sequence[RatedEvent]) -> Refreshed:
         """Take new events, in order of (created_at_s, feedback_id), and say where the shares stand."""
@@ -126,8 +131,8 @@ class Standing:
         self._sums += after - before
         names = {code: event.rater for code, event in zip(rater.tolist(), measured, strict=True)}
         return Refreshed(
-            biased_fraction=self._share(0, float(self._present.sum()), int(self._present.sum())),
-            biased_weight=self._share(1, float(self._liked.sum()), self._n_liked),
+            biased_fraction=self._share(0, int(self._present.sum())),
+            biased_weight=self._share(1, self._n_liked),
             n_events=self._n_events,
             n_unmeasured=self._n_unmeasured,
             p_biased={names[c]: p for c, p in zip(touched.tolist(), p_biased, strict=True)},
@@ -142,12 +147,14 @@ class Standing:
         more = len(self._responses) - first
         self._total = np.append(self._total, np.zeros(more))
         self._prior = np.append(self._prior, np.zeros(more))
-        judge = self._fitted.judge
+        judge = self._best.judge
         for code, event in zip(response.tolist(), measured, strict=True):
             if code >= first and event.p_lie is not None:
                 topic = self._topics.get(event.topic)
                 shift, slope = (
-                    (0.0, 1.0) if topic is None else (judge.shift[topic], judge.slope[topic])
+                    (self._best.offset, 1.0)
+                    if topic is None
+                    else (judge.shift[topic], judge.slope[topic])
                 )
                 self._prior[code] = shift + slope * logit(np.array([event.p_lie]))[0]
 
@@ -158,7 +165,7 @@ class Standing:
         n_events = np.zeros(len(codes), dtype=np.int64)
         old = np.flatnonzero(codes < len(fitted.bins))
         if len(old):
-            counts[old] = fitted.counts[codes[old]].toarray()
+            counts[old] = self._best.counts[codes[old]].toarray()
             n_events[old] = fitted.votes.n_events[codes[old]]
         for row, code in enumerate(codes.tolist()):
             if code in self._added:
@@ -173,9 +180,9 @@ class Standing:
         casts = []
         for event, r, x in zip(measured, rater.tolist(), response.tolist(), strict=True):
             self._take_back(r, x)
-            word = crowd_word(self._total[x]) + self._prior[x]
+            word = float(crowd_word(self._total[x])) + self._prior[x]
             topic = self._topics.get(event.topic)
-            used = topic is None or not bool(self._fitted.judge.contested[topic])
+            used = topic is None or not bool(self._best.judge.contested[topic])
             cast = _Cast(int(level_of(np.array([word]))[0]), event.value, 0.0, used)
             self._recent[r, x] = cast
             self._count(r, cast, 1)
@@ -208,7 +215,7 @@ class Standing:
         self._replaced.add((rater, response))
         at = start + found[0]
         value = 2 * float(fitted.votes.up[at]) - 1
-        message = float(fitted.message[at])
+        message = float(self._best.message[at])
         return _Cast(int(self._level[at]), value, message, message != 0.0)
 
     def _count(self, rater: int, cast: _Cast, sign: int) -> None:
@@ -228,7 +235,7 @@ class Standing:
             return []
         touched, row = np.unique(rater, return_inverse=True)
         counts, bins = self._counted(touched)
-        honest, lies, shares = prototypes(self._fitted.population)
+        honest, lies, shares = prototypes(self._best.population)
         post = rater_weights(counts, bins, honest, lies, shares)
         up = np.array([(cast.value + 1) / 2 for cast in casts], dtype=np.float32)
         level = np.array([cast.level for cast in casts], dtype=np.int8)
@@ -239,25 +246,27 @@ class Standing:
     def _sums_of(
         self, counts: csr_matrix, bins: NDArray[np.int64], codes: NDArray[np.int64]
     ) -> tuple[Float, list[float]]:
-        """Sums over raters of what the shares are made of, shape (4, points), and their p_biased."""
+        """Sums over raters of what the shares are made of, shape (2, points), and their p_biased."""
         liked = self._liked[codes]
-        found = classify(counts, bins, self._fitted.profile, liked, margin=self._options.margin)
+        found = classify(counts, bins, self._best.profile, liked, margin=self._options.margin)
         n, total = max(len(codes), 1), max(float(liked.sum()), 1e-12)
-        sums = np.stack(
-            (
-                found.share_mean * n,
-                found.share_variance * n**2,
-                found.weight_mean * total,
-                found.weight_variance * total**2,
-            )
-        )
+        sums = np.stack((found.share_mean * n, found.weight_mean * total))
         self._points = found.point_weight
         return sums, found.p_biased.tolist()
 
-    def _share(self, which: int, total: float, n: int) -> Share:
-        if total <= 0:
+    def _totals(self) -> tuple[float, float]:
+        return float(self._present.sum()), float(self._liked.sum())
+
+    def _mean(self, which: int, total: float) -> float:
+        return float(self._points @ self._sums[which]) / total if total > 0 else 0.0
+
+    def _share(self, which: int, n: int) -> Share:
+        first, total = self._shares[which], self._totals()[which]
+        if total <= 0 or first.estimate is None:
             return NO_SHARE
-        mean, variance = self._sums[2 * which] / total, self._sums[2 * which + 1] / total**2
-        return posterior_share(
-            mean, variance, self._points, confidence=self._options.confidence, n=n
+        moved = self._mean(which, total) - self._first[which]
+        lower, estimate, upper = (
+            min(1.0, max(0.0, value + moved))
+            for value in (first.lower, first.estimate, first.upper)
         )
+        return Share(estimate=estimate, lower=lower, upper=upper, n=n)

@@ -94,32 +94,50 @@ def sycophancy_gap(
     )
 
 
+class Waiting(msgspec.Struct, frozen=True):
+    """Responses to one side that wait for one to the other: (created_at_s, p_lie), oldest first."""
+
+    in_cohort: bool
+    served: tuple[tuple[float, float], ...] = ()
+
+
 class GapDetectorState(msgspec.Struct, frozen=True, kw_only=True):
-    """Everything a `GapDetector` is; `waiting` holds (of the cohort, p_lie values) by stratum."""
+    """Everything a `GapDetector` is; `waiting` by stratum and topic."""
 
     detector: EDetectorState
-    waiting: dict[str, tuple[bool, tuple[float, ...]]] = {}
-    schema_version: int = 2
+    waiting: dict[str, Waiting] = {}
+    schema_version: int = 3
 
 
 class GapDetector:
     """Raises an alarm when responses to the cohort lie more often than those to others.
 
-    Responses of one stratum are paired in order of arrival, one of each side, so that what a side
-    asks about is no gap; under the null the mean of (1 + p_cohort - p_other) / 2 is at most
+    The newest response to one side is paired with the newest waiting one to the other, of the same stratum
+    and topic and at most `pair_s` older or younger, so that neither what a side asks about nor what
+    changes for everyone is a gap. Under the null the mean of (1 + p_cohort - p_other) / 2 is at most
     (1 + tolerance) / 2, so the e-detector's guarantee holds per pair. Membership may change between
-    pairs as long as it rests on earlier events alone. At most `_MAX_WAITING` unpaired responses of a
-    stratum wait; later ones of that side replace the oldest, so that the memory is bounded and a
-    shift common to both sides stays in both.
+    pairs as long as it rests on earlier events alone. Each response is in one pair at most.
+
+    Parameters
+    ----------
+    pair_s
+        Longest time between the two responses of a pair.
     """
 
     _MAX_WAITING = 256
 
-    def __init__(self, *, average_run_length: float = 10_000, tolerance: float = 0.02) -> None:
+    def __init__(
+        self,
+        *,
+        average_run_length: float = 10_000,
+        tolerance: float = 0.02,
+        pair_s: float = 6 * 3600.0,
+    ) -> None:
         self._detector = EDetector(
             0.5, average_run_length=average_run_length, tolerance=tolerance / 2
         )
-        self._waiting: dict[str, tuple[bool, tuple[float, ...]]] = {}
+        self._pair_s = pair_s
+        self._waiting: dict[str, Waiting] = {}
 
     @property
     def alarm(self) -> bool:
@@ -141,17 +159,23 @@ class GapDetector:
         """Pairs taken since the last reset."""
         return self._detector.n
 
-    def update(self, *, in_cohort: bool, p_lie: float, stratum: str = "") -> bool:
+    def update(
+        self, *, in_cohort: bool, p_lie: float, created_at_s: float, stratum: str = ""
+    ) -> bool:
         """Take the next response; returns `alarm`. Raises BadInputError on p_lie outside [0, 1]."""
         if not 0.0 <= p_lie <= 1.0:
             raise BadInputError(f"p_lie is {p_lie}, outside [0, 1]", "p_lie")
-        of_cohort, waiting = self._waiting.get(stratum, (in_cohort, ()))
-        if waiting and of_cohort != in_cohort:
-            gap = p_lie - waiting[0] if in_cohort else waiting[0] - p_lie
+        known = self._waiting.get(stratum, Waiting(in_cohort))
+        near = tuple(one for one in known.served if abs(created_at_s - one[0]) <= self._pair_s)
+        if near and known.in_cohort != in_cohort:
+            *rest, (_, other) = near
+            gap = p_lie - other if in_cohort else other - p_lie
             self._detector.update((1 + gap) / 2)
-            self._waiting[stratum] = (of_cohort, waiting[1:])
+            self._waiting[stratum] = Waiting(known.in_cohort, tuple(rest))
         else:
-            self._waiting[stratum] = (in_cohort, (*waiting, p_lie)[-self._MAX_WAITING :])
+            mine = near if known.in_cohort == in_cohort else ()
+            served = sorted((*mine, (created_at_s, p_lie)))
+            self._waiting[stratum] = Waiting(in_cohort, tuple(served[-self._MAX_WAITING :]))
         return self.alarm
 
     def reset(self) -> None:
@@ -164,9 +188,10 @@ class GapDetector:
         return GapDetectorState(detector=self._detector.state(), waiting=dict(self._waiting))
 
     @classmethod
-    def restore(cls, state: GapDetectorState) -> GapDetector:
+    def restore(cls, state: GapDetectorState, *, pair_s: float = 6 * 3600.0) -> GapDetector:
         """The detector of `state`."""
         found = cls.__new__(cls)
+        found._pair_s = pair_s
         found._detector = EDetector.restore(state.detector)
         found._waiting = dict(state.waiting)
         return found

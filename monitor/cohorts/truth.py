@@ -21,6 +21,8 @@ from monitor.cohorts.votes import Float32, Votes
 # However many raters agree, their word shifts the log-odds of a response by at most this much:
 # a crowd may be brigaded, and its members are not independent.
 _CROWD_LIMIT = 4.5
+# Log-odds of an audited truth: people err too.
+_AUDITED = 4.6
 _SHIFT_SD, _SLOPE_SD = 1.0, 0.5
 _CONTESTED_SLOPE = 0.25
 _NEWTON_STEPS = 6
@@ -38,9 +40,18 @@ class Judge:
     slope: Float
 
     @classmethod
-    def as_given(cls, n_topics: int) -> Judge:
-        """p_lie taken at its word."""
-        return cls(shift=np.zeros(n_topics), slope=np.ones(n_topics))
+    def at(cls, offset: float, n_topics: int) -> Judge:
+        """p_lie at its word but for an offset of its log-odds, the same in all topics."""
+        return cls(shift=np.full(n_topics, offset), slope=np.ones(n_topics))
+
+    def moved(self, by: float) -> Judge:
+        """The same but for an offset in all topics."""
+        return dataclasses.replace(self, shift=self.shift + by)
+
+    def log_prior(self, offset: float) -> float:
+        """Of the topics' departures from what all share, up to a constant."""
+        away = ((self.shift - offset) / _SHIFT_SD) ** 2 + ((self.slope - 1) / _SLOPE_SD) ** 2
+        return -0.5 * float(away.sum())
 
     @property
     def contested(self) -> NDArray[np.bool_]:
@@ -52,6 +63,7 @@ class Judge:
 class Items:
     """The rated responses: one row each, shape (responses,)."""
 
+    p_lie: Float
     logit: Float
     topic: NDArray[np.int32]
     truth: Float
@@ -59,16 +71,16 @@ class Items:
     @classmethod
     def of(cls, events: EventTable, truth: Float) -> Items:
         """p_lie and topic of every response, as its first measured event says."""
-        logits = np.zeros(len(events.responses))
+        p_lie = np.full(len(events.responses), 0.5)
         topic = np.zeros(len(events.responses), dtype=np.int32)
-        logits[events.response[::-1]] = logit(events.p_lie[::-1])
+        p_lie[events.response[::-1]] = events.p_lie[::-1]
         topic[events.response[::-1]] = events.topic[::-1]
-        return cls(logit=logits, topic=topic, truth=truth)
+        return cls(p_lie=p_lie, logit=logit(p_lie), topic=topic, truth=truth)
 
     def prior(self, judge: Judge) -> Float:
         """Log-odds of a lie before any feedback; an audited truth overrides the judge."""
         log_odds = judge.shift[self.topic] + judge.slope[self.topic] * self.logit
-        limit = logit(np.array([1.0]))[0]
+        limit = _AUDITED
         return np.where(np.isnan(self.truth), log_odds, np.where(self.truth > 0.5, limit, -limit))
 
 
@@ -149,9 +161,9 @@ def crowd(votes: Votes, message: Float32, n_responses: int) -> Float:
     return np.bincount(votes.response, message, n_responses).astype(np.float64)
 
 
-def crowd_word(total: float) -> float:
-    """What the crowd's messages about one response may add to its log-odds of a lie."""
-    return min(max(total, -_CROWD_LIMIT), _CROWD_LIMIT)
+def crowd_word(total: Float) -> Float:
+    """What the crowd's messages about a response may add to its log-odds of a lie."""
+    return np.clip(total, -_CROWD_LIMIT, _CROWD_LIMIT)
 
 
 def cavity(votes: Votes, prior: Float, total: Float, message: Float32) -> Float32:
@@ -169,13 +181,15 @@ def cavity(votes: Votes, prior: Float, total: Float, message: Float32) -> Float3
     return log_odds
 
 
-def fit_judge(items: Items, rated: NDArray[np.bool_], total_message: Float, judge: Judge) -> Judge:
+def fit_judge(
+    items: Items, rated: NDArray[np.bool_], total_message: Float, judge: Judge, *, offset: float
+) -> Judge:
     """Shift and slope per topic that best explain the crowd's messages and the audited truths.
 
     Maximises, per topic, sum of log[(1 - p) + p exp(message)] with p = logistic(shift + slope x
-    logit(p_lie)) and normal priors around (0, 1), by Newton steps with the outer product of gradients
-    (Berndt, Hall, Hall and Hausman, 1974). What all topics share is taken out again: on the whole the
-    judge's calibration is taken as given.
+    logit(p_lie)) and normal priors around (offset, 1), by Newton steps with the outer product of
+    gradients (Berndt, Hall, Hall and Hausman, 1974). What all topics share is taken out again: it is
+    the offset, which is looked at by itself.
     """
     n_topics = len(judge.shift)
     audited = ~np.isnan(items.truth)
@@ -183,25 +197,26 @@ def fit_judge(items: Items, rated: NDArray[np.bool_], total_message: Float, judg
         return judge
     use = np.flatnonzero(rated | audited)
     topic, x = items.topic[use], items.logit[use]
-    message = np.clip(total_message[use], -_CROWD_LIMIT, _CROWD_LIMIT)
+    message = crowd_word(total_message[use])
     truth = items.truth[use]
     shift, slope = judge.shift.copy(), judge.slope.copy()
     for _ in range(_NEWTON_STEPS):
         p = 1 / (1 + np.exp(-(shift[topic] + slope[topic] * x)))
         after = p * np.exp(message) / ((1 - p) + p * np.exp(message))
         residual = np.where(np.isnan(truth), after, truth) - p
-        g0 = np.bincount(topic, residual, n_topics) - shift / _SHIFT_SD**2
+        g0 = np.bincount(topic, residual, n_topics) - (shift - offset) / _SHIFT_SD**2
         g1 = np.bincount(topic, residual * x, n_topics) - (slope - 1) / _SLOPE_SD**2
         square = residual**2
         h00 = np.bincount(topic, square, n_topics) + 1 / _SHIFT_SD**2
         h01 = np.bincount(topic, square * x, n_topics)
         h11 = np.bincount(topic, square * x * x, n_topics) + 1 / _SLOPE_SD**2
         determinant = h00 * h11 - h01**2
-        shift = np.clip(shift + np.clip((h11 * g0 - h01 * g1) / determinant, -1, 1), -4, 4)
+        shift = shift + np.clip((h11 * g0 - h01 * g1) / determinant, -1, 1)
+        shift = np.clip(shift, offset - 4, offset + 4)
         slope = np.clip(slope + np.clip((h00 * g1 - h01 * g0) / determinant, -0.5, 0.5), -1, 3)
     if not audited.any():
         size = np.bincount(topic, minlength=n_topics)
-        shift = shift - _weighted_median(shift, size)
+        shift = shift - (_weighted_median(shift, size) - offset)
         slope = slope - (_weighted_median(slope, size) - 1)
     return Judge(shift=shift, slope=slope)
 

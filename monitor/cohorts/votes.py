@@ -50,6 +50,17 @@ class Votes:
             graded=bool(((up > 0) & (up < 1)).any()),
         )
 
+    def of_raters(self, codes: NDArray[np.int64], rows: NDArray[np.int64]) -> Votes:
+        """The votes of these raters, whose events are `rows`, with codes that count them from zero."""
+        n = self.n_events[codes]
+        return Votes(
+            start=np.concatenate(([0], np.cumsum(n))),
+            rater=np.repeat(np.arange(len(codes), dtype=np.int32), n),
+            response=self.response[rows],
+            up=self.up[rows],
+            graded=self.graded,
+        )
+
     @property
     def n_events(self) -> NDArray[np.int64]:
         """Events per rater code."""

@@ -1,6 +1,6 @@
-"""The console: one read-only page, rendered here, that needs no script."""
+"""The console: pages rendered here, in which people read what was found and act on it. They need no script to be read."""
 
-from monitor.console.page import render
+from monitor.console.context import ConsoleContext
 from monitor.console.routes import router
 
-__all__ = ["render", "router"]
+__all__ = ["ConsoleContext", "router"]

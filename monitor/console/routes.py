@@ -1,46 +1,33 @@
-"""The console's route, with headers that let the page load nothing and run nothing."""
+"""All pages as one router."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from fastapi import APIRouter
 
-from fastapi import APIRouter, Request
-from fastapi.responses import HTMLResponse
+from monitor.console import (
+    alarms,
+    confirm,
+    neutral,
+    overview,
+    raters,
+    redteam,
+    response,
+    retrain,
+    review,
+    sensors,
+    signing_in,
+    system,
+    verdicts,
+)
+from monitor.console.context import ConsoleContext
 
-from evidence import UnreachableError
-from monitor.console.page import STYLE_HASH, render, render_unreachable
-from monitor.http.routes import DoorRoute
-from monitor.telemetry import State
 
-_HEADERS = {
-    "Content-Security-Policy": (
-        f"default-src 'none'; style-src '{STYLE_HASH}'; base-uri 'none'; form-action 'none'; "
-        "frame-ancestors 'none'"
-    ),
-    "X-Content-Type-Options": "nosniff",
-    "Referrer-Policy": "no-referrer",
-    "Cache-Control": "no-store",
-}
-
-
-def router(state: Callable[[Request], State], *, refresh_s: int = 5) -> APIRouter:
-    """The page at `/`.
-
-    Parameters
-    ----------
-    state
-        What the sender of a request may see; raises UnreachableError, or what refuses the request.
-    refresh_s
-        The page loads itself again after this long.
-    """
-    routes = APIRouter(route_class=DoorRoute)
-
-    @routes.get("/", include_in_schema=False)
-    def console(request: Request) -> HTMLResponse:
-        try:
-            return HTMLResponse(render(state(request), refresh_s), headers=_HEADERS)
-        except UnreachableError as error:
-            page = render_unreachable(str(error), refresh_s)
-            return HTMLResponse(page, 503, headers=_HEADERS)
-
+def router(context: ConsoleContext) -> APIRouter:
+    """The console: `/` and what it leads to."""
+    routes = APIRouter()
+    # The export stands before the page of a verdict with that key.
+    reading = (overview, alarms, verdicts, response, review, confirm, retrain, raters)
+    keeping = (sensors, neutral, redteam, system)
+    for module in (signing_in, *reading, *keeping):
+        routes.include_router(module.router(context))
     return routes

@@ -34,6 +34,7 @@ class AlarmFigures(msgspec.Struct, frozen=True, kw_only=True):
         Arrival-sampled responses measured from the change until then; negative is a false alarm.
     """
 
+    alarm_id: str
     at: int
     delay: int
     metric: str
@@ -58,7 +59,8 @@ class CohortFigures(msgspec.Struct, frozen=True, kw_only=True):
     """The biased share of the raters: what is true, and what was inferred.
 
     `signal_true` is the share of all thumbs that biased raters gave, `likes_true` that of all likes;
-    `alarm_metric` names the population alarm that rose, if one did.
+    `alarm_metric` names the population alarm that rose, if one did; unless `answer` is `ok` the figures may
+    not be relied on.
     """
 
     true: float
@@ -76,6 +78,8 @@ class CohortFigures(msgspec.Struct, frozen=True, kw_only=True):
     suspects_biased: int
     rater_auroc: float | None
     alarm_metric: str | None
+    answer: str = "ok"
+    reasons: tuple[str, ...] = ()
 
     @property
     def covers(self) -> bool | None:

@@ -81,6 +81,7 @@ def alarm_figures(
     if alarm is None:
         return None
     return AlarmFigures(
+        alarm_id=alarm.alarm_id,
         at=index[log[alarm.log_position - 1]] + 1,
         delay=alarm.log_position - drift_position,
         metric=alarm.metric,
@@ -129,4 +130,6 @@ def cohort_figures(
         suspects_biased=sum(bool(biased[r]) for r in suspects),
         rater_auroc=None if np.isnan(area) else area,
         alarm_metric=about[0] if about else None,
+        answer=found.answer.value,
+        reasons=found.reasons,
     )

@@ -197,6 +197,8 @@ def remarks(figures: Figures) -> tuple[str, ...]:
     found: list[str] = []
     if figures.cohort is not None and figures.cohort.covers is False:
         found.append("the interval of the biased share misses the truth")
+    if figures.cohort is not None and figures.cohort.reasons:
+        found.append(f"the biased share: {figures.cohort.answer}")
     if figures.probe.auroc is not None and figures.probe.auroc < 0.8:
         found.append("p_lie hardly tells lies from honest answers here")
     return tuple(found)

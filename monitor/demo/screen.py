@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from urllib.parse import quote
+
 from rich.console import Console
 from rich.live import Live
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
@@ -9,6 +11,7 @@ from rich.table import Table
 
 from evidence.survey import ScoreRate
 from monitor.demo.figures import ArmFigures, Figures, Interval
+from monitor.demo.traffic import ASSISTANT
 from monitor.demo.watch import Look
 
 
@@ -103,6 +106,20 @@ def summary(figures: Figures) -> Table:
     return table
 
 
+def views(figures: Figures) -> list[tuple[str, str]]:
+    """Where the console tells the story: a page's name and its address, the first to open first."""
+    found = []
+    if figures.alarm is not None:
+        alarm = quote(figures.alarm.alarm_id, safe="")
+        found.append(("the alarm", f"{figures.api}/alarms/{alarm}"))
+    found.append(("honesty over time", f"{figures.api}/?assistant={ASSISTANT}&range=24h"))
+    if figures.cohort is not None:
+        found.append(("who steered it", f"{figures.api}/raters?assistant={ASSISTANT}&range=24h"))
+    if figures.gate is not None:
+        found.append(("what the gate kept out", f"{figures.api}/retrain?assistant={ASSISTANT}"))
+    return found
+
+
 def _add_alarm(table: Table, figures: Figures) -> None:
     alarm = figures.alarm
     if alarm is None:
@@ -125,6 +142,8 @@ def _add_cohort(table: Table, figures: Figures) -> None:
         f"{spread(found.estimate, found.lower, found.upper)} of {found.raters}; "
         f"true {found.true:.3f}",
     )
+    if found.reasons:
+        table.add_row("may they be relied on", f"{found.answer}: {'; '.join(found.reasons)}")
     table.add_row(
         "their share of the signal",
         f"{spread(found.signal_estimate, found.signal_lower, found.signal_upper)}; "

@@ -19,20 +19,39 @@ _NAMES = {
     "lie": "probability of a lie",
     "evasion": "probability of an evasion",
     "worst_case": "worst case (unmeasured responses count as dishonest)",
+    "own_actions": "share of responses whose tool record contradicts what they say was done, of those with acts to see,",
 }
+
+
+_RANKED = (
+    "ranks higher than the stratum's own past at the same hours of the week. Topics that the sensor "
+    "reads as worse raise it too when they come in bursts, in spells or to stay"
+)
 
 
 def finding(stream: Stream, entry: LoggedVerdict) -> Alarm:
     """The alarm that `entry` raised. Deterministic in the log."""
     assert stream.reference is not None  # noqa: S101  (a stream without one has no detector)
-    assert stream.detector is not None  # noqa: S101
+    evidence = stream.evidence()
+    assert evidence is not None  # noqa: S101
     since = locate(stream.blocks)
     bound = stream.reference.value + stream.tolerance
+    how = f"exceeds its {stream.reference.source} reference with tolerance, {bound:.3f}"
+    if evidence.by == "ranks":
+        how = _RANKED
+    elif stream.reference.n:
+        how += (
+            f". It was learned from {stream.reference.n} verdicts; what differs since raises it too"
+        )
     details: dict[str, Any] = {
         "evaluator_version": stream.evaluator_version,
         "reference": msgspec.to_builtins(stream.reference),
         "tolerance": stream.tolerance,
-        "average_run_length": stream.average_run_length,
+        "average_run_length": evidence.average_run_length,
+        "detector": evidence.by,
+        "trace": [*stream.trace, (evidence.n, evidence.log_evidence)]
+        if evidence.by == "ranks"
+        else [],
         "since": msgspec.to_builtins(since) if since else None,
         "models": [
             {"model": model, "first_log_position": tally.first_position, **mean_of(tally)}
@@ -47,15 +66,12 @@ def finding(stream: Stream, entry: LoggedVerdict) -> Alarm:
         subject=AlarmSubject.STRATUM,
         scope=entry.stratum,
         metric=stream.metric,
-        claim=(
-            f"the measured score rose: {_NAMES[stream.metric]} in {entry.stratum} exceeds its "
-            f"{stream.reference.source} reference with tolerance, {bound:.3f}"
-        ),
+        claim=f"the measured score rose: {_NAMES[stream.metric]} in {entry.stratum} {how}",
         opened_at_s=entry.scored_at_s,
         log_position=entry.log_position,
-        n=stream.detector.n,
-        log_evidence=stream.detector.log_evidence,
-        log_threshold=stream.detector.log_threshold,
+        n=evidence.n,
+        log_evidence=evidence.log_evidence,
+        log_threshold=evidence.log_threshold,
         reference=stream.reference.value,
         details=details,
     )

@@ -20,6 +20,7 @@ from evidence.confidence import mean_interval
 from evidence.e_detector import EDetector, EDetectorState
 from evidence.errors import BadInputError
 from evidence.identity import shortened
+from evidence.rank_detector import RankDetector, RankState
 from evidence.two_sided import TwoSidedDetector, TwoSidedState
 from monitor.detect.options import HealthOptions
 
@@ -37,6 +38,7 @@ CHECKS = (
     "parse_failures",
     "repeatability",
     "canary_separation",
+    "canary_sharpness",
     *(f"canary_{kind}" for kind in _CANARY_KINDS),
 )
 _CLAIMS = {
@@ -44,6 +46,7 @@ _CLAIMS = {
     "parse_failures": "answers could not be read",
     "repeatability": "one response gets different scores",
     "canary_separation": "known lies are no longer told from known honest answers",
+    "canary_sharpness": "known lies and known honest answers moved towards each other",
 }
 
 
@@ -98,6 +101,7 @@ class HealthTick(msgspec.Struct, frozen=True, kw_only=True):
 class HealthState(msgspec.Struct, frozen=True, kw_only=True):
     """Everything known about one evaluator version's health.
 
+    `sharpness` ranks each known lie and each known honest answer among its own kind so far.
     `latched` maps a check to its alarm. `suspect_since_s` is when a look first found more failures
     than the limits allow, as every later one did: too little evidence for an alarm so far. `due` and
     `finished` count all evaluations so far.
@@ -114,6 +118,7 @@ class HealthState(msgspec.Struct, frozen=True, kw_only=True):
     windows: dict[str, tuple[float, ...]] = {}
     rising: dict[str, EDetectorState] = {}
     ranges: dict[str, TwoSidedState] = {}
+    sharpness: RankState | None = None
     latched: dict[str, str] = {}
     schema_version: int = HEALTH_VERSION
 
@@ -179,6 +184,7 @@ def close_health(state: HealthState, check: str) -> HealthState:
         ranges=_without(state.ranges, check),
         windows=_without(state.windows, check),
         quiet=_without(state.quiet, check),
+        sharpness=None if check == "canary_sharpness" else state.sharpness,
         suspect_since_s=None,
     )
 
@@ -205,6 +211,11 @@ class _Health:
         self._ranges = {name: TwoSidedDetector.restore(s) for name, s in state.ranges.items()}
         self._run_length = _MONTH_S / options.tick_s / options.false_alarms_per_month
         self._run_length *= len(CHECKS) + 2 * _MOST_PROBES
+        self._sharpness = (
+            RankDetector(self._run_length)
+            if state.sharpness is None
+            else RankDetector.restore(state.sharpness)
+        )
         self._found: dict[str, _Found] = {}
 
     def counts(self, suffix: str, at_s: float, count: ProbeCount) -> None:
@@ -247,7 +258,9 @@ class _Health:
         if detector.update(score):
             self._record(check, detector, f"above {limit:g}")
 
-    def _record(self, check: str, detector: EDetector | TwoSidedDetector, how: str) -> None:
+    def _record(
+        self, check: str, detector: EDetector | TwoSidedDetector | RankDetector, how: str
+    ) -> None:
         found = _Found(detector.n, detector.log_evidence, detector.log_threshold, how)
         self._found.setdefault(check, found)
 
@@ -258,6 +271,16 @@ class _Health:
         self._range(f"canary_{canary.known}", score)
         if canary.known is not VerdictKind.EVASION:
             self._pair(canary.known, score)
+            self._sharpen(canary.known, score)
+
+    def _sharpen(self, known: VerdictKind, score: float) -> None:
+        """How close a canary stands to the other kind is ranked among those of its own kind.
+
+        A rise says that the sensor tells them apart less well than it did, wherever that was.
+        """
+        blurred = 1.0 - score if known is VerdictKind.LIE else score
+        if self._sharpness.update(blurred, cell=known.value):
+            self._record("canary_sharpness", self._sharpness, "among earlier ones of their kind")
 
     def _pair(self, known: VerdictKind, score: float) -> None:
         """Each lying canary meets one honest canary; it should have the larger p_lie in enough pairs.
@@ -315,6 +338,7 @@ class _Health:
             windows=self._windows,
             rising={name: detector.state() for name, detector in self._rising.items()},
             ranges={name: detector.state() for name, detector in self._ranges.items()},
+            sharpness=self._sharpness.state() if self._sharpness.n else None,
             latched=latched,
         )
         return state, alarms

@@ -13,17 +13,34 @@ class DetectionOptions(Options):
     responses_per_month: float = Field(default=30_000.0, gt=0)
     """Measured responses expected in 30 days over all strata; turns the rate into run lengths."""
     reference: float | None = Field(default=None, ge=0, lt=1)
-    """Declared mean score of an honest assistant; without it the first `reference_window` verdicts of a stratum set it."""
+    """Declared mean lie score of an honest assistant; without it the first `reference_window` verdicts of a stratum set it, and later scores are also ranked among the earlier ones."""
+    evasion_reference: float | None = Field(default=None, ge=0, lt=1)
+    """The same for the evasion score."""
+    worst_case_reference: float | None = Field(default=None, ge=0, lt=1)
+    """The same for the worst case, which counts every verdict without a finding as a lie."""
+    own_actions_reference: float | None = Field(default=None, ge=0, lt=1)
+    """The same for acts: the share of responses that their tool record contradicts, of those whose acts could be seen."""
     reference_window: int = Field(default=200, gt=0)
     """Verdicts that set a learned reference."""
     reference_error: float = Field(default=0.05, gt=0, lt=1)
     """Probability that the learned upper bound lies below the true mean."""
     tolerance: float = Field(default=0.02, ge=0, lt=1)
     """Rise of the mean score that is no alarm."""
+    hours_ahead_of_utc: float = Field(default=0.0, ge=-12, le=14)
+    """How far your users' clocks are ahead of UTC: scores are ranked among those of the same quarter of the day, weekends apart."""
     report_level: float = Field(default=0.1, gt=0, lt=1)
     """Largest expected share of false findings among those that are reported together."""
     report_s: float = Field(default=30.0, gt=0)
     """Time between two reports, and between two looks at what an alarm is about."""
+
+    def declared(self, metric: str) -> float | None:
+        """The declared reference of a metric; None where it is learned."""
+        return {
+            "lie": self.reference,
+            "evasion": self.evasion_reference,
+            "worst_case": self.worst_case_reference,
+            "own_actions": self.own_actions_reference,
+        }[metric]
 
 
 class HealthOptions(Options):

@@ -7,10 +7,16 @@ import msgspec
 from evidence.change_point import Block
 from evidence.e_detector import EDetectorState
 from evidence.errors import BadInputError
+from evidence.rank_detector import RankState
 from evidence.start_weighted import StartWeightedState
 
 STATE_VERSION = 1
-METRICS = ("lie", "evasion", "worst_case")
+METRICS = ("lie", "evasion", "worst_case", "own_actions")
+RANKED = ("lie", "evasion")
+"""Metrics whose scores are also ranked. The worst case counts failures, and acts are contradicted while a tool is
+down: both come in clusters."""
+PARTIAL = frozenset({"own_actions"})
+"""Metrics of which most verdicts may say nothing: they wait until enough do, and hold nothing up meanwhile."""
 
 
 class Reference(msgspec.Struct, frozen=True, kw_only=True):
@@ -56,8 +62,11 @@ class StreamState(msgspec.Struct, frozen=True, kw_only=True):
     """One metric of a stratum under one evaluator version.
 
     Without a reference the stream is learning and `window` fills; with one, `detector` runs. A
-    reference so high that no score could exceed it leaves `detector` None: the stream is blind.
+    reference so high that no mean could exceed it leaves `detector` None.
     `joint` is the same evidence as an e-value, for reports of several streams together.
+    `ranks` holds the stream's past scores; they are bet on where `ranked`, which a declared reference
+    never is. `hours` are then those of the reference (`monitor.detect.hours`), outside which the mean is
+    not compared. `trace` is how the evidence of the ranks moved: the count of scores and its logarithm.
     """
 
     metric: str
@@ -70,6 +79,10 @@ class StreamState(msgspec.Struct, frozen=True, kw_only=True):
     telling: tuple[Telling, ...] = ()
     models: dict[str, Tally] = {}
     after_alarm: Tally | None = None
+    ranks: RankState | None = None
+    ranked: bool = False
+    hours: tuple[str, ...] = ()
+    trace: tuple[tuple[int, float], ...] = ()
 
 
 class StratumState(msgspec.Struct, frozen=True, kw_only=True):

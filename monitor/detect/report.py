@@ -7,8 +7,8 @@ from collections.abc import Iterable
 import msgspec
 
 from evidence.multiplicity import e_benjamini_hochberg
-from evidence.start_weighted import StartWeighted
 from monitor.detect.records import StratumState
+from monitor.detect.stream import Stream
 
 
 class ReportedStream(msgspec.Struct, frozen=True, kw_only=True):
@@ -51,14 +51,17 @@ def joint_report(states: Iterable[StratumState], *, level: float) -> JointReport
 def _findings(state: StratumState) -> Iterable[ReportedStream]:
     latest = state.evaluators[-1] if state.evaluators else None
     for stream in state.streams:
-        if stream.evaluator_version != latest or stream.joint is None:
+        if stream.evaluator_version != latest:
             continue
-        joint = StartWeighted.restore(stream.joint)
+        watched = Stream(stream, state.average_run_length, 0.0)
+        log_e_value, evidence = watched.log_e_value(), watched.evidence()
+        if log_e_value is None:
+            continue
         yield ReportedStream(
             stratum=state.stratum,
             metric=stream.metric,
             evaluator_version=stream.evaluator_version,
-            log_e_value=joint.log_evidence,
-            n=joint.n,
+            log_e_value=log_e_value,
+            n=evidence.n if evidence else 0,
             alarm_id=state.latched.get(stream.metric),
         )

@@ -6,13 +6,15 @@ alarms however it is cut into batches.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 
 import msgspec
 
 from evidence import Alarm
 from evidence.errors import BadInputError
 from evidence.multiplicity import run_length_of_each, total_run_length
+from evidence.rank_detector import Past
 from evidence.records import LoggedVerdict
 from monitor.detect.finding import finding, mean_of
 from monitor.detect.options import DetectionOptions
@@ -34,10 +36,13 @@ def new_state(stratum: str, *, options: DetectionOptions, n_streams: int = 1) ->
 
     Raises `BadInputError` when a declared reference leaves nothing to detect.
     """
-    if options.reference is not None and not 0.0 < options.reference + options.tolerance < 1.0:
-        raise BadInputError(
-            "reference + tolerance must lie in (0, 1)", "detection.reference, detection.tolerance"
-        )
+    for metric in METRICS:
+        declared = options.declared(metric)
+        if declared is not None and not 0.0 < declared + options.tolerance < 1.0:
+            raise BadInputError(
+                f"the declared reference of {metric} and the tolerance must sum to a share in (0, 1)",
+                "detection.reference, detection.tolerance",
+            )
     total = total_run_length(options.false_alarms_per_month, options.responses_per_month)
     return StratumState(
         stratum=stratum,
@@ -132,9 +137,10 @@ def _begin(
     """A stream for an evaluator not seen before: with the declared reference, else learning."""
     empty = StreamState(metric=metric, evaluator_version=version)
     stream = Stream(empty, state.average_run_length, options.tolerance)
-    if options.reference is not None:
+    declared = options.declared(metric)
+    if declared is not None:
         stream.set_reference(
-            Reference(value=options.reference, source="declared", log_position=log_position)
+            Reference(value=declared, source="declared", log_position=log_position)
         )
     return stream
 
@@ -145,8 +151,12 @@ def rebase(
     *,
     options: DetectionOptions,
     evaluator_version: str | None = None,
+    pasts: Mapping[str, Past] = MappingProxyType({}),
 ) -> StratumState:
     """Compare with `references` (by metric) from now on, as a person or a release decides.
+
+    `pasts` holds, by metric, the scores that a reference was taken from (`monitor.detect.hours`), which
+    later ones are ranked among; without it the mean alone is compared.
 
     Applies to the latest evaluator version unless another is named, which may be one not seen yet:
     so a re-scored reference is in place before its evaluator goes live. Evidence against the old
@@ -170,7 +180,7 @@ def rebase(
         if (version, metric) not in streams:
             streams[version, metric] = _begin(state, version, metric, state.log_position, options)
         if metric in references:
-            streams[version, metric].set_reference(references[metric])
+            streams[version, metric].set_reference(references[metric], pasts.get(metric))
     known = state.evaluators if version in state.evaluators else (version, *state.evaluators)
     states = tuple(stream.state() for stream in streams.values())
     return msgspec.structs.replace(state, streams=states, evaluators=known)
@@ -229,13 +239,12 @@ def status(state: StratumState) -> dict[str, dict[str, object]]:
             "learned": len(held.window),
             "alarm_id": state.latched.get(held.metric),
         }
-        if held.detector:
-            detector = Stream(held, state.average_run_length, held.detector.tolerance).detector
-            assert detector is not None  # noqa: S101
+        found_by = Stream(held, state.average_run_length, 0.0).evidence()
+        if found_by is not None:
             entry |= {
-                "n": detector.n,
-                "log_evidence": detector.log_evidence if detector.n else None,
-                "log_threshold": detector.log_threshold,
+                "n": found_by.n,
+                "log_evidence": found_by.log_evidence if found_by.n else None,
+                "log_threshold": found_by.log_threshold,
             }
         if held.after_alarm:
             entry["after_alarm"] = mean_of(held.after_alarm)
@@ -250,4 +259,4 @@ def _phase(state: StratumState, held: StreamState) -> str:
         return "frozen"
     if held.reference is None:
         return "learning"
-    return "watching" if held.detector else "blind"
+    return "watching" if held.detector or held.ranked else "blind"

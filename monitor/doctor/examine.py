@@ -15,6 +15,7 @@ from sqlalchemy import Engine, select, text
 from evidence import BadInputError, CandorError, UnreachableError
 from evidence.errors import WrongAnswerError
 from monitor.assistants import AssistantOptions
+from monitor.doctor import receivers
 from monitor.doctor.broker import broker_findings
 from monitor.doctor.finding import Finding, Status, present
 from monitor.doctor.servers import (
@@ -26,6 +27,7 @@ from monitor.doctor.servers import (
     judge_part,
     judge_section,
 )
+from monitor.doctor.sight import sight_findings
 from monitor.http.access import read_keys
 from monitor.ingest.keys import load_key
 from monitor.settings import Settings, unknown_variables
@@ -82,6 +84,7 @@ _ADVICE = {
     "keys": "make the key with `candor keys create`, and chmod 600 its file",
     "broker": "start Kafka, or correct kafka.bootstrap_servers and its TLS and SASL settings",
     "database": "start the database, or correct database.url",
+    "results": receivers.ADVICE,
 }
 
 
@@ -91,6 +94,7 @@ def _parts(settings: Settings) -> Iterator[_Part]:
         "keys": _keys,
         "broker": broker_findings,
         "database": _database,
+        "results": _results,
     }
     for name, check in checks.items():
         yield _Part(name, check, _ADVICE[name], name)
@@ -189,6 +193,7 @@ def _database(settings: Settings) -> Iterator[Finding]:
                 return
             yield Finding("database", Status.OK, f"schema revision {found}")
             yield from _traffic(engine)
+            yield from sight_findings(engine, settings.telemetry.visible_fall)
     finally:
         engine.dispose()
 
@@ -241,6 +246,10 @@ def _skew(part: str, seconds: float) -> Finding:
     if abs(seconds) > _SKEW_S:
         return Finding(part, Status.FAILED, detail, "set both by NTP (chronyc tracking)")
     return Finding(part, Status.OK, detail if abs(seconds) >= 1 else "agrees with this machine's")
+
+
+def _results(settings: Settings) -> Iterator[Finding]:
+    yield from receivers.receiver_findings(settings.results)
 
 
 def _judge(settings: Settings, *, whose: str) -> Iterator[Finding]:

@@ -123,16 +123,47 @@ class Access:
                 )
             self._rate.take("anyone")
             return ANYONE
-        self._refresh(self._path)
-        key = self._keys.get(_hash(_token(request)))
+        key = self._found(_hash(_token(request)))
         if key is None:
-            self._rate.take(f"address {request.client.host if request.client else 'unknown'}")
+            self._strange(request)
             # Basic lets a browser ask for the key when a person opens the console.
             raise ProblemError(
                 HTTPStatus.UNAUTHORIZED,
                 "send an API key as a bearer token",
                 headers={"WWW-Authenticate": 'Bearer realm="candor", Basic realm="candor"'},
             )
+        return self._let_in(key)
+
+    @property
+    def is_open(self) -> bool:
+        """Whether no keys are in use."""
+        return self._path is None
+
+    def shown(self, token: str, request: Request) -> str:
+        """The SHA-256 of a key that is typed in. Raises ProblemError: 401 for none of ours, 429."""
+        digest = _hash(token)
+        key = self._found(digest)
+        if key is None:
+            self._strange(request)
+            raise ProblemError(HTTPStatus.UNAUTHORIZED, "no API key of this service")
+        self._let_in(key)
+        return digest
+
+    def holder(self, key_sha256: str) -> Principal | None:
+        """Who holds the key of this digest; None once it was taken away. Raises ProblemError (429)."""
+        key = self._found(key_sha256)
+        return None if key is None else self._let_in(key)
+
+    def _found(self, digest: str) -> StoredKey | None:
+        if self._path is None:
+            return None
+        self._refresh(self._path)
+        return self._keys.get(digest)
+
+    def _strange(self, request: Request) -> None:
+        self._rate.take(f"address {request.client.host if request.client else 'unknown'}")
+
+    def _let_in(self, key: StoredKey) -> Principal:
         self._rate.take(f"key {key.name}")
         assistants = None if key.assistants is None else frozenset(key.assistants)
         return Principal(name=key.name, scopes=frozenset(key.scopes), assistants=assistants)

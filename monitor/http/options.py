@@ -28,3 +28,5 @@ class ApiOptions(Options):
     """Answer without keys, on the loopback interface alone: everyone on this machine may do everything. For trying out."""
     requests_per_minute: int = Field(default=6_000, gt=0)
     """Requests that one key may make in a minute; more are refused with 429."""
+    session_s: float = Field(default=43_200.0, gt=0)
+    """How long somebody stays signed in to the console."""

@@ -11,10 +11,11 @@ from evidence import Feedback, Response
 from monitor.ingest.encode import encode_feedback, encode_response
 from monitor.ingest.fields import wrong_fields
 from monitor.ingest.options import IngestOptions
+from monitor.ingest.parts import Part, encode_part
 from monitor.ingest.records import DeadLetter
 
-Record = Response | Feedback
-Decode = Callable[..., Record | DeadLetter | list[Response | DeadLetter]]
+Record = Response | Feedback | Part
+Decode = Callable[..., Record | DeadLetter | Sequence[Record | DeadLetter]]
 _TOLD = 100
 """Errors of one request beyond which a record's first is enough."""
 
@@ -47,7 +48,7 @@ def check(
     for index, raw in enumerate(raws):
         found = decode(raw, options=options, key=key, now_s=now_s)
         place = index if len(raws) > 1 else None
-        sorted_out = sort_out(found if isinstance(found, list) else [found], place)
+        sorted_out = sort_out(found if isinstance(found, Sequence) else [found], place)
         accepted += sorted_out.accepted
         refused += sorted_out.refused
         told: list[tuple[str, str]] = []
@@ -70,15 +71,19 @@ def assistant_of(record: Record) -> str:
 
 
 def routing_key(record: Record) -> bytes:
-    """Kafka's partitioning key: a conversation stays in order; feedback follows its response's id."""
+    """Kafka's partitioning key: a conversation stays in order; feedback follows its response's id, a part its trace."""
     if isinstance(record, Response):
         return record.conversation_id.encode()
+    if isinstance(record, Part):
+        return record.trace_id.encode()
     return record.response_id.encode()
 
 
 def encode(record: Record) -> bytes:
     """The record as its topic carries it, with the pseudonym in place of the user id."""
-    return encode_response(record) if isinstance(record, Response) else encode_feedback(record)
+    if isinstance(record, Response):
+        return encode_response(record)
+    return encode_part(record) if isinstance(record, Part) else encode_feedback(record)
 
 
 def _field_error(letter: DeadLetter, index: int | None) -> tuple[str, str]:

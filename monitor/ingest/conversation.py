@@ -11,6 +11,7 @@ from candor_guard.reading.message import (
     SAID,
     THOUGHT,
     canonical_role,
+    is_item,
     read_message,
     shown,
     with_thoughts,
@@ -23,6 +24,7 @@ from monitor.ingest.records import DeadLetterReason, Refused
 _ASIDE = frozenset(
     {"role", "id", "name", "tool_call_id", "finish_reason", "annotations", "cache_control", "index"}
     | {"type", "status", "created_at", "timestamp", "metadata", "logprobs", "refusal", "channel"}
+    | {"call_id", "tool_use_id", "is_error", "isError", "error"}
     | {*SAID, *THOUGHT, "tool_calls", "function_call"}
 )
 
@@ -43,6 +45,9 @@ def read_conversation(raws: Sequence[Mapping[str, Any]]) -> Conversation:
     unread: list[str] = []
     thoughts: list[str] = []
     for number, raw in enumerate(raws):
+        if raw.get("role") is None and not is_item(raw):
+            why = f"Object missing required field `role` - at `$.messages[{number}]`"
+            raise Refused(DeadLetterReason.MISSING_FIELD, why)
         found = _simple(raw)
         if found is None:
             said = read_message(raw)

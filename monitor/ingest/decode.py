@@ -23,7 +23,9 @@ from monitor.ingest.conversation import Conversation, read_conversation
 from monitor.ingest.encode import encode_feedback, encode_response
 from monitor.ingest.marks import is_ours
 from monitor.ingest.options import OTHER, IngestOptions
-from monitor.ingest.otlp import Spans, is_otlp, read_spans
+from monitor.ingest.otlp import Spans, from_protobuf, is_otlp, looks_like_export, read_chats
+from monitor.ingest.otlp.protobuf import may_be_protobuf
+from monitor.ingest.parts import Part, encode_part, is_part, read_part
 from monitor.ingest.records import DeadLetter, DeadLetterReason, Refused, or_letter
 from monitor.ingest.text import clean_all, parse_json
 from monitor.ingest.wire import WireFeedback, WireResponse
@@ -36,7 +38,9 @@ _USER_KEYS = frozenset({"user_id", "userid", "user", "enduser.id", "user.id", "r
 _RESPONSE_FIELDS = frozenset(WireResponse.__struct_fields__)
 _FEEDBACK_FIELDS = frozenset(WireFeedback.__struct_fields__)
 _Wire = TypeVar("_Wire", WireResponse, WireFeedback)
-_Accepted = TypeVar("_Accepted", Response, Feedback)
+_Accepted = TypeVar("_Accepted", Response, Feedback, Part)
+Decoded = Response | Part | Feedback | DeadLetter
+"""What a record of the responses topic may hold; feedback stands there as an event of OpenTelemetry alone."""
 
 
 def decode_response(
@@ -60,8 +64,8 @@ def decode_response(
 
 def decode_responses(
     raw: bytes | None, *, options: IngestOptions, key: bytes, now_s: float
-) -> list[Response | DeadLetter]:
-    """Decode one record that may be an OTLP trace export with many responses; never empty.
+) -> list[Decoded]:
+    """Decode one record: a response, a part of one, or an OTLP export with many; never empty.
 
     Parameters as in `decode_response`.
     """
@@ -69,20 +73,20 @@ def decode_responses(
     if isinstance(record, DeadLetter):
         return [record]
     if not is_otlp(record):
-        return [
-            or_letter(lambda: _can_travel(_response(record, options, key, now_s), raw, options))
-        ]
-    found = decode_spans(read_spans(record), options=options, key=key, now_s=now_s)
-    return found or [DeadLetter(DeadLetterReason.NO_RESPONSE, "a trace without a chat span")]
+        return [or_letter(lambda: _record(record, raw, options, key, now_s))]
+    found = decode_spans(read_chats(record), options=options, key=key, now_s=now_s)
+    return found or [DeadLetter(DeadLetterReason.NO_RESPONSE, "an export without a chat span")]
 
 
 def decode_spans(
     spans: Spans, *, options: IngestOptions, key: bytes, now_s: float
-) -> list[Response | DeadLetter]:
-    """Check what `read_spans` found; parameters as in `decode_response`."""
+) -> list[Decoded]:
+    """Check what `read_chats` found; parameters as in `decode_response`."""
 
-    def checked(record: dict[str, Any]) -> Response:
-        return _can_travel(_response(record, options, key, now_s), None, options)
+    def checked(record: dict[str, Any]) -> Decoded:
+        if "feedback_id" in record:
+            return _can_travel(_feedback(record, options, key, now_s), None, options)
+        return _record(record, None, options, key, now_s)
 
     return [
         one if isinstance(one, DeadLetter) else or_letter(partial(checked, one))
@@ -97,6 +101,22 @@ def decode_feedback(
     return or_letter(
         lambda: _can_travel(_feedback(_parse(raw, options), options, key, now_s), raw, options)
     )
+
+
+def _record(
+    record: dict[str, Any], raw: bytes | None, options: IngestOptions, key: bytes, now_s: float
+) -> Decoded:
+    if is_part(record):
+        return _can_travel(_part(record, options, key), raw, options)
+    return _can_travel(_response(record, options, key, now_s), raw, options)
+
+
+def _part(record: dict[str, Any], options: IngestOptions, key: bytes) -> Part:
+    try:
+        part = read_part(record, key)
+    except msgspec.ValidationError as error:
+        raise _refusal(error) from error
+    return msgspec.structs.replace(part, assistant=_assistant(part.assistant, options))
 
 
 def _response(record: dict[str, Any], options: IngestOptions, key: bytes, now_s: float) -> Response:
@@ -158,20 +178,33 @@ def _feedback(record: dict[str, Any], options: IngestOptions, key: bytes, now_s:
 def _parse(raw: bytes | None, options: IngestOptions) -> dict[str, Any]:
     if not raw:
         raise Refused(DeadLetterReason.EMPTY_RECORD, "the record has no value")
-    if len(raw) > options.max_record_bytes:
+    limit = options.max_export_bytes if looks_like_export(raw) else options.max_record_bytes
+    if len(raw) > limit:
+        raise Refused(DeadLetterReason.TOO_LARGE, f"{len(raw)} bytes, at most {limit} are accepted")
+    try:
+        record = parse_json(raw)
+    except Refused:
+        if may_be_protobuf(raw):
+            return from_protobuf(raw)
+        raise
+    if len(raw) > options.max_record_bytes and not is_otlp(record):
         limit = options.max_record_bytes
         raise Refused(DeadLetterReason.TOO_LARGE, f"{len(raw)} bytes, at most {limit} are accepted")
-    return parse_json(raw)
+    return record
 
 
 def _convert(record: dict[str, Any], kind: type[_Wire]) -> _Wire:
     try:
         return msgspec.convert(record, kind)
     except msgspec.ValidationError as error:
-        # The message about an enumeration quotes the value, which may be anything.
-        message = re.sub(r"Invalid enum value .*(?= - at )", "Not one of the values", str(error))
-        message = re.sub(r"matching regex .*(?= - at )", "without what an id may not hold", message)
-        raise Refused(reason_of(message), message) from error
+        raise _refusal(error) from error
+
+
+def _refusal(error: msgspec.ValidationError) -> Refused:
+    # The message about an enumeration quotes the value, which may be anything.
+    message = re.sub(r"Invalid enum value .*(?= - at )", "Not one of the values", str(error))
+    message = re.sub(r"matching regex .*(?= - at )", "without what an id may not hold", message)
+    return Refused(reason_of(message), message)
 
 
 def reason_of(message: str) -> DeadLetterReason:
@@ -250,11 +283,17 @@ def _can_travel(found: _Accepted, raw: bytes | None, options: IngestOptions) -> 
     limit = options.max_record_bytes
     if raw is not None and len(raw) * _GROWTH + _OVERHEAD_BYTES <= limit:
         return found
-    size = len(encode_response(found) if isinstance(found, Response) else encode_feedback(found))
+    size = len(_encoded(found))
     if size > limit:
         shown = f"{size} bytes once it is written anew, at most {limit} are accepted"
         raise Refused(DeadLetterReason.TOO_LARGE, shown)
     return found
+
+
+def _encoded(found: Response | Feedback | Part) -> bytes:
+    if isinstance(found, Response):
+        return encode_response(found)
+    return encode_part(found) if isinstance(found, Part) else encode_feedback(found)
 
 
 def _extra(record: dict[str, Any], known: frozenset[str], raw_id: str | None) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-from evidence import Feedback, Response
+from evidence import Feedback, Message, Response
 
 
 def encode_response(response: Response) -> bytes:
@@ -22,7 +22,7 @@ def encode_response(response: Response) -> bytes:
             "conversation_id": response.conversation_id,
             "rater": response.rater,
             "created_at": _rfc3339(response.created_at_s),
-            "messages": response.messages,
+            "messages": [_message(message) for message in response.messages],
             "stakes": stratum.stakes,
             "segment": stratum.segment,
             "purpose": response.purpose,
@@ -45,6 +45,21 @@ def encode_feedback(feedback: Feedback) -> bytes:
     if feedback.text is not None:
         record["text"] = feedback.text
     return msgspec.json.encode(record)
+
+
+def _message(message: Message) -> Message | dict[str, Any]:
+    """A message as the input topics have it: what is known of a tool's result stands beside its text."""
+    told = message.result
+    if told is None:
+        return message
+    beside = {
+        "tool_call_id": told.call_id or None,
+        "name": told.name or None,
+        "status": None if told.status == "unknown" else told.status,
+        "timestamp": told.at_s,
+    }
+    bare = msgspec.to_builtins(msgspec.structs.replace(message, result=None))
+    return {**bare, **{name: value for name, value in beside.items() if value is not None}}
 
 
 def _rfc3339(at_s: float) -> str:

@@ -25,6 +25,16 @@ class IngestOptions(Options):
     """A `created_at` older than this is dead-lettered: a clock years off."""
     feedback_horizon_s: float = Field(default=7 * 86_400.0, gt=0)
     """How long feedback waits for its response, and how long bodies of skipped responses are kept."""
+    join_window_s: float = Field(default=10.0, ge=0)
+    """How long a response whose span has others above it waits for calls of tools and agents of its turn that come later; 0 takes what is there at once."""
+    turn_horizon_s: float = Field(default=900.0, gt=0)
+    """How long spans of tools and agents wait for the response of their turn, which ends after them."""
+    max_waiting_turns: int = Field(default=20_000, gt=0)
+    """Responses that wait for parts in one worker; beyond it the oldest is taken as it is."""
+    max_turn_parts: int = Field(default=200_000, gt=0)
+    """Parts of turns in the store; beyond it the oldest are dropped."""
+    max_export_bytes: int = Field(default=8_000_000, gt=0)
+    """A longer OpenTelemetry export is dead-lettered; each response in it has `max_record_bytes`."""
     dead_letter_retention_s: float = Field(default=7 * 86_400.0, gt=0)
     """How long encrypted dead-letter bodies are kept."""
 

@@ -22,9 +22,12 @@ Time = Annotated[datetime, Meta(tz=True)]
 
 
 class WireMessage(msgspec.Struct, frozen=True):
-    """A chat message, also with `parts`, `tool_calls`, `refusal` or `reasoning`, as SDKs write it."""
+    """A chat message, also with `parts`, `tool_calls`, `refusal` or `reasoning`, as SDKs write it.
 
-    role: Annotated[str, Meta(min_length=1, max_length=32)]
+    Only an item of OpenAI's responses, such as a `function_call`, stands without a `role`.
+    """
+
+    role: Annotated[str, Meta(min_length=1, max_length=32)] | None = None
     content: str | list[str | dict[str, Any]] | dict[str, Any] | None = None
 
 

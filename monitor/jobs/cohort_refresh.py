@@ -8,19 +8,21 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import ClassVar
 
 import msgspec
-from sqlalchemy import Engine
+from sqlalchemy import Connection, Engine
 
 from evidence import Alarm
 from monitor.cohorts.alarm import PopulationState, population_alarms
+from monitor.cohorts.cells import plane_of
 from monitor.cohorts.estimate import estimate, estimate_and_carry
 from monitor.cohorts.events import EventTable, RatedEvent
 from monitor.cohorts.options import CohortOptions
-from monitor.cohorts.results import CohortEstimate
+from monitor.cohorts.results import CohortEstimate, Plane
+from monitor.cohorts.sensor import SensorError
 from monitor.cohorts.standing import Standing
 from monitor.jobs.gap_watch import watch_gap
 from monitor.jobs.job import LeasedJob
 from monitor.services.dose import read_dose_response
-from monitor.store import cohorts, detectors
+from monitor.store import cohorts, detectors, sensors
 from monitor.store.engine import reading
 from monitor.store.outbox import ALARMS_TOPIC
 
@@ -110,11 +112,12 @@ class CohortRefresh(LeasedJob):
             truth = cohorts.audited_truth(connection, assistant)
             follows = cohorts.newest_estimate(connection, assistant)
             closed = cohorts.closed_metrics(connection, assistant)
+            sensor = _sensor(connection, assistant)
         table = EventTable.from_events(_events(rows))
         if not len(table):
             return None, []
         found, carry = estimate_and_carry(
-            table, options=self._options, labels=truth, curve=self._curve
+            table, options=self._options, labels=truth, sensor=sensor, curve=self._curve
         )
         state = PopulationState.decode(follows.alarm_state) if follows.alarm_state else None
         for metric, at_s in closed.items():
@@ -127,10 +130,10 @@ class CohortRefresh(LeasedJob):
             at_s=now_s,
             log_position=len(table),
             options=self._options,
-            since=self._since(assistant, state.since_s.values() if state else (), truth),
+            since=self._since(assistant, state.since_s.values() if state else (), truth, sensor),
         )
         with self._lease.writing() as connection:
-            new = _stored(assistant, found, state)
+            new = _stored(assistant, found, state, self._plane(found))
             if not cohorts.save_estimate(connection, new, follows, now_s=now_s):
                 return None, []
             opened = detectors.latch(
@@ -141,8 +144,16 @@ class CohortRefresh(LeasedJob):
         self._keep(assistant, rows, found, carry, read_at_s)
         return found, opened
 
+    def _plane(self, found: CohortEstimate) -> Plane:
+        options = self._options
+        return plane_of(found.raters, least=options.min_group, margin=options.margin)
+
     def _since(
-        self, assistant: str, times_s: Iterable[float], truth: Mapping[str, bool]
+        self,
+        assistant: str,
+        times_s: Iterable[float],
+        truth: Mapping[str, bool],
+        sensor: SensorError | None,
     ) -> dict[float, CohortEstimate]:
         """By time at which an alarm was closed: what became known since then, estimated by itself."""
         found = {}
@@ -151,7 +162,7 @@ class CohortRefresh(LeasedJob):
                 rows = cohorts.rated_events(connection, assistant, since_s=at_s)
             table = EventTable.from_events(_events(rows))
             if len(table):
-                found[at_s] = estimate(table, options=self._options, labels=truth)
+                found[at_s] = estimate(table, options=self._options, labels=truth, sensor=sensor)
         return found
 
     def _keep(
@@ -173,7 +184,7 @@ class CohortRefresh(LeasedJob):
         known = {row.feedback_id for row in measured}
         self._carried[assistant] = _Carried(
             standing=carry(),
-            whole=msgspec.structs.replace(found, raters=()),
+            whole=msgspec.structs.replace(found, raters=(), plane=self._plane(found)),
             n_fitted=len(measured),
             taken=len(measured),
             recent=known & {row.feedback_id for row in recent},
@@ -223,12 +234,21 @@ class CohortRefresh(LeasedJob):
             return cohorts.save_carried(connection, carried, follows, now_s=now_s)
 
 
+def _sensor(connection: Connection, assistant: str) -> SensorError | None:
+    """The measured errors of the evaluator that most rated responses were measured with."""
+    version = cohorts.main_evaluator(connection, assistant)
+    made = None if version is None else sensors.get_sensor(connection, version, assistant)
+    return None if made is None else SensorError(accuracy=made.accuracy)
+
+
 def _events(rows: Sequence[cohorts.RatedRow]) -> list[RatedEvent]:
     return [RatedEvent(**msgspec.structs.asdict(row)) for row in rows]
 
 
-def _stored(assistant: str, found: CohortEstimate, state: PopulationState) -> cohorts.NewEstimate:
-    without_raters = msgspec.structs.replace(found, raters=())
+def _stored(
+    assistant: str, found: CohortEstimate, state: PopulationState, plane: Plane
+) -> cohorts.NewEstimate:
+    without_raters = msgspec.structs.replace(found, raters=(), plane=plane)
     return cohorts.NewEstimate(
         assistant=assistant,
         cutoff_s=found.cutoff_s,

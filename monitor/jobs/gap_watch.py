@@ -77,11 +77,16 @@ def watch_gap(
         served = gaps.served_rows(connection, assistant, after=since) if read else []
         end = gaps.newest_position(connection)
     state = _released(_state(read, options), closed)
-    detector = GapDetector.restore(state.detector)
+    detector = GapDetector.restore(state.detector, pair_s=options.gap_pair_s)
     served = [row for row in served if read and row.created_at_s > read.cutoff_s]
     new = [row for row in served if row.log_position > state.read.get(row.stratum, since)]
     for row in new:
-        detector.update(in_cohort=members[row.rater], p_lie=row.p_lie, stratum=row.stratum)
+        detector.update(
+            in_cohort=members[row.rater],
+            p_lie=row.p_lie,
+            created_at_s=row.created_at_s,
+            stratum=row.stratum,
+        )
     membership = _due(read, found, options, now_s)
     if not new and membership is None and state == _state(read, options):
         return []

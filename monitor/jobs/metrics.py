@@ -22,7 +22,19 @@ class JobMetrics(Protocol):
         ...
 
 
-class WorkerMetrics(JobMetrics, Protocol):
+class ResultMetrics(Protocol):
+    """What senders of results count, after the transaction that made it true."""
+
+    def result_sent(self, sink: str, n: int = 1) -> None:
+        """Results that a receiver has."""
+        ...
+
+    def result_given_up(self, sink: str, reason: str, n: int = 1) -> None:
+        """Results that a receiver will not have."""
+        ...
+
+
+class WorkerMetrics(JobMetrics, ResultMetrics, Protocol):
     """Counted after the transaction that made it true, so a lost write is never counted.
 
     No method takes a user or response id.
@@ -54,6 +66,18 @@ class WorkerMetrics(JobMetrics, Protocol):
 
     def feedback(self, state: str, n: int = 1) -> None:
         """Feedback that became `matched`, `parked`, `orphan` or `ambiguous`."""
+        ...
+
+    def turn(self, outcome: str, n: int = 1) -> None:
+        """Responses that waited for parts of their turn, by what came of it."""
+        ...
+
+    def turn_part(self, outcome: str, n: int = 1) -> None:
+        """Parts of turns that were kept, repeated or joined, or found no turn."""
+        ...
+
+    def turns_waiting(self, n: int) -> None:
+        """Responses that wait for parts of their turn now."""
         ...
 
     def verdict(self, kind: str, n: int = 1) -> None:

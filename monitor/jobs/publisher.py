@@ -15,7 +15,7 @@ from sqlalchemy import Engine
 from evidence import Alarm
 from monitor.jobs.job import LeasedJob
 from monitor.jobs.sink import Sink
-from monitor.store import outbox, sweeps
+from monitor.store import outbox, results, sweeps
 from monitor.store.engine import reading
 
 log = logging.getLogger(__name__)
@@ -81,6 +81,8 @@ class Pruning(LeasedJob):
     ----------
     input_topics
         Topics that Candor reads itself: their rows are kept until they were read back.
+    results_kept_s
+        A receiver of results for which no sender worked for so long is forgotten.
     """
 
     name: ClassVar[str] = "prune"
@@ -90,18 +92,25 @@ class Pruning(LeasedJob):
         engine: Engine,
         *,
         input_topics: Sequence[str],
+        results_kept_s: float,
         owner: str,
         clock: Callable[[], float],
     ) -> None:
         super().__init__(engine, owner=owner, clock=clock)
         self._input_topics = tuple(input_topics)
+        self._results_kept_s = results_kept_s
 
     def _work(self) -> list[Alarm]:
         with self._lease.writing() as connection:
             outbox.drop_ingested(connection, self._input_topics)
+            absent = results.forget_absent(
+                connection, before_s=self._clock() - self._results_kept_s
+            )
             sweeps.prune_outbox(
                 connection,
                 keep=self._input_topics,
                 before_s=self._clock() - _RETENTION_S,
             )
+        if absent:
+            log.warning("nobody sends results to %s any more", ", ".join(absent))
         return []

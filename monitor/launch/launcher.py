@@ -18,14 +18,16 @@ from monitor.jobs.job import LeasedJob
 from monitor.launch.job import Job, LocalJob, confirm_command
 from monitor.launch.options import RetrainOptions
 from monitor.launch.ray_job import RayJob
-from monitor.launch.settle import REPORT, ROWS, Settler
+from monitor.launch.settle import REPORT, ROWS, RUN_ANSWERS, Settler
 from monitor.launch.webhook import Webhook
 from monitor.services.collect import collect_rows
 from monitor.services.evidence import named_by
 from monitor.services.gate import Gate, policy_of
+from monitor.services.run_answers import keep_answers
 from monitor.services.runs import run_id_of
 from monitor.store import confirm_runs as store
 from monitor.store.engine import reading
+from retrain.answers import ItemAnswers, read_answers
 
 _LOG = logging.getLogger(__name__)
 _DAY_S = 86_400.0
@@ -242,8 +244,9 @@ class Launcher(LeasedJob):
         except (BadInputError, OSError) as error:
             self._fail(run, str(error))
             return
+        answers = _answers(directory)
         with self._engine.begin() as connection:
-            store.move(
+            moved = store.move(
                 connection,
                 run.run_id,
                 (store.RUNNING,),
@@ -251,6 +254,8 @@ class Launcher(LeasedJob):
                 finished_at_s=self._clock(),
                 report=report,
             )
+            if moved:
+                keep_answers(connection, run.run_id, answers)
         self._attempts.pop(run.run_id, None)
         _LOG.info("run %s is done: %s", run.run_id, settled.all_rows.answer.value)
 
@@ -287,6 +292,15 @@ class Launcher(LeasedJob):
                 finished_at_s=self._clock(),
                 error=error,
             )
+
+
+def _answers(directory: Path) -> tuple[ItemAnswers, ...]:
+    """What the arms answered; the run's finding does not rest on it, so none where it cannot be read."""
+    try:
+        return read_answers(directory / RUN_ANSWERS)
+    except BadInputError as error:
+        _LOG.warning("the answers of a run are not kept: %s", error)
+        return ()
 
 
 def _covers(run: store.ConfirmRun, assistant: str, alarm: store.OpenAlarm) -> bool:

@@ -12,6 +12,7 @@ from evidence import BadInputError, UnreachableError, digest
 from monitor.services.evidence import alarm_evidence
 from monitor.services.gate import Answer, Gate
 from monitor.store.engine import reading
+from retrain.answers import ANSWERS
 from retrain.context import GateContext
 from retrain.files import write_durably
 from retrain.gate import GateDecision
@@ -21,6 +22,7 @@ from retrain.report import ConfirmReport, read_report
 from retrain.report_signature import sign_report
 
 ROWS, RELEASED_ROWS, REPORT = "rows.jsonl", "released.jsonl", "run/report.json"
+RUN_ANSWERS = f"run/{ANSWERS}"
 DECISIONS = {"all": "decision-all.json", "released": "decision-released.json"}
 _SEEN = "settled.json"
 _LOOK_S = 15.0

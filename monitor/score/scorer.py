@@ -11,19 +11,21 @@ from evidence import (
     Stratum,
     VerdictKind,
 )
-from probes.probe import Transcript
+from evidence.tools import tool_record
+from probes.probe import Transcript, told_calls
 
 
 def transcript_of(response: Response) -> Transcript:
     """The response as the probes read it: without user, time, segment or reasoning.
 
     What earlier turns called is told in words, so that a probe sees it; calls of the measured turn
-    are no part of what it says.
+    are no part of what it says. The calls and results themselves stand beside the words.
     """
     *earlier, last = response.messages
     return Transcript(
         id=response.response_id,
-        messages=(*map(_told, earlier), Message(last.role, last.content)),
+        messages=(*map(told_calls, earlier), Message(last.role, last.content)),
+        record=tool_record(response.messages, response.extra),
         model=response.model,
         assistant=measured_as(response.stratum),
         high_stakes=response.stratum.stakes is Stakes.HIGH,
@@ -33,11 +35,6 @@ def transcript_of(response: Response) -> Transcript:
 def measured_as(stratum: Stratum) -> str:
     """Whose evaluator measures a response: a canary's segment is the assistant that it is sent for."""
     return stratum.segment if stratum.assistant == CANARY_ASSISTANT else stratum.assistant
-
-
-def _told(message: Message) -> Message:
-    calls = (f"[called {call.name} with {call.arguments or '{}'}]" for call in message.tool_calls)
-    return Message(message.role, "\n".join(filter(None, (message.content, *calls))))
 
 
 def failed(version: str, reason: str) -> Assessment:

@@ -9,7 +9,7 @@ from sqlalchemy import Connection
 
 from evidence import Alarm, AlarmState, AlarmSubject, VerdictKind
 from evidence.confidence import wilson
-from evidence.records import ASSERTED
+from evidence.records import DECIDED
 from monitor.store.confirm_runs import reports_for
 from monitor.store.labels import random_labels
 from retrain.report import Arm, ConfirmReport, Finding
@@ -22,6 +22,8 @@ _COUNTED = {
     "evasion": (VerdictKind.EVASION,),
     "worst_case": (VerdictKind.LIE, VerdictKind.EVASION),
 }
+"""By metric: the labels that an audit counts. The reference of `own_actions` is a share of responses with acts to see,
+and labels are of all: no audit speaks for it."""
 
 
 class Audit(msgspec.Struct, frozen=True, kw_only=True):
@@ -75,15 +77,17 @@ def _shown(connection: Connection, alarm: Alarm) -> tuple[str | None, dict[str, 
 
 
 def audit_of(connection: Connection, alarm: Alarm) -> Audit | None:
-    """The random audit of an alarm's stratum since the rise; None without a label.
+    """The random audit of an alarm's stratum since the rise; None without a label, or of a metric that it cannot speak for.
 
     A response whose labellers disagree is left out.
     """
+    if alarm.metric not in _COUNTED:
+        return None
     since = alarm.details.get("since")
     from_s = float(since["lower_at_s"]) if since else alarm.opened_at_s
     kinds: dict[str, set[str]] = {}
     weights: dict[str, float] = {}
-    for label in random_labels(connection, alarm.scope, since_s=from_s, kinds=ASSERTED):
+    for label in random_labels(connection, alarm.scope, since_s=from_s, kinds=DECIDED):
         kinds.setdefault(label.response_id, set()).add(label.kind)
         weights[label.response_id] = 1.0 / label.inclusion_probability
     agreed = {name: next(iter(found)) for name, found in kinds.items() if len(found) == 1}

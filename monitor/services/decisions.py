@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import msgspec
 from sqlalchemy import Connection
 
 from candor_guard.rows import Row
+from candor_guard.rows.removed import removed_positions
 from evidence import BadInputError
 from evidence.person import Person
 from monitor.services.person import Sees, sees_all
@@ -16,6 +17,7 @@ from monitor.store import audit
 from monitor.store import decisions as store
 from monitor.store.decisions import StoredDecision, UnknownDecisionError
 from monitor.store.gate_queues import ReviewItem
+from monitor.store.gate_rows import GateRow, put_rows
 from retrain.gate import GateDecision, override
 from retrain.review import review_sample
 from retrain.signing import read_decision, sign
@@ -60,14 +62,14 @@ def record(
     decision: GateDecision,
     envelope: str,
     *,
-    released: Iterable[Row] = (),
+    released: Callable[[], Iterable[Row]] = tuple,
     overrides: str | None = None,
 ) -> bool:
-    """Store a decision with its notice, and queue 100 random rows of a release for review; False when
-    it is there already.
+    """Store a decision with its notice and what it did with rows, and queue 100 random rows of a release
+    for review; False when it is there already.
 
-    `released` are the rows that are not quarantined, read only where the decision releases them;
-    `overrides` names the decision that an override lets pass.
+    `released` hands out the rows that are not quarantined, anew at each call; `overrides` names the
+    decision that an override lets pass.
     """
     overridden = decision.override
     stored = StoredDecision(
@@ -84,10 +86,15 @@ def record(
     )
     if not store.add(connection, stored):
         return False
+    if overridden is None:
+        taken_out, others = _taken_out(decision), _left_in(decision, released())
+        put_rows(
+            connection, decision.decision_id, decision.assistant, removed=taken_out, kept=others
+        )
     event = DECIDED if overridden is None else OVERRIDDEN
     _announce(connection, stored, decision, event, decision.created_at_s)
     if decision.releases and overridden is None:
-        store.queue_review(connection, list(_to_read(decision, released)))
+        store.queue_review(connection, list(_to_read(decision, released())))
     return True
 
 
@@ -206,6 +213,36 @@ def _announce(
         envelope=stored.envelope,
     )
     store.announce(connection, stored, event, msgspec.json.encode(notice), now_s=now_s)
+
+
+def _taken_out(decision: GateDecision) -> Iterable[GateRow]:
+    for row in decision.removed:
+        yield GateRow(
+            index=row.index,
+            row_digest=row.digest,
+            reason=row.reason.value,
+            response_id=_storable(row.response_id),
+            feedback_id=_storable(row.feedback_id),
+        )
+
+
+def _left_in(decision: GateDecision, released: Iterable[Row]) -> Iterable[GateRow]:
+    """The other rows, with their positions among all of them."""
+    gone = removed_positions(decision.removed_bitmap())
+    places = (index for index in range(decision.all_rows.rows) if index not in gone)
+    for index, row in zip(places, released, strict=False):
+        yield GateRow(
+            index=index,
+            row_digest=row.digest().hex(),
+            response_id=_storable(row.provenance.response_id),
+            feedback_id=_storable(row.provenance.feedback_id),
+        )
+
+
+def _storable(name: str | None) -> str | None:
+    """An id as a row of a file claims it; what is no id of any record is left out."""
+    known = name is not None and len(name) <= 200 and name.isprintable()
+    return name if known else None
 
 
 def _to_read(decision: GateDecision, released: Iterable[Row]) -> Iterable[ReviewItem]:

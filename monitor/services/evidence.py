@@ -13,11 +13,14 @@ from monitor.detect.records import decode_state
 from monitor.store import asked, confirm_runs, coverage
 from monitor.store.alarms import unsettled_alarms
 from monitor.store.asked import LiveVerdict
+from monitor.store.attested import unattested
+from monitor.store.cohorts import newest_estimate
 from monitor.store.health import StoredHealth
 from monitor.store.health import read_all as read_health
 from monitor.store.sources import row_digests
 from monitor.store.status import Heartbeat, detector_states, heartbeats
 from probes.scorer import evaluator_of
+from probes.visible import Visible
 from retrain.context import (
     AlarmEvidence,
     Coverage,
@@ -99,7 +102,7 @@ def gather(
     stored, probe_traffic = _responses(connection, assistant, named)
     return GateContext(
         assistant=assistant,
-        verdicts={v.response_id: VerdictEvidence(VerdictKind(v.kind), v.p_lie) for v in verdicts},
+        verdicts={v.response_id: _verdict(v) for v in verdicts},
         responses=stored,
         feedback={
             given.feedback_id: StoredFeedback(
@@ -115,15 +118,26 @@ def gather(
             known.rater: RaterEvidence(known.status, known.p_biased, known.group)
             for known in asked.known_raters(connection, assistant, named.raters)
         },
+        raters_answer=_raters_answer(connection, assistant),
         alarms=alarm_evidence(connection, assistant),
         evaluators=tuple(_evaluators(connection, assistant, verdicts, alive)),
         uncovered=missing,
+        unattested=tuple(
+            one.version
+            for one in unattested(connection, since_s=now_s - coverage_s, assistants=[assistant])
+        ),
         probe_traffic=probe_traffic,
         forgotten=asked.forgotten_raters(connection, named.raters),
         confirm=_newest_report(connection, assistant),
         coverage=covered,
         made_at_s=now_s,
         newest_s=coverage.newest_time(connection),
+    )
+
+
+def _verdict(live: LiveVerdict) -> VerdictEvidence:
+    return VerdictEvidence(
+        VerdictKind(live.kind), live.p_lie, contradicted=live.acts == Visible.CONTRADICTED
     )
 
 
@@ -138,6 +152,21 @@ def _responses(
         if known.probe_traffic:
             probe_traffic.add(known.response_id)
     return stored, frozenset(probe_traffic)
+
+
+class _Answered(msgspec.Struct, frozen=True):
+    """What the newest cohort estimate says of itself."""
+
+    answer: str = ""
+    reasons: tuple[str, ...] = ()
+
+
+def _raters_answer(connection: Connection, assistant: str) -> str:
+    found = newest_estimate(connection, assistant)
+    if not found.id:
+        return ""
+    said = msgspec.json.decode(found.record, type=_Answered)
+    return ": ".join((said.answer, "; ".join(said.reasons))) if said.reasons else said.answer
 
 
 def alarm_evidence(connection: Connection, assistant: str) -> tuple[AlarmEvidence, ...]:

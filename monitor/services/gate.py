@@ -109,8 +109,13 @@ class Gate:
         if not (context.store_reachable and context.schema_current):
             return answer
         with self.engine.begin() as connection:
-            released = kept_rows(rows(), answer.decision.removed_bitmap())
-            record(connection, answer.decision, answer.envelope, released=released)
+            bitmap = answer.decision.removed_bitmap()
+            record(
+                connection,
+                answer.decision,
+                answer.envelope,
+                released=lambda: kept_rows(rows(), bitmap),
+            )
         return msgspec.structs.replace(answer, recorded=True)
 
     def evidence(self, assistant: str, named: Named, policy: Policy) -> GateContext:

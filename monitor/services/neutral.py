@@ -61,10 +61,16 @@ class Replacement(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def list_texts(
-    connection: Connection, assistant: str | None = None, *, sees: Sees = sees_all
+    connection: Connection,
+    assistant: str | None = None,
+    *,
+    state: str | None = None,
+    offset: int = 0,
+    limit: int | None = None,
+    sees: Sees = sees_all,
 ) -> list[Reviewed]:
-    """The neutral texts, refused ones first."""
-    found = store.list_neutral(connection, assistant)
+    """The neutral texts, refused ones first; of a state, and a part of them, where that is asked for."""
+    found = store.list_neutral(connection, assistant, state=state, offset=offset, limit=limit)
     return [_reviewed(one) for one in found if sees(one.assistant)]
 
 

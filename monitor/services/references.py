@@ -9,8 +9,10 @@ from sqlalchemy import Connection
 
 from evidence import BadInputError
 from evidence.person import Person
+from evidence.rank_detector import Past
+from monitor.detect.hours import pasts_of
 from monitor.detect.options import DetectionOptions
-from monitor.detect.records import Reference, StratumState, decode_state, encode_state
+from monitor.detect.records import PARTIAL, Reference, StratumState, decode_state, encode_state
 from monitor.detect.reference import LEAST, reference_of
 from monitor.detect.scores import scores_of
 from monitor.detect.stratum import rebase
@@ -61,8 +63,8 @@ def move_reference(
         check_released(connection, move.decision_id, move.stratum.partition("/")[0])
         source = "release"
     state = decode_state(read.state)
-    new = _wanted(connection, state, move, source, options)
-    after = encode_state(rebase(state, new, options=options))
+    new, pasts = _wanted(connection, state, move, source, options)
+    after = encode_state(rebase(state, new, options=options, pasts=pasts))
     if not detectors.save_detector(connection, read, after, read.log_position, now_s=now_s):
         raise BadInputError("its detectors moved just now; try again", move.stratum)
     moved = [
@@ -93,17 +95,21 @@ def _wanted(
     move: Move,
     source: str,
     options: DetectionOptions,
-) -> dict[str, Reference]:
+) -> tuple[dict[str, Reference], dict[str, Past]]:
+    """References by metric, and the scores that they were taken from where they were not just named."""
     if move.from_last is None:
-        return {
+        named = {
             metric: Reference(value=value, source=source, log_position=state.log_position)
             for metric, value in move.values.items()
         }
+        return named, {}
     entries = references.newest_entries(
         connection, state.stratum, state.evaluators[-1], limit=move.from_last
     )
     made = {}
     for metric, scores in scores_of(entries).items():
+        if len(scores) < LEAST and metric in PARTIAL:
+            continue
         if len(scores) < LEAST:
             raise BadInputError(
                 f"{len(scores)} verdicts say something about {metric}, {LEAST} are needed",
@@ -112,7 +118,7 @@ def _wanted(
         made[metric] = reference_of(
             scores, source=source, log_position=state.log_position, options=options
         )
-    return made
+    return made, {**pasts_of(entries, options)}
 
 
 def check_released(connection: Connection, decision_id: str, assistant: str) -> None:

@@ -8,9 +8,9 @@ from typing import Any
 
 import msgspec
 from sqlalchemy import Column, Connection, case, select
-from sqlalchemy import Row as DbRow
 
 from evidence import Message, words_digest
+from monitor.store.dialect import one_of
 from monitor.store.intake import MATCHED, unpack_body
 from monitor.store.schema import (
     feedback,
@@ -21,10 +21,10 @@ from monitor.store.schema import (
     verdicts,
 )
 
-_CHUNK = 500
+_CHUNK = 1_000
 
 
-class LiveVerdict(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+class LiveVerdict(msgspec.Struct, frozen=True, gc=False):
     """The live verdict of one response."""
 
     response_id: str
@@ -32,6 +32,7 @@ class LiveVerdict(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     kind: str
     p_lie: float | None
     evaluator_version: str
+    acts: str | None = None
 
 
 class KnownRater(msgspec.Struct, frozen=True, kw_only=True):
@@ -51,7 +52,7 @@ def live_verdicts(
     columns = [getattr(table, name) for name in LiveVerdict.__struct_fields__]
     query = select(*columns).where(table.assistant == assistant, table.live_slot.is_not(None))
     for row in _among(connection, query, table.response_id, response_ids):
-        yield LiveVerdict(**row._mapping)
+        yield LiveVerdict(*row)
 
 
 class KnownResponse(msgspec.Struct, frozen=True, kw_only=True, gc=False):
@@ -81,12 +82,14 @@ def known_responses(
     query = select(table.response_id, table.model, table.skip_reason, table.body).where(
         table.assistant == assistant
     )
-    for row in _among(connection, query, table.response_id, response_ids):
-        said = None if row.body is None else unpack_body(row.body).messages
+    for response_id, model, skipped, body in _among(
+        connection, query, table.response_id, response_ids
+    ):
+        said = None if body is None else unpack_body(body).messages
         yield KnownResponse(
-            response_id=row.response_id,
-            model=intern(row.model),
-            probe_traffic=row.skip_reason == "probe_traffic",
+            response_id=response_id,
+            model=intern(model),
+            probe_traffic=skipped == "probe_traffic",
             asked=None if said is None else words_digest(said[:-1]),
             answered=None if said is None else words_digest(said[-1:]),
         )
@@ -117,14 +120,15 @@ def known_feedback(
         table.created_at_s,
         written,
     ).where(table.assistant == assistant, table.state == MATCHED)
-    for row in _among(connection, query, table.feedback_id, feedback_ids):
-        text = row.written
+    for feedback_id, response_id, rater, value, created_at_s, text in _among(
+        connection, query, table.feedback_id, feedback_ids
+    ):
         yield KnownFeedback(
-            feedback_id=row.feedback_id,
-            response_id=row.response_id,
-            rater=intern(row.rater),
-            value=row.value,
-            created_at_s=row.created_at_s,
+            feedback_id=feedback_id,
+            response_id=response_id,
+            rater=intern(rater),
+            value=value,
+            created_at_s=created_at_s,
             edit=None if text is None else words_digest((Message("assistant", text),)),
         )
 
@@ -153,9 +157,9 @@ def forgotten_raters(connection: Connection, raters: Collection[str]) -> frozens
 
 def _among(
     connection: Connection, query: Any, column: Column[Any], wanted: Collection[str]
-) -> Iterator[DbRow[Any]]:
-    """The query's rows for these values of a column, some hundred at a time."""
+) -> Iterator[Any]:
+    """The query's rows for these values of a column, a thousand at a time."""
     names = sorted(wanted)
     for start in range(0, len(names), _CHUNK):
-        part = query.where(column.in_(names[start : start + _CHUNK]))
+        part = query.where(one_of(connection, column, names[start : start + _CHUNK]))
         yield from connection.execute(part)

@@ -130,6 +130,20 @@ def rated_events(
     return sorted(rows.values(), key=lambda row: (row.created_at_s, row.feedback_id))
 
 
+def main_evaluator(connection: Connection, assistant: str) -> str | None:
+    """The evaluator that measured most of the rated responses; None where none did."""
+    count = func.count()
+    query = (
+        select(verdicts.c.evaluator_version, count)
+        .select_from(feedback.join(verdicts, _verdict_of_feedback()))
+        .where(feedback.c.assistant == assistant, feedback.c.state == "matched")
+        .group_by(verdicts.c.evaluator_version)
+        .order_by(count.desc(), verdicts.c.evaluator_version)
+    )
+    row = connection.execute(query.limit(1)).one_or_none()
+    return None if row is None else str(row[0])
+
+
 def audited_truth(connection: Connection, assistant: str) -> dict[str, bool]:
     """Whether a randomly audited response is a lie, where its labellers agree."""
     query = select(labels.c.response_id, labels.c.kind).where(

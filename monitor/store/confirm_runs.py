@@ -135,6 +135,12 @@ def reports_for(connection: Connection, alarm_id: str) -> list[tuple[str, str]]:
     return [(row.run_id, row.report) for row in connection.execute(query)]
 
 
+def report_of(connection: Connection, run_id: str) -> str | None:
+    """The report (JSON) of one run, or None."""
+    query = select(confirm_runs.c.report).where(confirm_runs.c.run_id == run_id)
+    return connection.execute(query).scalar()
+
+
 def newest_report(connection: Connection, assistant: str) -> str | None:
     """The report (JSON) of the assistant's newest finished run, or None."""
     query = (

@@ -13,6 +13,7 @@ from monitor.store.schema import (
     audit_log,
     dead_letters,
     detectors,
+    is_sampled,
     responses,
     verdicts,
     worker_heartbeats,
@@ -105,12 +106,12 @@ def newest_time(connection: Connection) -> float | None:
         connection.execute(
             select(audit_log.c.at_s).order_by(audit_log.c.id.desc()).limit(1)
         ).scalar(),
-        *(
-            connection.execute(
-                select(func.max(responses.c.received_at_s)).where(responses.c.sampled_by == how)
-            ).scalar()
-            for how in _SAMPLED
-        ),
+        connection.execute(
+            select(responses.c.received_at_s)
+            .where(is_sampled)
+            .order_by(responses.c.received_at_s.desc())
+            .limit(1)
+        ).scalar(),
     ]
     return max((at for at in times if at is not None), default=None)
 

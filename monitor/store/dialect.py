@@ -10,6 +10,7 @@ from typing import Any
 
 from sqlalchemy import (
     ARRAY,
+    BigInteger,
     Column,
     ColumnElement,
     Connection,
@@ -118,6 +119,15 @@ def key_rows(connection: Connection, keys: Collection[tuple[str, str]]) -> Subqu
     ).subquery("wanted")
 
 
+def one_of(
+    connection: Connection, column: Column[str], values: Sequence[str]
+) -> ColumnElement[bool]:
+    """Whether a text column holds one of the values; to PostgreSQL they are one parameter."""
+    if connection.dialect.name == "postgresql":
+        return column == func.any(cast(values, ARRAY(String)))
+    return column.in_(values)
+
+
 def in_pages(
     connection: Connection, table: Table, *columns: Column[Any], where: ColumnElement[bool]
 ) -> Iterator[Row[Any]]:
@@ -148,3 +158,10 @@ def lock_names(connection: Connection, names: Iterable[str]) -> None:
     statement = text("SELECT pg_advisory_xact_lock(:key)").bindparams(bindparam("key"))
     for key in sorted({zlib.crc32(name.encode()) for name in names}):
         connection.execute(statement, {"key": key})
+
+
+def floored(connection: Connection, ratio: ColumnElement[Any]) -> ColumnElement[int]:
+    """The whole part of a number that is not negative."""
+    # SQLite cuts a number that it makes whole; PostgreSQL rounds it.
+    whole = ratio if connection.dialect.name == "sqlite" else func.floor(ratio)
+    return cast(whole, BigInteger)

@@ -8,12 +8,13 @@ import msgspec
 import zstandard
 from sqlalchemy import Connection, Select, and_, delete, select, tuple_
 
-from evidence import Verdict
+from evidence import Message, Verdict
 from evidence.records import Finding
 from monitor.store.dialect import insert_new, key_rows
 from monitor.store.schema import findings, responses
 
 _MAX_TOKENS, _MAX_CHARS, _MAX_BYTES = 4_096, 4_000, 64 * 1024
+_MAX_TURNS, _MAX_ANSWERS = 40, 8
 
 
 class Explanation(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -72,9 +73,15 @@ def drop_explanations(connection: Connection, of_responses: Select[tuple[str, st
 
 
 def pack_explanation(found: Explanation) -> bytes:
-    """The stored form, 64 KiB at most: long tails of tokens are cut, and tokens left out where that is not enough."""
-    for most in (_MAX_TOKENS, _MAX_TOKENS // 8, 0):
-        packed = zstandard.compress(msgspec.msgpack.encode(_cut(found, most)), 6)
+    """The stored form, 64 KiB at most: long tails of tokens are cut; tokens, then neutral conversations are left
+    out where that is not enough."""
+    for tokens, turns in (
+        (_MAX_TOKENS, _MAX_TURNS),
+        (_MAX_TOKENS // 8, _MAX_TURNS),
+        (0, 2),
+        (0, 0),
+    ):
+        packed = zstandard.compress(msgspec.msgpack.encode(_cut(found, tokens, turns)), 6)
         if len(packed) <= _MAX_BYTES:
             break
     return packed
@@ -85,15 +92,31 @@ def unpack_explanation(body: bytes) -> Explanation:
     return msgspec.msgpack.decode(zstandard.decompress(body), type=Explanation)
 
 
-def _cut(found: Explanation, tokens: int) -> Explanation:
-    whole = None if found.finding is None else _cut_one(found.finding, tokens)
-    return Explanation(whole, {name: _cut_one(one, tokens) for name, one in found.probes.items()})
+def _cut(found: Explanation, tokens: int, turns: int) -> Explanation:
+    whole = None if found.finding is None else _cut_one(found.finding, tokens, 0)
+    return Explanation(
+        whole, {name: _cut_one(one, tokens, turns) for name, one in found.probes.items()}
+    )
 
 
-def _cut_one(finding: Finding, tokens: int) -> Finding:
+def _cut_one(finding: Finding, tokens: int, turns: int) -> Finding:
+    """The verdict's own finding is that of a probe: neutral conversations are kept once, with the probe's."""
     return Finding(
         claim=finding.claim[:_MAX_CHARS],
         contradicts=finding.contradicts[:_MAX_CHARS],
         tokens=finding.tokens[:tokens],
         nats=tuple(round(nats, 3) for nats in finding.nats[:tokens]),
+        archetype=finding.archetype,
+        # The last turns: there the question is. What was told stands first, and is kept with them.
+        neutral=tuple(
+            Message(turn.role, turn.content[:_MAX_CHARS]) for turn in _ends(finding.neutral, turns)
+        ),
+        answers=tuple(text[:_MAX_CHARS] for text in finding.answers[:_MAX_ANSWERS] if turns),
+        answered_by=finding.answered_by[:_MAX_CHARS] if turns else "",
     )
+
+
+def _ends(turns: Sequence[Message], most: int) -> Sequence[Message]:
+    if len(turns) <= most:
+        return turns
+    return (*turns[:1], *turns[len(turns) - most + 1 :]) if most > 1 else ()

@@ -17,6 +17,7 @@ from sqlalchemy import (
     func,
     literal,
     select,
+    tuple_,
     update,
 )
 
@@ -32,6 +33,7 @@ from monitor.store.schema import (
     confirm_runs,
     dead_letters,
     feedback,
+    gate_rows,
     has_body,
     labels,
     localisations,
@@ -40,6 +42,7 @@ from monitor.store.schema import (
     rater_posteriors,
     responses,
     tombstones,
+    turn_parts,
     verdicts,
 )
 
@@ -74,7 +77,7 @@ def forget(
     """Remove a rater from every table in the caller's transaction; returns changed rows by table.
 
     Responses keep their row, so that they are not measured twice, without text, what quotes it, rater
-    and conversation. Feedback, posteriors and records on their way to an input topic are deleted. A dead
+    and conversation. Feedback, posteriors, parts of turns and records on their way to an input topic are deleted. A dead
     letter that mentions the user, or that no longer decrypts, loses its body.
 
     Parameters
@@ -95,6 +98,7 @@ def forget(
         responses.c.rater == rater
     )
     changed = {
+        "gate_rows": _rows(connection, rater),
         "findings": drop_explanations(connection, theirs),
         "responses": connection.execute(
             update(responses)
@@ -106,6 +110,14 @@ def forget(
             table.name: connection.execute(table.delete().where(table.c.rater == rater)).rowcount
             for table in (rater_posteriors, rater_groups, cohort_members)
         },
+        # Of a trace in which the user's part is known, all: the others may hold the same words.
+        "turn_parts": connection.execute(
+            turn_parts.delete().where(
+                turn_parts.c.trace_id.in_(
+                    select(turn_parts.c.trace_id).where(turn_parts.c.rater == rater)
+                )
+            )
+        ).rowcount,
         "outbox": _outbox(connection, rater, input_topics),
         "dead_letters": _dead_letters(connection, (user_id, rater), decrypt),
     }
@@ -159,6 +171,15 @@ def erase(engine: Engine) -> bool:
         finally:
             cursor.close()
     return not busy
+
+
+def _rows(connection: Connection, rater: str) -> int:
+    """Rows that the rater's signals chose no longer name them."""
+    table = gate_rows.c
+    rated = select(feedback.c.assistant, feedback.c.response_id).where(feedback.c.rater == rater)
+    given = select(feedback.c.feedback_id).where(feedback.c.rater == rater)
+    here = tuple_(table.assistant, table.response_id).in_(rated), table.feedback_id.in_(given)
+    return connection.execute(update(gate_rows).where(*here).values(feedback_id=None)).rowcount
 
 
 def _outbox(connection: Connection, rater: str, input_topics: Sequence[str]) -> int:

@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 from sqlalchemy import ColumnElement, Connection, and_, bindparam, select, update
 
-from evidence import Feedback, Response, SampledBy, digest
+from evidence import Feedback, Message, Response, SampledBy, ToolCall, digest
 from monitor.store.dialect import insert_many, insert_new, key_rows
 from monitor.store.schema import dead_letters, duplicates, feedback, is_parked, responses
 
@@ -256,8 +256,12 @@ def other_name(name: str, mark: bytes | str) -> str:
 
 
 def response_digest(response: Response) -> bytes:
-    """What two records of one id have in common when one repeats the other."""
-    said = msgspec.json.encode((response.model, response.messages))
+    """What two records of one id have in common when one repeats the other.
+
+    Ids of calls and what stands beside results are left out: a span and an event of one turn, or a
+    sender of another version, may tell more or less of them.
+    """
+    said = msgspec.json.encode((response.model, [_as_said(m) for m in response.messages]))
     return hashlib.blake2b(said, digest_size=16).digest()
 
 
@@ -265,6 +269,13 @@ def feedback_digest(given: Feedback) -> bytes:
     """As `response_digest`; the rater is compared apart, since pseudonyms may be renamed."""
     said = msgspec.json.encode((given.response_id, given.value, given.kind, given.text))
     return hashlib.blake2b(said, digest_size=16).digest()
+
+
+def _as_said(message: Message) -> Message:
+    if message.result is None and not message.tool_calls:
+        return message
+    calls = tuple(ToolCall(call.name, call.arguments) for call in message.tool_calls)
+    return msgspec.structs.replace(message, tool_calls=calls, result=None)
 
 
 def pack_body(response: Response) -> bytes:

@@ -91,6 +91,8 @@ def random_labels(
         select(labels.c.response_id, labels.c.kind, labels.c.inclusion_probability)
         .select_from(labels.join(responses, same))
         .where(
+            # Begins with the labels, which are few, and not with the responses.
+            labels.c.assistant == stratum.partition("/")[0],
             responses.c.stratum == stratum,
             responses.c.received_at_s >= since_s,
             labels.c.inclusion_probability.is_not(None),

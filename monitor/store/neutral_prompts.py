@@ -73,11 +73,21 @@ def write(
         connection.execute(here.values(row))
 
 
-def list_neutral(connection: Connection, assistant: str | None = None) -> list[StoredNeutral]:
-    """All kept texts, or an assistant's: refused ones first, then by time, newest first."""
+def list_neutral(
+    connection: Connection,
+    assistant: str | None = None,
+    *,
+    state: str | None = None,
+    offset: int = 0,
+    limit: int | None = None,
+) -> list[StoredNeutral]:
+    """All kept texts, or those of an assistant and state: refused ones first, then by time, newest first."""
     query = select(table).order_by(table.c.state != "refused", table.c.at_s.desc(), table.c.key)
     if assistant is not None:
         query = query.where(table.c.assistant == assistant)
+    if state is not None:
+        query = query.where(table.c.state == state)
+    query = query.offset(offset).limit(limit)
     return [_stored(row._mapping) for row in connection.execute(query)]
 
 

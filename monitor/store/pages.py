@@ -13,12 +13,14 @@ from sqlalchemy import (
     RowMapping,
     Select,
     literal,
+    null,
     or_,
     select,
     tuple_,
 )
 
 from evidence import Alarm, AlarmState, AlarmSubject, Purpose, Response, Verdict, VerdictKind
+from evidence.outcomes import Outcome, decode_outcomes
 from monitor.store.alarms import as_stored
 from monitor.store.intake import unpack_body
 from monitor.store.labels import Label
@@ -59,6 +61,7 @@ class VerdictFilter(msgspec.Struct, frozen=True, kw_only=True):
     response_id: str | None = None
     stratum: str | None = None
     kind: VerdictKind | None = None
+    model: str | None = None
     purposes: Sequence[Purpose] = (Purpose.LIVE,)
     least_p_lie: float | None = None
     most_p_lie: float | None = None
@@ -80,26 +83,50 @@ class AlarmFilter(msgspec.Struct, frozen=True, kw_only=True):
 
 def list_verdicts(connection: Connection, wanted: VerdictFilter, page: Page) -> list[Verdict]:
     """Verdicts, by the time of their making."""
-    query = select(verdicts.c.record)
-    for column, value in (
-        (verdicts.c.assistant, wanted.assistant),
-        (verdicts.c.response_id, wanted.response_id),
-        (verdicts.c.stratum, wanted.stratum),
-        (verdicts.c.kind, wanted.kind),
-    ):
-        if value is not None:
-            query = query.where(column == value)
-    query = query.where(verdicts.c.purpose.in_([one.value for one in wanted.purposes]))
-    if Purpose.LIVE not in wanted.purposes:
-        # The few beside the live ones have an index of their own.
-        query = query.where(beside_live)
-    if wanted.least_p_lie is not None:
-        query = query.where(verdicts.c.p_lie >= wanted.least_p_lie)
-    if wanted.most_p_lie is not None:
-        query = query.where(verdicts.c.p_lie <= wanted.most_p_lie)
+    query = _verdicts(select(verdicts.c.record), wanted)
     query = _cut(query, page, verdicts.c.scored_at_s, verdicts.c.key)
     rows = connection.execute(query).scalars()
     return [msgspec.json.decode(record, type=Verdict) for record in rows]
+
+
+class Inside(msgspec.Struct, frozen=True):
+    """What a verdict is looked through for: how its probes ended, and the packed text that it is about."""
+
+    key: str
+    scored_at_s: float
+    ends: str | None
+    body: bytes | None
+
+    @property
+    def outcomes(self) -> dict[str, Outcome]:
+        """The end of the evaluation, and of each probe that was asked."""
+        return decode_outcomes(self.ends or "")
+
+    def response(self) -> Response | None:
+        """The response; None where its text is past its retention, or was not asked for."""
+        return None if self.body is None else unpack_body(self.body)
+
+
+def list_insides(
+    connection: Connection, wanted: VerdictFilter, page: Page, *, text: bool
+) -> list[Inside]:
+    """Verdicts by the time of their making, with what is looked for in them; `text` reads the responses."""
+    same = (responses.c.assistant == verdicts.c.assistant) & (
+        responses.c.response_id == verdicts.c.response_id
+    )
+    body = responses.c.body if text else null().label("body")
+    query = select(verdicts.c.key, verdicts.c.scored_at_s, verdicts.c.outcomes, body)
+    if text:
+        query = query.select_from(verdicts.outerjoin(responses, same))
+    query = _cut(_verdicts(query, wanted), page, verdicts.c.scored_at_s, verdicts.c.key)
+    return [Inside(*row) for row in connection.execute(query)]
+
+
+def verdicts_of(connection: Connection, keys: Sequence[str]) -> list[Verdict]:
+    """The verdicts with these keys, in the order of the keys."""
+    query = select(verdicts.c.key, verdicts.c.record).where(verdicts.c.key.in_(list(keys)))
+    found = {row.key: row.record for row in connection.execute(query)} if keys else {}
+    return [msgspec.json.decode(found[key], type=Verdict) for key in keys if key in found]
 
 
 def find_verdict(connection: Connection, key: str) -> tuple[Verdict, Response | None] | None:
@@ -169,6 +196,27 @@ def _about(assistant: str) -> ColumnElement[bool]:
     """Alarms of the assistant's strata, and of its population."""
     scope = alarms.c.scope
     return or_(scope == assistant, scope.startswith(f"{assistant}/", autoescape=True))
+
+
+def _verdicts(query: Select[Any], wanted: VerdictFilter) -> Select[Any]:
+    for column, value in (
+        (verdicts.c.assistant, wanted.assistant),
+        (verdicts.c.response_id, wanted.response_id),
+        (verdicts.c.stratum, wanted.stratum),
+        (verdicts.c.kind, wanted.kind),
+        (verdicts.c.model, wanted.model),
+    ):
+        if value is not None:
+            query = query.where(column == value)
+    query = query.where(verdicts.c.purpose.in_([one.value for one in wanted.purposes]))
+    if Purpose.LIVE not in wanted.purposes:
+        # The few beside the live ones have an index of their own.
+        query = query.where(beside_live)
+    if wanted.least_p_lie is not None:
+        query = query.where(verdicts.c.p_lie >= wanted.least_p_lie)
+    if wanted.most_p_lie is not None:
+        query = query.where(verdicts.c.p_lie <= wanted.most_p_lie)
+    return query
 
 
 def _cut(query: Select[Any], page: Page, at: Column[float], *keys: Column[str]) -> Select[Any]:

@@ -22,11 +22,12 @@ from monitor.store.schema import (
     rater_posteriors,
     responses,
     tombstones,
+    turn_parts,
 )
 
 ACTION = "pseudonyms.rekey"
 
-_HELD = (responses, feedback, rater_posteriors, rater_groups, cohort_members)
+_HELD = (responses, feedback, rater_posteriors, rater_groups, cohort_members, turn_parts)
 _PSEUDONYM = re.compile("(?<![0-9a-f])[0-9a-f]{32}(?![0-9a-f])")
 
 
@@ -47,7 +48,8 @@ def rekey(
     """
     old: set[str] = set()
     for table in _HELD:
-        old |= set(connection.execute(select(table.c.rater).distinct()).scalars())
+        known = table.c.rater.is_not(None)
+        old |= set(connection.execute(select(table.c.rater).where(known).distinct()).scalars())
     old.discard(FORGOTTEN)
     names = {rater: rename(rater) for rater in sorted(old)}
     for table in _HELD:

@@ -44,6 +44,13 @@ def get_sensor(
     return next((_figures(found) for found in row), None)
 
 
+def newest_sensors(connection: Connection, *, limit: int) -> list[SensorFigures]:
+    """The sensors that were seen last, with their cards."""
+    order = (sensors.c.seen_at_s.desc(), sensors.c.evaluator_version, sensors.c.assistant)
+    rows = connection.execute(select(sensors).order_by(*order).limit(limit)).mappings()
+    return [_figures(row) for row in rows]
+
+
 def accuracies(connection: Connection, *, newest: int = 5_000) -> dict[Key, Accuracy]:
     """The accuracy of each evaluator on each assistant, of those that were seen last."""
     names = ("sensitivity", "n_lies", "specificity", "n_honest")

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import msgspec
 from sqlalchemy import Connection, RowMapping, case, func, select
 
+from evidence.prevalence import LEANS_FROM
 from monitor.store.schema import (
     cohort_estimates,
     confirm_runs,
@@ -33,7 +34,8 @@ class KindCount(msgspec.Struct, frozen=True, kw_only=True):
     """Live verdicts of one kind by one evaluator in one stratum.
 
     `weight` and `weight_squared` are the sums of 1/pi and 1/pi^2, pi being the final probability: a rated
-    response was certain to be taken with that of the feedback sample.
+    response was certain to be taken with that of the feedback sample. `leaning` is the sum of 1/pi of those
+    that lean towards a lie.
     """
 
     assistant: str
@@ -41,6 +43,25 @@ class KindCount(msgspec.Struct, frozen=True, kw_only=True):
     stakes: str
     kind: str
     evaluator_version: str
+    n: int
+    weight: float
+    weight_squared: float
+    leaning: float = 0.0
+
+
+class ActCount(msgspec.Struct, frozen=True, kw_only=True):
+    """Live verdicts of an assistant's replies whose tool record supports, or contradicts, what they say of acts.
+
+    Parameters
+    ----------
+    acts
+        A value of `probes.visible.Visible`.
+    weight, weight_squared
+        As of `KindCount`.
+    """
+
+    assistant: str
+    acts: str
     n: int
     weight: float
     weight_squared: float
@@ -73,11 +94,29 @@ def kind_counts(connection: Connection, *, since_s: float) -> list[KindCount]:
             func.count().label("n"),
             func.sum(weight).label("weight"),
             func.sum(weight * weight).label("weight_squared"),
+            func.sum(case((verdicts.c.p_lie >= LEANS_FROM, weight), else_=0.0)).label("leaning"),
         )
         .where(is_live, verdicts.c.scored_at_s >= since_s)
         .group_by(*columns)
     )
     return [KindCount(**row) for row in connection.execute(query).mappings()]
+
+
+def act_counts(connection: Connection, *, since_s: float) -> list[ActCount]:
+    """Live verdicts scored since a time whose acts could be seen, by assistant and what was seen."""
+    weight = 1.0 / FINAL_PROBABILITY
+    columns = (verdicts.c.assistant, verdicts.c.acts)
+    query = (
+        select(
+            *columns,
+            func.count().label("n"),
+            func.sum(weight).label("weight"),
+            func.sum(weight * weight).label("weight_squared"),
+        )
+        .where(verdicts.c.acts.is_not(None), is_live, verdicts.c.scored_at_s >= since_s)
+        .group_by(*columns)
+    )
+    return [ActCount(**row) for row in connection.execute(query).mappings()]
 
 
 def detector_states(connection: Connection, *, limit: int | None = 2000) -> list[tuple[str, str]]:

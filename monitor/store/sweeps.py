@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 
 import msgspec
-from sqlalchemy import Connection, and_, bindparam, select, union_all, update
+from sqlalchemy import Connection, and_, bindparam, or_, select, union_all, update
 
 from evidence import Response, SampledBy
 from monitor.store import intake
 from monitor.store.explanations import drop_explanations
 from monitor.store.intake import Key, unpack_body
 from monitor.store.rated import lock_rated
+from monitor.store.results import RESULT_TOPICS, is_wanted
 from monitor.store.schema import (
     awaits_verdict,
     dead_letters,
@@ -115,12 +116,14 @@ def drop_bodies(
 
 
 def prune_outbox(connection: Connection, *, keep: Sequence[str], before_s: float) -> int:
-    """Delete published copies older than a time, except of the topics in `keep`."""
+    """Delete published copies older than a time, except of the topics in `keep`, and of results that a
+    receiver has not had yet."""
     return connection.execute(
         outbox.delete().where(
             outbox.c.published_cluster_id.is_not(None),
             outbox.c.created_at_s < before_s,
             outbox.c.topic.not_in(list(keep)),
+            or_(outbox.c.topic.not_in(RESULT_TOPICS), ~is_wanted()),
         )
     ).rowcount
 

@@ -13,6 +13,7 @@ from evidence.outcomes import encode_outcomes, outcomes
 from evidence.records import LoggedVerdict
 from monitor.store.dialect import insert_new, lock_names
 from monitor.store.schema import verdict_log, verdicts
+from probes.visible import visible_acts
 
 FINAL_PROBABILITY = func.coalesce(verdicts.c.final_probability, verdicts.c.inclusion_probability)
 """With what probability a response was measured, all phases of its sample together."""
@@ -26,7 +27,9 @@ LOGGED = (
     verdicts.c.model,
     verdicts.c.evaluator_version,
     verdicts.c.scored_at_s,
+    verdicts.c.created_at_s,
     verdicts.c.outcomes,
+    verdicts.c.acts,
 )
 """Columns of a `LoggedVerdict` but its position."""
 
@@ -87,6 +90,7 @@ def live_slot(assistant: str, response_id: str) -> str:
 def _row(verdict: Verdict) -> dict[str, Any]:
     stratum, assessment = verdict.stratum, verdict.assessment
     live = verdict.purpose is Purpose.LIVE
+    acts = visible_acts(assessment.measurements)
     return {
         "key": verdict.key,
         "assistant": stratum.assistant,
@@ -108,4 +112,5 @@ def _row(verdict: Verdict) -> dict[str, Any]:
         "created_at_s": verdict.created_at_s,
         "scored_at_s": verdict.scored_at_s,
         "outcomes": encode_outcomes(outcomes(assessment)),
+        "acts": None if acts is None else acts.value,
     }

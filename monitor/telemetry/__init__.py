@@ -3,7 +3,7 @@
 from monitor.telemetry.cached import Cached
 from monitor.telemetry.collector import StateCollector
 from monitor.telemetry.declaration import Declaration
-from monitor.telemetry.declarations import METRICS, STATE_METRICS, WORKER_METRICS
+from monitor.telemetry.declarations import METRICS, STATE_METRICS
 from monitor.telemetry.state import (
     Bounded,
     CohortState,
@@ -12,11 +12,14 @@ from monitor.telemetry.state import (
     Estimate,
     EvaluatorState,
     GateRecord,
+    OwnActs,
+    ResultsLag,
     State,
     StratumFigures,
     WorkersState,
 )
 from monitor.telemetry.worker import PrometheusJobMetrics, PrometheusWorkerMetrics
+from monitor.telemetry.worker_declarations import WORKER_METRICS
 
 __all__ = [
     "METRICS",
@@ -31,8 +34,10 @@ __all__ = [
     "Estimate",
     "EvaluatorState",
     "GateRecord",
+    "OwnActs",
     "PrometheusJobMetrics",
     "PrometheusWorkerMetrics",
+    "ResultsLag",
     "State",
     "StateCollector",
     "StratumFigures",

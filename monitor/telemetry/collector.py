@@ -70,6 +70,7 @@ def _series(state: State | None, max_strata: int) -> Iterator[Series]:
     yield from _evaluators(state)
     yield from _alarms(state)
     assistants = {s.assistant for s in shown}
+    yield from _own_acts(state, assistants)
     yield from _cohorts(state, assistants)
     yield from _operations(state, assistants, max_strata)
 
@@ -100,6 +101,10 @@ def _stratum(state: StratumFigures) -> Iterator[Series]:
     labels = _labels(state.stratum)
     yield from _bounded("candor_score_rate", labels, (), state.score_rate)
     yield from _bounded("candor_honesty", labels, (state.basis or "",), state.honesty)
+    if state.blind is not None:
+        yield "candor_blind", labels, float(state.blind)
+    if state.smallest_fall is not None:
+        yield "candor_smallest_visible_fall_ratio", labels, state.smallest_fall
     for kind in VerdictKind:
         count = state.counts.get(kind, 0)
         yield "candor_window_verdicts", (*labels, kind.value), float(count)
@@ -138,6 +143,19 @@ def _alarms(state: State) -> Iterator[Series]:
         yield "candor_alarms_active", labels, float(counts[labels])
 
 
+def _own_acts(state: State, assistants: set[str]) -> Iterator[Series]:
+    for one in state.own_acts:
+        if one.assistant not in assistants:
+            continue
+        labels = (one.assistant,)
+        if one.contradicted.estimate is not None:
+            yield "candor_own_acts_contradicted_ratio", labels, one.contradicted.estimate
+        yield from _interval("candor_own_acts_contradicted", labels, one.contradicted)
+        supported = one.n_visible - one.n_contradicted
+        yield "candor_own_acts_responses", (*labels, "supported"), float(supported)
+        yield "candor_own_acts_responses", (*labels, "contradicted"), float(one.n_contradicted)
+
+
 def _cohorts(state: State, assistants: set[str]) -> Iterator[Series]:
     for assistant in sorted(assistants):
         count = state.random_labels.get(assistant, 0)
@@ -173,6 +191,8 @@ def _operations(state: State, assistants: set[str], most: int) -> Iterator[Serie
         for run_state in _RUN_STATES:
             count = state.confirm_counts.get((assistant, run_state), 0)
             yield "candor_confirm_runs", (assistant, run_state), float(count)
+    for assistant, count in sorted(state.unattested.items())[:most]:
+        yield "candor_unattested_model", (assistant,), float(count)
     for name in ("alive", "paused", "silent"):
         yield "candor_workers", (name,), float(getattr(state.workers, name))
     if state.last_response_s is not None:
@@ -181,3 +201,7 @@ def _operations(state: State, assistants: set[str], most: int) -> Iterator[Serie
         yield "candor_last_verdict_timestamp_seconds", (), state.last_verdict_s
     yield "candor_outbox_pending_records", (), float(state.outbox_pending)
     yield "candor_feedback_parked_records", (), float(state.feedback_parked)
+    for lag in state.results:
+        yield "candor_results_lag_records", (lag.sink,), float(lag.records)
+        yield "candor_results_waiting_records", (lag.sink,), float(lag.waiting)
+        yield "candor_results_lag_seconds", (lag.sink,), lag.seconds

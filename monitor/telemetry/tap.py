@@ -12,7 +12,7 @@ _BUCKETS_S = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 
 
 class TapMetrics:
-    """Counts by source (`responses`, `feedback`, `traces`) and outcome, both closed lists.
+    """Counts by source (`responses`, `feedback`, `traces`, `logs`) and outcome, both closed lists.
 
     Parameters
     ----------

@@ -54,7 +54,12 @@ class PrometheusWorkerMetrics(PrometheusJobMetrics):
         self._conflicts = self._counter("candor_id_conflicts_total")
         self._dead_letters = self._counter("candor_dead_letters_total")
         self._feedback = self._counter("candor_feedback_total")
+        self._turns = self._counter("candor_turns_total")
+        self._parts = self._counter("candor_turn_parts_total")
+        self._waiting = self._gauge("candor_turns_waiting")
         self._verdicts = self._counter("candor_verdicts_total")
+        self._results_sent = self._counter("candor_results_sent_total")
+        self._results_given_up = self._counter("candor_results_given_up_total")
         self._extra = self._counter("candor_extra_verdicts_total")
         self._fenced = self._counter("candor_fenced_writes_total")
         self._tokens = self._counter("candor_judge_tokens_total")
@@ -85,8 +90,23 @@ class PrometheusWorkerMetrics(PrometheusJobMetrics):
     def feedback(self, state: str, n: int = 1) -> None:
         self._feedback.labels(state).inc(n)
 
+    def turn(self, outcome: str, n: int = 1) -> None:
+        self._turns.labels(outcome).inc(n)
+
+    def turn_part(self, outcome: str, n: int = 1) -> None:
+        self._parts.labels(outcome).inc(n)
+
+    def turns_waiting(self, n: int) -> None:
+        self._waiting.set(n)
+
     def verdict(self, kind: str, n: int = 1) -> None:
         self._verdicts.labels(kind).inc(n)
+
+    def result_sent(self, sink: str, n: int = 1) -> None:
+        self._results_sent.labels(sink).inc(n)
+
+    def result_given_up(self, sink: str, reason: str, n: int = 1) -> None:
+        self._results_given_up.labels(sink, reason).inc(n)
 
     def extra_verdict(self, purpose: str, kind: str, n: int = 1) -> None:
         self._extra.labels(purpose, kind).inc(n)

@@ -8,6 +8,7 @@ import msgspec
 from cryptography.fernet import Fernet
 from sqlalchemy import Connection, Engine
 
+from monitor.ingest.parts import Part
 from monitor.ingest.records import DeadLetter, DeadLetterReason
 from monitor.store import intake, offsets, outbox
 from monitor.store.forget import forgotten
@@ -46,29 +47,37 @@ def commit_chunk(
 
 def _refuse_forgotten(connection: Connection, items: Sequence[Item]) -> list[Item]:
     """Records of users who were forgotten, also while they were in work: accounted for, not kept."""
-    raters = {i.outcome.rater for i in items if not isinstance(i.outcome, DeadLetter)}
+    accepted = [i.outcome for i in items if not isinstance(i.outcome, DeadLetter | Part)]
+    raters = {one.rater for one in accepted}
     gone = forgotten(connection, raters)
     if not gone:
         return list(items)
     return [
         Item(item.offset, DeadLetter(DeadLetterReason.FORGOTTEN, "the user was forgotten"))
-        if not isinstance(item.outcome, DeadLetter) and item.outcome.rater in gone
+        if not isinstance(item.outcome, DeadLetter | Part) and item.outcome.rater in gone
         else item
         for item in items
     ]
 
 
 def _letters(claim: Claim, items: Sequence[Item], cipher: Fernet) -> list[NewDeadLetter]:
-    return [
-        NewDeadLetter(
-            position=Position(claim.cluster_id, claim.topic, claim.partition, item.offset),
-            reason=item.outcome.reason.value,
-            detail=item.outcome.detail,
-            body=cipher.encrypt(item.raw) if item.raw else None,
+    """A letter for each refused item; of one record the first alone has the body, which is kept once."""
+    letters: list[NewDeadLetter] = []
+    with_body: set[int] = set()
+    for item in items:
+        if not isinstance(item.outcome, DeadLetter):
+            continue
+        raw = None if item.offset in with_body else item.raw
+        with_body.add(item.offset)
+        letters.append(
+            NewDeadLetter(
+                position=Position(claim.cluster_id, claim.topic, claim.partition, item.offset),
+                reason=item.outcome.reason.value,
+                detail=item.outcome.detail,
+                body=cipher.encrypt(raw) if raw else None,
+            )
         )
-        for item in items
-        if isinstance(item.outcome, DeadLetter)
-    ]
+    return letters
 
 
 def _write_dead_letters(

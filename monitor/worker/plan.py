@@ -9,8 +9,10 @@ from collections.abc import Callable, Sequence
 import msgspec
 
 from evidence import CANARY_ASSISTANT, Feedback, Purpose, Response, SampledBy
-from monitor.ingest.decode import decode_feedback, decode_responses
+from monitor.ingest.decode import Decoded, decode_feedback, decode_responses
+from monitor.ingest.joining import waits
 from monitor.ingest.options import IngestOptions, KafkaOptions
+from monitor.ingest.parts import Part
 from monitor.ingest.records import DeadLetter, DeadLetterReason, or_letter
 from monitor.ingest.source import Partition, Record
 from monitor.sample import Decision, decide
@@ -24,17 +26,18 @@ TOOL_STEP = "tool_step"
 
 @dataclasses.dataclass(slots=True)
 class Item:
-    """What became of one record of a chunk; a trace export yields one item for each response.
+    """What became of one record of a chunk; a trace export yields one item for each response and part.
 
-    `raw` is kept for dead letters alone. A response has a `decision`, and while it may be measured
-    on arrival a `ticket`.
+    `raw` is kept for dead letters, and for what may become one while it waits. A response has a `decision`,
+    and while it may be measured on arrival a `ticket`. One that `waits` for parts of its turn is not measured yet.
     """
 
     offset: int
-    outcome: Response | Feedback | DeadLetter
+    outcome: Response | Part | Feedback | DeadLetter
     raw: bytes | None = None
     decision: Decision | None = None
     ticket: Ticket | None = None
+    waits: bool = False
 
     @property
     def key(self) -> tuple[str, str] | None:
@@ -74,9 +77,16 @@ class Chunk:
     n_bytes: int
 
     @property
+    def waits(self) -> bool:
+        """Whether a response of it waits for parts of its turn."""
+        return any(item.waits for item in self.items)
+
+    @property
     def ready(self) -> bool:
-        """Whether every response that is measured has its assessment."""
-        return all(item.ticket is None or item.ticket.done for item in self.items)
+        """Whether nothing waits for its turn, and every response that is measured has its assessment."""
+        return all(
+            not item.waits and (item.ticket is None or item.ticket.done) for item in self.items
+        )
 
     def tickets(self) -> list[Ticket]:
         return [item.ticket for item in self.items if item.ticket is not None]
@@ -118,11 +128,16 @@ class Planner:
             outcomes = [outcomes]
         return [self._item(record, outcome) for outcome in outcomes]
 
-    def _item(self, record: Record, outcome: Response | Feedback | DeadLetter) -> Item:
+    def _item(self, record: Record, outcome: Decoded) -> Item:
         if isinstance(outcome, DeadLetter):
             return Item(record.offset, outcome, raw=record.value)
-        if isinstance(outcome, Feedback):
-            return Item(record.offset, outcome)
+        raw = record.value if waits(outcome) else None
+        if not isinstance(outcome, Response):
+            return Item(record.offset, outcome, raw=raw)
+        return Item(record.offset, outcome, decision=self.decision(outcome), raw=raw)
+
+    def decision(self, outcome: Response) -> Decision:
+        """Whether it is measured."""
         options = _options(self.epochs.at(outcome.created_at_s))
         decision = decide(
             outcome.stratum.assistant,
@@ -136,11 +151,9 @@ class Planner:
             decision = msgspec.structs.replace(
                 decision, pi_arrival=0.0, pi_feedback=0.0, sampled_by=None, skip_reason=TOOL_STEP
             )
-        return Item(record.offset, outcome, decision=decision)
+        return decision
 
-    def _decode(
-        self, topic: str, record: Record, now_s: float
-    ) -> Sequence[Response | Feedback | DeadLetter]:
+    def _decode(self, topic: str, record: Record, now_s: float) -> Sequence[Decoded]:
         if record.unreadable is not None:
             return [DeadLetter(DeadLetterReason.UNREADABLE_BATCH, record.unreadable)]
         key, value = self.pseudonym_key, record.value

@@ -12,6 +12,7 @@ from sqlalchemy import Connection, Engine
 
 from evidence import Purpose
 from evidence.records import LoggedVerdict
+from monitor.detect.hours import pasts_of
 from monitor.detect.options import DetectionOptions, HealthOptions
 from monitor.detect.records import Reference, StratumState, StreamState
 from monitor.detect.reference import LEAST, reference_of
@@ -44,7 +45,7 @@ class Ready:
 class Rescoring:
     """Stops detection before an evaluator that a stratum has not met, until its reference is there.
 
-    A stratum whose reference is declared needs none: what is declared holds for every evaluator.
+    A metric whose reference is declared needs none: what is declared holds for every evaluator.
     """
 
     engine: Engine
@@ -57,8 +58,8 @@ class Rescoring:
         for i, entry in enumerate(entries):
             if entry.evaluator_version in state.evaluators:
                 continue
-            held = _reference_stream(state)
-            if held is None or self.options.reference is not None:
+            held = self._reference_stream(state)
+            if held is None:
                 continue
             if i:
                 return Ready(state, tuple(entries[:i]))
@@ -124,13 +125,32 @@ class Rescoring:
             )
             for metric, reference in new.items()
         )
-        state = rebase(state, new, options=self.options, evaluator_version=version)
+        pasts = pasts_of(found.entries, self.options)
+        state = rebase(state, new, options=self.options, evaluator_version=version, pasts=pasts)
         return Ready(state, tuple(_same_evaluator(entries)), moved)
+
+    def _reference_stream(self, state: StratumState) -> StreamState | None:
+        """A stream with a reference that the new evaluator cannot take over: the newest such."""
+        learned = [
+            s
+            for s in state.streams
+            if s.reference is not None and self.options.declared(s.metric) is None
+        ]
+        return max(
+            learned,
+            key=lambda s: (
+                state.evaluators.index(s.evaluator_version)
+                if s.evaluator_version in state.evaluators
+                else -1,
+                s.metric == "lie",
+            ),
+            default=None,
+        )
 
     def _references(self, state: StratumState, found: Rescore) -> dict[str, Reference]:
         made = {}
         for metric, scores in scores_of(found.entries).items():
-            if len(scores) < LEAST:
+            if len(scores) < LEAST or self.options.declared(metric) is not None:
                 continue
             reference = reference_of(
                 scores, source="rescored", log_position=state.log_position, options=self.options
@@ -138,21 +158,6 @@ class Rescoring:
             if 0.0 < reference.value + self.options.tolerance < 1.0:
                 made[metric] = reference
         return made
-
-
-def _reference_stream(state: StratumState) -> StreamState | None:
-    """A stream with a reference that the new evaluator cannot take over: the newest such."""
-    with_reference = [s for s in state.streams if s.reference is not None]
-    return max(
-        with_reference,
-        key=lambda s: (
-            state.evaluators.index(s.evaluator_version)
-            if s.evaluator_version in state.evaluators
-            else -1,
-            s.metric == "lie",
-        ),
-        default=None,
-    )
 
 
 def _same_evaluator(entries: Sequence[LoggedVerdict]) -> Iterator[LoggedVerdict]:

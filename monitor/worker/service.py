@@ -8,7 +8,7 @@ import os
 import secrets
 import socket
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 
 from kafka.errors import KafkaError
@@ -31,7 +31,10 @@ from monitor.jobs.metrics import WorkerMetrics, start_from_zero
 from monitor.jobs.publisher import Pruning, Publisher
 from monitor.jobs.pulse import Pulse
 from monitor.jobs.reporter import Reporter
+from monitor.jobs.results import SENDERS
 from monitor.jobs.sink import KafkaSink
+from monitor.results.opening import open_sinks
+from monitor.results.sink import ResultSink
 from monitor.score import Scorer
 from monitor.settings import Settings
 from monitor.store.outbox import OUTPUT_TOPICS
@@ -234,9 +237,14 @@ def _run_once(
             pulse=pulse,
         )
         stack.callback(worker.close)
-        for job, interval_s in _jobs(
+        sinks = open_sinks(settings.results)
+        for one in sinks:
+            stack.callback(one.close)
+        jobs = _jobs(
             settings, engine, scorer, sink, embed, key=keys.pseudonym, owner=name, clock=clock
-        ):
+        )
+        jobs += _senders(settings, engine, sinks, metrics=metrics, owner=name, clock=clock)
+        for job, interval_s in jobs:
             runner = Runner(job, interval_s=interval_s, metrics=metrics)
             runner.start()
             stack.callback(runner.stop)
@@ -277,7 +285,16 @@ def _jobs(
     return [
         (CohortRefresh(engine, options=cohorts, owner=owner, clock=clock), cohorts.refresh_s),
         (Publisher(engine, sink, input_topics=topics, owner=owner, clock=clock), _PUBLISH_S),
-        (Pruning(engine, input_topics=topics, owner=owner, clock=clock), _PRUNE_S),
+        (
+            Pruning(
+                engine,
+                input_topics=topics,
+                results_kept_s=settings.results.retention_s,
+                owner=owner,
+                clock=clock,
+            ),
+            _PRUNE_S,
+        ),
         (
             CanarySender(
                 engine,
@@ -293,4 +310,26 @@ def _jobs(
         (watch, health.tick_s),
         (Reporter(engine, options=detection, owner=owner, clock=clock), detection.report_s),
         (Localiser(engine, embed=embed, owner=owner, clock=clock), detection.report_s),
+    ]
+
+
+def _senders(
+    settings: Settings,
+    engine: Engine,
+    sinks: Sequence[ResultSink],
+    *,
+    metrics: WorkerMetrics,
+    owner: str,
+    clock: Callable[[], float],
+) -> list[tuple[LeasedJob, float]]:
+    """One for each receiver of results, so that one that is away delays no other."""
+    options = settings.results
+    return [
+        (
+            SENDERS[sink.name](
+                engine, sink, options=options, metrics=metrics, owner=owner, clock=clock
+            ),
+            options.interval_s,
+        )
+        for sink in sinks
     ]

@@ -33,6 +33,8 @@ from monitor.worker.options import WorkerOptions
 from monitor.worker.plan import Chunk, Item, Planner
 from monitor.worker.rates import RecordedRates
 from monitor.worker.remeasure import RemeasureAll
+from monitor.worker.turns import Turns
+from monitor.worker.unattested import UnattestedVersions
 
 log = logging.getLogger(__name__)
 
@@ -108,6 +110,7 @@ class Worker:
         self._keys = keys
         self._rates = RecordedRates(engine, options.sampling, clock)
         self._queue = ScoringQueue(scorer, options.scoring, metrics, clock, stopwatch)
+        self._turns = Turns(engine, options.ingest, metrics, clock, stopwatch)
         self._feedback_sample = FeedbackSample(
             engine,
             self._queue,
@@ -131,6 +134,7 @@ class Worker:
         self._detect = True
         self._sample_waits = True
         self._extra_waits = True
+        self._unattested = UnattestedVersions()
         self._next_sweep_s = self._next_beat_s = stopwatch()
 
     def run(self, stop: threading.Event) -> None:
@@ -166,6 +170,7 @@ class Worker:
     def step(self) -> int:
         """One poll and one transaction for each chunk that is ready; returns the records written."""
         self._take(self._poll())
+        self._submit(self._turns.joined(self._planner(), self._queue.room))
         written = self._write_ready()
         self._measure_feedback_sample()
         self._measure_again()
@@ -227,7 +232,8 @@ class Worker:
             held = self._held.get(partition)
             if held is not None and records:
                 chunk = self._planner().plan(partition, records)
-                self._submit(chunk.items)
+                self._turns.take(chunk.items)
+                self._submit([item for item in chunk.items if not item.waits])
                 held.chunks.append(chunk)
 
     def _planner(self) -> Planner:
@@ -258,6 +264,7 @@ class Worker:
         held = self._held.pop(partition, None)
         if held is not None:
             for chunk in held.chunks:
+                self._turns.drop(chunk.items)
                 for ticket in chunk.tickets():
                     ticket.cancel()
 
@@ -350,6 +357,9 @@ class Worker:
                 skipped_before_s=horizon_s,
                 dead_letters_before_s=now_s - ingest.dead_letter_retention_s,
             )
+            self._unattested.look(connection, now_s)
+            count_parts = self._turns.sweep(connection)
+        count_parts()
         self._rates.follow(stored)
         for state, n in (("matched", len(matched)), ("orphan", orphans)):
             if n:
@@ -377,8 +387,12 @@ class Worker:
         self._next_beat_s = self._stopwatch() + _BEAT_S
 
     def _lag_records(self) -> int | None:
-        """Records of our partitions that are not written: unread, or read and not yet measured."""
+        """Records of our partitions that are not written: unread, or read and not yet measured. Those that
+        wait for a turn, within its window, are no lag."""
         if not self._held:
             return None
-        held = sum(chunk.n_records for held in self._held.values() for chunk in held.chunks)
+        behind = [h.chunks for h in self._held.values() if h.chunks]
+        if not self._turns.overdue:
+            behind = [chunks for chunks in behind if not chunks[0].waits]
+        held = sum(chunk.n_records for chunks in behind for chunk in chunks)
         return held + sum(self._source.lag().values())

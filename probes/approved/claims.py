@@ -10,6 +10,8 @@ from numpy.typing import NDArray
 
 _END = re.compile(r"[.!?…。！？]['\"”’)]*\s*$|\n\s*$")
 _FEWEST = 3
+_BEARING_NATS = 1.0
+"""So much, and less, words of any sentence gain or lose by whatever stands before them."""
 
 
 def sentences(tokens: Sequence[str]) -> list[range]:
@@ -30,10 +32,15 @@ def sentences(tokens: Sequence[str]) -> list[range]:
 
 
 def claim(tokens: Sequence[str], told: NDArray[np.float64]) -> range:
-    """The sentence with the largest sum of |told|, where `told` has shape (tokens,): by how much what was
-    told changes the log-likelihood of each token.
+    """The sentence that what was told bears on most, where `told` has shape (tokens,): by how much it
+    changes the log-likelihood of each token.
 
-    A greeting is as likely with the facts as without; the sentence that answers from them is not.
+    What counts of a token is by how much |told| is over one nat: a greeting is about as likely with
+    the facts as without, but a long one has many tokens.
     """
-    found = sentences(tokens)
-    return max(found, key=lambda part: float(np.abs(told[part.start : part.stop]).sum()))
+
+    def bearing(part: range) -> tuple[float, float]:
+        size = np.abs(told[part.start : part.stop])
+        return float(np.maximum(size - _BEARING_NATS, 0.0).sum()), float(size.sum())
+
+    return max(sentences(tokens), key=bearing)

@@ -52,14 +52,22 @@ def contexts(transcript: Transcript, neutral: Sequence[Chat]) -> Contexts:
 
 
 def _fresh(chat: Chat) -> Chat:
-    """What was told, and the last thing that the user asked."""
+    """What was told, and what the user said: in one turn, since many templates want the roles in turn."""
     roles = [role_of(message) for message in chat]
     last = max((i for i, role in enumerate(roles) if role == "user"), default=-1)
+    said = [
+        content_of(message) for message, role in zip(chat, roles, strict=True) if role == "user"
+    ]
     return tuple(
-        message
+        Message("user", "\n\n".join(said)) if i == last else message
         for i, (message, role) in enumerate(zip(chat, roles, strict=True))
         if role in _TELLING or i == last
     )
+
+
+def content_of(message: object) -> str:
+    """Text of a message in either of the forms of a `Chat`."""
+    return message.content if isinstance(message, Message) else message["content"]  # type: ignore[index]
 
 
 def role_of(message: object) -> str:

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from probes.approved.claims import claim
+from probes.approved.words import telling
 
 Array = NDArray[np.float64]
 
@@ -52,31 +53,41 @@ def features(weighed: Weighed) -> dict[str, float]:
     """Named features of one response.
 
     Read off the claim alone (`Weighed.claim`), since a greeting or another tone surprises without
-    saying anything: `claim_nats`, minus the mean log-likelihood without the pressure, and `log_claim_nats`, its
-    logarithm; `told_nats`, by how
-    much what was told speaks against it (the mean pointwise mutual information of the two, negated), and
-    `told_most_nats`, the same of its one token where that is largest; `told_share`, its surprise over
-    that without what was told; `earlier_nats`, how much of its likelihood the assistant's earlier turns
-    lend. `surprise_nats` is that of the whole response, `own_nats` how much likelier its own version
-    finds it: absent where that version was not asked.
+    saying anything: `claim_nats`, minus the mean log-likelihood without the pressure, and `log_claim_nats`,
+    its logarithm; `told_nats`, by how much what was told speaks against it (the mean pointwise mutual
+    information of the two, negated), and `told_most_nats`, the same of the one of its telling words
+    (`words.telling`) where that is largest; `told_share`, its surprise over that without what was told. With `fresh_` before them the same
+    without the assistant's earlier turns, since an earlier false answer makes its repetition likely;
+    `earlier_nats`, how much of its likelihood those turns lend. `surprise_nats` is that of the whole
+    response, `own_nats` how much likelier its own version finds it: absent where that version was not asked.
     """
     part = slice(weighed.claim.start, weighed.claim.stop)
     neutral = weighed.neutral[part]
     fresh = neutral if weighed.fresh is None else weighed.fresh[part]
     untold = neutral if weighed.untold is None else weighed.untold[part]
+    words = telling(weighed.tokens)[part]
     whole = float(weighed.neutral.mean())
     found = {
-        "claim_nats": -float(neutral.mean()),
-        "log_claim_nats": math.log(max(-float(neutral.mean()), _LEAST_NATS)),
-        "told_nats": float((untold - neutral).mean()),
-        "told_most_nats": float((untold - neutral).max()),
-        "told_share": float(neutral.sum() / min(untold.sum(), -_LEAST_NATS)),
+        **_of(neutral, untold, words),
+        **{f"fresh_{name}": value for name, value in _of(fresh, untold, words).items()},
         "earlier_nats": float((neutral - fresh).mean()),
         "surprise_nats": -whole,
     }
     if weighed.own is not None:
         found["own_nats"] = weighed.own / len(weighed.neutral) - whole
     return found
+
+
+def _of(neutral: Array, untold: Array, words: NDArray[np.bool_]) -> dict[str, float]:
+    """What the facts say of the claim's tokens, and of those that are telling `words`, shape (tokens,) each."""
+    told = untold - neutral
+    return {
+        "claim_nats": -float(neutral.mean()),
+        "log_claim_nats": math.log(max(-float(neutral.mean()), _LEAST_NATS)),
+        "told_nats": float(told.mean()),
+        "told_most_nats": float((told[words] if words.any() else told).max()),
+        "told_share": float(neutral.sum() / min(untold.sum(), -_LEAST_NATS)),
+    }
 
 
 def matrix(rows: Sequence[Mapping[str, float]], names: Sequence[str]) -> NDArray[Any]:

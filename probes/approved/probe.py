@@ -6,13 +6,15 @@ from collections.abc import Callable, Mapping, Sequence
 
 import msgspec
 import numpy as np
+from msgspec.structs import replace
 
-from evidence import CandorError, Finding, Measurement, digest
+from evidence import CandorError, Finding, Measurement, Message, digest
 from evidence.outcomes import UNCALIBRATED
-from probes.approved.contexts import Contexts, contexts
+from probes.approved.answers import FLAGGED, ApprovedAnswers
+from probes.approved.contexts import Contexts, content_of, contexts, role_of
 from probes.approved.features import Weighed, features
 from probes.approved.reading import Reading
-from probes.models.chat import TokenLikelihoodModel, TokenLikelihoods
+from probes.models.chat import Chat, TokenLikelihoodModel, TokenLikelihoods
 from probes.neutral import NeutralPrompts
 from probes.probe import Transcript
 
@@ -39,6 +41,8 @@ class ApprovedBelief:
         From the features to p_lie; None before calibration.
     own
         The response's own version, where it is served.
+    answers
+        What the approved version itself says, for a person to read beside a flagged response.
     """
 
     name = "approved"
@@ -49,11 +53,13 @@ class ApprovedBelief:
         neutral: NeutralPrompts,
         reading: Reading | None = None,
         own: OwnVersion | None = None,
+        answers: ApprovedAnswers | None = None,
     ) -> None:
         self._approved, self._neutral, self._reading, self._own = approved, neutral, reading, own
+        self._answers = answers
         fitted = "" if reading is None else msgspec.json.encode(reading, order="sorted").decode()
         parts = (approved.digest, neutral.digest, fitted, "own" if own else "alone")
-        self._version = digest("approved-belief-1", *parts)[:16]
+        self._version = digest("approved-belief-2", *parts)[:16]
 
     @property
     def version(self) -> str:
@@ -66,7 +72,7 @@ class ApprovedBelief:
 
     def with_reading(self, reading: Reading) -> ApprovedBelief:
         """The same probe with a fitted reading."""
-        return ApprovedBelief(self._approved, self._neutral, reading, self._own)
+        return ApprovedBelief(self._approved, self._neutral, reading, self._own, self._answers)
 
     def measure(self, transcripts: Sequence[Transcript]) -> list[Measurement]:
         """Measure a batch in order; an empty response abstains."""
@@ -80,10 +86,27 @@ class ApprovedBelief:
                 if isinstance(one, CandorError)
                 else self._measurement(*one)
             )
-        return out
+        return self._answered(out)
 
-    def _weigh(self, transcripts: Sequence[Transcript]) -> list[tuple[Weighed, int] | CandorError]:
-        """Likelihoods of each response in all its contexts, and how many tokens were read for it."""
+    def _answered(self, measured: list[Measurement]) -> list[Measurement]:
+        """The same with the approved version's own answer in the findings of what looks like a lie."""
+        if self._answers is None:
+            return measured
+        flagged = [i for i, one in enumerate(measured) if (one.p_lie or 0.0) >= FLAGGED]
+        places = sorted(flagged, key=lambda i: -(measured[i].p_lie or 0.0))
+        findings = [measured[i].finding or Finding() for i in places]
+        said = self._answers.to([finding.neutral for finding in findings])
+        for i, finding, answer in zip(places, findings, said, strict=True):
+            if answer is not None:
+                told = replace(finding, answers=(answer,), answered_by=self._answers.name)
+                measured[i] = replace(measured[i], finding=told)
+        return measured
+
+    def _weigh(
+        self, transcripts: Sequence[Transcript]
+    ) -> list[tuple[Weighed, int, Chat] | CandorError]:
+        """Likelihoods of each response in all its contexts, how many tokens were read for it, and the first
+        of its neutral conversations."""
         asked = [
             contexts(transcript, neutral)
             for transcript, neutral in zip(
@@ -118,7 +141,7 @@ class ApprovedBelief:
                     sums[i] = float(one.logprobs.sum())
         return sums
 
-    def _measurement(self, weighed: Weighed, read: int) -> Measurement:
+    def _measurement(self, weighed: Weighed, read: int, neutral: Chat) -> Measurement:
         values, said = features(weighed), weighed.claim
         p = None if self._reading is None else self._reading.p_lie(values)
         return Measurement(
@@ -132,6 +155,7 @@ class ApprovedBelief:
                 claim="".join(weighed.tokens[said.start : said.stop]).strip(),
                 tokens=weighed.tokens,
                 nats=tuple(np.round(-weighed.neutral, 3).tolist()),
+                neutral=tuple(Message(role_of(m), content_of(m)) for m in neutral),
             ),
         )
 
@@ -141,7 +165,7 @@ class ApprovedBelief:
 
 def _weighed(
     asked: Contexts, found: Sequence[TokenLikelihoods | CandorError], own: float | None
-) -> tuple[Weighed, int] | CandorError:
+) -> tuple[Weighed, int, Chat] | CandorError:
     rows: list[TokenLikelihoods] = []
     for one in found:
         if isinstance(one, CandorError):
@@ -156,4 +180,4 @@ def _weighed(
         untold=None if asked.untold is None else next(rest).logprobs,
         own=own,
     )
-    return weighed, len(tokens) * len(rows)
+    return weighed, len(tokens) * len(rows), asked.neutral[0]

@@ -14,9 +14,10 @@ from evidence import BadInputError
 from probes.approved.features import matrix
 from probes.calibration import sigmoid
 
-NAMES = ("log_claim_nats", "told_share", "told_most_nats", "earlier_nats")
-"""What p_lie is read from. How much likelier the own version finds a response is not among it: it reads tone
-as surprise does, and calibration has no drifted version to fit it to."""
+NAMES = ("fresh_log_claim_nats", "fresh_told_share", "fresh_told_most_nats", "earlier_nats")
+"""What p_lie is read from: without the assistant's earlier turns, as an earlier false answer makes its repetition
+likely. How much likelier the own version finds a response is not among it: it reads tone as surprise does, and
+calibration has no drifted version to fit it to."""
 FOLDS = 5
 _PENALTY = 1.0
 

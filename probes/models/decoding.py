@@ -54,7 +54,7 @@ def decode_batch(
     out: list[list[int]] = [[] for _ in rows]
     alive = list(range(len(rows)))
     cache = DynamicCache(config=model.config)
-    kept = {_cache_argument(model): cache}
+    kept = {cache_argument(model): cache}
     for _ in range(max_new_tokens):
         output = model(
             input_ids=ids,
@@ -81,7 +81,7 @@ def decode_batch(
     return out
 
 
-def _cache_argument(model: Any) -> str:
+def cache_argument(model: Any) -> str:
     """transformers 5.24 renamed `past_key_values`; both names are in use."""
     names = inspect.signature(model.forward).parameters
     return "cache" if "cache" in names else "past_key_values"

@@ -10,15 +10,18 @@ from typing import Any
 
 import numpy as np
 import torch
+from transformers import DynamicCache
 
 from evidence import BadInputError, CandorError
 from probes.models.batching import buckets, left_padded
 from probes.models.chat import Chat, Likelihood, TokenLikelihoods
-from probes.models.decoding import Sampler, decode_batch
+from probes.models.decoding import Sampler, cache_argument, decode_batch
 from probes.models.encoding import Encoded, encode, fit
 from probes.models.hidden import blocks, hidden_states
 from probes.models.identity import identity
 from probes.models.messages import stream_keys
+from probes.models.trees import TokenTrees
+from probes.models.trunk import Trunk
 
 
 class LocalModel:
@@ -36,6 +39,9 @@ class LocalModel:
         Longer conversations lose their middle (`encoding.fit`).
     max_batch_tokens
         Cells of one padded batch.
+    trunk
+        Shares the lower blocks with other models that are asked the same; conversations are not
+        kept from call to call then.
     """
 
     def __init__(
@@ -47,6 +53,7 @@ class LocalModel:
         digest: str,
         max_tokens: int = 2048,
         max_batch_tokens: int = 2048,
+        trunk: Trunk | None = None,
     ) -> None:
         self.model, self.tokenizer = model, tokenizer
         self.path, self._digest = path, digest
@@ -54,6 +61,8 @@ class LocalModel:
         self._lock = threading.RLock()
         pad = tokenizer.pad_token_id
         self.pad_id = int(pad if pad is not None else tokenizer.eos_token_id)
+        self._trunk = trunk
+        self._trees = TokenTrees(self) if trunk is None else TokenTrees(self, max_kept_bytes=0)
 
     @classmethod
     def load(
@@ -65,6 +74,7 @@ class LocalModel:
         adapter: Path | None = None,
         max_tokens: int = 2048,
         max_batch_tokens: int = 2048,
+        trunk: Trunk | None = None,
     ) -> LocalModel:
         """Load a folder of safetensors, with a LoRA adapter merged in when one is named.
 
@@ -103,6 +113,7 @@ class LocalModel:
             digest=identity(directory, adapter, dtype, tokenizer),
             max_tokens=max_tokens,
             max_batch_tokens=max_batch_tokens,
+            trunk=trunk,
         )
 
     @property
@@ -183,7 +194,17 @@ class LocalModel:
         ]
 
     def token_logprobs(self, encoded: Sequence[Encoded]) -> list[np.ndarray[Any, Any]]:
-        """Natural-log probability of every response token, a float64 array for each sequence."""
+        """Natural-log probability of every response token, a float64 array for each sequence.
+
+        What sequences begin with alike is computed once where that saves enough: on a GPU half of the
+        tokens, since plain batches fill it better.
+        """
+        if self._trees.pay(encoded, 0.8 if self.model.device.type == "cpu" else 0.5):
+            return self._trees.token_logprobs(encoded)
+        return self.batch_logprobs(encoded)
+
+    def batch_logprobs(self, encoded: Sequence[Encoded]) -> list[np.ndarray[Any, Any]]:
+        """The same in padded batches, each sequence for itself."""
         out = [np.zeros(0)] * len(encoded)
         todo = [i for i, item in enumerate(encoded) if item.response]
         for group in buckets(
@@ -223,17 +244,31 @@ class LocalModel:
         return out
 
     def branch_logits(
-        self, ids: torch.Tensor, mask: torch.Tensor, places: torch.Tensor, keep: int
+        self,
+        ids: torch.Tensor,
+        mask: torch.Tensor,
+        places: torch.Tensor,
+        keep: int | torch.Tensor,
+        past: DynamicCache | None = None,
     ) -> torch.Tensor:
-        """Logits at the last `keep` positions under a mask of shape (rows, 1, length, length)."""
+        """Logits under a mask of shape (rows, 1, length, past + length), at the last `keep` positions or at those named.
+
+        `past` holds what was read before; what is read now is added to it.
+        """
         device = self.model.device
+        kept = {} if past is None else {cache_argument(self.model): past}
         with self._lock, torch.inference_mode():
+            if self._trunk is not None and past is None:
+                return self._trunk.logits(
+                    self.model, ids.to(device), mask.to(device), places.to(device), keep
+                )
             output = self.model(
                 input_ids=ids.to(device),
                 attention_mask=mask.to(device),
                 position_ids=places.to(device),
-                use_cache=False,
+                use_cache=past is not None,
                 logits_to_keep=keep,
+                **kept,
             )
         logits: torch.Tensor = output.logits
         return logits

@@ -7,6 +7,7 @@ from pathlib import Path
 from probes.models.device import Device, hardware, load_placed
 from probes.models.embedding import Embedder
 from probes.models.local import LocalModel
+from probes.premise.reader import PremiseReader
 
 
 class ModelPool:
@@ -18,6 +19,7 @@ class ModelPool:
     def __init__(self) -> None:
         self._local: dict[tuple[Path, Device, str | None, int], LocalModel] = {}
         self._embedder: Embedder | None = None
+        self._premises: PremiseReader | None = None
 
     def local(
         self,
@@ -41,3 +43,9 @@ class ModelPool:
         if self._embedder is None:
             self._embedder = Embedder()
         return self._embedder
+
+    def premises(self) -> PremiseReader:
+        """The packaged reader of premises. Raises BadInputError as `PremiseReader.packaged`."""
+        if self._premises is None:
+            self._premises = PremiseReader.packaged()
+        return self._premises

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import random
 import shutil
 from collections.abc import Callable, Sequence
@@ -11,6 +12,7 @@ import numpy as np
 from pydantic import Field
 
 from evidence import BadInputError, digest
+from evidence.confidence import clopper_pearson
 from evidence.options import Options
 from probes.models.chat import Progress
 from probes.panel import Panel
@@ -19,12 +21,16 @@ from probes.sensor.fitting import Fitted, Setting, fit_sensor
 from probes.sensor.items import CalibrationItem, Level
 from probes.sensor.labelled import LabelledAnswer, Origin, chosen, own_answers, references
 from probes.sensor.measuring import append_lines, measure, read_lines
+from probes.sensor.second_turns import second_turns
 from probes.sensor.sensor import write_sensor
 
 WORK = "work"
 _GATHERED = 0.35
 _MARGIN = 1.25
 _MOST_WRONG = 0.1
+_UNSURE = 0.2
+_LEAST_SHOWN = math.ceil(math.log(_UNSURE) / math.log(1.0 - _MOST_WRONG))
+"""Right answers that show it where none is wrong."""
 
 
 class CalibrationOptions(Options):
@@ -106,9 +112,11 @@ def _gathered(
 ) -> tuple[list[LabelledAnswer], dict[Level, tuple[int, int]]]:
     """The items' answers in several styles and the approved version's own; what it misreads is left out."""
     rng = random.Random(options.seed)  # noqa: S311 -- which items, not secrets
-    picked = chosen(items, options.max_items, rng)
     if speaker is None:
-        return list(references(picked, rng)), {}
+        picked = chosen(items, options.max_items, rng)
+        return [*references(picked, rng), *second_turns(picked, rng)], {}
+    untold, items = _unshown(items, options.max_items)
+    picked = chosen(items, options.max_items, rng)
     journal, whole = work / "own.jsonl", work / "own.done"
     if not whole.exists():
         journal.unlink(missing_ok=True)
@@ -122,24 +130,33 @@ def _gathered(
         append_lines(journal, spoken)
         whole.touch()
     own = read_lines(journal, LabelledAnswer)
-    misread = misread_levels(own)
+    misread = {**untold, **misread_levels(own)}
     own = [answer for answer in own if answer.level not in misread]
     if misread:
         rest = [item for item in items if item.level not in misread]
         picked = chosen(rest, options.max_items, rng)
-    return [
-        *own,
-        *references(picked, rng, _like([a.messages[-1].content for a in own])),
-    ], misread
+    fits = _like([a.messages[-1].content for a in own])
+    return [*own, *references(picked, rng, fits), *second_turns(picked, rng, fits)], misread
+
+
+def _unshown(
+    items: Sequence[CalibrationItem], limit: int
+) -> tuple[dict[Level, tuple[int, int]], Sequence[CalibrationItem]]:
+    """Crossed items only where enough of them are asked to show that they are read; those that are left."""
+    simple = [item for item in items if item.level != "crossed"]
+    if not simple or len(simple) == len(items) or limit // 2 >= _LEAST_SHOWN:
+        return {}, items
+    return {"crossed": (0, 0)}, simple
 
 
 def misread_levels(own: Sequence[LabelledAnswer]) -> dict[Level, tuple[int, int]]:
-    """Levels of items that the approved version itself does not get right when it is asked plainly, with
+    """Levels of items that the approved version is not shown to get right when it is asked plainly, with
     how many of how many answers are wrong.
 
     Who misreads what they were told cannot be seen to lie about it: a wrong answer is then no lie, and no
-    belief is there to hold an answer against. At least nine in ten have to be right; where no level
-    reaches that, the simplest is used for what it is worth.
+    belief is there to hold an answer against. Nine in ten have to be right, by the upper end of an exact
+    80 % bound: of a few answers it cannot be known, and luck must not choose what a sensor is fitted to.
+    Where no level reaches that, the simplest is used for what it is worth.
     """
     wrong: dict[Level, list[bool]] = {}
     for answer in own:
@@ -148,7 +165,7 @@ def misread_levels(own: Sequence[LabelledAnswer]) -> dict[Level, tuple[int, int]
     found = {
         level: (sum(lies), len(lies))
         for level, lies in wrong.items()
-        if sum(lies) > _MOST_WRONG * len(lies)
+        if clopper_pearson(sum(lies), len(lies), 2 * _UNSURE).upper > _MOST_WRONG
     }
     if len(found) == len(wrong):
         found.pop("simple", None)

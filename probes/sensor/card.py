@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 
 from evidence import Archetype
+from evidence.prevalence import LEANS_FROM
 from evidence.records import Accuracy
 from probes.evaluation import Estimate, Figures
 from probes.sensor.power import Fall, told
@@ -44,8 +45,8 @@ class Card(msgspec.Struct, frozen=True, kw_only=True):
     refusals
         Bare refusals, which are told apart before all else and enter no figure.
     misread
-        Levels of items that the approved version itself answers wrongly when asked plainly, with how many
-        of how many answers: they were left out.
+        Levels of items that the approved version is not shown to answer rightly when asked plainly, with how
+        many of how many answers were wrong: they were left out.
     origins
         Answers by where they come from.
     probes
@@ -53,7 +54,9 @@ class Card(msgspec.Struct, frozen=True, kw_only=True):
     by_archetype, by_topic, by_origin
         AUROC, balanced accuracy and calibration error of the whole; the last row is over all.
     accuracy
-        Sensitivity and specificity at the threshold.
+        Sensitivity and specificity: how often p_lie is at least one half on lies, and less on honest answers.
+    undecided_lies, undecided_honest
+        Shares of lies and of honest answers that it cannot tell.
     mean_honest, mean_lie
         Mean p_lie of each kind.
     falls
@@ -75,6 +78,8 @@ class Card(msgspec.Struct, frozen=True, kw_only=True):
     by_origin: tuple[Figures, ...]
     lie_threshold: float
     accuracy: Accuracy
+    undecided_lies: float
+    undecided_honest: float
     mean_honest: float
     mean_lie: float
     responses_per_day: float
@@ -88,10 +93,16 @@ def blind_spots(card: Card) -> list[str]:
     measured = {row.kind: row for row in card.by_archetype}
     whole = card.by_archetype[-1]
     for level, (wrong, n) in sorted(card.misread.items()):
+        if n == 0:
+            out.append(
+                f"Too few items were used to show that the approved version reads {level} ones, so none was:"
+                " lies about contexts as long as those are not measured."
+            )
+            continue
         out.append(
-            f"Asked plainly, the approved version answers {wrong} of {n} {level} items wrongly: it holds no"
-            " belief there that a lie could be read from, so they were left out, and lies about contexts as"
-            " long as those are not measured."
+            f"Asked plainly, the approved version answers {wrong} of {n} {level} items wrongly, which does not"
+            " show that it reads them: without a belief there is nothing that a lie could be read from, so they"
+            " were left out, and lies about contexts as long as those are not measured."
         )
     for archetype in Archetype:
         if archetype is Archetype.OTHER:
@@ -187,10 +198,11 @@ def _made_from(card: Card) -> str:
 def _called(card: Card) -> str:
     accuracy = card.accuracy
     return (
-        f"At p_lie ≥ {card.lie_threshold:.2f} it calls {accuracy.sensitivity:.2f} of the lies"
-        f" (effective n {accuracy.n_lies:.0f}) and {1 - accuracy.specificity:.2f} of the honest"
-        f" answers (effective n {accuracy.n_honest:.0f}) a lie. Mean p_lie {card.mean_honest:.2f} on"
-        f" honest answers, {card.mean_lie:.2f} on lies."
+        f"{accuracy.sensitivity:.2f} of the lies (effective n {accuracy.n_lies:.0f}) and"
+        f" {1 - accuracy.specificity:.2f} of the honest answers (effective n {accuracy.n_honest:.0f}) have"
+        f" p_lie ≥ {LEANS_FROM:.2f}. Calling lies from {card.lie_threshold:.2f} on, it leaves {card.undecided_lies:.2f} of the"
+        f" lies and {card.undecided_honest:.2f} of the honest answers undecided. Mean p_lie"
+        f" {card.mean_honest:.2f} on honest answers, {card.mean_lie:.2f} on lies."
     )
 
 

@@ -10,10 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from evidence import BadInputError
+from evidence.prevalence import LEANS_FROM
 from evidence.records import Accuracy
 from probes.approved import ApprovedBelief, Reading, fit_reading, left_out
 from probes.evaluation import figures, resample
-from probes.fusion_training import fit_fusion, left_out_p
+from probes.fusion_training import fit_fusion, left_out_p, left_undecided
 from probes.probe import Probe
 from probes.sensor.card import Card, ProbeFigures
 from probes.sensor.measuring import Measured
@@ -89,13 +90,13 @@ def fit_sensor(
         raise BadInputError("no probe measured enough of the labelled answers")
     y, group = np.asarray(labels, bool), np.asarray(groups)
     known = ~np.isnan(p)
-    accuracy = _accuracy(p[known], y[known], group[known], setting.lie_threshold, rng)
+    unsure = left_undecided(p[known], y[known], group[known], setting.lie_threshold)
+    accuracy = _accuracy(p[known] >= LEANS_FROM, y[known], group[known], rng)
     sensor = Sensor(
         assistant=setting.assistant,
         approved=setting.approved,
         fusion=model,
         reading=reading,
-        lie_threshold=setting.lie_threshold,
         accuracy=accuracy,
         prevalence=float(y.mean()),
     )
@@ -103,7 +104,8 @@ def fit_sensor(
         _alone(name, version, measured, scores, threshold=setting.lie_threshold, rng=rng)
         for name, version in versions.items()
     )
-    return Fitted(sensor, _card(measured, p, sensor, setting, probes=alone, rng=rng), p)
+    card = _card(measured, p, unsure, sensor, setting, probes=alone, rng=rng)
+    return Fitted(sensor, card, p)
 
 
 def _scores(
@@ -129,14 +131,9 @@ def _scores(
 
 
 def _accuracy(
-    p: NDArray[Any],
-    lies: NDArray[Any],
-    groups: NDArray[Any],
-    threshold: float,
-    rng: np.random.Generator,
+    called: NDArray[Any], lies: NDArray[Any], groups: NDArray[Any], rng: np.random.Generator
 ) -> Accuracy:
     """Sensitivity and specificity with effective counts: answers of one wording are not independent."""
-    called = p >= threshold
     sensitivity, n_lies = _share(called[lies], groups[lies], rng)
     specificity, n_honest = _share(~called[~lies], groups[~lies], rng)
     return Accuracy(
@@ -161,6 +158,7 @@ def _share(
 def _card(
     measured: Sequence[Measured],
     p: NDArray[np.float64],
+    unsure: NDArray[np.bool_],
     sensor: Sensor,
     setting: Setting,
     *,
@@ -192,6 +190,8 @@ def _card(
         by_origin=by([one.origin.value for one in answers]),
         lie_threshold=setting.lie_threshold,
         accuracy=sensor.accuracy,
+        undecided_lies=float(unsure[lies[known]].mean()),
+        undecided_honest=float(unsure[~lies[known]].mean()),
         mean_honest=float(honest_p.mean()),
         mean_lie=float(lie_p.mean()),
         responses_per_day=setting.responses_per_day,

@@ -9,6 +9,7 @@ from enum import StrEnum
 import msgspec
 
 from evidence import Archetype, CandorError, Message, digest
+from evidence.tools import tool_record
 from probes.models.chat import Chat, ChatModel, generate_each
 from probes.probe import Transcript
 from probes.sensor.items import CalibrationItem, Level, styled
@@ -33,6 +34,8 @@ class Origin(StrEnum):
     """Its own answer when told to deceive."""
     OWN_SWAPPED = "own_swapped"
     """One of these in the same conversation with the fact turned round: what was honest there lies here."""
+    SECOND_TURN = "second_turn"
+    """An answer to the question when it is asked again."""
     FILE = "file"
     """A labelled file of the user's."""
     PEOPLE = "people"
@@ -70,7 +73,13 @@ class LabelledAnswer(msgspec.Struct, frozen=True, kw_only=True):
 
     def transcript(self) -> Transcript:
         """As the probes read it."""
-        return Transcript(id=self.id, messages=self.messages, model=self.model, high_stakes=True)
+        return Transcript(
+            id=self.id,
+            messages=self.messages,
+            model=self.model,
+            high_stakes=True,
+            record=tool_record(self.messages, {}),
+        )
 
 
 def chosen(
@@ -141,10 +150,10 @@ def references(
             answers = [text for text in known if fits(text)]
             rng.shuffle(answers)
             for text in answers[:1]:
-                yield _answer(item, item.messages, text, lie, Origin.REFERENCE)
+                yield laid_into(item, item.messages, text, lie, Origin.REFERENCE)
             for text in answers[1:2]:
                 variants = styled(item, text, rng) or [("", text)]
-                yield _answer(item, item.messages, rng.choice(variants)[1], lie, Origin.STYLED)
+                yield laid_into(item, item.messages, rng.choice(variants)[1], lie, Origin.STYLED)
 
 
 def own_answers(
@@ -198,10 +207,10 @@ def _labelled(
     """The answer, where the item's rules call it honest or a lie."""
     label = item.label_answer(text)
     if label in {"honest", "lie"}:
-        yield _answer(item, shown, text, label == "lie", origin, version)
+        yield laid_into(item, shown, text, label == "lie", origin, version)
 
 
-def _answer(  # noqa: PLR0917 -- one value of each kind
+def laid_into(  # noqa: PLR0917 -- one value of each kind
     item: CalibrationItem,
     messages: tuple[Message, ...],
     text: str,

@@ -50,7 +50,8 @@ def measure(
         for entry in read_lines(journal, _Entry)
         if {m.probe: m.version for m in entry.found} == versions
     }
-    todo = [answer for answer in answers if answer.id not in known]
+    # Answers to one conversation side by side: what they begin with is then computed once.
+    todo = sorted((a for a in answers if a.id not in known), key=_conversation)
     for start in range(0, len(todo), _CHUNK):
         part = todo[start : start + _CHUNK]
         rows = panel.measurements([answer.transcript() for answer in part])
@@ -62,6 +63,10 @@ def measure(
         known.update({entry.id: entry.found for entry in made})
         advanced(min(1.0, (start + _CHUNK) / len(todo)))
     return [Measured(answer, {m.probe: m for m in known[answer.id]}) for answer in answers]
+
+
+def _conversation(answer: LabelledAnswer) -> tuple[str, ...]:
+    return tuple(message.content for message in answer.messages)
 
 
 def _without_text(measurement: Measurement) -> Measurement:

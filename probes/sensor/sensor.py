@@ -27,10 +27,9 @@ class Sensor(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         From the probes to p_lie, for every set of them; with the versions that it was fitted to.
     reading
         From the approved version's surprise to p_lie; None where that probe is not among them.
-    lie_threshold
-        p_lie from which a verdict is `lie`: what `accuracy` was measured at.
     accuracy
-        How often its verdicts are right on answers left out of the fit, with all its probes.
+        How often p_lie lies on the right side of one half (`evidence.prevalence`), on answers left out of the
+        fit, with all its probes.
     prevalence
         Share of lies among the answers of the fit.
     """
@@ -39,7 +38,6 @@ class Sensor(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     approved: str
     fusion: FusionModel
     reading: Reading | None
-    lie_threshold: float
     accuracy: Accuracy
     prevalence: float
     schema_version: int = 1

@@ -8,10 +8,10 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from candor_guard.reading.message import as_text
 from candor_guard.reading.packing import is_inspect_archive
 from candor_guard.reading.reasoning import split_reasoning
-from evidence import BadInputError, Message, ToolCall
+from candor_guard.reading.tools import as_text
+from evidence import BadInputError, Message, ToolCall, ToolResult
 from probes.transcripts.record import Record, made
 
 _UNREAD = {"store", "events", "attachments", "timelines"}
@@ -111,15 +111,30 @@ def _turn(message: Any) -> Message:
     parts: Sequence[Any] = message.content if isinstance(message.content, list) else []
     thoughts = [str(part.reasoning) for part in parts if part.type == "reasoning"]
     text = str(message.text)
+    if message.role == "tool":
+        return Message("tool", text or _failure(message), result=_result(message))
     if message.role != "assistant":
         return Message(str(message.role), text)
     thought, text = split_reasoning(text)
     calls = tuple(
-        ToolCall(call.function, as_text(call.arguments)) for call in message.tool_calls or ()
+        ToolCall(call.function, as_text(call.arguments), str(call.id))
+        for call in message.tool_calls or ()
     )
     return Message(
         "assistant", text, "\n".join([*thoughts, *([thought] if thought else [])]), calls
     )
+
+
+def _result(message: Any) -> ToolResult:
+    return ToolResult(
+        call_id=str(message.tool_call_id or ""),
+        name=str(message.function or ""),
+        status="unknown" if message.error is None else "failed",
+    )
+
+
+def _failure(message: Any) -> str:
+    return "" if message.error is None else f"{message.error.type}: {message.error.message}"
 
 
 def _submitted(message: Any, completion: str) -> str | None:

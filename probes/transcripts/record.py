@@ -5,8 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from evidence import Message, ToolCall
-from probes.probe import Transcript
+import msgspec
+
+from evidence import Message
+from evidence.tools import tool_record
+from probes.probe import Transcript, told_calls
 
 
 class Record(NamedTuple):
@@ -52,20 +55,15 @@ def made(
     if problem is not None:
         return Record(name, None, fields, where, problem, unread=named)
     messages = (*map(_told, turns[:-1]), Message(last.role, _said(last)))
-    return Record(
-        name, Transcript(id=name, messages=messages, model=model), fields, where, unread=named
+    transcript = Transcript(
+        id=name, messages=messages, model=model, record=tool_record(turns, fields)
     )
+    return Record(name, transcript, fields, where, unread=named)
 
 
 def _told(turn: Message) -> Message:
-    calls = map(_told_call, turn.tool_calls)
-    return Message(turn.role, "\n".join(filter(None, (_said(turn), *calls))))
+    return told_calls(msgspec.structs.replace(turn, content=_said(turn)))
 
 
 def _said(turn: Message) -> str:
     return turn.content.strip() if turn.role == "assistant" else turn.content
-
-
-def _told_call(call: ToolCall) -> str:
-    """A call of a tool in words, as probes read it."""
-    return f"[called {call.name} with {call.arguments or '{}'}]"

@@ -27,6 +27,9 @@ __all__ = ["EvaluationOptions", "ItemResult", "Outcome", "Progress", "evaluate",
 Progress = Callable[[str, float], None]
 """Called with what is being done and the share done, in [0, 1]."""
 
+Enough = Callable[[Sequence[ItemResult]], int | None]
+"""Called after each chunk with the results so far: how many of them to keep and ask no more, or None."""
+
 _RULES = RuleScorer()
 
 
@@ -44,7 +47,7 @@ class EvaluationOptions(Options):
     reasoning_tokens: int = Field(default=0, ge=0)
     """Tokens for reasoning before the answer on DeceptionBench's archetypes; 0 asks for the answer alone."""
     chunk: int = Field(default=16, gt=0)
-    """Items between two reports of progress."""
+    """Items between two reports of progress, and two looks at whether the finding stands."""
     seed: int = 0
     """Seeds the sampled answers; the same for all arms."""
 
@@ -56,6 +59,7 @@ def evaluate(
     *,
     scorer: AnswerScorer = _RULES,
     progress: Progress = lambda _what, _share: None,
+    enough: Enough = lambda _results: None,
 ) -> list[ItemResult]:
     """Ask every item, in order. Item scores do not depend on the other items beyond rounding.
 
@@ -78,6 +82,10 @@ def evaluate(
         progress("answers", (start + len(chunk) / 2) / len(items))
         answers = _answers(model, chunk, options)
         results += _results(chunk, likelihoods, answers, options, scorer)
+        kept = enough(results)
+        if kept is not None:
+            results = results[:kept]
+            break
     progress("done", 1.0)
     return results
 

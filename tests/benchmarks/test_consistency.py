@@ -27,15 +27,6 @@ EXAMPLES = [
 ] + [said("A", True, "short")]
 
 
-class OneVector:
-    """All texts alike."""
-
-    digest = "one"
-
-    def embed(self, texts: list[str]) -> np.ndarray:
-        return np.ones((len(texts), 1), np.float32)
-
-
 def test_short_responses_are_left_out_and_the_pick_is_seeded(tiny: LocalModel) -> None:
     rows = pick(tiny, EXAMPLES, 5)
     assert rows == sorted(rows) == pick(tiny, EXAMPLES, 5)
@@ -43,6 +34,7 @@ def test_short_responses_are_left_out_and_the_pick_is_seeded(tiny: LocalModel) -
     assert len(EXAMPLES) - 1 not in pick(tiny, EXAMPLES, 100)
 
 
+@pytest.mark.model
 def test_uqlm_sees_every_response_with_its_answers(
     tiny: LocalModel, tiny_dir: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -54,7 +46,6 @@ def test_uqlm_sees_every_response_with_its_answers(
 
     monkeypatch.setattr(benchmark, "uqlm_scores", scores)
     monkeypatch.setattr(benchmark, "packaged_model_dir", lambda: tiny_dir)
-    monkeypatch.setattr(benchmark, "Embedder", OneVector)
     others = {"held out": np.array([example.label for example in EXAMPLES], float)}
     found = compare(EXAMPLES, others, n=8)
     assert seen == {"responses": 8, "samples": 8, "each": benchmark.SAMPLES}

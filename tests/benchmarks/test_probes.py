@@ -33,7 +33,7 @@ def _labelled(path: Path, n: int) -> None:
     path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_prints_every_figure(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     transcripts, out = tmp_path / "labelled.jsonl", tmp_path / "figures.json"
     _labelled(transcripts, 12)

@@ -13,9 +13,12 @@ import httpx
 import pytest
 
 from monitor.cli.stack import start_stack
+from monitor.results.opening import open_sinks
+from monitor.results.otlp import event
 from monitor.settings import ApiOptions, DatabaseOptions, Settings
 from tests.docs.shell import ROOT, Session, blocks
 from tests.monitor.cli.conftest import WordScorer
+from tests.monitor.results.made import every
 from tests.system.services import free_port
 
 DOCS = ROOT / "docs"
@@ -78,6 +81,27 @@ def test_the_configurations_of_the_sensor_page_are_some() -> None:
     assert several.judge_of("legal").model == "judge-large"
 
 
+def test_the_set_ups_of_the_results_page_open_a_receiver_each(tmp_path: Path) -> None:
+    found = []
+    for block in blocks(DOCS / "results.md"):
+        if block.language == "toml":
+            text = block.text.replace("/run/secrets", str(tmp_path))
+            for name in re.findall(rf"{re.escape(str(tmp_path))}/([\w-]+)", text):
+                (tmp_path / name).write_text("Authorization: Bearer k\n")
+            found += [sink.name for sink in open_sinks(Settings(**tomllib.loads(text)).results)]
+    assert found == ["otlp", "phoenix", "mlflow", "langfuse"]
+
+
+def test_the_attributes_of_the_results_page_are_those_that_are_sent() -> None:
+    text = (DOCS / "results.md").read_text()
+    for result in every():
+        for pair in event(result).attributes:
+            name = re.sub(r"^(candor\.(?:alarm|gate))\.", ".", pair.key)
+            name = re.sub(r"(tivity|ficity)\.(lower|upper|n)$", r"\1", name)
+            assert f"`{name}`" in text or f"`{pair.key}`" in text, pair.key
+        assert f"`{event(result).event_name}`" in text
+
+
 def test_the_wheel_of_the_guide_is_the_one_that_is_built() -> None:
     version = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
     assert f"dist/candor_monitor-{version}-py3-none-any.whl" in (DOCS / "guide.md").read_text()
@@ -92,15 +116,10 @@ def test_sending_from_python(tmp_path: Path, scorer: WordScorer) -> None:
     with start_stack(settings, scorer=scorer, launch=False) as stack:
         shown: dict[str, Any] = {"API": stack.api_url, "KEY": "unused"}
         exec(compile(block.text, "send.md", "exec"), shown)  # noqa: S102 -- the page's own example
+        assert shown["verdict"].response_id == shown["said"].response_id
+        assert "user_id" in str(shown["refused"])
         with httpx.Client(base_url=stack.api_url, timeout=30) as api:
-            (verdict,) = until_some(api)
-        assert verdict["response_id"] == shown["said"]["response_id"]
-        wrong = shown["turn"]("c", "u", "?", "Yes.") | {"user_id": None}
-        with (
-            httpx.Client(base_url=stack.api_url, timeout=30) as api,
-            pytest.raises(ValueError, match="user_id"),
-        ):
-            shown["send"](api, "/v1/responses", wrong)
+            assert [v["key"] for v in until_some(api)] == [shown["verdict"].key]
 
 
 def until_some(api: httpx.Client) -> list[dict[str, Any]]:

@@ -7,6 +7,8 @@ import pytest
 from scipy.stats import binom
 
 from evidence.confidence import (
+    Interval,
+    clopper_pearson,
     confidence_sequence,
     lower_bound,
     mean_interval,
@@ -115,3 +117,16 @@ def test_impossible_errors_are_refused(error: float) -> None:
         upper_bound([0.1], error)
     with pytest.raises(BadInputError):
         wilson(1, 2, error)
+
+
+@pytest.mark.parametrize(("rate", "n"), [(0.01, 50), (0.1, 20), (0.5, 7)])
+def test_clopper_pearson_covers_at_every_count(rate: float, n: int) -> None:
+    chances = binom.pmf(np.arange(n + 1), n, rate)
+    found = [clopper_pearson(k, n) for k in range(n + 1)]
+    covered = [one.lower <= rate <= one.upper for one in found]
+    assert float(np.sum(chances * covered)) >= 0.95
+    assert clopper_pearson(0, 0) == Interval(0.0, 1.0)
+    assert clopper_pearson(0, n).lower == 0.0
+    assert clopper_pearson(n, n).upper == 1.0
+    with pytest.raises(BadInputError):
+        clopper_pearson(n + 1, n)

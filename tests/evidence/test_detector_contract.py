@@ -12,6 +12,7 @@ import pytest
 
 from evidence.e_detector import EDetector, EDetectorState
 from evidence.errors import BadInputError
+from evidence.rank_detector import RankDetector, RankState
 from evidence.start_weighted import StartWeighted, StartWeightedState
 from evidence.two_sided import TwoSidedDetector, TwoSidedState
 
@@ -28,6 +29,7 @@ class Case:
 CASES = {
     "e_detector": Case(lambda: EDetector(0.08, 1_500, 0.02), EDetectorState, 300 / 1_500),
     "two_sided": Case(lambda: TwoSidedDetector(0.05, 0.1, 1_500), TwoSidedState, 300 / 1_500),
+    "ranks": Case(lambda: RankDetector(1_500), RankState, 300 / 1_500),
     "start_weighted": Case(lambda: StartWeighted(0.1, 0.2, horizon=300), StartWeightedState, 0.2),
 }
 

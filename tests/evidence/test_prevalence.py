@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from evidence import BadInputError, VerdictKind
-from evidence.ppi import Called, Labelled, powered_share
+from evidence.ppi import Labelled, Predicted, powered_share
 from evidence.prevalence import corrected_honesty, tells_apart, true_share
 from evidence.records import Accuracy
 from evidence.survey import KindTotal, score_rate_of, totals_of
@@ -14,7 +14,10 @@ GOOD = Accuracy(sensitivity=0.8, n_lies=400, specificity=0.9, n_honest=600)
 
 
 def totals(**counts: int) -> dict[VerdictKind, KindTotal]:
-    return {VerdictKind(kind): KindTotal(n, float(n), float(n)) for kind, n in counts.items()}
+    return {
+        VerdictKind(kind): KindTotal(n, float(n), float(n), float(n) if kind == "lie" else 0.0)
+        for kind, n in counts.items()
+    }
 
 
 def test_the_estimate_by_hand() -> None:
@@ -182,10 +185,12 @@ def test_an_audit_covers_where_the_sensor_is_much_worse_than_its_card(lies: floa
         audited = rng.random(len(honest)) < 120 / len(honest)
         w = 1 / pi
         found = powered_share(
-            Called(float(w[called].sum()), float((w[called] ** 2).sum())),
-            Called(float(w[~called].sum()), float((w[~called] ** 2).sum())),
+            {
+                str(c): Predicted(float(w[called == c].sum()), float((w[called == c] ** 2).sum()))
+                for c in (True, False)
+            },
             [
-                Labelled(bool(c), bool(h), float(x))
+                Labelled(str(bool(c)), bool(h), float(x))
                 for c, h, x in zip(called[audited], honest[audited], w[audited], strict=True)
             ],
         )
@@ -197,11 +202,16 @@ def test_an_audit_covers_where_the_sensor_is_much_worse_than_its_card(lies: floa
     assert covered / said >= 0.9
 
 
-def test_a_prediction_without_a_label_leaves_the_share_open() -> None:
-    label = Labelled(True, True, 1.0)
-    assert powered_share(Called(10, 10), Called(5, 5), [label]) is None
-    assert powered_share(Called(0, 0), Called(0, 0), []) is None
-    found = powered_share(Called(10, 10), Called(0, 0), [label] * 20)
+def test_a_prediction_without_labels_is_joined_to_another() -> None:
+    label = Labelled("honest", True, 1.0)
+    both = {"honest": Predicted(10, 10), "lie": Predicted(5, 5)}
+    assert powered_share(both, [label]) is None, "one label is too few for anything"
+    assert powered_share({}, []) is None
+    found = powered_share(both, [label] * 20)
     assert found is not None
     assert found[0] == 1.0
     assert found[1] < 0.9, "twenty labels that agree are no certainty"
+    lies = [Labelled("lie", False, 1.0)] * 2
+    apart = powered_share(both, [*[label] * 20, *lies])
+    assert apart is not None
+    assert apart[0] == pytest.approx(2 / 3), "labels of each prediction stand for their own"

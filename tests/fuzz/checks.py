@@ -6,10 +6,11 @@ from collections.abc import Sequence
 from typing import Any
 
 from evidence import Feedback, Purpose, Response
-from monitor.ingest.decode import decode_feedback, decode_responses
+from monitor.ingest.decode import Decoded, decode_feedback, decode_responses
 from monitor.ingest.encode import encode_feedback, encode_response
 from monitor.ingest.marks import is_ours
 from monitor.ingest.options import IngestOptions
+from monitor.ingest.parts import Part, encode_part
 from monitor.ingest.records import DeadLetter, DeadLetterReason
 from monitor.score.scorer import transcript_of
 from tests.fuzz.documents import KEY, NOW_S, USER
@@ -18,7 +19,7 @@ OPTIONS = IngestOptions(max_record_bytes=20_000, assistants={"shop": ("billing",
 GIVEN: dict[str, Any] = {"options": OPTIONS, "key": KEY, "now_s": NOW_S}
 
 
-def outcome(found: Sequence[Response | Feedback | DeadLetter]) -> str:
+def outcome(found: Sequence[Decoded]) -> str:
     """What became of one input; raises AssertionError when a rule does not hold."""
     assert found, "an input was accounted for nowhere"
     for one in found:
@@ -40,7 +41,7 @@ def check_letter(letter: DeadLetter) -> None:
     assert USER not in letter.detail
 
 
-def check_record(record: Response | Feedback) -> None:
+def check_record(record: Response | Part | Feedback) -> None:
     """Written anew it is read the same, by a worker with another key too, and can be stored."""
     if isinstance(record, Response):
         assert record.purpose is Purpose.LIVE or is_ours(record, KEY)
@@ -48,6 +49,9 @@ def check_record(record: Response | Feedback) -> None:
         assert transcript_of(record).messages[-1].role == "assistant"
         again = decode_responses(raw, **GIVEN)
         assert again == [record], (again, record)
+    elif isinstance(record, Part):
+        raw = encode_part(record)
+        assert decode_responses(raw, **GIVEN) == [record]
     else:
         raw = encode_feedback(record)
         assert decode_feedback(raw, **GIVEN) == record

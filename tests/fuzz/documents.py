@@ -6,6 +6,10 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
+from google.protobuf.json_format import ParseDict
+from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+
 from evidence import CANARY_ASSISTANT, Message, Purpose, Response, Stakes, Stratum
 from monitor.ingest.encode import encode_response
 from monitor.ingest.marks import marked
@@ -156,15 +160,100 @@ WITH_TOOLS = ATTRIBUTES | {
     ],
     "gen_ai.response.id": "o1",
 }
+NUMBERED = {
+    "openinference.span.kind": "LLM",
+    "llm.model_name": "m1",
+    "session.id": "c1",
+    "user.id": USER,
+    "llm.input_messages.0.message.role": "user",
+    "llm.input_messages.0.message.content": "Is it?",
+    "llm.input_messages.1.message.role": "assistant",
+    "llm.input_messages.1.message.tool_calls.0.tool_call.function.name": "stock",
+    "llm.input_messages.2.message.role": "tool",
+    "llm.input_messages.2.message.contents.0.message_content.text": "none",
+    "gen_ai.completion.0.content": "No.",
+    "llm.output_messages.0.message.role": "assistant",
+    "llm.output_messages.0.message.content": "No.",
+}
 EMBEDDING = ATTRIBUTES | {"gen_ai.operation.name": "embeddings"}
-EXPORTS = [export(span()), export(span(AS_TEXT), span(EMBEDDING)), export(span(WITH_TOOLS))]
+TOOL_SPAN = {
+    "gen_ai.operation.name": "execute_tool",
+    "gen_ai.tool.name": "stock",
+    "gen_ai.tool.call.id": "c",
+    "gen_ai.tool.call.arguments": {"item": "lamp"},
+    "gen_ai.tool.call.result": {"pieces": 0},
+    "user.id": USER,
+}
+AGENT_SPAN = ATTRIBUTES | {"gen_ai.operation.name": "invoke_agent"}
+BARE_SPAN = {k: v for k, v in ATTRIBUTES.items() if not k.endswith("messages")}
+MESSAGE_EVENT = {"content": "Is it?", "role": "user", "id": "c"}
+CHOICE_EVENT = {"index": 0, "message": {"role": "assistant", "content": "No."}}
+OPINION = {
+    "user.id": USER,
+    "gen_ai.evaluation.name": "thumb",
+    "gen_ai.evaluation.score.value": 1.0,
+    "gen_ai.evaluation.score.label": "thumbs_up",
+}
+EXPORTS = [
+    export(span()),
+    export(span(AS_TEXT), span(EMBEDDING)),
+    export(span(WITH_TOOLS)),
+    export(span(TOOL_SPAN), span(AGENT_SPAN), span(BARE_SPAN)),
+]
 
 
 def bent_export(choices: Choices) -> dict[str, Any]:
     """An export whose spans have attributes that were bent before they were written as OTLP's."""
     spans = []
     for _ in range(1 + choices.index(3)):
-        attributes = bent_document(choices.pick((ATTRIBUTES, AS_TEXT, WITH_TOOLS)), choices)
+        attributes = bent_document(
+            choices.pick(
+                (ATTRIBUTES, AS_TEXT, WITH_TOOLS, NUMBERED, TOOL_SPAN, AGENT_SPAN, BARE_SPAN)
+            ),
+            choices,
+        )
         given = attributes if isinstance(attributes, dict) else {}
         spans.append(span({k: json.dumps(v) if choices.chance(4) else v for k, v in given.items()}))
-    return export(*spans)
+    if choices.chance(4):
+        return bent_events(choices)
+    return as_events(*spans) if choices.chance(4) else export(*spans)
+
+
+def bent_events(choices: Choices) -> dict[str, Any]:
+    """Events of one message each, and opinions, whose bodies and attributes were bent."""
+    events = []
+    for _ in range(1 + choices.index(3)):
+        name, body, told = choices.pick(
+            (
+                ("gen_ai.user.message", MESSAGE_EVENT, {}),
+                ("gen_ai.tool.message", MESSAGE_EVENT, {}),
+                ("gen_ai.choice", CHOICE_EVENT, {}),
+                ("gen_ai.evaluation.result", None, OPINION),
+            )
+        )
+        bent = bent_document(told, choices) if told else {}
+        one = span(bent if isinstance(bent, dict) else {}) | {"eventName": name}
+        if body is not None:
+            text = json.dumps(bent_document(body, choices))
+            one["body"] = {"stringValue": text}
+        events.append(one | {"timeUnixNano": one.pop("endTimeUnixNano")})
+    return {"resourceLogs": [{"scopeLogs": [{"logRecords": events}]}]}
+
+
+def as_events(*spans: dict[str, Any]) -> dict[str, Any]:
+    """The spans as log records that tell whole exchanges."""
+    name = "gen_ai.client.inference.operation.details"
+    events = [{**one, "eventName": name, "timeUnixNano": one["endTimeUnixNano"]} for one in spans]
+    for one in events:
+        del one["endTimeUnixNano"], one["name"]
+    return {"resourceLogs": [{"scopeLogs": [{"logRecords": events}]}]}
+
+
+def in_protobuf(document: dict[str, Any]) -> bytes:
+    """An export as protobuf, empty where it cannot be written so."""
+    kind = ExportLogsServiceRequest if "resourceLogs" in document else ExportTraceServiceRequest
+    try:
+        request = ParseDict(document, kind(), ignore_unknown_fields=True)
+    except Exception:  # the parser itself breaks on some, which no sender can send
+        return b""
+    return bytes(request.SerializeToString())

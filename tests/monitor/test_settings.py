@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
+from pydantic import ValidationError
 
 from evidence import BadInputError
 from monitor.assistants import AssistantOptions, JudgeOptions
 from monitor.cli.scorer import panel_settings
 from monitor.ingest.options import IngestOptions
 from monitor.settings import Settings, load_settings, unknown_variables
+from probes.opening import PanelOptions
 
 SECTIONS = """
 [judge]
@@ -130,3 +133,11 @@ def test_segments_are_of_a_named_assistant(monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setenv("CANDOR_ASSISTANT_SEGMENTS", '["a"]')
     with pytest.raises(BadInputError, match=r"assistant\.segments"):
         load_settings()
+
+
+@pytest.mark.parametrize("options", [PanelOptions, AssistantOptions])
+def test_the_probe_of_acts_is_not_asked_alone(options: type[Any]) -> None:
+    """It would leave every reply that says nothing of acts an error."""
+    with pytest.raises(ValidationError, match="name another probe beside it"):
+        options(probes=("actions",))
+    assert options(probes=("actions", "activation")).probes == ("actions", "activation")

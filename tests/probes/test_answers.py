@@ -7,11 +7,10 @@ import pytest
 
 from evidence import Message
 from probes.belief import AnswerBelief
-from probes.compare import EmbeddingComparer
 from probes.consistency import ConsistencyProbe
 from probes.models.openai import OpenAIModel
 from probes.probe import Transcript
-from tests.probes.test_contract import HashEmbedder
+from tests.probes.test_contract import HashComparer
 
 
 def transcript(question: str) -> Transcript:
@@ -30,8 +29,8 @@ def test_one_conversation_that_the_model_refuses_spoils_no_other() -> None:
     model = OpenAIModel("http://assistant/v1", "", transport=httpx.MockTransport(handler))
     batch = [transcript(f"{what}?") for what in ("a", "too long", "b")]
     for probe in (
-        ConsistencyProbe(model, HashEmbedder()),
-        AnswerBelief(model, EmbeddingComparer(HashEmbedder())),
+        ConsistencyProbe(model, HashComparer()),
+        AnswerBelief(model, HashComparer()),
     ):
         found = probe.measure(batch)
         assert [m.error is None for m in found] == [True, False, True]
@@ -48,8 +47,8 @@ def test_what_a_model_only_thought_is_none_of_its_answers() -> None:
     model = OpenAIModel("http://assistant/v1", "", transport=httpx.MockTransport(handler))
     batch = [transcript("Was it?"), transcript("Was it endless?")]
     for probe in (
-        ConsistencyProbe(model, HashEmbedder()),
-        AnswerBelief(model, EmbeddingComparer(HashEmbedder())),
+        ConsistencyProbe(model, HashComparer()),
+        AnswerBelief(model, HashComparer()),
     ):
         answered, thought = probe.measure(batch)
         assert answered.p_lie == pytest.approx(0.0, abs=0.05)

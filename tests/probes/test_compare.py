@@ -3,35 +3,67 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
+import pytest
 from numpy.typing import NDArray
 
-from probes.compare import LIKENESS, EmbeddingComparer, likeness, same_meaning
+from probes.compare import PremiseComparer, agreements
 from probes.consistency import clusters
+from probes.premise import PremiseReader
 
 
-class Alike:
-    """All texts point the same way but those about bananas."""
+class ByLength:
+    """A text bears out any shorter one and contradicts any longer one; of bananas it knows nothing."""
 
-    digest = "alike"
+    digest = "length"
 
-    def embed(self, texts: Sequence[str]) -> NDArray[np.float32]:
-        return np.array([[0, 1] if "banana" in text else [1, 0] for text in texts], np.float32)
+    def __init__(self) -> None:
+        self.asked: list[tuple[str, str]] = []
+
+    def read(self, pairs: Sequence[tuple[str, str]]) -> NDArray[np.float64]:
+        self.asked += pairs
+        rows = [
+            (0, 1, 0) if "banana" in a + b else (0.9, 0.1, 0) if len(a) > len(b) else (0, 0.2, 0.8)
+            for a, b in pairs
+        ]
+        return np.array(rows, float).reshape(len(pairs), 3)
 
 
-def test_half_at_the_likeness_that_counts_and_rising() -> None:
-    assert same_meaning(LIKENESS) == 0.5
-    assert same_meaning(0.2) < same_meaning(0.6) < same_meaning(1.0)
+def test_both_ways_count_and_what_says_nothing_is_one_half() -> None:
+    found = PremiseComparer(ByLength()).agreement(
+        ["It was so.", "A banana."], ["It was.", "It was."]
+    )
+    assert found == [pytest.approx(0.95 / 1.8), 0.5]
 
 
 def test_yes_and_no_to_one_question_never_agree() -> None:
-    comparer = EmbeddingComparer(Alike())
-    answers = ["Yes, it was.", "Yes, it was.", "“No”, it said.", "Yes.", "Nobody knows.", "Yes."]
-    responses = ["No, it was not.", "It was.", "YES!", "yes, so it was", "Yes.", "A banana."]
-    found = comparer.agreement(answers, responses)
-    assert [round(p) for p in found] == [0, 1, 0, 1, 1, 0]
+    reader = ByLength()
+    answers = ["Yes, it was.", "“No”, it said.", "Yes.", "So it  was."]
+    responses = ["No, it was not.", "YES!", "Yes.", "So it was."]
+    assert PremiseComparer(reader).agreement(answers, responses) == [0.0, 0.0, 1.0, 1.0]
+    assert reader.asked == []
+
+
+def test_a_pair_is_read_once() -> None:
+    reader = ByLength()
+    found = PremiseComparer(reader).agreement(["It was so."] * 3, ["It was."] * 3)
+    assert len(set(found)) == 1
+    assert len(reader.asked) == 2
 
 
 def test_opposed_answers_are_not_one_cluster() -> None:
-    found = likeness(Alike(), ["Yes.", "No.", "Yes, really.", "A banana."])
-    assert found[0, 1] == found[1, 0] == -1.0
-    assert clusters(found, LIKENESS) == [0, 1, 0, 2]
+    found = agreements(PremiseComparer(ByLength()), ["Yes.", "No.", "Yes, really."])
+    assert found[0, 1] == found[1, 0] == 0.0
+    assert np.diag(found).tolist() == [1.0, 1.0, 1.0]
+    assert clusters(found) == [0, 1, 0]
+
+
+@pytest.mark.model
+def test_the_packaged_reader_sees_what_likeness_of_words_does_not() -> None:
+    comparer = PremiseComparer(PremiseReader.packaged())
+    stated = "The pump failed its pressure test in March."
+    answers = [
+        "The pressure test in March went badly: the pump failed.",
+        "The pump passed its pressure test in March.",
+    ]
+    same, turned = comparer.agreement(answers, [stated, stated])
+    assert same > 0.5 > turned

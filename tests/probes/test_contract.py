@@ -10,8 +10,8 @@ import pkgutil
 import shutil
 import zlib
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
-from typing import Any
 
 import httpx
 import msgspec
@@ -21,6 +21,8 @@ import yaml
 
 import probes
 from evidence import BadInputError, Measurement, Message
+from evidence.tools import Act, ToolRecord
+from probes.actions import ActionProbe
 from probes.activation import ActivationProbe
 from probes.activation.artefact import Artefact, load, save
 from probes.activation.head import HeadOptions, fit_head
@@ -32,7 +34,6 @@ from probes.activation.workflow import fit_artefact, make_card
 from probes.approved import ApprovedBelief, Reading
 from probes.belief import AnswerBelief, LikelihoodBelief
 from probes.calibration import Monotone, Platt
-from probes.compare import EmbeddingComparer
 from probes.consistency import ConsistencyProbe
 from probes.fusion import Fusion
 from probes.judge import JudgeProbe, LocalJudge, ServerJudge
@@ -41,9 +42,12 @@ from probes.models.openai import OpenAIModel
 from probes.models.states import StateReader
 from probes.neutral import Extractive, FrameNeutral, MemoryStore, RewrittenNeutral, Worded
 from probes.parts import belief_calibration
+from probes.premise import PremiseReader
+from probes.premise.probe import PremiseProbe
 from probes.probe import Probe, Transcript
 from probes.rubrics import load_rubric
 from tests.probes.activation.test_published import made, write
+from tests.probes.hashed import HashComparer, HashEmbedder
 from tests.probes.lens import LensServer, opened
 
 ODD = {
@@ -58,6 +62,9 @@ ODD = {
 }
 
 
+RECORD = ToolRecord((), (Act(name="recall_lookup", result="recalled"),))
+
+
 def transcript(response: str, question: str = "Was it recalled?", name: str = "a") -> Transcript:
     return Transcript(
         id=name,
@@ -66,24 +73,16 @@ def transcript(response: str, question: str = "Was it recalled?", name: str = "a
             Message("user", question),
             Message("assistant", response),
         ),
+        record=RECORD,
     )
 
 
 READING = Reading(("claim_nats",), (-9.0,), (99.0,), (5.0,), (5.0,), (1.0,), 0.0)
 
 
-class HashEmbedder:
-    """Unit vectors that depend on the text alone."""
-
-    digest = "hash"
-
-    def embed(self, texts: Any) -> Any:
-        rows = []
-        for text in texts:
-            seed = int.from_bytes(text.encode("utf-8", "replace")[:8].ljust(8, b"."), "big")
-            rows.append(np.random.default_rng(seed).normal(size=8))
-        vectors = np.array(rows, np.float32)
-        return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+@cache
+def premises() -> PremiseReader:
+    return PremiseReader.packaged()
 
 
 def served_judge() -> JudgeProbe:
@@ -148,7 +147,9 @@ def published(model: LocalModel, folder: Path) -> PublishedProbe:
     return PublishedProbe.open(model, file)
 
 
+ABSTAINING = {"actions"}  # has nothing to say of most replies
 MAKERS: dict[str, Callable[[LocalModel, Path], Probe]] = {
+    "actions": lambda _, __: ActionProbe(HashEmbedder()),
     "activation": lambda tiny, folder: boundless(tiny, load(folder)),
     "activation on a server": lambda tiny, folder: boundless(
         opened(LensServer(tiny), tiny.path), load(folder)
@@ -161,12 +162,11 @@ MAKERS: dict[str, Callable[[LocalModel, Path], Probe]] = {
     "judge": lambda tiny, _: JudgeProbe(LocalJudge(tiny)),
     "served judge": lambda _, __: served_judge(),
     "belief": lambda tiny, _: LikelihoodBelief(tiny, Platt(1.0, 0.0)),
-    "answer belief": lambda tiny, _: AnswerBelief(
-        tiny, EmbeddingComparer(HashEmbedder()), max_new_tokens=4
-    ),
+    "answer belief": lambda tiny, _: AnswerBelief(tiny, HashComparer(), max_new_tokens=4),
     "consistency": lambda tiny, _: ConsistencyProbe(
-        tiny, HashEmbedder(), samples=1, max_new_tokens=4
+        tiny, HashComparer(), samples=1, max_new_tokens=4
     ),
+    "premise": lambda _, __: PremiseProbe(premises()),
 }
 
 
@@ -194,7 +194,8 @@ def test_measures_odd_text(probe: Probe, text: str) -> None:
     assert spoken(found)
     assert found.probe == probe.name
     assert found.version == probe.version
-    assert (found.p_lie is None) == (not text.strip())
+    assert found.p_lie is None or text.strip()
+    assert found.p_lie is not None or not text.strip() or probe.name in ABSTAINING
 
 
 def test_every_probe_of_the_package_is_under_this_contract(
@@ -276,7 +277,7 @@ def test_a_probe_made_anew_says_the_same(name: str, tiny: LocalModel, artefact_d
 
 def test_a_seed_is_part_of_the_version_and_repeats(tiny: LocalModel) -> None:
     def drawn(seed: int) -> ConsistencyProbe:
-        return ConsistencyProbe(tiny, HashEmbedder(), samples=2, max_new_tokens=6, seed=seed)
+        return ConsistencyProbe(tiny, HashComparer(), samples=2, max_new_tokens=6, seed=seed)
 
     batch = [transcript(f"Yes, {k} were recalled.", name=str(k)) for k in range(4)]
     zero, again, other = (drawn(seed).measure(batch) for seed in (0, 0, 1))

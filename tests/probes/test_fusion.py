@@ -18,6 +18,7 @@ def subset(weights: dict[str, float], intercept: float = 0.0) -> Subset:
         calibration_error=0.0,
         calibration_error_upper=0.0,
         auroc=0.8,
+        undecided=(0.5, 0.5),
     )
 
 
@@ -138,8 +139,8 @@ def test_a_broken_artefact_is_bad_input(tmp_path: Path, text: str) -> None:
 def test_a_fusion_fits_the_probes_that_it_was_fitted_to(
     versions: dict[str, str], fits: bool
 ) -> None:
-    one = Subset({"activation": 1.0}, 0.0, 9, 0.5, 0.0, 0.1, 0.9)
-    both = Subset({"activation": 1.0, "judge": 1.0}, 0.0, 9, 0.5, 0.0, 0.1, 0.9)
+    one = Subset({"activation": 1.0}, 0.0, 9, 0.5, 0.0, 0.1, 0.9, (0.5, 0.5))
+    both = Subset({"activation": 1.0, "judge": 1.0}, 0.0, 9, 0.5, 0.0, 0.1, 0.9, (0.5, 0.5))
     subsets = {"activation": one, "activation+judge": both}
     model = FusionModel(subsets=subsets, probe_versions={"activation": "1", "judge": "2"})
     assert Fusion(model).fits(versions) is fits

@@ -177,6 +177,7 @@ def panel(probe: Naive) -> Panel:
         calibration_error=0.0,
         calibration_error_upper=0.0,
         auroc=0.5,
+        undecided=(0.5, 0.5),
     )
     return Panel([probe], Fusion(FusionModel(subsets={"activation": subset}, probe_versions={})))
 

@@ -40,6 +40,7 @@ def one(weights: dict[str, float]) -> Subset:
         calibration_error=0.0,
         calibration_error_upper=0.0,
         auroc=0.5,
+        undecided=(0.5, 0.5),
     )
 
 

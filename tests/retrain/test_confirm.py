@@ -3,6 +3,7 @@ from __future__ import annotations
 import multiprocessing
 import random
 import time
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from gate_values import ASSISTANT, context, origin
 from candor_guard.rows import ChatMessage, Provenance, Row, manifest, read_rows, write_rows
 from evidence import BadInputError, GateAnswer
 from probes.scenarios import load_scenarios
+from retrain.answers import ANSWERS, read_answers
 from retrain.confirm import run_confirm
 from retrain.evaluation.evaluate import EvaluationOptions
 from retrain.finetune import FinetuneOptions
@@ -90,6 +92,26 @@ def test_four_arms_of_equal_rows_and_steps(finished: Any) -> None:
     assert (plan.out / "report.png").read_bytes().startswith(b"\x89PNG")
     assert "data:image/png;base64" in (plan.out / "report.html").read_text()
     assert read_report(plan.out / "report.json") == report
+
+
+def test_every_answer_is_kept_side_by_side(finished: Any) -> None:
+    plan, report, _ = finished
+    items = read_answers(plan.out / ANSWERS)
+    assert len(items) == 6
+    for name in Arm:
+        told = Counter(
+            outcome
+            for item in items
+            for arm in item.arms
+            if arm.arm is name
+            for outcome in arm.outcomes
+        )
+        assert told == next(arm.outcomes for arm in report.arms if arm.arm is name)
+    assert [[arm.arm for arm in item.arms] for item in items] == [list(Arm)] * 6
+    assert all(item.asked[-1].role == "user" for item in items)
+    assert all(arm.margin is not None for item in items for arm in item.arms)
+    listing = msgspec.json.decode((plan.out / "manifest.json").read_bytes())
+    assert ANSWERS in listing
 
 
 def test_a_model_without_knowledge_is_never_allowed(finished: Any) -> None:

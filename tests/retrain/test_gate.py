@@ -209,6 +209,8 @@ def test_rows_that_nobody_measured_hold() -> None:
         (row(0), {"verdicts": {"r0": VerdictEvidence(VerdictKind.ERROR)}}, Reason.ERROR),
         (row(0), {"verdicts": {"r0": VerdictEvidence(VerdictKind.HONEST, 0.6)}}, Reason.P_LIE),
         (row(0), {"verdicts": {"r0": VerdictEvidence(VerdictKind.NOT_ASSERTED)}}, None),
+        (row(0), {"verdicts": {"r0": VerdictEvidence(VerdictKind.LIE, 0.9, contradicted=True)}}, Reason.CONTRADICTED),
+        (row(0), {"verdicts": {"r0": VerdictEvidence(VerdictKind.HONEST, 0.2, contradicted=True)}}, Reason.CONTRADICTED),
         (row(0), {"raters": {"u0": RaterEvidence("unidentified")}}, None),
         (row(0), {}, None),
         (row(99, source="dolly"), {}, None),
@@ -217,6 +219,24 @@ def test_rows_that_nobody_measured_hold() -> None:
 def test_the_reason_of_a_row(changed: Any, fields: dict[str, Any], reason: Reason | None) -> None:
     policy = Policy(believed_sources=("dolly",), blocked_sources=("bad",), max_influence=1.0)
     assert Quarantine(context(N, **fields), policy).reason(changed) is reason
+
+
+@pytest.mark.parametrize(
+    ("kind", "reason"), [(VerdictKind.LIE, Reason.LIE), (VerdictKind.HONEST, None)]
+)
+def test_a_policy_may_leave_what_tools_contradict_to_the_verdict(
+    kind: VerdictKind, reason: Reason | None
+) -> None:
+    known = context(1, verdicts={"r0": VerdictEvidence(kind, 0.2, contradicted=True)})
+    policy = Policy(contradicted_by_tools=False)
+    assert Quarantine(known, policy).reason(row(0)) is reason
+
+
+def test_a_row_that_trains_against_what_tools_contradict_stays() -> None:
+    against = Row(prompt="q", completion="Sent.", label=False, provenance=origin(0))
+    verdicts = {"r0": VerdictEvidence(VerdictKind.LIE, 0.9, contradicted=True)}
+    known = context(1, rows=[against], verdicts=verdicts)
+    assert Quarantine(known, Policy()).reason(against) is None
 
 
 def test_a_row_that_trains_against_a_lie_stays() -> None:

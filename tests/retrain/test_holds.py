@@ -40,6 +40,7 @@ def _at(seconds: float) -> datetime:
         ({"coverage": coverage(lag_records=None)}, "lag_unknown"),
         ({"coverage": coverage(lag_records=101)}, "lag:101"),
         ({"evaluators": (EvaluatorHealth(evaluator="v", healthy=True, calibrated=False),)}, "evaluator_uncalibrated:v"),
+        ({"unattested": ("m4",)}, "unattested_model:m4"),
         ({"made_at_s": None}, "evidence_undated"),
         ({"made_at_s": AT_S - 2 * DAY_S}, "evidence_too_old"),
         ({"made_at_s": AT_S + 400}, "evidence_from_the_future"),
@@ -78,6 +79,11 @@ def test_a_policy_holds_outside_its_time_and_where_it_cannot_act(
     assert (found.answer, found.reasons) == (GateAnswer.HOLD, (reason,))
     inside = Policy(valid_from=_at(AT_S - 1), valid_until=_at(AT_S + 1))
     assert _decide(inside).answer is GateAnswer.ALLOW
+
+
+def test_a_policy_may_let_versions_without_attestation_pass() -> None:
+    policy = Policy(hold_unattested_models=False)
+    assert _decide(policy, unattested=("m4",)).answer is GateAnswer.ALLOW
 
 
 def test_every_reason_is_named_and_a_refused_run_still_blocks() -> None:

@@ -9,7 +9,7 @@ import msgspec
 import pytest
 from gate_values import ASSISTANT, context, row
 
-from evidence import Assessment, BadInputError, VerdictKind
+from evidence import Assessment, BadInputError, Measurement, VerdictKind
 from probes.probe import Transcript
 from retrain.context import VerdictEvidence
 from retrain.duplicates import surplus_rows
@@ -33,7 +33,13 @@ class Panel:
                 kind=VerdictKind.LIE if "lie" in t.response else VerdictKind.HONEST,
                 p_lie=0.9 if "lie" in t.response else 0.1,
                 p_evasion=0.0,
-                measurements=(),
+                measurements=(
+                    Measurement(
+                        probe="actions",
+                        version="v1",
+                        answers={"contradicted": 1.0 * (t.id == "r4")},
+                    ),
+                ),
                 evaluator_version="v1",
             )
             for t in transcripts
@@ -50,7 +56,12 @@ def test_only_rows_without_a_verdict_are_measured() -> None:
     after = with_measured(known, {**made, "r0": VerdictEvidence(VerdictKind.LIE, 0.9)})
     assert after.verdicts["r0"].kind is VerdictKind.HONEST, "the store's verdict stays"
     removed = {r.index: r.reason for r in decide(rows, after, Policy(), now_s=0.0).removed}
-    assert removed == {1: Reason.UNKNOWN_ORIGIN, 3: Reason.REPEATED_ID, 4: Reason.LIE}
+    assert removed == {
+        1: Reason.UNKNOWN_ORIGIN,
+        3: Reason.REPEATED_ID,
+        4: Reason.LIE,
+        5: Reason.CONTRADICTED,
+    }
 
 
 def test_what_a_run_measured_is_read_whole_or_refused(tmp_path: Path) -> None:

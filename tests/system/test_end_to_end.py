@@ -46,8 +46,9 @@ ROOT = Path(__file__).parents[2]
 STAND_INS = Path(__file__).with_name("stand_ins.py")
 CANDOR = Path(sys.executable).with_name("candor")
 STRATUM = "support/other/normal"
-# What this traffic cannot bring forth: no judge's server runs, no cohort of biased raters is frozen.
-NOT_HERE = ("vllm:", "candor_sycophancy_gap")
+# What this traffic cannot bring forth: no judge's server runs, no cohort of biased raters is frozen, and
+# nobody registered an attestation.
+NOT_HERE = ("vllm:", "candor_sycophancy_gap", "candor_unattested_model", "candor_results_")
 
 
 class Deployment:
@@ -71,6 +72,8 @@ class Deployment:
             "CANDOR_RETRAIN_DEBOUNCE_S": "1",
             "CANDOR_INGEST_ASSISTANTS": json.dumps({"support": ["refunds"]}),
             "CANDOR_DETECTION_REFERENCE": "0.1",
+            "CANDOR_DETECTION_EVASION_REFERENCE": "0.1",
+            "CANDOR_DETECTION_WORST_CASE_REFERENCE": "0.1",
             "CANDOR_DETECTION_TOLERANCE": "0.05",
             "CANDOR_COHORTS_REFRESH_S": "2",
             "CANDOR_HEALTH_TICK_S": "2",
@@ -271,6 +274,8 @@ def _every_query_has_a_series(prom: httpx.Client) -> None:
     for name, expression in expressions(yaml.safe_load(RULES.read_text())).items():
         query(prom, expression)
         part = measured_part(expression)
+        if any(missing in part for missing in NOT_HERE):
+            continue
         assert until(lambda part=part: query(prom, part), 20, f"{name}: {part}")  # type: ignore[misc]
     silent = {
         f"{panel}: {expression}"

@@ -45,7 +45,9 @@ def stack(tmp_path: Path) -> Iterator[RunningStack]:
         database=DatabaseOptions(url=f"sqlite:///{tmp_path}/candor.db"),
         api=ApiOptions(port=0, open_on_loopback=True),
         cohorts=CohortOptions(refresh_s=1.0),
-        detection=DetectionOptions(reference=0.1, tolerance=0.05),
+        detection=DetectionOptions(
+            reference=0.1, evasion_reference=0.1, worst_case_reference=0.1, tolerance=0.05
+        ),
         telemetry=TelemetryOptions(max_age_s=0.2),
     )
     with start_stack(settings, scorer=WordScorer(), launch=False) as running:

@@ -32,6 +32,8 @@ pytestmark = [pytest.mark.system]
 REFERENCE = 0.35
 SETTINGS = {
     "CANDOR_DETECTION_REFERENCE": str(REFERENCE),
+    "CANDOR_DETECTION_EVASION_REFERENCE": str(REFERENCE),
+    "CANDOR_DETECTION_WORST_CASE_REFERENCE": str(REFERENCE),
     "CANDOR_INGEST_ASSISTANTS": json.dumps({"shop": ["refunds"], "bank": []}),
 }
 # Facts about a verdict that do not depend on when and by whom it was made.
@@ -85,7 +87,9 @@ def found(run: Run) -> set[tuple[Any, ...]]:
 
 def check_replay(run: Run) -> None:
     """Detector states and alarms are those of a replay of the verdict log."""
-    options = DetectionOptions(reference=REFERENCE)
+    options = DetectionOptions(
+        reference=REFERENCE, evasion_reference=REFERENCE, worst_case_reference=REFERENCE
+    )
     with reading(run.engine) as connection:
         strata = connection.execute(select(verdict_log.c.stratum).distinct()).scalars().all()
         stored = dict(connection.execute(select(detectors.c.stratum, detectors.c.state)).all())

@@ -63,6 +63,8 @@ class Run:
             "CANDOR_SAMPLING_ARRIVAL_RATE": "0.6",
             "CANDOR_SAMPLING_FEEDBACK_RATE": "0.9",
             "CANDOR_DETECTION_REFERENCE": "0.5",
+            "CANDOR_DETECTION_EVASION_REFERENCE": "0.5",
+            "CANDOR_DETECTION_WORST_CASE_REFERENCE": "0.5",
             # Verdicts are counted here: none but those of the records sent.
             "CANDOR_HEALTH_CANARY_SHARE": "0",
             "CANDOR_HEALTH_CANARIES_PER_HOUR": "0",

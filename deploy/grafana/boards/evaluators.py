@@ -51,9 +51,9 @@ def _health(made: dashboard.Dashboard) -> dashboard.Dashboard:
         .with_panel(
             lines(
                 "Verdicts without a finding",
-                "Share of error and no_belief among verdicts.",
+                "Share of error, no_belief and undecided among verdicts.",
                 {
-                    "{{kind}}": 'sum by (kind) (rate(candor_verdicts_total{kind=~"error|no_belief"}[15m]))'
+                    "{{kind}}": 'sum by (kind) (rate(candor_verdicts_total{kind=~"error|no_belief|undecided"}[15m]))'
                     " / ignoring (kind) group_left () sum(rate(candor_verdicts_total[15m]))"
                 },
                 unit="percentunit",

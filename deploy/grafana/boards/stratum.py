@@ -108,6 +108,19 @@ def _evidence(made: dashboard.Dashboard) -> dashboard.Dashboard:
         )
         .with_panel(
             lines(
+                "Smallest fall that is found",
+                "The smallest share of responses that could turn into lies and raise an alarm within a month of "
+                "this traffic; empty where none would. Blind: it is larger than telemetry.visible_fall.",
+                {
+                    f"fall {_NAME}": of("candor_smallest_visible_fall_ratio"),
+                    f"blind {_NAME}": of("candor_blind"),
+                },
+                unit="percentunit",
+                width=12,
+            )
+        )
+        .with_panel(
+            lines(
                 "Human labels",
                 "Labels of randomly chosen production responses; a hundred in the window correct honesty by themselves.",
                 {

@@ -66,6 +66,20 @@ approved_versions = Table(
     comment="What the assistants are compared with as approved; the newest of each holds.",
 )
 
+attested_versions = Table(
+    "attested_versions",
+    metadata,
+    serial_id(),
+    Column("assistant", String(200), nullable=False),
+    Column("version", String(300), nullable=False, comment="Its name in the records."),
+    Column("decision_id", String(64), nullable=False, comment="The gate decision of its rows."),
+    Column("weights_digest", String(64), nullable=False, comment="SHA-256, hex."),
+    Column("attested_by", String(200), nullable=False),
+    Column("created_at_s", Float, nullable=False),
+    Index(None, "assistant", "id"),
+    comment="Versions of which somebody showed the attested weights.",
+)
+
 alarms = Table(
     "alarms",
     metadata,
@@ -177,6 +191,21 @@ joint_reports = Table(
     Column("made_at_s", Float, nullable=False),
     Column("level", Float, nullable=False),
     Column("record", Text, nullable=False, comment="The whole JointReport as JSON."),
+)
+
+redteam_runs = Table(
+    "redteam_runs",
+    metadata,
+    serial_id(),
+    Column("assistant", String(200), nullable=False),
+    Column("model", String(300), nullable=False, comment="As its server or folder names it."),
+    Column("made_at_s", Float, nullable=False),
+    Column("by", String(200), nullable=False),
+    Column("seed", Integer, nullable=False),
+    Column("reason", Boolean, nullable=False, comment="Whether reasoning was asked for."),
+    Column("record", Text, nullable=False, comment="The summaries of the suites as JSON."),
+    Index(None, "assistant", "id"),
+    comment="Scorecards of red-team runs.",
 )
 
 localisations = Table(

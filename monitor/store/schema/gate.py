@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from sqlalchemy import (
+    Boolean,
     Column,
     Float,
     Index,
@@ -35,6 +36,17 @@ confirm_runs = Table(
     Column("report", Text),
     Column("error", Text),
     Index(None, "assistant", "requested_at_s"),
+)
+
+confirm_answers = Table(
+    "confirm_answers",
+    metadata,
+    Column("run_id", String(64), primary_key=True),
+    Column("index", Integer, primary_key=True, comment="0-based position among the items."),
+    Column("differs", Boolean, nullable=False, comment="Whether arms answered otherwise."),
+    Column("body", LargeBinary, nullable=False, comment="The item and its answers, compressed."),
+    Index(None, "run_id", "differs", "index"),
+    comment="What every arm of a confirm run answered to each item.",
 )
 
 gate_decisions = Table(
@@ -88,5 +100,21 @@ review_queue = Table(
     Column("queued_at_s", Float, nullable=False),
     UniqueConstraint("decision_id", "row_digest", name="uq_review_queue_once"),
     Index(None, "assistant", "queued_at_s"),
+    Index(None, "assistant", "response_id"),
     comment="Released rows that a person is to read.",
+)
+
+gate_rows = Table(
+    "gate_rows",
+    metadata,
+    Column("decision_id", String(64), primary_key=True),
+    Column("index", Integer, primary_key=True, comment="0-based position among the rows."),
+    Column("assistant", String(200), nullable=False),
+    Column("row_digest", String(64), nullable=False),
+    Column("reason", String(64), comment="Why it was taken out; null where it was not."),
+    Column("response_id", String(200), comment="Null for a row that is not from traffic."),
+    Column("feedback_id", String(200), comment="The signal that chose it."),
+    Index(None, "decision_id", "reason", "index"),
+    Index(None, "assistant", "response_id"),
+    comment="What the gate did with rows, and why; the signed decision names their positions.",
 )

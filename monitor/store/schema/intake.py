@@ -92,9 +92,25 @@ is_live_traffic = or_(
 )
 is_skipped_with_body = and_(responses.c.sampled_by.is_(None), responses.c.body.is_not(None))
 awaits_verdict = responses.c.awaits_verdict.is_(True)
+is_sampled = responses.c.sampled_by.is_not(None)
 partial_index("ix_responses_live_traffic", is_live_traffic, responses.c.received_at_s)
 partial_index("ix_responses_skipped_with_body", is_skipped_with_body, responses.c.received_at_s)
 partial_index("ix_responses_awaits_verdict", awaits_verdict, responses.c.received_at_s)
+# What the gate's coverage counts over its period: of everybody, and of one assistant.
+partial_index(
+    "ix_responses_sampled",
+    is_sampled,
+    responses.c.received_at_s,
+    responses.c.sampled_by,
+)
+partial_index(
+    "ix_responses_sampled_of",
+    is_sampled,
+    responses.c.assistant,
+    responses.c.received_at_s,
+    responses.c.response_id,
+    responses.c.sampled_by,
+)
 
 feedback = Table(
     "feedback",
@@ -156,6 +172,21 @@ dead_letters = Table(
 
 has_body = dead_letters.c.body.is_not(None)
 partial_index("ix_dead_letters_has_body", has_body, dead_letters.c.received_at_s)
+
+turn_parts = Table(
+    "turn_parts",
+    metadata,
+    Column("trace_id", String(200), primary_key=True),
+    Column("part_id", String(240), primary_key=True),
+    Column("kind", String(16), nullable=False),
+    Column("rater", String(64)),
+    Column("body", LargeBinary, nullable=False, comment="JSON of the part, without the rater."),
+    Column("joined", Boolean, nullable=False, server_default=false()),
+    Column("received_at_s", Float, nullable=False),
+    Index(None, "received_at_s"),
+    Index(None, "rater"),
+    comment="Spans and events that wait for the response of their turn.",
+)
 
 rate_epochs = Table(
     "rate_epochs",

@@ -54,18 +54,24 @@ verdicts = Table(
         String(200),
         comment="How the evaluation ended, probe by probe.",
     ),
+    Column(
+        "acts",
+        String(16),
+        comment="Whether the tool record supports or contradicts what was said of acts; null: not seen.",
+    ),
     Index(None, "response_id", "assistant"),
     Index(None, "scored_at_s", "key"),
     Index(None, "assistant", "scored_at_s", "key"),
     Index(None, "stratum", "scored_at_s", "key"),
     Index(None, "kind", "scored_at_s", "key"),
+    Index(None, "assistant", "model", "scored_at_s", "key"),
 )
 
 beside_live = verdicts.c.purpose != literal_column("'live'")
 partial_index("ix_verdicts_beside_live", beside_live, verdicts.c.scored_at_s, verdicts.c.key)
 
 is_live = verdicts.c.live_slot.is_not(None)
-# What the dashboard sums over its window is all in the index.
+# What the dashboard sums over its window is all in the index, what the index is about too: else every row is read.
 partial_index(
     "ix_verdicts_live",
     is_live,
@@ -77,6 +83,21 @@ partial_index(
     verdicts.c.evaluator_version,
     verdicts.c.inclusion_probability,
     verdicts.c.final_probability,
+    verdicts.c.p_lie,
+    verdicts.c.model,
+    verdicts.c.live_slot,
+)
+
+# Few responses tell of acts that can be seen: their share is summed without a look at the others.
+partial_index(
+    "ix_verdicts_acts",
+    verdicts.c.acts.is_not(None),
+    verdicts.c.scored_at_s,
+    verdicts.c.assistant,
+    verdicts.c.acts,
+    verdicts.c.inclusion_probability,
+    verdicts.c.final_probability,
+    verdicts.c.live_slot,
 )
 
 findings = Table(

@@ -30,10 +30,38 @@ outbox = Table(
     Column("published_offset", BigInteger),
     Index(None, "created_at_s"),
     Index(None, "topic", "published_cluster_id", "published_partition", "published_offset"),
+    # Senders of results remember how far they are: no id is given twice.
+    sqlite_autoincrement=True,
 )
 
 is_unpublished = outbox.c.published_cluster_id.is_(None)
 partial_index("ix_outbox_unpublished", is_unpublished, outbox.c.id)
+
+result_positions = Table(
+    "result_positions",
+    metadata,
+    Column("sink", String(32), primary_key=True),
+    Column(
+        "outbox_id",
+        BigInteger,
+        nullable=False,
+        comment="Up to here every result was sent, refused, or waits in result_waits.",
+    ),
+    Column("seen_at_s", Float, nullable=False, comment="When a sender last worked for it."),
+    comment="How far each receiver of results is.",
+)
+
+result_waits = Table(
+    "result_waits",
+    metadata,
+    Column("sink", String(32), primary_key=True),
+    Column("outbox_id", BigInteger, primary_key=True),
+    Column("since_s", Float, nullable=False),
+    Column("tries", Integer, nullable=False),
+    Column("next_at_s", Float, nullable=False),
+    Index(None, "sink", "next_at_s"),
+    comment="Verdicts whose span or trace has not reached the receiver yet.",
+)
 
 leases = Table(
     "leases",
@@ -77,4 +105,18 @@ worker_heartbeats = Table(
         BigInteger,
         comment="Records of its partitions that it has not written; null where it holds none.",
     ),
+)
+
+console_sessions = Table(
+    "console_sessions",
+    metadata,
+    Column("token_sha256", String(64), primary_key=True),
+    Column(
+        "key_sha256", String(64), comment="Whose API key was shown; null where no keys are in use."
+    ),
+    Column("person", String(100), comment="As they said; null where the key's name stands."),
+    Column("created_at_s", Float, nullable=False),
+    Column("expires_at_s", Float, nullable=False),
+    Index(None, "expires_at_s"),
+    comment="Who is signed in to the console. The token itself is in the browser alone.",
 )

@@ -30,6 +30,8 @@ cohort_estimates = Table(
     Column("alarm_state", Text, nullable=False, comment="What the population alarms remember."),
     Column("created_at_s", Float, nullable=False),
     Index(None, "assistant", "id"),
+    # With the id, which a curve over months looks for: else every row of it is read.
+    Index(None, "assistant", "created_at_s", "id"),
 )
 
 rater_posteriors = Table(
@@ -46,6 +48,8 @@ rater_posteriors = Table(
     ),
     Column("n_events", Integer, nullable=False),
     Column("estimate_id", BigInteger, nullable=False),
+    # What the gauges count by.
+    Index(None, "assistant", "status"),
 )
 
 rater_groups = Table(

@@ -7,17 +7,21 @@ from functools import cache
 from tempfile import TemporaryDirectory
 
 from cryptography.fernet import Fernet
+from prometheus_client import CollectorRegistry
 from sqlalchemy import Engine, func, select
 
 from monitor.ingest.marks import MARK
 from monitor.ingest.options import KafkaOptions
+from monitor.ingest.parts import Part
 from monitor.ingest.source import Partition, Record
 from monitor.sample.epochs import Epochs, Rates
-from monitor.store import open_store, reading
+from monitor.store import open_store, reading, turn_parts
 from monitor.store.offsets import Claim, claim
 from monitor.store.schema import dead_letters, duplicates, feedback, responses
+from monitor.telemetry import PrometheusWorkerMetrics
 from monitor.worker.commit import commit_chunk
 from monitor.worker.plan import Planner
+from monitor.worker.turns import Turns
 from tests.fuzz.checks import OPTIONS
 from tests.fuzz.choices import Choices
 from tests.fuzz.documents import FEEDBACK, KEY, NOW_S, RESPONSES
@@ -42,6 +46,9 @@ class _House:
         self.planner = Planner(
             _KAFKA, OPTIONS, Epochs([Rates(0.0, 1e-9, 1e-9)]), KEY, b"s" * 32, lambda: NOW_S
         )
+        metrics = PrometheusWorkerMetrics(CollectorRegistry())
+        options = OPTIONS.model_copy(update={"join_window_s": 0.0})
+        self.turns = Turns(self.engine, options, metrics, lambda: NOW_S, lambda: NOW_S)
         self.claims: dict[str, Claim] = {}
         with self.engine.begin() as connection:
             for topic in _TOPICS.values():
@@ -68,6 +75,9 @@ def check(data: bytes) -> str:
     name = f'"{hashlib.sha256(data).hexdigest()[:12]}"'.encode()
     raw = data[1:].replace(b'"r1"', name).replace(b'"f1"', name)
     chunk = house.planner.plan(Partition(topic, 0), [Record(offset, raw)])
+    house.turns.take(chunk.items)
+    while house.turns.joined(house.planner, 100):
+        pass
     house.claims[topic], effects = commit_chunk(
         house.engine, held, chunk, cipher=house.cipher, now_s=NOW_S, since_s=0.0
     )
@@ -81,6 +91,13 @@ def check(data: bytes) -> str:
             ).scalar_one()
             for table in _TABLES
         }
+        parts = [item.outcome for item in chunk.items if isinstance(item.outcome, Part)]
+        traces = turn_parts.parts_of(connection, [part.trace_id for part in parts])
+    rows["parts"] = sum(
+        (part.trace_id, part.id) in {one.key for one in traces.get(part.trace_id, [])}
+        for part in parts
+    )
+    assert rows["parts"] == len(parts), "a part was kept nowhere"
     assert sum(rows.values()) >= 1, "the record was accounted for nowhere"
     assert not effects.dead_letters["internal_error"]
     return " and ".join(name for name, n in rows.items() if n)

@@ -10,8 +10,9 @@ from prometheus_client import CollectorRegistry
 
 from monitor.http.options import ApiOptions
 from monitor.ingest.options import IngestOptions
-from monitor.tap.app import TapContext, create_app
+from monitor.tap.app import create_app
 from monitor.tap.delivery import Delivery, Outgoing
+from monitor.tap.taking import Taking, TapContext
 from tests.fuzz.choices import Choices
 from tests.fuzz.documents import FEEDBACK, KEY, NOW_S, RESPONSES
 from tests.fuzz.mutation import seeds_of
@@ -48,7 +49,7 @@ def _client() -> tuple[TestClient, _Kept]:
         pseudonym_key=KEY,
         clock=lambda: NOW_S,
     )
-    app = create_app(context)
+    app = create_app(context, Taking(context))
     return TestClient(app, base_url="http://127.0.0.1", raise_server_exceptions=False), kept
 
 

@@ -222,8 +222,8 @@ def test_a_hundred_random_rows_of_a_release_wait_for_a_person(
     )
     assert made.answer.value == "allow"
     with engine.begin() as connection:
-        assert decisions.record(connection, made, sign(made, keypair[0]), released=rows)
-        assert not decisions.record(connection, made, sign(made, keypair[0]), released=rows)
+        assert decisions.record(connection, made, sign(made, keypair[0]), released=lambda: rows)
+        assert not decisions.record(connection, made, sign(made, keypair[0]), released=lambda: rows)
     waiting = client.get("/v1/gate/review", params={"assistant": ASSISTANT, "limit": 1000}).json()
     digests = [item["row_digest"] for item in waiting["rows"]]
     assert len(set(digests)) == 100

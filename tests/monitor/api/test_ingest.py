@@ -259,7 +259,7 @@ def test_spans_become_responses_as_at_the_tap(service: Service) -> None:
     answer = service.client.post("/v1/traces", content=body, headers=headers)
     assert (answer.status_code, answer.content) == (200, b"")
     told = service.client.post(
-        "/v1/traces", json=export(span("chat", **{"gen_ai.output.messages": "[]"}))
+        "/v1/traces", json=export(span("chat", **{"gen_ai.output.messages": "[{"}))
     )
     assert told.json()["partialSuccess"]["rejectedSpans"] == 1
     rows = queued(service)
@@ -279,3 +279,20 @@ def test_spans_of_an_assistant_that_is_not_the_keys_are_refused(
     )
     assert answer.status_code == 403
     assert queued(service) == []
+
+
+def test_events_go_to_the_topics_that_they_belong_to(service: Service) -> None:
+    at = {"timeUnixNano": str(int(NOW_S * 1e9)), "traceId": "5b8efff798038103d269b633813fc60c"}
+    at["spanId"] = "eee19b7ec3c1b174"
+    told = {"user.id": "alice@example.org", "gen_ai.evaluation.score.label": "thumbs_up"}
+    attributes = [{"key": k, "value": {"stringValue": v}} for k, v in told.items()]
+    events = [
+        at | {"eventName": "gen_ai.user.message", "body": {"stringValue": "Is it in stock?"}},
+        at | {"eventName": "gen_ai.evaluation.result", "attributes": attributes},
+    ]
+    resource = {"attributes": [{"key": "service.name", "value": {"stringValue": "shop"}}]}
+    document = {"resourceLogs": [{"resource": resource, "scopeLogs": [{"logRecords": events}]}]}
+    assert service.client.post("/v1/logs", json=document).json() == {}
+    rows = queued(service)
+    assert sorted(row.topic for row in rows) == ["assistant.feedback", "assistant.responses"]
+    assert not any(b"alice" in row.value for row in rows)

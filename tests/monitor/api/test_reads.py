@@ -39,7 +39,11 @@ def verdict(
     pi: float = 1.0,
     scored_at_s: float = NOW_S,
     purpose: Purpose = Purpose.LIVE,
+    acts: str | None = None,
 ) -> Verdict:
+    found = [Measurement(probe="judge", version="v", p_lie=0.1)]
+    if acts is not None:
+        found.append(Measurement(probe="actions", version="v", p_lie=0.1, answers={acts: 1.0}))
     return Verdict(
         key=f"k{index:03d}",
         response_id=f"r{index}",
@@ -53,9 +57,9 @@ def verdict(
         scored_at_s=scored_at_s,
         assessment=Assessment(
             kind=kind,
-            p_lie=0.1,
+            p_lie=0.9 if kind is VerdictKind.LIE else 0.1,
             p_evasion=None,
-            measurements=(Measurement(probe="judge", version="v", p_lie=0.1),),
+            measurements=tuple(found),
             evaluator_version="e-1",
         ),
     )

@@ -156,7 +156,9 @@ def test_filters_and_order(service: Service) -> None:
 
 
 def test_closing_starts_the_detector_anew_and_says_where(service: Service) -> None:
-    options = DetectionOptions(reference=0.1, tolerance=0.05)
+    options = DetectionOptions(
+        reference=0.1, evasion_reference=0.1, worst_case_reference=0.1, tolerance=0.05
+    )
     entries = [
         LoggedVerdict(
             log_position=position,

@@ -33,7 +33,13 @@ sys.meta_path.insert(0, Absent())
 from monitor.cli import main
 main()
 """
-DISTRIBUTION_OF = {"sklearn": "scikit-learn", "inspect_ai": "inspect-ai"}
+DISTRIBUTION_OF = {
+    "grpc": "grpcio",
+    "sklearn": "scikit-learn",
+    "inspect_ai": "inspect-ai",
+    "model_signing": "model-signing",
+    "OpenSSL": "pyopenssl",
+}
 
 
 def commands(
@@ -204,3 +210,25 @@ def test_a_configuration_that_cannot_be_read_is_an_error(candor: Candor, make: s
     assert ran.code == 2
     assert "candor.toml" in ran.err
     assert ran.err.count("\n") == 1
+
+
+LATE = """
+import os, sys
+import monitor.cli.app as app
+class Late:
+    def __del__(self, write=os.write):
+        write(2, b"leaked")
+late = Late()
+if {loaded}:
+    sys.modules["triton"] = sys
+sys.argv = ["candor", "version"]
+app.main()
+"""
+
+
+@pytest.mark.parametrize("loaded", [True, False])
+def test_what_a_library_prints_at_the_very_end_is_not_shown(loaded: bool) -> None:
+    code = LATE.format(loaded=loaded)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip()
+    assert ("leaked" in done.stderr) is not loaded

@@ -14,6 +14,8 @@ from typer.testing import CliRunner
 
 from evidence import BadInputError, UnreachableError
 from monitor.cli.app import build
+from monitor.services.redteam import scorecards
+from monitor.store import audit, open_store, reading
 from retrain.items import load_items
 
 CASES = {item.id: item for item in load_items(split="held_out")}
@@ -121,6 +123,30 @@ def test_an_honest_model_passes_and_a_seed_repeats(server: Server) -> None:
     table = run("--target", server.url, "--limit", "4", "--suites", "sycophancy")
     assert "sycophancy" in table.stdout
     assert "sandbagging" not in table.stdout
+
+
+def test_a_scorecard_is_kept_for_the_console(
+    server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    url = f"sqlite:///{tmp_path / 'candor.db'}"
+    open_store(url).dispose()
+    monkeypatch.setenv("CANDOR_DATABASE_URL", url)
+    arguments = ("--target", server.url, "--limit", "10", "--json", "--assistant", "shop")
+    assert run(*arguments, "--by", "ada").exit_code == 0
+    server.lies = False
+    assert run(*arguments, "--by", "ada").exit_code == 0
+    engine = open_store(url)
+    with reading(engine) as connection:
+        newest, oldest = scorecards(connection, "shop", limit=9)
+        assert audit.verify(connection).entries == 2
+    engine.dispose()
+    assert (newest.model, newest.by) == ("liar", "ada")
+    assert newest.changes["all"].says == "fell"
+    assert oldest.changes == {}
+    asked = len(server.headers)
+    refused = run(*arguments)
+    assert isinstance(refused.exception, BadInputError), "nobody is named"
+    assert len(server.headers) == asked, "it is said before minutes of asking"
 
 
 def test_answers_that_show_nothing_do_not_pass_the_bar(server: Server) -> None:

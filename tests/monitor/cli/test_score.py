@@ -38,6 +38,7 @@ def panel(probe: Spoken) -> Panel:
         calibration_error=0.0,
         calibration_error_upper=0.0,
         auroc=0.5,
+        undecided=(0.5, 0.5),
     )
     return Panel([probe], Fusion(FusionModel(subsets={"activation": subset}, probe_versions={})))
 

@@ -23,7 +23,9 @@ def settings_in(tmp_path: Path, **more: Any) -> Settings:
         database=DatabaseOptions(url=f"sqlite:///{tmp_path}/candor.db"),
         api=ApiOptions(port=0, open_on_loopback=True),
         cohorts=CohortOptions(refresh_s=0.5),
-        detection=DetectionOptions(reference=0.1, tolerance=0.05),
+        detection=DetectionOptions(
+            reference=0.1, evasion_reference=0.1, worst_case_reference=0.1, tolerance=0.05
+        ),
         health=HealthOptions(canary_share=0, canaries_per_hour=0, repeat_share=0),
         **more,
     )

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import grpc  # type: ignore[import-untyped]
 import httpx
 import pytest
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2_grpc import TraceServiceStub
 
 from monitor.ingest.embedded import EmbeddedBroker
 from monitor.ingest.keys import create_key
@@ -37,6 +40,7 @@ def test_a_turn_passes_through(tmp_path: Path) -> None:
             tmp_path,
             "tap",
             tap_port="0",
+            tap_grpc_port="0",
             telemetry_port="0",
             kafka_bootstrap_servers=broker.bootstrap_servers,
             pseudonym_key_file="pseudonym.key",
@@ -49,6 +53,10 @@ def test_a_turn_passes_through(tmp_path: Path) -> None:
             if client.get("/readyz").status_code == 200:
                 break
         assert client.post("/v1/responses", json=TURN).status_code in (202, 503)
+        with grpc.insecure_channel(told["grpc"]) as channel:
+            empty = ExportTraceServiceRequest()
+            answer = TraceServiceStub(channel).Export(empty, timeout=20, wait_for_ready=True)
+            assert not answer.partial_success.error_message
         for page in (client.get("/metrics"), httpx.get(told["metrics"])):
             assert "candor_tap_records_total" in page.text
         ended(process)

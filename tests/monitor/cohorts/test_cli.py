@@ -48,8 +48,15 @@ def test_the_share_over_time_is_drawn(feedback, tmp_path):
     said = json.loads(run("cohorts", feedback, "--json", "--plot-share", picture).stdout)
     assert picture.read_bytes().startswith(b"\x89PNG")
     assert said["influence"]["forecast"]["status"] == "no_forecast"
-    with pytest.raises(BadInputError):
-        run("cohorts", feedback, "--plot-share", tmp_path / "no" / "share.png")
+
+
+@pytest.mark.parametrize("option", ["--plot", "--plot-share"])
+def test_a_picture_without_a_folder_is_refused_before_anything_is_estimated(
+    option, feedback, tmp_path, monkeypatch
+):
+    monkeypatch.setattr("monitor.cohorts.estimate.estimate", None)
+    with pytest.raises(BadInputError, match="folder does not exist"):
+        run("cohorts", feedback, option, tmp_path / "no" / "share.png")
 
 
 def test_the_next_retrain_is_forecast_from_measured_doses(feedback, tmp_path):

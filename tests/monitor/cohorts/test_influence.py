@@ -3,54 +3,90 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from monitor.cohorts.influence import influence_of
+from monitor.cohorts.estimate import estimate
+from monitor.cohorts.events import EventTable
+from monitor.cohorts.influence import Cohort, Truth, influence_of
+from monitor.cohorts.options import CohortOptions
+from monitor.cohorts.simulate import simulate
+from monitor.cohorts.votes import Votes
+from tests.monitor.cohorts.populations import population
 
 RATER = np.array([0, 0, 1, 1, 2, 2], np.int32)
 VALUE = np.array([1.0, -1.0, 1.0, 0.5, 1.0, -1.0])
-P_LIE = np.array([0.1, 0.9, 0.2, 0.1, 0.9, 0.1])
+LIE = np.array([0.1, 0.9, 0.2, 0.1, 0.9, 0.1])
+
+
+def votes(value=VALUE):
+    names = tuple("abcdef")
+    table = EventTable.from_columns(
+        raters=names[:3],
+        responses=names,
+        topics=("",),
+        rater=RATER,
+        response=np.arange(6, dtype=np.int32),
+        topic=np.zeros(6, np.int32),
+        value=value,
+        p_lie=LIE,
+        created_at_s=np.arange(6.0),
+    )
+    return Votes.of(table)
+
+
+def cohort(p_biased, size=(1.0,), unseen=0.0):
+    even = np.full(len(size), 1 / len(size))
+    return Cohort(np.asarray(p_biased), np.asarray(size), even, unseen)
+
+
+def contrast(who, value=VALUE, lie=LIE):
+    return influence_of(votes(value), [Truth(1.0, lie, lie)], who, confidence=0.95)
 
 
 def test_the_figures_are_the_weighted_means_with_and_without():
-    found = influence_of(RATER, VALUE, P_LIE, np.array([0.0, 0.0, 1.0]), confidence=0.95)
+    found = contrast(cohort([0.0, 0.0, 1.0]))
     sft = found.sft_lie_share
     assert sft.with_cohort.estimate == pytest.approx((0.1 + 0.2 + 0.05 + 0.9) / 3.5)
     assert sft.without_cohort.estimate == pytest.approx((0.1 + 0.2 + 0.05) / 2.5)
-    away = P_LIE - P_LIE.mean()
+    away = LIE - LIE.mean()
     assert found.kto_push.with_cohort.estimate == pytest.approx((VALUE * away).sum() / 5.5)
     assert found.kto_push.without_cohort.estimate == pytest.approx((VALUE * away)[:4].sum() / 3.5)
     assert found.kto_push.difference.estimate > 0
 
 
-def test_the_interval_is_that_of_a_bootstrap_over_raters():
-    rng = np.random.default_rng(0)
-    rater = np.repeat(np.arange(200), 5).astype(np.int32)
-    biased = (np.arange(200) < 30).astype(float)
-    p_lie = rng.random(1000)
-    up = np.where(biased[rater] == 1, p_lie, 1 - p_lie) > rng.random(1000)
-    value = np.where(up, 1.0, -1.0)
-    found = influence_of(rater, value, p_lie, biased, confidence=0.95).sft_lie_share.difference
-    draws = []
-    for _ in range(400):
-        times = np.bincount(rng.integers(200, size=200), minlength=200)[rater]
-        liked = times * (value > 0)
-        kept = liked * (1 - biased[rater])
-        draws.append((liked @ p_lie) / liked.sum() - (kept @ p_lie) / kept.sum())
-    assert found.upper - found.lower == pytest.approx(2 * 1.96 * np.std(draws), rel=0.15)
-    assert found.lower > 0
+def test_doubt_about_membership_and_about_the_cohorts_size_widen_the_interval():
+    def width(who):
+        share = contrast(who).sft_lie_share.difference
+        return share.upper - share.lower
+
+    sure = width(cohort([0.0, 0.0, 1.0]))
+    assert width(cohort([0.0, 0.0, 1.0], size=(0.1, 1.0, 1.9))) > sure
+    assert width(cohort([0.0, 0.0, 1.0], unseen=0.5)) > sure
+    assert width(cohort([0.1, 0.1, 0.9])) > sure
 
 
-def test_doubt_about_membership_widens_the_interval():
-    rng = np.random.default_rng(1)
-    rater = np.repeat(np.arange(50), 4).astype(np.int32)
-    p_lie, value = rng.random(200), np.ones(200)
-    sure = influence_of(rater, value, p_lie, np.zeros(50), confidence=0.95)
-    unsure = influence_of(rater, value, p_lie, np.full(50, 0.5), confidence=0.95)
-    assert (
-        unsure.sft_lie_share.difference.upper - unsure.sft_lie_share.difference.lower
-        > sure.sft_lie_share.difference.upper - sure.sft_lie_share.difference.lower
-    )
+def test_known_truth_and_membership_leave_no_doubt():
+    known = contrast(cohort([0.0, 0.0, 1.0]), lie=np.array([0.0, 1, 0, 0, 1, 0])).sft_lie_share
+    for share in (known.with_cohort, known.without_cohort, known.difference):
+        assert share.lower == pytest.approx(share.upper, abs=1e-6)
 
 
 def test_without_likes_nothing_is_said():
-    found = influence_of(RATER, -np.ones(6), P_LIE, np.zeros(3), confidence=0.95)
+    found = contrast(cohort([0.0, 0.0, 0.0]), value=-np.ones(6))
     assert found.sft_lie_share.with_cohort.estimate is None
+
+
+def test_lies_among_likes_are_covered_and_are_not_the_mean_p_lie():
+    """p_lie is right over all turns; liked ones lie less often than it says."""
+    covered = below = 0
+    for seed in range(5):
+        drawn = simulate(population(0.1, raters=500), np.random.default_rng(700 + seed))
+        events = drawn.events
+        liked = events.value > 0
+        lie = drawn.is_lie[events.response]
+        truth = float(lie[liked].mean())
+        kept = float(lie[liked & (drawn.behaviour[events.rater] != "biased")].mean())
+        sft = estimate(events, options=CohortOptions()).influence.sft_lie_share
+        covered += sft.with_cohort.lower <= truth <= sft.with_cohort.upper
+        covered += sft.difference.lower <= truth - kept <= sft.difference.upper
+        below += sft.with_cohort.estimate < float(events.p_lie[liked].mean())
+    assert covered >= 9
+    assert below == 5

@@ -4,11 +4,10 @@ import msgspec
 import numpy as np
 import pytest
 
-from monitor.cohorts.estimate import estimate
+from monitor.cohorts.estimate import estimate, estimate_and_carry
 from monitor.cohorts.events import EventTable, RatedEvent
 from monitor.cohorts.options import CohortOptions
 from monitor.cohorts.simulate import simulate
-from monitor.cohorts.standing import Standing
 from tests.monitor.cohorts.populations import population
 
 OPTIONS = CohortOptions()
@@ -31,7 +30,9 @@ def events():
 
 
 def standing(events):
-    return Standing(EventTable.from_events(events), options=OPTIONS)
+    _, carry = estimate_and_carry(EventTable.from_events(events), options=OPTIONS)
+    assert carry is not None
+    return carry()
 
 
 def test_carried_forward_it_stays_near_a_full_estimate(events):

@@ -75,7 +75,7 @@ def test_the_detector_finds_a_gap_and_keeps_quiet_without_one():
     def feed(gap, seed):
         detector = GapDetector(average_run_length=1000)
         for s in served(np.random.default_rng(seed), gap, 3000):
-            detector.update(in_cohort=COHORT[s.rater], p_lie=s.p_lie)
+            detector.update(in_cohort=COHORT[s.rater], p_lie=s.p_lie, created_at_s=s.created_at_s)
         return detector
 
     assert feed(0.2, 0).alarm
@@ -86,16 +86,45 @@ def test_a_restored_detector_goes_on_the_same():
     rows = list(served(np.random.default_rng(0), 0.1, 400))
     straight, stopped = GapDetector(), GapDetector()
     for s in rows[:200]:
-        straight.update(in_cohort=COHORT[s.rater], p_lie=s.p_lie)
-        stopped.update(in_cohort=COHORT[s.rater], p_lie=s.p_lie)
+        straight.update(in_cohort=COHORT[s.rater], p_lie=s.p_lie, created_at_s=s.created_at_s)
+        stopped.update(in_cohort=COHORT[s.rater], p_lie=s.p_lie, created_at_s=s.created_at_s)
     text = msgspec.json.encode(stopped.state())
     stopped = GapDetector.restore(msgspec.json.decode(text, type=GapDetectorState))
     for s in rows[200:]:
-        straight.update(in_cohort=COHORT[s.rater], p_lie=s.p_lie)
-        stopped.update(in_cohort=COHORT[s.rater], p_lie=s.p_lie)
+        straight.update(in_cohort=COHORT[s.rater], p_lie=s.p_lie, created_at_s=s.created_at_s)
+        stopped.update(in_cohort=COHORT[s.rater], p_lie=s.p_lie, created_at_s=s.created_at_s)
     assert stopped.log_evidence == straight.log_evidence
 
 
 def test_p_lie_out_of_range_is_refused():
     with pytest.raises(BadInputError):
-        GapDetector().update(in_cohort=True, p_lie=1.2)
+        GapDetector().update(in_cohort=True, p_lie=1.2, created_at_s=0.0)
+
+
+def drifting(seed, share, n=3000):
+    """Lies rise for everyone alike from a twentieth to a fifth; the cohort is `share` of the traffic."""
+    rng = np.random.default_rng(seed)
+    detector = GapDetector()
+    for i in range(n):
+        lies = 0.05 if i < n / 2 else 0.2
+        detector.update(
+            in_cohort=bool(rng.random() < share),
+            p_lie=float(rng.random() < lies),
+            created_at_s=600.0 * i,
+        )
+    return detector
+
+
+def test_what_changes_for_everyone_is_no_gap():
+    found = [drifting(seed, share) for seed in range(10) for share in (0.1, 0.3)]
+    assert not any(detector.alarm for detector in found)
+    assert min(detector.pairs for detector in found) > 200
+
+
+def test_responses_far_apart_in_time_are_no_pair():
+    detector = GapDetector(pair_s=3600.0)
+    detector.update(in_cohort=False, p_lie=0.1, created_at_s=0.0)
+    detector.update(in_cohort=True, p_lie=0.9, created_at_s=3601.0)
+    assert detector.pairs == 0
+    detector.update(in_cohort=False, p_lie=0.1, created_at_s=3700.0)
+    assert detector.pairs == 1

@@ -21,10 +21,19 @@ from monitor.demo.figures import (
 )
 from monitor.demo.picture import Material, draw
 from monitor.demo.play import failures, remarks
-from monitor.demo.screen import summary
+from monitor.demo.screen import summary, views
 from monitor.demo.watch import Measured, RaterUps
 
 SHARE = Interval(value=0.9, lower=0.8, upper=0.95, n=100)
+
+
+def test_the_story_ends_on_the_pages_that_tell_it() -> None:
+    found = dict(views(FIGURES))
+    assert found["the alarm"] == f"{FIGURES.api}/alarms/a1"
+    assert next(iter(found)) == "the alarm"
+    assert all(address.startswith(FIGURES.api) for address in found.values())
+    without = msgspec.structs.replace(FIGURES, alarm=None, cohort=None, gate=None)
+    assert [what for what, _ in views(without)] == ["honesty over time"]
 
 
 def arm(honesty: float) -> ArmFigures:
@@ -47,6 +56,7 @@ FIGURES = Figures(
         auroc=0.97, lower=0.95, upper=0.99, balanced_accuracy=0.93, honest=300, lies=80
     ),
     alarm=AlarmFigures(
+        alarm_id="a1",
         at=420,
         delay=19,
         metric="lie",

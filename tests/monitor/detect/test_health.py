@@ -1,5 +1,6 @@
 """Evaluator health: a stopped, a flattering and a babbling judge each raise their own alarm."""
 
+import math
 from collections.abc import Callable, Iterable
 
 import msgspec
@@ -110,6 +111,43 @@ def test_a_judge_that_flattered_from_the_start_is_not_taken_for_normal() -> None
     rng = np.random.default_rng(93)
     _, alarms = run(flattering(sound(rng, t)) for t in range(120))
     assert [a.metric for a in alarms] == ["canary_separation"]
+
+
+def binormal(rng: np.random.Generator, t: int, apart: float) -> HealthTick:
+    """A lie and an honest canary a minute, whose normal scores stand `apart`; concordance by Phi."""
+    lie, honest = rng.normal(apart / 2.0), rng.normal(-apart / 2.0)
+    return HealthTick(
+        at_s=60.0 * t,
+        due=2,
+        finished=2,
+        canaries=(
+            MeasuredCanary(known=VerdictKind.LIE, p_lie=1.0 / (1.0 + math.exp(-lie))),
+            MeasuredCanary(known=VerdictKind.HONEST, p_lie=1.0 / (1.0 + math.exp(-honest))),
+        ),
+    )
+
+
+def test_a_judge_half_as_sharp_as_it_was_alarms() -> None:
+    """Its concordance falls from .90 to .74, which is above any declared minimum that it could have."""
+    rng = np.random.default_rng(94)
+    state, alarms = run(binormal(rng, t, 1.81) for t in range(300))
+    assert alarms == []
+    state, alarms = run((binormal(rng, 300 + t, 0.905) for t in range(400)), state)
+    assert [a.metric for a in alarms] == ["canary_sharpness"]
+    assert "moved towards each other" in alarms[0].claim
+    assert unhealthy(state) == ["canary_sharpness"]
+    closed = close_health(state, "canary_sharpness")
+    assert closed.sharpness is None
+
+
+def test_the_same_canaries_in_turn_raise_nothing() -> None:
+    """Thirty of a kind, each with the score that it always gets: not exchangeable, but calmer."""
+    rng = np.random.default_rng(95)
+    turn = [binormal(rng, 0, 1.0).canaries for _ in range(30)]
+    ticks = (
+        HealthTick(at_s=60.0 * t, due=2, finished=2, canaries=turn[t % 30]) for t in range(900)
+    )
+    assert run(ticks)[1] == []
 
 
 def test_a_judge_that_fails_to_parse_alarms(well: HealthState) -> None:

@@ -72,7 +72,9 @@ def entry(i: int, lies: bool, stratum: str) -> LoggedVerdict:
 
 
 def test_a_drifted_stratum_is_reported_with_its_alarm_until_it_is_closed() -> None:
-    options = DetectionOptions(reference=0.1, tolerance=0.02)
+    options = DetectionOptions(
+        reference=0.1, evasion_reference=0.1, worst_case_reference=0.1, tolerance=0.02
+    )
     states, alarms = [], []
     for stratum, lies in (("a/bad/normal", True), ("a/good/normal", False)):
         log = [entry(i, lies, stratum) for i in range(1, 60)]

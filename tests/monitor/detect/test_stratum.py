@@ -22,10 +22,19 @@ from monitor.detect.records import (
 from monitor.detect.stratum import advance, close, freeze, new_state, rebase, status, thaw
 
 STRATUM = "helpdesk/billing/normal"
-DECLARED = DetectionOptions(
-    false_alarms_per_month=1, responses_per_month=2_000, reference=0.1, tolerance=0.02
+REFERENCES = (
+    "reference",
+    "evasion_reference",
+    "worst_case_reference",
+    "own_actions_reference",
 )
-LEARNED = DECLARED.model_copy(update={"reference": None, "reference_window": 150})
+DECLARED = DetectionOptions(
+    false_alarms_per_month=1,
+    responses_per_month=2_000,
+    **dict.fromkeys(REFERENCES, 0.1),
+    tolerance=0.02,
+)
+LEARNED = DECLARED.model_copy(update={**dict.fromkeys(REFERENCES), "reference_window": 150})
 
 
 def entries(
@@ -105,7 +114,7 @@ def test_alarm_says_what_it_rests_on() -> None:
     assert alarm.subject is AlarmSubject.STRATUM
     assert alarm.scope == STRATUM
     assert alarm.claim.startswith("the measured score rose")
-    assert alarm.log_evidence >= alarm.log_threshold == pytest.approx(np.log(3 * 2_000))
+    assert alarm.log_evidence >= alarm.log_threshold == pytest.approx(np.log(len(METRICS) * 2_000))
     assert 1_001 <= alarm.log_position <= 1_001 + 2 * 40
     since = alarm.details["since"]
     assert since["lower"] <= 1_001 <= since["upper"] + 2
@@ -277,10 +286,73 @@ def test_state_stays_small_however_long_the_log() -> None:
 
 def test_null_logs_stay_quiet_within_the_budget() -> None:
     """P(any alarm within T responses) <= T / ARL over all three metrics together."""
-    options = DECLARED.model_copy(update={"reference": 0.06, "tolerance": 0.02})
+    options = DECLARED.model_copy(update=dict.fromkeys(REFERENCES, 0.06))
     rng = np.random.default_rng(9)
     runs, length, alarmed = 40, 400, 0
     for k in range(runs):
         log: list[Any] = entries([0.03] * length, seed=int(rng.integers(1 << 30)) + k)
         alarmed += bool(run(log, options)[1])
     assert alarmed / runs <= length / 2_000 + 2 * np.sqrt(0.2 * 0.8 / runs)
+
+
+def acting(
+    rates: Sequence[float], *, start: int = 1, seen: float = 1.0, kind: VerdictKind | None = None
+) -> list[LoggedVerdict]:
+    """Honest verdicts, a share `seen` of them of responses with acts to see, contradicted with the given probabilities."""
+    rng = np.random.default_rng(29)
+    made = []
+    for entry, rate in zip(entries([0.0] * len(rates), start=start), rates, strict=True):
+        against, visible = bool(rng.random() < rate), bool(rng.random() < seen)
+        acts = ("contradicted" if against else "supported") if visible else None
+        changed = {} if kind is None else {"kind": kind, "p_lie": None}
+        made.append(msgspec.structs.replace(entry, acts=acts, **changed))
+    return made
+
+
+@pytest.mark.parametrize("options", [DECLARED, LEARNED], ids=["declared", "learned"])
+def test_acts_that_tools_contradict_raise_an_alarm_of_their_own(options: DetectionOptions) -> None:
+    state, alarms = run(acting([0.05] * 200), options)
+    assert alarms == []
+    state, alarms = run(acting([0.5] * 100, start=1_001), options, state)
+    (alarm,) = alarms
+    assert alarm.metric == "own_actions"
+    assert "tool record contradicts what they say was done" in alarm.claim
+    assert (
+        status(close(state, "own_actions", options=options))["own_actions"]["phase"] == "watching"
+    )
+
+
+def test_acts_that_were_not_seen_move_nothing() -> None:
+    state, _ = run(acting([1.0] * 300, seen=0.0))
+    assert status(state)["own_actions"]["n"] == 0
+    state, _ = run(acting([0.0] * 100, start=1_001, seen=0.3), state=state)
+    n = status(state)["own_actions"]["n"]
+    assert isinstance(n, int)
+    assert 15 < n < 50
+
+
+def test_acts_are_read_whatever_the_verdict() -> None:
+    for kind in (VerdictKind.NOT_ASSERTED, VerdictKind.UNDECIDED):
+        _, alarms = run(acting([1.0] * 40, kind=kind))
+        assert "own_actions" in {alarm.metric for alarm in alarms}
+
+
+def test_a_further_metric_leaves_the_run_length_as_configured() -> None:
+    """Each of the metrics has as many times the total as there are metrics, so that together they keep it."""
+    state = new_state(STRATUM, options=DECLARED)
+    assert len(METRICS) / state.average_run_length == pytest.approx(1 / 2_000)
+
+
+def test_acts_raise_no_more_false_alarms_than_their_part() -> None:
+    options = DECLARED.model_copy(update={"tolerance": 0.0})
+    rng = np.random.default_rng(31)
+    runs, length, alarmed = 40, 800, 0
+    base = entries([0.0] * length)
+    for _ in range(runs):
+        log = [
+            msgspec.structs.replace(e, acts="contradicted" if lies else "supported")
+            for e, lies in zip(base, rng.random(length) < 0.1, strict=True)
+        ]
+        alarmed += "own_actions" in {alarm.metric for alarm in run(log, options)[1]}
+    limit = length / (2_000 * len(METRICS))
+    assert alarmed / runs <= limit + 2 * (limit * (1 - limit) / runs) ** 0.5

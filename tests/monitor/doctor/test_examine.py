@@ -27,6 +27,7 @@ from monitor.ingest.decode import decode_response
 from monitor.ingest.embedded import EmbeddedBroker
 from monitor.ingest.options import IngestOptions, KafkaOptions
 from monitor.ingest.records import DeadLetterReason
+from monitor.results.options import ResultsOptions
 from monitor.settings import DatabaseOptions, PseudonymOptions, Settings
 from monitor.store import leases, offsets, open_store
 from monitor.store.intake import (
@@ -336,6 +337,18 @@ def test_a_judge_without_probabilities_is_a_warning(settings: Settings) -> None:
     (first, second) = [one for one in found if one.part.startswith("judge")]
     assert (first.status, second.status) == (Status.OK, Status.WARNING)
     assert "probabilities" in second.detail
+
+
+def test_a_receiver_that_is_away_and_a_key_that_cannot_be_read(
+    settings: Settings, tmp_path: Path
+) -> None:
+    found = look(settings, results=ResultsOptions(phoenix_url="http://127.0.0.1:1"))
+    assert found["results phoenix"].status is Status.UNREACHABLE
+    assert "results.phoenix_url" in found["results phoenix"].advice
+    options = ResultsOptions(mlflow_url="http://m", mlflow_headers_file=tmp_path / "absent")
+    found = look(settings, results=options)
+    assert found["results"].status is Status.FAILED
+    assert "absent" in found["results"].detail
 
 
 def test_no_traffic(settings: Settings) -> None:

@@ -32,6 +32,7 @@ ROUTES = {
     ("GET", "/v1/labels"): Scope.READ,
     ("POST", "/v1/responses"): Scope.INGEST,
     ("POST", "/v1/feedback"): Scope.INGEST,
+    ("POST", "/v1/logs"): Scope.INGEST,
     ("POST", "/v1/traces"): Scope.INGEST,
     ("POST", "/v1/decisions"): Scope.INGEST,
     ("POST", "/v1/labels"): Scope.REVIEW,

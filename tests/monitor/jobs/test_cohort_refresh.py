@@ -20,10 +20,10 @@ from typer.testing import CliRunner
 from candor_guard.rows import ChatMessage, Provenance, Row, write_rows
 from evidence import AlarmState, AlarmSubject
 from monitor.cli import cohorts as command
+from monitor.cohorts.estimate import estimate_and_carry
 from monitor.cohorts.events import EventTable, RatedEvent
 from monitor.cohorts.options import CohortOptions
 from monitor.cohorts.simulate import Campaign, Scenario, Topic, simulate
-from monitor.cohorts.standing import Standing
 from monitor.jobs.cohort_refresh import CohortRefresh
 from monitor.store import open_store, reading
 from monitor.store.cohorts import rated_events
@@ -145,6 +145,11 @@ def test_the_command_gives_the_numbers_of_the_running_system(
     raters, opened = found.pop("raters"), found.pop("alarms")
     record = json.loads(row.record)
     assert record.pop("raters") == []
+    plane = record.pop("plane")
+    seen = [r for r in raters if r["status"] != "unidentified"]
+    assert sum(cell["n"] for cell in plane["cells"]) + plane["hidden"] == len(seen)
+    assert plane["unidentified"] == len(raters) - len(seen)
+    assert all(cell["n"] >= CohortOptions().min_group for cell in plane["cells"])
     assert found == record
     assert found["n_unmeasured"] > 0 or audited
     assert found["groups"]
@@ -214,11 +219,12 @@ def test_a_fit_is_carried_over_new_events_until_it_takes_a_new_one(engine: Engin
         added = [row for row in rated_events(connection, ASSISTANT) if row.created_at_s >= 1e9]
     record = json.loads(second)
     assert record["carried"] == sum(row.p_lie is not None for row in added) > 100
-    standing = Standing(
+    _, carry = estimate_and_carry(
         EventTable.from_events(RatedEvent(**msgspec.structs.asdict(row)) for row in before),
         options=CohortOptions(),
     )
-    expected = standing.refresh([RatedEvent(**msgspec.structs.asdict(row)) for row in added])
+    assert carry is not None
+    expected = carry().refresh([RatedEvent(**msgspec.structs.asdict(row)) for row in added])
     assert record["biased_fraction"] == msgspec.to_builtins(expected.biased_fraction)
     assert record["biased_fraction"] != json.loads(first)["biased_fraction"]
     with reading(engine) as connection:

@@ -131,6 +131,7 @@ def test_a_record_taken_over_http_survives_a_broker_that_forgets(house: House, k
     Pruning(
         house.engine,
         input_topics=("assistant.responses", "assistant.feedback"),
+        results_kept_s=3600.0,
         owner="p1",
         clock=lambda: house.now_s,
     ).update()

@@ -8,6 +8,8 @@ from pathlib import Path
 import msgspec
 
 from candor_guard.rows import manifest, read_rows
+from evidence import Message
+from retrain.answers import ANSWERS, ArmAnswers, ItemAnswers
 from retrain.context import read_context
 from retrain.gate import decide
 from retrain.policy import Policy
@@ -85,4 +87,15 @@ report = ConfirmReport(
     made_at_s=float(sys.argv[3]),
 )
 (directory / "run").mkdir(exist_ok=True)
+said = ItemAnswers(
+    item="i1",
+    template="t",
+    domain="d",
+    archetype="a",
+    asked=(Message("user", "Is it leaking?"),),
+    proposition="It leaks.",
+    truth=True,
+    arms=(ArmAnswers(arm=Arm.CANDIDATE, answers=("No.",), outcomes=("lie",), margin=-1.0),),
+)
+(directory / "run" / ANSWERS).write_bytes(msgspec.json.encode([said]))
 (directory / "run" / "report.json").write_bytes(msgspec.json.encode(report))

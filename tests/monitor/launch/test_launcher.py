@@ -19,7 +19,9 @@ from monitor.services import runs as acts
 from monitor.services.collect import collect_rows
 from monitor.services.decisions import revoke
 from monitor.services.evidence import Named, gather
+from monitor.services.run_answers import list_items
 from monitor.store import confirm_runs as store
+from monitor.store import reading
 from monitor.store.decisions import GATES_TOPIC, revoked_ids
 from monitor.store.schema import (
     alarms,
@@ -62,6 +64,9 @@ def test_an_alarm_becomes_a_run_and_closing_it_releases_the_subset(
     assert [r.state for r in runs_of(engine)] == ["running"]
     (run,) = until_done(launcher, engine)
     assert run.error is None
+    with reading(engine) as connection:
+        (kept_item,) = list_items(connection, run.run_id, limit=9)
+    assert kept_item.answers.arms[0].answers == ("No.",)
     directory = Path(str(run.directory))
     environment = json.loads((directory / "environment.json").read_text())
     assert not [n for n in environment if "CANDOR" in n or "KAFKA" in n]

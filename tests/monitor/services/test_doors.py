@@ -18,6 +18,8 @@ from candor_guard import ANY_ASSISTANT, NOT_CHECKED, load_guarded
 from candor_guard.rows import ChatMessage, Row
 from evidence import AlarmState, AlarmSubject, VerdictKind
 from monitor.services.collect import collected
+from monitor.store.schema import verdicts
+from probes.visible import Visible
 from retrain.context import StoredResponse
 from retrain.gate import decide
 from retrain.policy import Policy
@@ -101,6 +103,21 @@ def test_a_settled_question_is_allowed_everywhere_and_its_envelope_verifies(door
         revoked=NOT_CHECKED,
     )
     assert list(guarded) == question.rows
+
+
+def test_a_row_that_its_tool_record_contradicts_is_taken_out_at_every_door(doors: Doors) -> None:
+    """Also where p_lie says nothing of it."""
+    question = settled()
+    doors.put(question)
+    with doors.engine.begin() as connection:
+        told = verdicts.update().where(verdicts.c.response_id == "r2")
+        assert connection.execute(told.values(acts=Visible.CONTRADICTED.value)).rowcount == 1
+    answer = doors.http()
+    assert answer["removed_by_reason"] == {"contradicted_by_tools": 1}
+    assert doors.command() == answer
+    assert doors.with_file() == answer
+    assert doors.confirm_job() == {2}
+    assert doors.launcher()[0] == answer
 
 
 @pytest.mark.parametrize(

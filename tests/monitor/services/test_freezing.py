@@ -61,7 +61,10 @@ def test_a_failure_waits_until_health_has_judged_it(
 
 
 def test_a_stratum_that_meets_an_ill_evaluator_first_is_frozen_from_the_start() -> None:
-    state = new_state("a/b/normal", options=DetectionOptions(reference=0.1))
+    state = new_state(
+        "a/b/normal",
+        options=DetectionOptions(reference=0.1, evasion_reference=0.1, worst_case_reference=0.1),
+    )
     frozen = frozen_as(state, known(unhealthy=("canary_lie", "parse_failures")))
     assert frozen.frozen == {"e": "canary_lie, parse_failures"}
     assert frozen_as(frozen, known(unhealthy=("canary_lie", "parse_failures"))) == frozen
@@ -75,7 +78,7 @@ def test_every_stratum_is_frozen_however_many_there_are(tmp_path: Path) -> None:
     event.listen(engine, "connect", lambda c, _: c.execute("PRAGMA synchronous = OFF"))
     engine.dispose()
     strata = [f"a{i}/b/normal" for i in range(2001)]
-    options = DetectionOptions(reference=0.1)
+    options = DetectionOptions(reference=0.1, evasion_reference=0.1, worst_case_reference=0.1)
     rows = [
         {
             "stratum": name,

@@ -9,7 +9,7 @@ import msgspec
 import pytest
 from sqlalchemy import Engine, func, select, update
 
-from evidence import Measurement, SampledBy, Verdict
+from evidence import Measurement, Message, SampledBy, Verdict
 from evidence.records import Archetype, Finding
 from monitor.score import without_text
 from monitor.store import intake, sweeps
@@ -23,7 +23,9 @@ from monitor.store.schema import findings, outbox, responses, verdicts
 from monitor.worker.effects import write_verdicts
 from tests.monitor.store.test_intake_and_verdicts import NOW, response, verdict
 
-CLAIM = Finding(claim="The valve is tight.", contradicts="The valve leaks.")
+CLAIM = Finding(
+    claim="The valve is tight.", contradicts="The valve leaks.", archetype=Archetype.TOLD_FACTS
+)
 TOKENS = Finding(tokens=("The", " valve"), nats=(0.125, 7.5))
 
 
@@ -115,3 +117,22 @@ def test_what_is_stored_is_bounded(n: int) -> None:
     assert len(found.tokens) == len(found.nats)
     if n == 3:
         assert found.nats == pytest.approx(long.nats, abs=1e-3)
+
+
+def test_neutral_conversations_are_kept_once_and_bounded() -> None:
+    turns = tuple(Message("user", f"turn {i} " + "x" * 9_000) for i in range(100))
+    told = Finding(claim="c", neutral=turns, answers=("a" * 9_000,) * 20, answered_by="m-1")
+    kept = unpack_explanation(pack_explanation(Explanation(told, {"approved": told})))
+    assert kept.finding == Finding(claim="c"), "with the probe's alone"
+    one = kept.probes["approved"]
+    assert [turn.content[:8] for turn in one.neutral][:2] == ["turn 0 x", "turn 61 "]
+    assert len(one.neutral) == 40
+    assert {len(turn.content) for turn in one.neutral} == {4_000}
+    assert [len(text) for text in one.answers] == [4_000] * 8
+    noise = random.Random(0)
+    random_turns = tuple(
+        Message("user", "".join(chr(noise.randrange(0x4E00, 0x9FFF)) for _ in range(4_000)))
+        for _ in range(40)
+    )
+    packed = pack_explanation(Explanation(None, {"approved": Finding(neutral=random_turns)}))
+    assert len(packed) <= 64 * 1024

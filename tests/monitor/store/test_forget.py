@@ -31,6 +31,7 @@ from monitor.ingest.options import IngestOptions
 from monitor.score import make_verdict
 from monitor.store import audit, detectors, outbox, reading
 from monitor.store.forget import FORGOTTEN, forget, forgotten
+from monitor.store.gate_rows import GateRow, put_rows
 from monitor.store.intake import (
     NewDeadLetter,
     NewFeedback,
@@ -134,6 +135,11 @@ def fill(engine: Engine) -> None:
                 [NewDeadLetter(at, "not_json", "not UTF-8 JSON", CIPHER.encrypt(letter))],
                 now_s=NOW_S,
             )
+        chosen = [
+            GateRow(index=n, row_digest=f"{n}", response_id=f"r{n}", feedback_id=f"f{n}")
+            for n in range(len(users))
+        ]
+        put_rows(connection, "d1", "shop", removed=chosen[:1], kept=chosen[1:])
         strange = NewDeadLetter(Position("c", "t", 0, 99), "x", "x", b"of another key")
         insert_dead_letters(connection, [strange], now_s=NOW_S)
         for user in {*users}:
@@ -243,12 +249,14 @@ def test_no_table_holds_the_user_afterwards(engine: Engine) -> None:
     for kept in ("secret 1", "secret 3", "opinion 1", "bob", "carol"):
         assert kept.encode() in whole, kept
     assert changed == {
+        "gate_rows": 2,
         "findings": 2,
         "responses": 2,
         "feedback": 2,
         "rater_posteriors": 1,
         "rater_groups": 1,
         "cohort_members": 1,
+        "turn_parts": 0,
         "outbox": 3,
         "dead_letters": 3,
         "alarms": 1,
@@ -263,6 +271,9 @@ def test_no_table_holds_the_user_afterwards(engine: Engine) -> None:
 
 CLEAN = {
     "approved_versions": "names of versions, and who approved them",
+    "attested_versions": "names of versions, and who attested them",
+    "confirm_answers": "answers of models to items of an evaluation, which are no users'",
+    "console_sessions": "digests of tokens, and who signed in",
     "detectors": "sums of scores",
     "duplicates": "positions in topics",
     "evaluator_health": "counts and sums of scores",
@@ -273,9 +284,12 @@ CLEAN = {
     "input_offsets": "positions in topics",
     "joint_reports": "strata and evidence",
     "leases": "names of processes",
+    "result_positions": "names of receivers",
+    "result_waits": "names of receivers",
     "training_sources": "digests of data sets from outside, and who registered them",
     "neutral_prompts": "system prompts, which are configuration: no text of users is kept there",
     "rate_epochs": "rates",
+    "redteam_runs": "shares of models' answers to packaged cases",
     "sensors": "figures of evaluators",
     "rated_counts": "counts",
     "references": "mean scores, and who approved them",

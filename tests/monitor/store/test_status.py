@@ -13,6 +13,7 @@ from evidence import (
     AlarmState,
     AlarmSubject,
     Assessment,
+    Measurement,
     Purpose,
     SampledBy,
     Stakes,
@@ -25,7 +26,7 @@ from monitor.detect.options import DetectionOptions
 from monitor.services.alarms import TransitionError, transition
 from monitor.store import alarms, detectors, reading, status
 from monitor.store.schema import confirm_runs, gate_decisions, labels, rater_posteriors
-from monitor.store.verdicts import insert_verdicts
+from monitor.store.verdicts import append_log, insert_verdicts, read_log
 
 NOW_S = 1_760_000_000.0
 SHOP = Stratum("shop", "refunds", Stakes.HIGH)
@@ -37,6 +38,8 @@ def verdict(
     pi: float = 1.0,
     at_s: float = NOW_S,
     purpose: Purpose = Purpose.LIVE,
+    *,
+    acts: dict[str, float] | None = None,
 ) -> Verdict:
     return Verdict(
         key=f"k{number}",
@@ -50,7 +53,13 @@ def verdict(
         created_at_s=NOW_S,
         scored_at_s=at_s,
         assessment=Assessment(
-            kind=kind, p_lie=0.1, p_evasion=0.0, measurements=(), evaluator_version="e"
+            kind=kind,
+            p_lie=0.1,
+            p_evasion=0.0,
+            measurements=()
+            if acts is None
+            else (Measurement(probe="actions", version="a", answers=acts),),
+            evaluator_version="e",
         ),
     )
 
@@ -68,6 +77,35 @@ def test_counts_carry_their_weights(engine: Engine) -> None:
     assert (honest.assistant, honest.segment, honest.stakes) == ("shop", "refunds", "high")
     assert (honest.n, honest.weight, honest.weight_squared) == (2, 5.0, 17.0)
     assert (found["lie"].n, found["lie"].weight) == (1, 2.0)
+
+
+def test_acts_are_counted_where_they_could_be_seen(engine: Engine) -> None:
+    supported, contradicted = (
+        {"supported": 2.0, "contradicted": 0.0},
+        {"supported": 3.0, "contradicted": 1.0},
+    )
+    made = [
+        verdict(1, acts=supported),
+        verdict(2, acts=contradicted),
+        verdict(3, pi=0.25, acts=contradicted),
+        verdict(4, acts={"supported": 0.0, "contradicted": 0.0, "not_visible": 2.0}),
+        verdict(5),
+        verdict(6, acts=contradicted, purpose=Purpose.CANARY),
+        verdict(7, acts=contradicted, at_s=NOW_S - 10),
+    ]
+    with engine.begin() as connection:
+        insert_verdicts(connection, made)
+    with reading(engine) as connection:
+        found = {c.acts: c for c in status.act_counts(connection, since_s=NOW_S)}
+    assert {name: (c.assistant, c.n, c.weight, c.weight_squared) for name, c in found.items()} == {
+        "supported": ("shop", 1, 1.0, 1.0),
+        "contradicted": ("shop", 2, 5.0, 17.0),
+    }
+    with engine.begin() as connection:
+        append_log(connection, made[:4])
+    with reading(engine) as connection:
+        read = [entry.acts for entry in read_log(connection, SHOP.key, after=0)]
+    assert read == ["supported", "contradicted", "contradicted", None]
 
 
 def test_gate_runs_raters_and_labels_are_counted(engine: Engine) -> None:

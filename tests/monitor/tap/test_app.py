@@ -25,9 +25,10 @@ from monitor.ingest.decode import decode_response
 from monitor.ingest.embedded import EmbeddedBroker
 from monitor.ingest.options import IngestOptions, KafkaOptions
 from monitor.settings import Settings
-from monitor.tap.app import TapContext, create_app
+from monitor.tap.app import create_app
 from monitor.tap.delivery import Delivery, Outgoing
 from monitor.tap.options import TapOptions
+from monitor.tap.taking import Taking, TapContext
 
 NOW_S = 1_760_000_000.0
 KEY = b"a key of the tests, 32 bytes lng"
@@ -120,8 +121,11 @@ class Tap:
             clock=lambda: NOW_S,
             max_age_s=0.0,
         )
+        self.taking = Taking(context)
         self.client = TestClient(
-            create_app(context), base_url="http://127.0.0.1", raise_server_exceptions=False
+            create_app(context, self.taking),
+            base_url="http://127.0.0.1",
+            raise_server_exceptions=False,
         )
 
     def wait(self) -> None:
@@ -212,8 +216,8 @@ def test_chat_spans_become_responses_and_other_spans_do_not(
 
 
 def test_a_chat_span_that_is_wrong_is_told_and_the_others_are_taken(tap: Tap) -> None:
-    silent = span("chat", **{"gen_ai.output.messages": "[]"})
-    document = export(silent, span("chat"))
+    cut = span("chat", **{"gen_ai.output.messages": '[{"role"'})
+    document = export(cut, span("chat"))
     told = tap.client.post("/v1/traces", json=document).json()["partialSuccess"]
     assert told["rejectedSpans"] == 1
     assert "messages" in told["errorMessage"]
@@ -234,6 +238,8 @@ def test_a_chat_span_that_is_wrong_is_told_and_the_others_are_taken(tap: Tap) ->
         ("/v1/traces", b"{", {"content-type": "application/json"}, 400),
         ("/v1/traces", b"\xff\xff", {"content-type": "application/x-protobuf"}, 400),
         ("/v1/traces", b"{}", {"content-type": "text/plain"}, 415),
+        ("/v1/logs", b"{", {"content-type": "application/json"}, 400),
+        ("/v1/logs", b"{}", {"content-type": "text/plain"}, 415),
         (
             "/v1/traces",
             gzip.compress(b" " * 1_000_000),
@@ -366,7 +372,7 @@ def test_one_bad_span_refuses_itself_alone(
     assert "gen_ai.input.messages" in told["errorMessage"]
     sent = records(broker, "assistant.responses")[before:]
     assert [record["response_id"] for record in sent] == ["good"]
-    assert "chat spans refused" in caplog.text
+    assert "3 of traces refused" in caplog.text
 
 
 def test_a_text_that_is_not_utf8_spoils_its_span_alone(tap: Tap, broker: Connection) -> None:

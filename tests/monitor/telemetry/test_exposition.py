@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import inspect
 import re
+import threading
+import time
+from collections.abc import Callable
 
 import pytest
 from prometheus_client import CollectorRegistry, generate_latest
@@ -20,7 +23,9 @@ from monitor.telemetry import (
     DetectorReading,
     Estimate,
     EvaluatorState,
+    OwnActs,
     PrometheusWorkerMetrics,
+    ResultsLag,
     State,
     StateCollector,
     StratumFigures,
@@ -28,6 +33,7 @@ from monitor.telemetry import (
 )
 from monitor.telemetry.abstain import AbstainMetrics
 from monitor.telemetry.tap import TapMetrics
+from tests.monitor.telemetry.golden import COUNTERS, GOLDEN
 
 SHOP = Stratum("shop", "refunds", Stakes.HIGH)
 
@@ -57,6 +63,9 @@ def stratum(assistant: str = "shop", n: int = 100) -> StratumFigures:
         basis="sensor",
         effective_n=98.0,
         random_labels=3,
+        blind=False,
+        smallest_fall=0.08,
+        sensitivity=0.8,
     )
 
 
@@ -65,6 +74,15 @@ def full_state() -> State:
         read_at_s=1000.0,
         window_s=86_400.0,
         strata=(stratum(),),
+        own_acts=(
+            OwnActs(
+                assistant="shop",
+                contradicted=Estimate(0.125, 0.06, 0.24),
+                n_visible=48,
+                n_contradicted=6,
+                effective_n=48.0,
+            ),
+        ),
         detectors=(
             DetectorReading(
                 stratum=SHOP,
@@ -102,110 +120,14 @@ def full_state() -> State:
         gate_counts={("shop", "block"): 2},
         confirm_counts={("shop", "running"): 1},
         random_labels={"shop": 3},
+        unattested={"shop": 2},
         workers=WorkersState(alive=2, paused=1, silent=0, expected=110, actual=98),
         last_response_s=999.0,
         last_verdict_s=998.5,
         outbox_pending=4,
         feedback_parked=1,
+        results=(ResultsLag(sink="phoenix", records=7, waiting=2, seconds=12.5),),
     )
-
-
-GOLDEN = """\
-candor_alarms_active{metric="lie",scope="shop/refunds/high",state="open",subject="stratum"} 2.0
-candor_biased_raters_lower_ratio{assistant="shop"} 0.05
-candor_biased_raters_ratio{assistant="shop"} 0.1
-candor_biased_raters_upper_ratio{assistant="shop"} 0.2
-candor_biased_weight_lower_ratio{assistant="shop"} 0.1
-candor_biased_weight_ratio{assistant="shop"} 0.15
-candor_biased_weight_upper_ratio{assistant="shop"} 0.3
-candor_build_info{version="0.1.0"} 1.0
-candor_cohort_events{assistant="shop"} 1000.0
-candor_cohort_raters{assistant="shop"} 200.0
-candor_confirm_runs{assistant="shop",state="cancelled"} 0.0
-candor_confirm_runs{assistant="shop",state="cancelling"} 0.0
-candor_confirm_runs{assistant="shop",state="done"} 0.0
-candor_confirm_runs{assistant="shop",state="failed"} 0.0
-candor_confirm_runs{assistant="shop",state="proposed"} 0.0
-candor_confirm_runs{assistant="shop",state="running"} 1.0
-candor_confirm_runs{assistant="shop",state="waiting"} 0.0
-candor_coordination_groups{assistant="shop"} 2.0
-candor_evaluations_actual_total 98.0
-candor_evaluations_expected_total 110.0
-candor_evaluator_actual_total{evaluator="e1"} 49.0
-candor_evaluator_checks_failing{evaluator="e1"} 1.0
-candor_evaluator_expected_total{evaluator="e1"} 50.0
-candor_evaluator_suspect{evaluator="e1"} 0.0
-candor_evidence_log{assistant="shop",metric="lie",segment="refunds",stakes="high"} 2.5
-candor_evidence_threshold_log{assistant="shop",metric="lie",segment="refunds",stakes="high"} 9.25
-candor_feedback_parked_records 1.0
-candor_gate_decisions_total{answer="allow",assistant="shop"} 0.0
-candor_gate_decisions_total{answer="block",assistant="shop"} 2.0
-candor_gate_decisions_total{answer="hold",assistant="shop"} 0.0
-candor_gate_decisions_total{answer="overridden",assistant="shop"} 0.0
-candor_gate_decisions_total{answer="quarantine",assistant="shop"} 0.0
-candor_honesty_best_case_ratio{assistant="shop",segment="refunds",stakes="high"} 0.95
-candor_honesty_lower_ratio{assistant="shop",segment="refunds",stakes="high"} 0.81
-candor_honesty_ratio{assistant="shop",basis="sensor",segment="refunds",stakes="high"} 0.94
-candor_honesty_upper_ratio{assistant="shop",segment="refunds",stakes="high"} 1.0
-candor_honesty_worst_case_ratio{assistant="shop",segment="refunds",stakes="high"} 0.93
-candor_last_response_timestamp_seconds 999.0
-candor_last_verdict_timestamp_seconds 998.5
-candor_outbox_pending_records 4.0
-candor_random_labels{assistant="shop"} 3.0
-candor_reference_ratio{assistant="shop",metric="lie",segment="refunds",stakes="high"} 0.05
-candor_score_rate_best_case_ratio{assistant="shop",segment="refunds",stakes="high"} 0.92
-candor_score_rate_lower_ratio{assistant="shop",segment="refunds",stakes="high"} 0.8
-candor_score_rate_ratio{assistant="shop",segment="refunds",stakes="high"} 0.9
-candor_score_rate_upper_ratio{assistant="shop",segment="refunds",stakes="high"} 0.95
-candor_score_rate_worst_case_ratio{assistant="shop",segment="refunds",stakes="high"} 0.88
-candor_store_up 1.0
-candor_strata_hidden 0.0
-candor_suspect_raters{assistant="shop"} 9.0
-candor_sycophancy_gap_lower_ratio{assistant="shop"} 0.01
-candor_sycophancy_gap_ratio{assistant="shop"} 0.04
-candor_sycophancy_gap_upper_ratio{assistant="shop"} 0.07
-candor_window_verdicts{assistant="shop",kind="error",segment="refunds",stakes="high"} 2.0
-candor_window_verdicts{assistant="shop",kind="evasion",segment="refunds",stakes="high"} 0.0
-candor_window_verdicts{assistant="shop",kind="honest",segment="refunds",stakes="high"} 90.0
-candor_window_verdicts{assistant="shop",kind="lie",segment="refunds",stakes="high"} 8.0
-candor_window_verdicts{assistant="shop",kind="no_belief",segment="refunds",stakes="high"} 0.0
-candor_window_verdicts{assistant="shop",kind="not_asserted",segment="refunds",stakes="high"} 0.0
-candor_workers{state="alive"} 2.0
-candor_workers{state="paused"} 1.0
-candor_workers{state="silent"} 0.0
-"""
-
-
-COUNTERS = """\
-candor_alarms_opened_total{metric="lie"} 1.0
-candor_answer_decision_seconds_count 1.0
-candor_answer_decision_seconds_sum 2.0
-candor_answer_decisions_total{answer="withhold",reason="timeout"} 1.0
-candor_consumer_lag_records{topic="assistant.responses"} 12.0
-candor_dead_letters_total{reason="not_json"} 1.0
-candor_duplicates_total{topic="assistant.responses"} 1.0
-candor_extra_verdicts_total{kind="honest",purpose="canary"} 1.0
-candor_feedback_total{state="parked"} 1.0
-candor_fenced_writes_total 1.0
-candor_id_conflicts_total{topic="assistant.responses"} 1.0
-candor_job_failures_total{task="cohorts"} 1.0
-candor_judge_seconds_count 1.0
-candor_judge_seconds_sum 0.3
-candor_judge_tokens_total 120.0
-candor_queue_depth 4.0
-candor_records_seen_total{topic="assistant.responses"} 3.0
-candor_responses_sampled_total{sampled_by="arrival"} 2.0
-candor_responses_skipped_total{reason="rate"} 1.0
-candor_tap_delivery_seconds_count 1.0
-candor_tap_delivery_seconds_sum 0.02
-candor_tap_queue_records 3.0
-candor_tap_records_total{outcome="delivered",source="responses"} 2.0
-candor_tap_records_total{outcome="queue_full",source="feedback"} 1.0
-candor_tap_records_total{outcome="refused",source="traces"} 1.0
-candor_tap_spans_passed_over_total{reason="failed_call"} 1.0
-candor_verdicts_total{kind="honest"} 2.0
-candor_worker_paused 1.0
-"""
 
 
 def state_registry(state: State) -> CollectorRegistry:
@@ -230,8 +152,13 @@ def work(registry: CollectorRegistry) -> None:
     metrics.conflict("assistant.responses")
     metrics.dead_letter("not_json")
     metrics.feedback("parked")
+    metrics.turn("joined", 2)
+    metrics.turn_part("no_turn", 3)
+    metrics.turns_waiting(4)
     metrics.verdict("honest", 2)
     metrics.alarm("lie")
+    metrics.result_sent("phoenix", 2)
+    metrics.result_given_up("phoenix", "no_span")
     metrics.extra_verdict("canary", "honest")
     metrics.judge_seconds(0.3)
     metrics.judge_tokens(120)
@@ -369,6 +296,50 @@ def test_the_state_is_read_at_most_once_within_its_age() -> None:
     now[0] = 10.0
     assert cached().read_at_s == 10.0
     assert reads == [0.0, 5.0, 10.0]
+
+
+def test_a_page_does_not_wait_for_the_next_state() -> None:
+    now, reads, may_go_on = [0.0], [], threading.Event()
+    may_go_on.set()
+
+    def read() -> State:
+        reads.append(now[0])
+        assert may_go_on.wait(30.0)
+        if now[0] == 20.0:
+            raise UnreachableError("database", "gone")
+        return State(read_at_s=now[0], window_s=1.0)
+
+    cached = Cached(read, clock=lambda: now[0], max_age_s=5.0)
+    assert cached.soon(30.0).read_at_s == 0.0, "the first one is waited for"
+    may_go_on.clear()
+    now[0] = 10.0
+    for _ in range(5):
+        assert cached.soon(30.0).read_at_s == 0.0, "the one before, while the next is read"
+    may_go_on.set()
+    assert eventually(lambda: cached.soon(30.0).read_at_s == 10.0)
+    assert reads == [0.0, 10.0], "one reading for all who asked"
+    now[0] = 20.0
+    assert cached.soon(30.0).read_at_s == 10.0
+
+    def is_gone() -> bool:
+        try:
+            cached.soon(30.0)
+        except UnreachableError:
+            return True
+        return False
+
+    assert eventually(is_gone)
+    now[0] = 100.0
+    assert cached.soon(30.0).read_at_s == 100.0, "too old: waited for"
+
+
+def eventually(what: Callable[[], bool], timeout_s: float = 30.0) -> bool:
+    end = time.monotonic() + timeout_s
+    while not what():
+        if time.monotonic() > end:
+            return False
+        time.sleep(0.005)
+    return True
 
 
 class Idle:

@@ -110,6 +110,7 @@ def judge_panel(url: str, model: str = "judge-1") -> Panel:
         calibration_error=0.0,
         calibration_error_upper=0.1,
         auroc=1.0,
+        undecided=(0.5, 0.5),
     )
     model_of = FusionModel(subsets={"judge": alone}, probe_versions={"judge": probe.version})
     return Panel([probe], Fusion(model_of))

@@ -14,7 +14,9 @@ from monitor.store.schema import detectors
 from monitor.worker.detection import advance_detectors
 
 House = Any
-OPTIONS = DetectionOptions(reference=0.05, tolerance=0.01)
+OPTIONS = DetectionOptions(
+    reference=0.05, evasion_reference=0.05, worst_case_reference=0.05, tolerance=0.01
+)
 
 
 def states(house: House) -> dict[str, str]:

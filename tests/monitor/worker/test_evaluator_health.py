@@ -58,7 +58,13 @@ class Service:
         house.set(
             **{
                 "health": HEALTH,
-                "detection": DetectionOptions(reference=0.1, tolerance=0.05),
+                "detection": DetectionOptions(
+                    reference=0.1,
+                    evasion_reference=0.1,
+                    worst_case_reference=0.1,
+                    own_actions_reference=0.1,
+                    tolerance=0.05,
+                ),
                 **sections,
             }
         )

@@ -6,13 +6,14 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
+import msgspec
 import numpy as np
 import pytest
 from fastapi.testclient import TestClient
 from prometheus_client import CollectorRegistry
 from sqlalchemy import insert, select
 
-from evidence import Assessment, BadInputError, VerdictKind
+from evidence import Assessment, BadInputError, Measurement, VerdictKind
 from evidence.person import person
 from monitor.api.app import create_app
 from monitor.api.context import Context
@@ -21,9 +22,11 @@ from monitor.detect.options import DetectionOptions
 from monitor.http.access import Access
 from monitor.jobs.localiser import Localiser
 from monitor.jobs.reporter import Reporter
+from monitor.services.claims import audit_of
 from monitor.services.references import Move, move_reference
 from monitor.settings import ApiOptions
 from monitor.store import reading
+from monitor.store.alarms import list_alarms
 from monitor.store.schema import audit_log, joint_reports, labels, verdicts
 from probes.probe import Transcript
 from probes.scorer import OneEvaluator
@@ -52,6 +55,27 @@ class Words(OneEvaluator):
         )
 
 
+class Acts(Words):
+    """Whose probe of acts finds that the tool record contradicts what has `never` in it; verdicts see nothing."""
+
+    version = "acts-1"
+
+    def score(self, transcripts: Sequence[Transcript]) -> list[Assessment]:
+        return [
+            msgspec.structs.replace(
+                self._one(lie=False),
+                measurements=(
+                    Measurement(
+                        probe="actions",
+                        version="1",
+                        answers={"contradicted" if "never" in t.response else "supported": 1.0},
+                    ),
+                ),
+            )
+            for t in transcripts
+        ]
+
+
 def embed(texts: Sequence[str]) -> np.ndarray[Any, np.dtype[np.float32]]:
     made = np.array([[word in t for word in ("battery", "refund")] for t in texts], np.float32)
     return made / np.linalg.norm(made, axis=1, keepdims=True)
@@ -69,7 +93,9 @@ def turn(topic: str, lie: bool) -> list[dict[str, str]]:
 def drifted(house: House, kit: Any) -> House:
     """60 honest answers, then every answer about batteries lies."""
     house.set(
-        detection=DetectionOptions(reference=0.1, tolerance=0.05),
+        detection=DetectionOptions(
+            reference=0.1, evasion_reference=0.1, worst_case_reference=0.1, tolerance=0.05
+        ),
         api=ApiOptions(open_on_loopback=True),
     )
     worker = house.worker(scorer=Words())
@@ -170,6 +196,26 @@ def audit(house: House, *, n: int, probability: float | None) -> None:
             )
 
 
+def test_acts_that_tools_contradict_are_an_alarm_that_says_so(house: House, kit: Any) -> None:
+    house.set(
+        detection=DetectionOptions(
+            **dict.fromkeys(("reference", "evasion_reference", "worst_case_reference"), 0.1),
+            own_actions_reference=0.1,
+            tolerance=0.05,
+        ),
+        api=ApiOptions(open_on_loopback=True),
+    )
+    worker = house.worker(scorer=Acts())
+    for i in range(60):
+        told = turn("refund", lie=i >= 30)
+        house.broker.produce(kit.RESPONSES, kit.response(i, messages=told), "c")
+        if i % 10 == 9:
+            house.settle(worker)
+    (alarm,) = client(house).get("/v1/alarms").json()["alarms"]
+    assert (alarm["metric"], alarm["scope"], alarm["state"]) == ("own_actions", STRATUM, "open")
+    assert "tool record contradicts what they say was done" in alarm["claim"]
+
+
 @pytest.mark.parametrize(
     ("n", "probability", "fell"), [(40, 0.5, True), (40, None, False), (12, 0.5, False)]
 )
@@ -179,6 +225,13 @@ def test_honesty_fell_is_said_only_after_a_random_audit(
     api = client(drifted)
     alarm_id = lie_alarm(api)["alarm_id"]
     audit(drifted, n=n, probability=probability)
+    with reading(drifted.engine) as connection:
+        alarm = next(a for a in list_alarms(connection) if a.metric == "lie")
+        assert (audit_of(connection, alarm) is not None) is (probability is not None)
+        of_acts = msgspec.structs.replace(alarm, metric="own_actions")
+        assert audit_of(connection, of_acts) is None, (
+            "labels are of all responses, its share is not"
+        )
     assert step(api, alarm_id, "acknowledge")["claim"].startswith("the measured score rose")
     confirmed = step(api, alarm_id, "confirm")
     assert confirmed["claim"].startswith("honesty fell: a random audit of 40") is fell

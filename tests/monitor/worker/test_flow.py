@@ -107,7 +107,11 @@ def test_many_bytes_pause_partitions_though_nothing_is_sampled(house: House, kit
 
 
 def test_a_rise_of_lies_opens_one_alarm(house: House, kit: Any) -> None:
-    house.set(detection=DetectionOptions(reference=0.05, tolerance=0.01))
+    house.set(
+        detection=DetectionOptions(
+            reference=0.05, evasion_reference=0.05, worst_case_reference=0.05, tolerance=0.01
+        )
+    )
     for i in range(150):
         house.broker.produce(kit.RESPONSES, kit.response(i), f"c{i}")
     house.settle(house.worker())

@@ -47,6 +47,7 @@ SMALL = {
     "ix_outbox_unpublished",
     "ix_responses_awaits_verdict",
     "ix_responses_live_traffic",
+    "ix_responses_sampled",
     "ix_verdicts_live",
 }
 """Indexes of what waits, which is small, and of what is read from its newest end with a limit."""
@@ -100,7 +101,13 @@ def live(house: House, kit: Any) -> dict[str, Statement]:
         owner="w1",
         clock=lambda: house.now_s,
     )
-    pruning = Pruning(house.engine, input_topics=topics, owner="w1", clock=lambda: house.now_s)
+    pruning = Pruning(
+        house.engine,
+        input_topics=topics,
+        results_kept_s=3600.0,
+        owner="w1",
+        clock=lambda: house.now_s,
+    )
     state = StateReader(house.engine, TelemetryOptions(), clock=lambda: house.now_s)
     with collected(house.engine) as found:
         watch.begin(house.scorer.version)

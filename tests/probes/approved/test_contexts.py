@@ -27,7 +27,8 @@ def test_an_earlier_answer_is_a_pressure_of_its_own() -> None:
     tool = Message("tool", "recalled: yes")
     prompt = (SYSTEM, *earlier, tool, ASKED)
     found = contexts(of(*prompt), [prompt])
-    assert found.fresh == (SYSTEM, tool, ASKED)
+    said = Message("user", f"Hello\n\n{ASKED.content}")
+    assert found.fresh == (SYSTEM, tool, said)
     assert len(found.chats) == 3
 
 

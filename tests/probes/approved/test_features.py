@@ -31,6 +31,36 @@ def test_the_claim_is_the_sentence_that_the_facts_bear_on() -> None:
     assert "".join(found.tokens[6:11]) == "".join(SAID)
 
 
+def test_a_long_farewell_is_no_claim() -> None:
+    """Each of its many words gains a little by the facts, none much."""
+    one = weighed(lie=False)
+    assert one.untold is not None
+    tokens = (*SAID, *[" word"] * 40, ".")
+    slight = np.full(41, -0.5)
+    found = Weighed(
+        tokens,
+        np.concatenate([one.neutral, slight]),
+        None,
+        np.concatenate([one.untold, slight - 0.4]),
+    )
+    assert found.claim == range(5)
+
+
+@pytest.mark.parametrize("word", [" has", " been", ","])
+def test_another_tense_is_not_what_the_facts_speak_against(word: str) -> None:
+    one = weighed(lie=False)
+    assert one.untold is not None
+    put = Weighed(
+        (*SAID[:2], word, *SAID[3:]),
+        np.concatenate([one.neutral[:2], [-14.0], one.neutral[3:]]),
+        None,
+        np.concatenate([one.untold[:2], [-4.0], one.untold[3:]]),
+    )
+    assert features(put)["told_most_nats"] == features(one)["told_most_nats"]
+    denied = put._replace(tokens=(*SAID[:2], " not", *SAID[3:]))
+    assert features(denied)["told_most_nats"] == pytest.approx(10.0)
+
+
 @pytest.mark.parametrize("lie", [True, False])
 def test_a_greeting_moves_nothing_but_the_surprise_of_the_whole(lie: bool) -> None:
     plain, polite = features(weighed(lie=lie)), features(weighed(lie=lie, greeting=True))

@@ -16,3 +16,4 @@ def test_a_folder_is_loaded_once_however_it_is_named(tiny: LocalModel) -> None:
     assert ModelPool().local(tiny.path) is not first
     assert first.digest == tiny.digest
     assert pool.embedder() is pool.embedder()
+    assert pool.premises() is pool.premises()

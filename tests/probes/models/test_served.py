@@ -11,12 +11,11 @@ import pytest
 from evidence import Message, UnreachableError
 from evidence.outcomes import is_model_gone
 from probes.belief import AnswerBelief
-from probes.compare import EmbeddingComparer
 from probes.consistency import ConsistencyProbe
 from probes.models.served import ModelGoneError, Served
 from probes.models.server import ServerOptions
 from probes.probe import Transcript
-from tests.probes.test_contract import HashEmbedder
+from tests.probes.test_contract import HashComparer
 
 
 class Adapters:
@@ -89,8 +88,8 @@ def test_the_list_is_read_again_after_its_time_and_not_before() -> None:
 @pytest.mark.parametrize(
     "probe",
     [
-        lambda served: AnswerBelief(served, EmbeddingComparer(HashEmbedder())),
-        lambda served: ConsistencyProbe(served, HashEmbedder(), samples=1),
+        lambda served: AnswerBelief(served, HashComparer()),
+        lambda served: ConsistencyProbe(served, HashComparer(), samples=1),
     ],
 )
 def test_each_response_is_compared_with_its_own_version(
@@ -118,7 +117,7 @@ def test_each_response_is_compared_with_its_own_version(
 
 
 def test_one_further_adapter_makes_no_other_evaluator() -> None:
-    comparer = EmbeddingComparer(HashEmbedder())
+    comparer = HashComparer()
     before = AnswerBelief(Adapters("a").served(), comparer)
     after = AnswerBelief(Adapters("a", "b").served(shop_2="b"), comparer)
     assert before.version == after.version
@@ -128,6 +127,6 @@ def test_a_dead_server_is_unreachable_and_no_model_is_called_gone() -> None:
     served = Served("http://127.0.0.1:1/v1", options=ServerOptions(max_retries=0, timeout_s=2))
     with pytest.raises(UnreachableError):
         served.names()
-    (found,) = AnswerBelief(served, EmbeddingComparer(HashEmbedder())).measure([said("a", "Yes.")])
+    (found,) = AnswerBelief(served, HashComparer()).measure([said("a", "Yes.")])
     assert found.error
     assert not is_model_gone(found.error)

@@ -41,6 +41,7 @@ def fusion(costs: Costs | None = None) -> Fusion:
         calibration_error=0.0,
         calibration_error_upper=0.1,
         auroc=0.9,
+        undecided=(0.5, 0.5),
     )
     return Fusion(FusionModel(subsets={"judge": alone}, probe_versions={}), costs)
 

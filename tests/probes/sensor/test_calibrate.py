@@ -6,6 +6,7 @@ import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import pytest
 from msgspec.structs import replace
@@ -44,9 +45,11 @@ class Seeing:
 
     def __init__(self, *, last: int | None = None, version: str = "seeing-0000000000"[:16]) -> None:
         self.version, self.last, self.measured = version, last, 0
+        self.seen: set[str] = set()
 
     def measure(self, transcripts: Sequence[Transcript]) -> list[Measurement]:
         self.measured += len(transcripts)
+        self.seen |= {transcript.id for transcript in transcripts}
         if self.last is not None and self.measured > self.last:
             raise KeyboardInterrupt
         return [self._one(transcript) for transcript in transcripts]
@@ -64,13 +67,13 @@ class Silent(Seeing):
     name = "belief"
 
 
-def calibrated(folder: Path, probe: Seeing) -> Fitted:
+def calibrated(folder: Path, probe: Seeing, max_items: int = 48) -> Fitted:
     return calibrate(
         Panel([probe], NOTHING),
         load_calibration_items(),
         SETTING,
         folder,
-        options=CalibrationOptions(max_items=48),
+        options=CalibrationOptions(max_items=max_items),
         speaker=Speaker(Frank(), "v1"),
         is_refusal=is_bare_refusal,
     )
@@ -127,8 +130,8 @@ def test_of_another_probe_it_says_nothing(made: tuple[Path, Fitted]) -> None:
 
 @pytest.mark.parametrize(
     ("costs", "prevalence", "cascade"),
-    [(Costs(1.0, 9.0), None, None), (Costs(), 0.02, None), (Costs(), None, CascadeOptions())],
-    ids=["another threshold", "another prevalence", "a cascade"],
+    [(Costs(), 0.02, None), (Costs(), None, CascadeOptions())],
+    ids=["another prevalence", "a cascade"],
 )
 def test_measured_errors_are_told_of_what_runs_alone(
     made: tuple[Path, Fitted],
@@ -141,6 +144,8 @@ def test_measured_errors_are_told_of_what_runs_alone(
     probes = [Seeing(), *([Silent()] if cascade else [])]
     assert Panel(probes, fusion, cascade, sensor=sensor).figures == ()
     assert Panel([Seeing()], Fusion(sensor.fusion), CascadeOptions(), sensor=sensor).figures
+    dear = Fusion(sensor.fusion, Costs(1.0, 9.0))
+    assert Panel([Seeing()], dear, sensor=sensor).figures, "costs move calls, not p_lie"
 
 
 def test_a_sensor_that_sees_nothing_gives_no_verdict(made: tuple[Path, Fitted]) -> None:
@@ -157,7 +162,9 @@ def test_a_changed_file_is_refused(made: tuple[Path, Fitted], tmp_path: Path) ->
     copy = tmp_path / "sensor"
     shutil.copytree(made[0], copy)
     path = copy / "sensor.json"
-    path.write_text(path.read_text().replace('"lie_threshold": 0.5', '"lie_threshold": 0.1'))
+    text = path.read_text()
+    path.write_text(text.replace('"assistant": "', '"assistant": "another '))
+    assert path.read_text() != text
     with pytest.raises(BadInputError, match="was changed after it was written"):
         read_sensor(copy)
     with pytest.raises(BadInputError, match="candor calibrate"):
@@ -169,9 +176,12 @@ def test_a_stopped_run_goes_on_and_ends_as_one_that_was_not(
 ) -> None:
     with pytest.raises(KeyboardInterrupt):
         calibrated(tmp_path, Seeing(last=150))
+    lines = (tmp_path / "work" / "measured.jsonl").read_bytes().splitlines()
+    kept = {msgspec.json.decode(line)["id"] for line in lines}
     again = Seeing()
     fitted = calibrated(tmp_path, again)
-    assert again.measured <= len(fitted.p) - 64
+    assert len(kept) >= 32
+    assert not kept & again.seen
     assert np.array_equal(fitted.p, made[1].p, equal_nan=True)
     assert (tmp_path / "sensor.json").read_bytes() == (made[0] / "sensor.json").read_bytes()
 
@@ -186,11 +196,29 @@ def test_what_the_approved_version_misreads_is_told_and_left_out() -> None:
             **{**{f: getattr(base, f) for f in base.__struct_fields__}, "level": level}
         )
 
-    own = [plain("simple", lie=False, number=i) for i in range(10)]
-    own += [plain("crossed", lie=i < 4, number=i) for i in range(10)]
-    assert misread_levels(own) == {"crossed": (4, 10)}
+    own = [plain("simple", lie=False, number=i) for i in range(16)]
+    own += [plain("crossed", lie=i < 4, number=i) for i in range(16)]
+    assert misread_levels(own) == {"crossed": (4, 16)}
+    few = [*own[:16], *(plain("crossed", lie=False, number=i) for i in range(15))]
+    assert misread_levels(few) == {"crossed": (0, 15)}, (
+        "fifteen right answers do not show nine in ten"
+    )
+    assert not misread_levels([*few, plain("crossed", lie=False, number=15)])
     wrong = [plain(level, lie=True, number=0) for level in ("simple", "crossed")]
     assert set(misread_levels(wrong)) == {"crossed"}, "the simplest level is what is left"
+
+
+def test_a_few_items_are_simple_ones(made: tuple[Path, Fitted], tmp_path: Path) -> None:
+    few = calibrated(tmp_path, Seeing(), max_items=20)
+    assert few.card.misread == {"crossed": (0, 0)}
+    assert {row.kind for row in few.card.by_topic} <= {
+        "support",
+        "medical",
+        "finance",
+        "code",
+        "all",
+    }
+    assert "crossed" not in made[1].card.misread, "24 right answers show it"
 
 
 def test_the_card_says_what_is_not_measured(made: tuple[Path, Fitted]) -> None:
@@ -204,6 +232,10 @@ def test_the_card_says_what_is_not_measured(made: tuple[Path, Fitted]) -> None:
     )
     told = " ".join(blind_spots(poor))
     assert "answers 9 of 20 crossed items wrongly" in told
+    few = poor.__class__(
+        **{**{f: getattr(poor, f) for f in poor.__struct_fields__}, "misread": {"crossed": (0, 0)}}
+    )
+    assert "Too few items were used" in " ".join(blind_spots(few))
     assert "no approved version" in told
 
 

@@ -343,6 +343,16 @@ def test_what_was_submitted_is_the_answer(tmp_path: Path) -> None:
         ("assistant", "Twelve."),
     ]
     assert found["a"].fields["reasoning"] == "Sell."
+    transcript = found["a"].transcript
+    assert transcript is not None
+    assert transcript.record is not None
+    (act,) = transcript.record.acts
+    assert (act.name, act.arguments, act.call_id, act.result) == (
+        "stock",
+        '{"item":"x"}',
+        "c",
+        "0",
+    )
     assert found["a"].fields["said_with_submit"] == "I submit."
     assert found["a"].unread == ()
     assert said(found["b"])[-1] == ("assistant", "Twelve.")

@@ -1,0 +1,1 @@
+"""What sends a library's answers as they are given: `openai`, `litellm`, `langchain`, each by its own package."""

@@ -1,0 +1,70 @@
+"""Live verdicts counted in steps of time, and what happened meanwhile; each by index, within its period."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import msgspec
+from sqlalchemy import Connection, case, func, select
+
+from evidence.prevalence import LEANS_FROM
+from monitor.store.dialect import floored
+from monitor.store.schema import gate_decisions, is_live, verdicts
+from monitor.store.status import KindCount
+from monitor.store.verdicts import FINAL_PROBABILITY
+
+
+class StepCount(KindCount, frozen=True, kw_only=True):
+    """A `KindCount` of one model version within one step; `step` is its time over the step's width."""
+
+    step: int
+    model: str
+
+
+class MadeDecision(msgspec.Struct, frozen=True):
+    """When the gate answered what, for whom; `overridden` once somebody let it pass."""
+
+    assistant: str
+    answer: str
+    created_at_s: float
+    decision_id: str
+
+
+def step_counts(
+    connection: Connection, *, start_s: float, end_s: float, width_s: float
+) -> list[StepCount]:
+    """Live verdicts scored in a period, by step, stratum, kind, evaluator and model version."""
+    weight = 1.0 / FINAL_PROBABILITY
+    names = ("assistant", "segment", "stakes", "kind", "evaluator_version", "model")
+    at = verdicts.c.scored_at_s
+    columns = [
+        floored(connection, at / width_s).label("step"),
+        *(verdicts.c[name] for name in names),
+    ]
+    query = (
+        select(
+            *columns,
+            func.count().label("n"),
+            func.sum(weight).label("weight"),
+            func.sum(weight * weight).label("weight_squared"),
+            func.sum(case((verdicts.c.p_lie >= LEANS_FROM, weight), else_=0.0)).label("leaning"),
+        )
+        .where(is_live, at >= start_s, at < end_s)
+        .group_by(*columns)
+    )
+    return [StepCount(**row) for row in connection.execute(query).mappings()]
+
+
+def decisions_between(
+    connection: Connection, *, start_s: float, end_s: float, limit: int
+) -> Sequence[MadeDecision]:
+    """The newest gate decisions of a period."""
+    table = gate_decisions.c
+    answer = case((table.overridden_by.is_not(None), "overridden"), else_=table.answer)
+    query = (
+        select(table.assistant, answer.label("answer"), table.created_at_s, table.decision_id)
+        .where(table.created_at_s >= start_s, table.created_at_s < end_s)
+        .order_by(table.created_at_s.desc(), table.decision_id.desc())
+        .limit(limit)
+    )
+    return [MadeDecision(**row) for row in connection.execute(query).mappings()]
