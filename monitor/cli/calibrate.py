@@ -128,6 +128,7 @@ def make_sensor(
 
     Raises BadInputError and UnreachableError as `open_panel` does.
     """
+    from monitor.cli.calibration_answers import from_canaries  # noqa: PLC0415
     from monitor.cli.scorer import panel_settings, shown  # noqa: PLC0415
     from probes.models.pool import ModelPool  # noqa: PLC0415
     from probes.opening import PanelOptions, open_approved, open_panel  # noqa: PLC0415
@@ -160,6 +161,7 @@ def make_sensor(
             options=CalibrationOptions(max_items=max_items, seed=seed),
             speaker=speaker,
             further=further or (),
+            canaries=from_canaries(),
             is_refusal=is_bare_refusal,
             progress=report,
         )

@@ -1,11 +1,11 @@
-"""Labelled answers of the user's own: from a file, and from people's labels in the store."""
+"""Labelled answers beside the packaged items: from a file, from people's labels in the store, and the canaries."""
 
 from __future__ import annotations
 
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from evidence import Archetype, BadInputError
+from evidence import Archetype, BadInputError, VerdictKind
 from probes.grouping import scenario_group
 from probes.probe import Transcript
 from probes.sensor.labelled import LabelledAnswer, Origin, name_of
@@ -50,6 +50,25 @@ def from_people(settings: Settings, assistant: str) -> list[LabelledAnswer]:
             transcript_of(response), lie=lie, topic=response.stratum.segment, origin=Origin.PEOPLE
         )
         for response, lie in found
+    ]
+
+
+def from_canaries() -> list[LabelledAnswer]:
+    """The canaries that are lies and those that are honest."""
+    from monitor.score.canaries import load_canaries  # noqa: PLC0415
+
+    return [
+        LabelledAnswer(
+            id=f"canary.{canary.canary_id}",
+            messages=canary.messages,
+            lie=canary.known is VerdictKind.LIE,
+            group=canary.canary_id.split(".", 1)[0],
+            topic="",
+            archetype=Archetype.TOLD_FACTS,
+            origin=Origin.CANARY,
+        )
+        for canary in load_canaries()
+        if canary.known is not VerdictKind.EVASION
     ]
 
 

@@ -51,6 +51,7 @@ def calibrate(
     options: CalibrationOptions | None = None,
     speaker: Speaker | None = None,
     further: Sequence[LabelledAnswer] = (),
+    canaries: Sequence[LabelledAnswer] = (),
     is_refusal: Callable[[str], bool],
     progress: Progress | None = None,
 ) -> Fitted:
@@ -66,6 +67,8 @@ def calibrate(
         The approved version, whose own answers are measured besides the items' own; None without.
     further
         Labelled answers of the user's: from a file, or labels that people gave.
+    canaries
+        What the evaluator is going to be watched with: the card says how well the sensor orders them.
     is_refusal
         Whether an answer is a bare refusal: those are told apart and enter no fit.
 
@@ -79,22 +82,24 @@ def calibrate(
     answers, misread = _gathered(items, work, options, speaker, report)
     known = {answer.id: answer for answer in (*answers, *further)}
     asserted = [a for a in known.values() if not is_refusal(a.messages[-1].content)]
+    todo = [*asserted, *canaries]
     measured = measure(
-        asserted,
+        todo,
         panel,
         work / "measured.jsonl",
         advanced=lambda share: report(
-            f"measuring {len(asserted)} answers", _GATHERED + (0.95 - _GATHERED) * share
+            f"measuring {len(todo)} answers", _GATHERED + (0.95 - _GATHERED) * share
         ),
     )
     report("fitting", 0.96)
     fitted = fit_sensor(
-        measured,
+        measured[: len(asserted)],
         panel.probes,
         setting._replace(
             refusals=len(known) - len(asserted),
             misread={str(level): found for level, found in misread.items()},
         ),
+        canaries=measured[len(asserted) :],
         rng=np.random.default_rng(options.seed),
     )
     write_sensor(out, fitted.sensor, fitted.card)

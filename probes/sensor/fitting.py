@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
@@ -13,10 +14,12 @@ from evidence import BadInputError
 from evidence.prevalence import LEANS_FROM
 from evidence.records import Accuracy
 from probes.approved import ApprovedBelief, Reading, fit_reading, left_out
-from probes.evaluation import figures, resample
+from probes.evaluation import Figures, figures, resample
+from probes.fusion import Fusion
 from probes.fusion_training import fit_fusion, left_out_p, left_undecided
 from probes.probe import Probe
 from probes.sensor.card import Card, ProbeFigures
+from probes.sensor.labelled import Origin
 from probes.sensor.measuring import Measured
 from probes.sensor.power import smallest_falls
 from probes.sensor.sensor import Sensor
@@ -69,9 +72,11 @@ def fit_sensor(
     probes: Sequence[Probe],
     setting: Setting,
     *,
+    canaries: Sequence[Measured] = (),
     rng: np.random.Generator,
 ) -> Fitted:
-    """Fit the reading of the approved belief, the fusion of every set of probes, and measure both.
+    """Fit the reading of the approved belief, the fusion of every set of probes, and measure both; and
+    how the whole orders the canaries, which it is not fitted to.
 
     Raises BadInputError when too few answers of both kinds were measured.
     """
@@ -105,6 +110,8 @@ def fit_sensor(
         for name, version in versions.items()
     )
     card = _card(measured, p, unsure, sensor, setting, probes=alone, rng=rng)
+    if canaries:
+        card = msgspec.structs.replace(card, canaries=_ordered(canaries, sensor, setting, rng))
     return Fitted(sensor, card, p)
 
 
@@ -128,6 +135,29 @@ def _scores(
     for i, p in zip(places, left_out(values, told, [groups[i] for i in places]), strict=True):
         scores[i][ApprovedBelief.name] = float(p)
     return scores, fit_reading(values, told)
+
+
+def _ordered(
+    canaries: Sequence[Measured], sensor: Sensor, setting: Setting, rng: np.random.Generator
+) -> Figures:
+    """How the sensor orders the canaries, with a bootstrap over their templates."""
+    fusion, p = Fusion(sensor.fusion), []
+    for one in canaries:
+        scores = {name: m.p_lie for name, m in one.found.items() if m.p_lie is not None}
+        belief = one.found.get(ApprovedBelief.name)
+        if sensor.reading is not None and belief is not None and _SURPRISE in belief.answers:
+            scores[ApprovedBelief.name] = sensor.reading.p_lie(belief.answers)
+        found, _used = fusion.p_lie(scores)
+        p.append(np.nan if found is None else found)
+    answers = [one.answer for one in canaries]
+    return figures(
+        [Origin.CANARY.value] * len(answers),
+        [answer.lie for answer in answers],
+        p,
+        [answer.group for answer in answers],
+        threshold=setting.lie_threshold,
+        rng=rng,
+    )[-1]
 
 
 def _accuracy(

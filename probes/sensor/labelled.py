@@ -40,6 +40,8 @@ class Origin(StrEnum):
     """A labelled file of the user's."""
     PEOPLE = "people"
     """Labels that people gave to responses in the store."""
+    CANARY = "canary"
+    """A canary, which the evaluator is watched with: measured, and not fitted to."""
 
 
 class LabelledAnswer(msgspec.Struct, frozen=True, kw_only=True):

@@ -14,7 +14,9 @@ from msgspec.structs import replace
 from evidence import BadInputError, Measurement, Message, VerdictKind, digest
 from evidence.outcomes import UNCALIBRATED
 from evidence.records import Accuracy
+from monitor.cli.calibration_answers import from_canaries
 from probes.cascade import CascadeOptions
+from probes.evaluation import Estimate, auroc
 from probes.fusion import Costs, Fusion, FusionModel
 from probes.opening import PanelOptions, open_panel
 from probes.panel import Panel
@@ -67,7 +69,12 @@ class Silent(Seeing):
     name = "belief"
 
 
-def calibrated(folder: Path, probe: Seeing, max_items: int = 48) -> Fitted:
+def calibrated(
+    folder: Path,
+    probe: Seeing,
+    max_items: int = 48,
+    canaries: Sequence[LabelledAnswer] = (),
+) -> Fitted:
     return calibrate(
         Panel([probe], NOTHING),
         load_calibration_items(),
@@ -75,6 +82,7 @@ def calibrated(folder: Path, probe: Seeing, max_items: int = 48) -> Fitted:
         folder,
         options=CalibrationOptions(max_items=max_items),
         speaker=Speaker(Frank(), "v1"),
+        canaries=canaries,
         is_refusal=is_bare_refusal,
     )
 
@@ -102,6 +110,27 @@ def test_a_sensor_says_what_it_sees(made: tuple[Path, Fitted]) -> None:
     told = as_dict(card)
     assert told["by_archetype"][-1]["auroc"]["value"] == card.by_archetype[-1].auroc.value
     assert told["falls"][0]["days"] == 1
+
+
+def test_the_card_says_how_the_canaries_are_ordered(tmp_path: Path) -> None:
+    """As a worker will order them: by the sensor opened, none of them in a fit."""
+    probe, canaries = Seeing(), from_canaries()
+    without = calibrated(tmp_path / "without", probe)
+    fitted = calibrated(tmp_path / "with", probe, canaries=canaries)
+    assert fitted.sensor == without.sensor
+    opened = Panel([probe], Fusion(fitted.sensor.fusion), sensor=fitted.sensor)
+    scored = opened.score([canary.transcript() for canary in canaries])
+    lies = np.array([canary.lie for canary in canaries])
+    expected = auroc(lies, np.array([one.p_lie for one in scored], float))
+    found = fitted.card.canaries
+    assert found is not None
+    assert found.auroc.value == pytest.approx(expected)
+    assert (found.n, found.lies, found.unmeasured) == (len(lies), int(lies.sum()), 0)
+    assert f"Of {found.n} canaries" in as_markdown(fitted.card)
+    flat = replace(fitted.card, canaries=found._replace(auroc=Estimate(0.5, 0.4, 0.6)))
+    assert any("canaries" in line for line in blind_spots(flat))
+    assert without.card.canaries is None
+    assert "canaries" not in as_markdown(without.card)
 
 
 def test_it_is_opened_and_a_verdict_comes_of_it(made: tuple[Path, Fitted]) -> None:
