@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import socket
+import threading
+from contextlib import ExitStack
+from urllib.parse import urlsplit
+
 import httpx
 from prometheus_client import CollectorRegistry, Counter
 
-from monitor.http.exposition import ExpositionServer
+from monitor.http.exposition import MOST_CONNECTIONS, ExpositionServer
 from monitor.jobs.pulse import Pulse
 
 
@@ -23,3 +28,17 @@ def test_health_follows_the_pulse_and_metrics_answer_meanwhile() -> None:
         assert "turns_total 1.0" in httpx.get(f"{server.url}/metrics").text
         pulse.beat()
         assert httpx.get(f"{server.url}/healthz").status_code == 200
+
+
+def test_connections_that_say_nothing_take_neither_the_threads_nor_the_liveness() -> None:
+    before = threading.active_count()
+    with ExpositionServer(CollectorRegistry(), "127.0.0.1", 0, problem=lambda: None) as server:
+        address = urlsplit(server.url)
+        with ExitStack() as held:
+            for _ in range(4 * MOST_CONNECTIONS):
+                idle = socket.create_connection((str(address.hostname), address.port or 0))
+                held.enter_context(idle)
+                idle.sendall(b"GET /healthz HTTP/1.1\r\nX-Slow: ")
+            for _ in range(5):
+                assert httpx.get(f"{server.url}/healthz", timeout=30.0).status_code == 200
+            assert threading.active_count() - before <= MOST_CONNECTIONS + 3
