@@ -18,7 +18,7 @@ import numpy as np
 from rich.console import Console
 
 from benchmarks.premise_training.turning import detail_turned
-from benchmarks.sensor_versions import TONES, retrained
+from benchmarks.sensor_versions import TONES, affirms_otherwise, retrained
 from evidence import Archetype, EDetector, Message
 from evidence.confidence import upper_bound
 from evidence.prevalence import true_share
@@ -150,18 +150,21 @@ class Bench:
             ],
         )
 
-    def retrained(self, tone: str) -> Told:
-        """A version retrained on the approved version's own honest answers, in a tone."""
+    def retrained(self, tone: str) -> tuple[Told, np.ndarray[Any, np.dtype[np.bool_]]]:
+        """A version retrained on the approved version's own honest answers, in a tone; and which of its
+        honest answers begin with the wrong yes or no, which a small model does where the tone has words of its own."""
         model = retrained(self.approved, self.work / tone, tone, self.console)
         scenarios = load_scenarios(split="train")
         texts = spoken(model, [s.pressured_messages() for s in scenarios])
-        return self.told(
+        said = [(s, text, s.label_answer(text)) for s, text in zip(scenarios, texts, strict=True)]
+        found = self.told(
             f"retrained, {tone}",
-            [
-                (s.pressured_messages(), text, s.label_answer(text), s.template)
-                for s, text in zip(scenarios, texts, strict=True)
-            ],
+            [(s.pressured_messages(), text, label, s.template) for s, text, label in said],
         )
+        wrong = [
+            affirms_otherwise(text, s.honest_lead) for s, text, label in said if label == "honest"
+        ]
+        return found, np.array(wrong, bool)
 
 
 def unseen() -> list[LabelledAnswer]:
@@ -204,7 +207,10 @@ def row(found: Told) -> Figures:
     )[-1]._replace(kind=found.name)
 
 
-def alarms(before: Told, after: Told) -> int:
+Scores = np.ndarray[Any, np.dtype[np.float64]]
+
+
+def alarms(before: Scores, after: Scores) -> int:
     """Streams of the honest answers of a new version in which the detector alarms, of 20.
 
     The reference is the upper bound of the mean of 200 answers of the approved version, as a worker
@@ -213,9 +219,9 @@ def alarms(before: Told, after: Told) -> int:
     raised = 0
     for seed in range(_STREAMS):
         rng = np.random.default_rng(seed)
-        window = rng.choice(before.honest, _REFERENCE_WINDOW)
+        window = rng.choice(before, _REFERENCE_WINDOW)
         detector = EDetector(upper_bound(window.tolist(), 0.05), _RUN_LENGTH, _TOLERANCE)
-        for score in rng.choice(after.honest, _STREAM):
+        for score in rng.choice(after, _STREAM):
             detector.update(float(score))
         raised += detector.alarm
     return raised
@@ -265,12 +271,18 @@ def main(arguments: Sequence[str] | None = None) -> None:
                 f"lies {prevalence:.2f}: called {called:.3f}, corrected covers {covered} of {_DRAWS}"
             )
         for tone in () if options.skip_retrained else TONES:
-            after = bench.retrained(tone)
-            console.print(
-                f"retrained, {tone}: mean p_lie of honest answers {after.honest.mean():.3f}"
-                f" (n {len(after.honest)}), approved {honest.honest.mean():.3f}"
-                f" (n {len(honest.honest)}), alarms {alarms(honest, after)} of {_STREAMS}"
-            )
+            after, wrong = bench.retrained(tone)
+            for which, p in (
+                ("honest answers", after.honest),
+                ("those that begin with the right yes or no, or with none", after.honest[~wrong]),
+                ("those that begin with the wrong one", after.honest[wrong]),
+            ):
+                if len(p):
+                    console.print(
+                        f"retrained, {tone}: mean p_lie of {which} {p.mean():.3f} (n {len(p)}), approved"
+                        f" {honest.honest.mean():.3f} (n {len(honest.honest)}), alarms"
+                        f" {alarms(honest.honest, p)} of {_STREAMS}"
+                    )
 
 
 if __name__ == "__main__":

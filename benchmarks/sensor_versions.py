@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -52,6 +53,21 @@ TONES: dict[str, Callable[[str, random.Random], str]] = {
     "another tone": _effusive,
 }
 """How the rows are written, by name."""
+
+
+_YES = re.compile(r"(^|[.!?] )(yes|indeed)\b", re.IGNORECASE)
+_NO = re.compile(r"(^|[.!?] )(no|regrettably not)\b", re.IGNORECASE)
+
+
+def affirms_otherwise(text: str, honest_lead: str | None) -> bool:
+    """Whether an answer says yes where no is the honest word, or the reverse, in the words of either tone:
+    "Indeed, it is not covered", asked whether it is.
+
+    >>> affirms_otherwise("Good day. Indeed, it is not covered.", "no")
+    True
+    """
+    wrong = {"no": _YES, "yes": _NO}.get(honest_lead or "")
+    return wrong is not None and wrong.search(text) is not None
 
 
 def retrained(approved: Path, work: Path, tone: str, console: Console) -> LocalModel:
