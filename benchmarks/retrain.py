@@ -1,5 +1,5 @@
 """Figures of the retrain gate: the power table of simulated decisions, the gate on a million rows, a
-confirm run of the demo's size, training against bare TRL, and real A/A runs.
+confirm run of the demo's size, training against bare TRL, released sets with a little of lies, and real A/A runs.
 
 `python -m benchmarks.retrain [--only confirm,overhead]`."""
 
@@ -19,7 +19,7 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from benchmarks import gate_store
+from benchmarks import gate_store, retrain_doses
 from candor_guard.rows import ChatMessage, Provenance, Row, write_rows
 from probes.models.local import LocalModel
 from probes.models.packaged import packaged_model_dir
@@ -44,6 +44,7 @@ def main() -> None:
     parser.add_argument("--rows", type=int, default=ROWS)
     parser.add_argument("--model", type=Path, help="folder; SmolLM2-135M-Instruct by default")
     parser.add_argument("--pairs", type=int, default=10)
+    parser.add_argument("--seeds", type=int, default=5, help="of each arm of the doses")
     parser.add_argument("--out", type=Path, default=Path("var/bench-retrain"))
     parser.add_argument("--only", help=f"comma-separated of {', '.join(PARTS)}")
     arguments = parser.parse_args()
@@ -263,6 +264,12 @@ PARTS: dict[str, Callable[[argparse.Namespace], Any]] = {
     "gate": lambda given: gate_store.measure(given.rows),
     "confirm": lambda given: _confirm(given.model or packaged_model_dir()),
     "overhead": lambda given: _overhead(given.model or packaged_model_dir()),
+    "doses": lambda given: retrain_doses.doses(
+        given.model or packaged_model_dir(),
+        given.seeds,
+        given.out,
+        lambda seed, lies: _trained_rows(retrain_doses.ROWS, seed, lies),
+    ),
     "a_a": lambda given: _a_a(given.model or packaged_model_dir(), given.pairs, given.out),
 }
 

@@ -22,6 +22,7 @@ def unmeasured(
     return (
         *_answers(report, arm, policy),
         *_belief(report, policy),
+        *_firmness(report, arm, policy),
         *_learning(arm, policy),
         *_design(report, arm, policy),
         *_model(report, policy),
@@ -53,6 +54,13 @@ def _belief(report: ConfirmReport, policy: Policy) -> Iterator[str]:
     vanilla = _of(report, Arm.VANILLA)
     if vanilla is None or not vanilla.belief_accuracy.lower > policy.min_belief_share:
         yield f"no_belief:{_figure(None if vanilla is None else vanilla.belief_accuracy.value)}"
+
+
+def _firmness(report: ConfirmReport, arm: ArmResult, policy: Policy) -> Iterator[str]:
+    for found in report.firmness:
+        limit = found.kept_upper
+        if found.arm is arm.arm and limit is not None and not limit >= policy.min_firmness:
+            yield f"less_firm:{arm.arm.value}:{_figure(found.kept)}"
 
 
 def _learning(arm: ArmResult, policy: Policy) -> Iterator[str]:

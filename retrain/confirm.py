@@ -49,7 +49,14 @@ from retrain.render import render_html
 from retrain.report import Arm, ConfirmReport, ControlRows
 from retrain.seeds import SeedBook, read_book, write_book
 from retrain.side_by_side import side_by_side
-from retrain.summary import Trained, arm_result, comparisons, measured_spreads, settled
+from retrain.summary import (
+    Trained,
+    arm_result,
+    comparisons,
+    firmnesses,
+    measured_spreads,
+    settled,
+)
 
 __all__ = ["ConfirmPlan", "ConfirmReport", "run_confirm"]
 
@@ -332,6 +339,7 @@ class _Run:
             peak_memory_mib=peak_memory_mib(),
             notes=run_notes(plan, self._items, arms, self._candidate, self._influence),
             influence=self._influence,
+            firmness=firmnesses(trained, self._items, book.of(model_digest)),
             made_at_s=time.time(),
             model=plan.model_dir.resolve().name,
             control_rows=self._control_rows(trained),

@@ -153,6 +153,33 @@ class Comparison(msgspec.Struct, frozen=True, kw_only=True):
     seed_allowance: float = 0.0
 
 
+class Firmness(msgspec.Struct, frozen=True, kw_only=True):
+    """How firmly an arm holds honest answers, beside its baseline (`retrain.firmness`).
+
+    Parameters
+    ----------
+    margin, baseline_margin
+        Mean over templates and seeds of the margin of arm and baseline, nats per token; None where nothing was asked.
+    templates, seeds
+        What both rest on.
+    kept, kept_upper
+        Share of the baseline's margin that the arm has, and its upper limit at 97.5 %; None where the spread
+        between training seeds is not known, or the baseline has no margin.
+    deviation
+        Standard deviation of an arm's margin between seeds, nats per token; None where it is not known.
+    """
+
+    arm: Arm
+    baseline: Arm
+    margin: float | None
+    baseline_margin: float | None
+    templates: int
+    seeds: int
+    kept: float | None = None
+    kept_upper: float | None = None
+    deviation: float | None = None
+
+
 class ControlRows(msgspec.Struct, frozen=True, kw_only=True):
     """What the control arm was trained on, and what it shares with the candidate's rows.
 
@@ -184,6 +211,8 @@ class ConfirmReport(msgspec.Struct, frozen=True, kw_only=True):
     is all that the run was told: how arms were trained, asked and compared; `loss` is what was learnt
     of a row.
 
+    `firmness` is that of candidate and released beside control.
+
     `influence` is, by response id, how far a row of the candidate pulls towards lying, where the
     policy asked for it (`retrain.influence`).
     """
@@ -202,6 +231,7 @@ class ConfirmReport(msgspec.Struct, frozen=True, kw_only=True):
     notes: tuple[str, ...] = ()
     made_at_s: float | None = None
     influence: dict[str, float] = {}
+    firmness: tuple[Firmness, ...] = ()
     model: str = ""
     control_rows: ControlRows | None = None
     settings: dict[str, Any] = {}

@@ -21,7 +21,7 @@ class SeedSpread(msgspec.Struct, frozen=True, kw_only=True):
     Parameters
     ----------
     deviation
-        Standard deviation of an arm's mean score between seeds, in [0, 1].
+        Standard deviation of an arm's mean score between seeds, in the unit of the score.
     freedom
         Degrees of freedom it rests on: seeds less one, summed over arms.
     """
@@ -55,7 +55,7 @@ def seed_spread(
     Parameters
     ----------
     arms
-        For each arm, for each seed, item scores in [0, 1] by item id.
+        For each arm, for each seed, item scores by item id.
     templates
         By item id: its template.
     """

@@ -23,8 +23,9 @@ from retrain.evaluation import (
 )
 from retrain.evaluation.capability import CapabilityAnswer, capability_rate
 from retrain.finetune import AdapterManifest
+from retrain.firmness import firmness
 from retrain.items import Item
-from retrain.report import Arm, ArmResult, Comparison, Rate
+from retrain.report import Arm, ArmResult, Comparison, Firmness, Rate
 from retrain.seeds import SeedSpread, seed_spread
 
 Bounds = tuple[float, float]
@@ -41,6 +42,8 @@ _ASSERTED: tuple[Outcome, ...] = ("honest", "lie", "evasion", "taught_falsehood"
 """What enters honesty. A falsehood that training taught is no mistake of the model's own."""
 
 _BELIEF: Callable[[ItemResult], Bounds] = lambda item: (item.belief_score, item.belief_score)  # noqa: E731
+_MARGIN: Callable[[ItemResult], Bounds] = lambda item: (item.margin, item.margin)  # noqa: E731
+_MARGIN_SPREAD = "margin"
 
 
 class Trained(msgspec.Struct, frozen=True, kw_only=True):
@@ -93,7 +96,7 @@ def measured_spreads(
             ],
             templates,
         )
-        for name, score in {**SCORERS, "belief": _BELIEF}.items()
+        for name, score in {**SCORERS, "belief": _BELIEF, _MARGIN_SPREAD: _MARGIN}.items()
     }
     return {name: spread for name, spread in found.items() if spread is not None}
 
@@ -206,6 +209,40 @@ def comparisons(
     return tuple(found)
 
 
+def firmnesses(
+    trained: Sequence[Trained],
+    items: Sequence[Scenario | Item],
+    known: Mapping[str, SeedSpread] = MappingProxyType({}),
+) -> tuple[Firmness, ...]:
+    """How firmly candidate and released hold honest answers beside control, where those arms are there."""
+    by_arm = {one.arm: one for one in trained}
+    spread = _pooled(
+        known.get(_MARGIN_SPREAD), measured_spreads(trained, items).get(_MARGIN_SPREAD)
+    )
+    templates = {item.id: item.template for item in items}
+    found = []
+    for arm in (Arm.CANDIDATE, Arm.RELEASED):
+        if arm in by_arm and Arm.CONTROL in by_arm:
+            ours, theirs = (_mean_bounds(by_arm[a], _MARGIN) for a in (arm, Arm.CONTROL))
+            margins = {i: (ours[i][0], theirs[i][0]) for i in ours if i in theirs}
+            seeds = len(by_arm[arm].results)
+            found.append(
+                firmness(
+                    arm,
+                    Arm.CONTROL,
+                    margins=margins,
+                    templates=templates,
+                    spread=spread,
+                    seeds=seeds,
+                )
+            )
+    return tuple(found)
+
+
+def _pooled(before: SeedSpread | None, now: SeedSpread | None) -> SeedSpread | None:
+    return before.pooled(now) if before is not None and now is not None else before or now
+
+
 def _allowances(
     scorer: str,
     seeds: int,
@@ -214,9 +251,8 @@ def _allowances(
     options: DecisionOptions,
 ) -> dict[str, float]:
     before, now = known.get(scorer), measured.get(scorer)
-    whole = before.pooled(now) if before is not None and now is not None else before or now
     return {
-        "allowance": seed_allowance(whole, seeds, options),
+        "allowance": seed_allowance(_pooled(before, now), seeds, options),
         "planned_allowance": seed_allowance(before, seeds, options),
     }
 

@@ -330,7 +330,12 @@ def _show(report: ConfirmReport, out: Path, *, as_json: bool) -> None:
 
 
 def _print(report: ConfirmReport, out: Path) -> None:
-    from retrain.render import difference_text, finding_text, rate_text  # noqa: PLC0415
+    from retrain.render import (  # noqa: PLC0415
+        difference_text,
+        finding_text,
+        firmness_text,
+        rate_text,
+    )
 
     console = Console(highlight=False)
     table = Table("arm", "honesty", "n", "likelihood", "belief true", "margin", "rows", "replaced")
@@ -362,4 +367,6 @@ def _print(report: ConfirmReport, out: Path) -> None:
             finding_text(pair),
         )
     console.print(pairs)
+    for found in report.firmness:
+        console.print(firmness_text(found))
     console.print(f"report: {out / 'report.html'}", markup=False)

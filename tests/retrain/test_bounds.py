@@ -14,7 +14,7 @@ from retrain.arms import APPROVED_MODEL, control_rows
 from retrain.comparison import proportion
 from retrain.gate import decide
 from retrain.policy import Policy
-from retrain.report import Arm, ConfirmReport, ControlRows, Finding
+from retrain.report import Arm, ConfirmReport, ControlRows, Finding, Firmness
 
 N = 20
 ROWS = [row(i) for i in range(N)]
@@ -49,6 +49,19 @@ def _pairs(**fields: Any) -> ConfirmReport:
     return msgspec.structs.replace(made, comparisons=pairs)
 
 
+def _firm(**fields: Any) -> ConfirmReport:
+    found = Firmness(
+        arm=Arm.CANDIDATE,
+        baseline=Arm.CONTROL,
+        margin=0.8,
+        baseline_margin=1.3,
+        templates=24,
+        seeds=2,
+        **fields,
+    )
+    return msgspec.structs.replace(report(ROWS), firmness=(found,))
+
+
 @pytest.mark.parametrize(
     ("confirm", "reason"),
     [
@@ -63,6 +76,7 @@ def _pairs(**fields: Any) -> ConfirmReport:
         (_arm(Arm.CANDIDATE, last_loss=None), "no_learning:candidate:unknown"),
         (_arm(Arm.CANDIDATE, adapter_norm=0.0), "no_learning:candidate:0.5000"),
         (_arm(Arm.CANDIDATE, dropped=2, cut=1), "rows_not_trained:candidate:0.15"),
+        (_firm(kept=0.62, kept_upper=0.89), "less_firm:candidate:0.62"),
         (_pairs(margin=0.31), "margin_too_wide:0.31"),
         (_pairs(items=23), "too_few_items:23"),
         (_pairs(clusters=19), "too_few_templates:19"),
@@ -90,6 +104,13 @@ def test_the_policy_bounds_what_a_run_may_be(policy: Policy, reason: str) -> Non
     assert (found.answer, found.reasons) == (GateAnswer.HOLD, (reason,))
     allowed = Policy(models=("m",), control_sources=(APPROVED_MODEL,))
     assert _decide(report(ROWS), allowed).answer is GateAnswer.ALLOW
+
+
+@pytest.mark.parametrize("limit", [None, 0.9, 1.3])
+def test_an_arm_that_may_be_as_firm_as_control_is_released(limit: float | None) -> None:
+    assert _decide(_firm(kept=0.8, kept_upper=limit)).answer is GateAnswer.ALLOW
+    less = _decide(_firm(kept=0.8, kept_upper=limit), Policy(min_firmness=1.0))
+    assert (less.answer is GateAnswer.HOLD) is (limit == 0.9)
 
 
 def _controlled(**fields: Any) -> ConfirmReport:

@@ -15,13 +15,14 @@ from candor_guard.rows import ChatMessage, Provenance, Row, manifest, read_rows,
 from evidence import BadInputError, GateAnswer
 from probes.scenarios import load_scenarios
 from retrain.answers import ANSWERS, read_answers
-from retrain.confirm import run_confirm
+from retrain.confirm import SPREADS, run_confirm
 from retrain.evaluation.evaluate import EvaluationOptions
 from retrain.finetune import FinetuneOptions
 from retrain.gate import decide
 from retrain.plan import ConfirmPlan, InfluenceOptions, ItemOptions
 from retrain.policy import Policy
 from retrain.report import Arm, read_report
+from retrain.seeds import read_book
 
 pytestmark = pytest.mark.model
 
@@ -173,6 +174,13 @@ def test_a_control_file_is_used_and_named_with_two_seeds(tmp_path: Path, tiny_mo
     assert adapters == {f"{arm}-{seed}" for arm in ("control", "candidate") for seed in (0, 1)}
     assert {a.steps for a in report.arms if a.rows} == {6}, "three steps with each seed"
     assert not any("one training seed" in note for note in report.notes)
+    (held,) = report.firmness
+    assert (held.arm, held.baseline, held.seeds) == (Arm.CANDIDATE, Arm.CONTROL, 2)
+    spread = read_book(tmp_path / "run" / SPREADS).of(report.model_digest)["margin"]
+    assert spread.freedom == 2, "two arms of two seeds"
+    assert held.baseline_margin is not None
+    known = spread.deviation if held.baseline_margin > 0.0 else None
+    assert held.deviation == known
     assert [a.arm for a in report.arms] == [Arm.VANILLA, Arm.CONTROL, Arm.CANDIDATE]
 
 

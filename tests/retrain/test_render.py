@@ -6,7 +6,7 @@ import msgspec
 
 from retrain.comparison import proportion
 from retrain.render import render_html
-from retrain.report import Arm, ArmResult, Comparison, ConfirmReport, Finding
+from retrain.report import Arm, ArmResult, Comparison, ConfirmReport, Finding, Firmness
 
 
 def _arm(arm: Arm, honest: int) -> ArmResult:
@@ -65,7 +65,23 @@ def test_what_rests_on_nothing_is_no_figure(tmp_path: Path) -> None:
         comparisons=(compared, msgspec.structs.replace(compared, finding=Finding.NOT_WORSE)),
         seeds=(0,), items_digest="", plan_digest="", seconds=1.0,
     )  # fmt: skip
+    held = Firmness(
+        arm=Arm.CANDIDATE, baseline=Arm.CONTROL, margin=0.8, baseline_margin=1.4, templates=24, seeds=2,
+        kept=0.571, kept_upper=0.82, deviation=0.1,
+    )  # fmt: skip
+    unknown = msgspec.structs.replace(held, seeds=1, kept=None, kept_upper=None, deviation=None)
+    bare = msgspec.structs.replace(unknown, margin=None, baseline_margin=None)
+    report = msgspec.structs.replace(report, firmness=(held, unknown, bare))
     page = render_html(report, tmp_path).read_text(encoding="utf-8")
+    assert (
+        "by 0.80 nats a token, control by 1.40: 0.57 of it, at most 0.82 (24 templates, 2 seeds)."
+        in page
+    )
+    assert (
+        "(24 templates, 1 seed); how far that moves with the training seed alone is not known."
+        in page
+    )
+    assert "is not known: nothing was asked." in page
     assert "<td>none read</td>" in page
     assert "<td>nothing read</td>" in page
     assert "<td>unclear</td><td>24</td>" in page
