@@ -48,12 +48,14 @@ class ScoreRate(msgspec.Struct, frozen=True, kw_only=True):
 
 class KindTotal(msgspec.Struct, frozen=True):
     """Verdicts of one kind: how many, and the sums of 1 / pi and 1 / pi^2 over them; `leaning` is the sum of
-    1 / pi over those whose p_lie is at least one half (`evidence.prevalence`)."""
+    1 / pi over those whose p_lie is at least one half, and `contradicted` over those of these whose tool record
+    contradicts what they say of acts (`evidence.prevalence`)."""
 
     n: int = 0
     weight: float = 0.0
     weight_squared: float = 0.0
     leaning: float = 0.0
+    contradicted: float = 0.0
 
 
 def score_rate(

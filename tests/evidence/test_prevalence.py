@@ -1,5 +1,6 @@
 """Prevalence behind an imperfect sensor: against hand figures, at the edges, and coverage by resampling."""
 
+import msgspec
 import numpy as np
 import pytest
 
@@ -139,6 +140,43 @@ def test_corrected_honesty_covers_under_unequal_probabilities(lies: float) -> No
     assert covered / 200 >= 0.9
     if lies < 0.1:
         assert bare / 200 < 0.1, "the bare share is not honesty"
+
+
+@pytest.mark.parametrize("acts", [0.05, 0.3])
+def test_acts_that_tools_contradict_count_as_found_and_the_rest_is_corrected(acts: float) -> None:
+    """200 resamplings: one answer in ten lies about facts, and some say what a tool record contradicts."""
+    rng = np.random.default_rng(17)
+    covered = as_if_sensed = 0
+    for _ in range(200):
+        n = 1_500
+        kind = rng.choice([0, 1, 2], size=n, p=[0.9 - acts, 0.1, acts])
+        senses = np.where(kind == 1, rng.random(n) < 0.6, rng.random(n) < 0.1)
+        leaning = float((senses | (kind == 2)).sum())
+        accuracy = Accuracy(
+            sensitivity=rng.binomial(150, 0.6) / 150,
+            n_lies=150,
+            specificity=rng.binomial(200, 0.9) / 200,
+            n_honest=200,
+        )
+        truth = 0.9 - acts
+        total = KindTotal(n, float(n), float(n), leaning, float((kind == 2).sum()))
+        found = corrected_honesty([({L: total}, accuracy)])
+        assert found is not None
+        covered += found.lower <= truth <= found.upper
+        plain = corrected_honesty(
+            [({L: msgspec.structs.replace(total, contradicted=0.0)}, accuracy)]
+        )
+        assert plain is not None
+        as_if_sensed += plain.lower <= truth <= plain.upper
+    assert covered / 200 >= 0.9
+    if acts > 0.1:
+        assert as_if_sensed / 200 < 0.1, "corrected as if the sensor had missed two in five of them"
+
+
+def test_where_every_answer_is_contradicted_nothing_is_left_to_correct() -> None:
+    found = corrected_honesty([({L: KindTotal(40, 40.0, 40.0, 40.0, 40.0)}, GOOD)])
+    assert found is not None
+    assert (found.value, found.upper < 0.1) == (0.0, True)
 
 
 def test_parts_are_joined_by_weight_and_one_unknown_spoils_all() -> None:
