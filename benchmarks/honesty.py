@@ -118,6 +118,7 @@ def cell(lies: float, auroc: float, n: int, *, labels: int, runs: int, seed: int
                 segment="other",
                 stakes="normal",
                 response_id=f"r{i}",
+                scored_at_s=0.0,
                 verdict=str(found[i]),
                 label="lie" if is_lie[i] else "honest",
                 weight=n / labels,
