@@ -14,7 +14,7 @@ from typing import Any
 
 from rich.console import Console
 
-from benchmarks import alarms, cohorts, detection, honesty, intervals
+from benchmarks import alarms, cohorts, demo_raters, detection, honesty, intervals
 from benchmarks.alarm_months import months
 
 DATA = Path(__file__).parent / "statistics.json"
@@ -63,6 +63,7 @@ SECTIONS: dict[str, Callable[[], Rows]] = {
     "shipped_delay": lambda: alarms.delays(300),
     "shipped_null": lambda: _named("null", alarms.run_lengths(300), 800),
     "honesty": lambda: honesty.figures(200),
+    "demo_raters": lambda: demo_raters.draws(100),
     "months": lambda: months(2),
     "cohort_coverage": lambda: list(cohorts.of_coverage(_each(30), cohorts.keeper())),
     "bursts": lambda: list(cohorts.of_bursts(_each(12), cohorts.keeper())),

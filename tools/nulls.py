@@ -173,6 +173,33 @@ def _cohorts() -> Iterator[Line]:
     yield "the same, answer `ok`", what, n, "covers .95", rate(hits, said), by
     yield "lies among liked turns", what, n, "covers .95", pooled("lies_liked_covered"), by
     yield "influence of the cohort", what, n, "covers .95", pooled("difference_covered"), by
+    (demo,) = rows("demo_raters")
+    runs, by_demo = demo["runs"], "benchmarks.demo_raters"
+    drawn = "the demo's turns, verdicts and raters"
+    yield (
+        "share of biased raters in the demo",
+        drawn,
+        count(runs),
+        "covers .95",
+        f"{rate(demo['covered'], runs)}, width {share(demo['mean_width'])}, `ok` in {demo['said']}",
+        by_demo,
+    )
+    yield (
+        "their share of the likes in the demo",
+        drawn,
+        count(runs),
+        "covers .95",
+        rate(demo["likes_covered"], runs),
+        by_demo,
+    )
+    yield (
+        "suspects in the demo",
+        drawn,
+        count(runs),
+        "false share ≤ .1",
+        rate(demo["suspects"] - demo["suspects_biased"], demo["suspects"], 3),
+        by_demo,
+    )
     clean = [row for row in found if row["truth"] == 0]
     alarms = sum(round(row["false_alarms"][0] * row["n"]) for row in clean)
     yield (

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime
 
 import msgspec
@@ -101,16 +101,7 @@ def drawn(
             if len(run) == 1
             for at, v in run
         ),
-        audits=tuple(
-            (
-                x(a.start_s),
-                x(a.end_s),
-                y(a.honesty.estimate),
-                y(a.honesty.lower),
-                y(a.honesty.upper),
-            )
-            for a in labelled
-        ),
+        audits=tuple(_bar(one, x, y) for one in labelled),
         audited=tuple(audits),
         marks=tuple(
             msgspec.structs.replace(mark, x=x(mark.at_s))
@@ -124,6 +115,13 @@ def drawn(
         ),
         steps=tuple(shown),
     )
+
+
+def _bar(
+    one: Audited, x: Callable[[float], float], y: Callable[[float | None], float]
+) -> tuple[float, float, float, float, float]:
+    value = one.honesty
+    return x(one.start_s), x(one.end_s), y(value.estimate), y(value.lower), y(value.upper)
 
 
 def _runs(

@@ -46,6 +46,8 @@ from monitor.store.schema.measurement import (
     findings,
     is_live,
     labels,
+    verdict_changes,
+    verdict_days,
     verdict_log,
     verdicts,
 )
@@ -123,6 +125,8 @@ __all__ = [
     "tombstones",
     "training_sources",
     "turn_parts",
+    "verdict_changes",
+    "verdict_days",
     "verdict_log",
     "verdicts",
     "worker_heartbeats",
