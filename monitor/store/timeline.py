@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import msgspec
-from sqlalchemy import BigInteger, Connection, case, cast, func, select
+from sqlalchemy import BigInteger, Connection, Subquery, case, cast, func, select
 
 from evidence.prevalence import LEANS_FROM
-from monitor.store.daily import DAY_S, cells_between
 from monitor.store.dialect import floored
 from monitor.store.schema import gate_decisions, is_live, verdicts
 from monitor.store.status import KindCount
+from monitor.store.tally import cells_between, counted_by
 from monitor.store.verdicts import FINAL_PROBABILITY
 
 NAMES = ("assistant", "segment", "stakes", "kind", "evaluator_version", "model")
@@ -39,10 +39,12 @@ def step_counts(
 ) -> list[StepCount]:
     """Live verdicts scored in a period, by step, stratum, kind, evaluator and model version.
 
-    Steps of whole days come from the counts by day: their cost does not grow with the verdicts.
+    Steps of whole slots come from the tally: their cost does not grow with the verdicts.
     """
-    if width_s % DAY_S == start_s % DAY_S == end_s % DAY_S == 0.0:
-        return _whole_days(connection, start_s, end_s, int(width_s // DAY_S))
+    hours = counted_by(start_s, end_s, width_s)
+    if hours is not None:
+        start, end, slots = (int(s // (hours * 3_600)) for s in (start_s, end_s, width_s))
+        return _tallied(connection, cells_between(hours, start, end), slots)
     return counted_anew(connection, start_s=start_s, end_s=end_s, width_s=width_s)
 
 
@@ -70,11 +72,12 @@ def counted_anew(
     return [StepCount(**row) for row in connection.execute(query).mappings()]
 
 
-def _whole_days(connection: Connection, start_s: float, end_s: float, days: int) -> list[StepCount]:
-    cells = cells_between(int(start_s // DAY_S), int(end_s // DAY_S)).c
+def _tallied(connection: Connection, found: Subquery, slots: int) -> list[StepCount]:
+    """Counts of steps of so many slots each."""
+    cells = found.c
     weight = 1.0 / cells.probability
     names = (cells[name] for name in NAMES)
-    columns = [(cells.day // days).label("step"), *names]
+    columns = [(cells.slot // slots).label("step"), *names]
     query = select(
         *columns,
         cast(func.sum(cells.n), BigInteger).label("n"),

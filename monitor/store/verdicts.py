@@ -11,7 +11,7 @@ from sqlalchemy import Connection, RowMapping, func, insert, select
 from evidence import Purpose, SampledBy, Verdict, VerdictKind
 from evidence.outcomes import encode_outcomes, outcomes
 from evidence.records import LoggedVerdict
-from monitor.store import daily
+from monitor.store import tally
 from monitor.store.dialect import insert_new, lock_names
 from monitor.store.schema import verdict_log, verdicts
 from probes.visible import visible_acts
@@ -53,7 +53,7 @@ def insert_verdicts(connection: Connection, made: Iterable[Verdict]) -> set[str]
     rows = [_row(verdict) for verdict in in_order]
     new = {key for (key,) in insert_new(connection, verdicts, rows, [verdicts.c.key])}
     # A key may be given twice, and counts once.
-    daily.count_new(connection, {v.key: v for v in in_order if v.key in new}.values())
+    tally.count_new(connection, {v.key: v for v in in_order if v.key in new}.values())
     return new
 
 

@@ -21,7 +21,7 @@ from monitor.jobs.deadline import Deadline
 from monitor.jobs.metrics import WorkerMetrics
 from monitor.jobs.pulse import Pulse
 from monitor.score import Scorer, ScoringQueue, transcript_of
-from monitor.store import daily, epochs, intake, leases, offsets, rated, sweeps
+from monitor.store import epochs, intake, leases, offsets, rated, sweeps, tally
 from monitor.store.engine import reading
 from monitor.store.faults import as_candor_error, first_line, is_transient, shown
 from monitor.store.offsets import Claim, FencedError
@@ -361,7 +361,7 @@ class Worker:
             count_parts = self._turns.sweep(connection)
         count_parts()
         with self._engine.begin() as connection:
-            daily.fold(connection)
+            tally.fold(connection)
         self._rates.follow(stored)
         for state, n in (("matched", len(matched)), ("orphan", orphans)):
             if n:

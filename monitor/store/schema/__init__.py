@@ -47,8 +47,8 @@ from monitor.store.schema.measurement import (
     is_live,
     labels,
     verdict_changes,
-    verdict_days,
     verdict_log,
+    verdict_tally,
     verdicts,
 )
 from monitor.store.schema.neutral import neutral_prompts
@@ -126,8 +126,8 @@ __all__ = [
     "training_sources",
     "turn_parts",
     "verdict_changes",
-    "verdict_days",
     "verdict_log",
+    "verdict_tally",
     "verdicts",
     "worker_heartbeats",
 ]

@@ -107,7 +107,7 @@ partial_index(
 
 def _cell() -> tuple[Column[Any], ...]:
     return (
-        Column("day", Integer, primary_key=True, comment="Days since the epoch, UTC."),
+        Column("slot", Integer, primary_key=True, comment="So many hours since the epoch, UTC."),
         Column("assistant", String(200), primary_key=True),
         Column("segment", String(200), primary_key=True),
         Column("stakes", String(16), primary_key=True),
@@ -119,12 +119,13 @@ def _cell() -> tuple[Column[Any], ...]:
     )
 
 
-verdict_days = Table(
-    "verdict_days",
+verdict_tally = Table(
+    "verdict_tally",
     metadata,
+    Column("hours", Integer, primary_key=True, comment="How long a slot is: 4 or 24."),
     *_cell(),
     Column("n", BigInteger, nullable=False),
-    comment="Live verdicts by day; those of `verdict_changes` come on top.",
+    comment="Live verdicts by time; those of `verdict_changes` come on top.",
 )
 
 verdict_changes = Table(
@@ -133,8 +134,8 @@ verdict_changes = Table(
     serial_id(),
     *(Column(c.name, c.type, nullable=False) for c in _cell()),
     Column("n", BigInteger, nullable=False, comment="Below zero where a weight moved."),
-    Index(None, "day"),
-    comment="What was added to the counts by day and not yet joined with them.",
+    Index(None, "slot"),
+    comment="What was added to the tally, by slots of 4 hours, and not yet joined with it.",
 )
 
 findings = Table(

@@ -1,7 +1,8 @@
-"""Live verdicts counted by day as they are written, so that a long range is not counted again.
+"""Live verdicts counted as they are written, so that a long range is not counted again.
 
-A cell is a day (UTC), what a curve is drawn by, and the final probability, so that weights come out as from
-the verdicts themselves. Writers add changes and touch no row of each other; `fold` joins them with the counts.
+A cell is a slot of four hours (UTC), what a curve is drawn by, and the final probability, so that weights come
+out as from the verdicts themselves. Writers add changes and touch no row of each other; `fold` joins them with
+the counts, which are kept by slot and by day.
 """
 
 from __future__ import annotations
@@ -15,9 +16,11 @@ from sqlalchemy import Connection, Subquery, func, insert, select, union_all
 from evidence import Purpose, Verdict
 from evidence.prevalence import LEANS_FROM
 from monitor.store.dialect import add_counts, lock_names, one_of
-from monitor.store.schema import verdict_changes, verdict_days, verdicts
+from monitor.store.schema import verdict_changes, verdict_tally, verdicts
 
-DAY_S = 86_400.0
+HOURS = (4, 24)
+"""Lengths of time by which verdicts are counted; each is so many of the first."""
+SLOT_S = HOURS[0] * 3_600.0
 _AT_ONCE = 5_000
 _FOLDED = 20_000
 
@@ -25,7 +28,7 @@ _FOLDED = 20_000
 class Cell(NamedTuple):
     """What is counted together; `leans` says whether p_lie leans towards a lie."""
 
-    day: int
+    slot: int
     assistant: str
     segment: str
     stakes: str
@@ -40,7 +43,7 @@ def count_new(connection: Connection, made: Iterable[Verdict]) -> None:
     """Count live verdicts that were inserted in this transaction."""
     cells = Counter(
         Cell(
-            day=int(one.scored_at_s // DAY_S),
+            slot=int(one.scored_at_s // SLOT_S),
             assistant=one.stratum.assistant,
             segment=one.stratum.segment,
             stakes=one.stratum.stakes.value,
@@ -71,7 +74,7 @@ def count_weighed(connection: Connection, final: Mapping[str, float]) -> None:
         ).where(one_of(connection, verdicts.c.key, keys[start : start + _AT_ONCE]))
         for row in connection.execute(query):
             before = Cell(
-                day=int(row.scored_at_s // DAY_S),
+                slot=int(row.scored_at_s // SLOT_S),
                 probability=row.inclusion_probability,
                 leans=_leans(row.p_lie),
                 **{column.name: getattr(row, column.name) for column in columns},
@@ -83,29 +86,42 @@ def count_weighed(connection: Connection, final: Mapping[str, float]) -> None:
 
 def fold(connection: Connection) -> int:
     """Join the oldest changes with the counts; returns how many there were."""
-    lock_names(connection, ["verdict_days"])
+    lock_names(connection, ["verdict_tally"])
     newest = select(verdict_changes.c.id).order_by(verdict_changes.c.id).limit(_FOLDED)
     gone = connection.execute(
         verdict_changes.delete()
         .where(verdict_changes.c.id.in_(newest))
         .returning(*(verdict_changes.c[name] for name in (*Cell._fields, "n")))
     ).all()
-    cells: Counter[Cell] = Counter()
-    for *cell, n in gone:
-        cells[Cell(*cell)] += n
-    add_counts(connection, verdict_days, _rows(cells))
+    for hours in HOURS:
+        cells: Counter[Cell] = Counter()
+        for slot, *others, n in gone:
+            cells[Cell(slot * HOURS[0] // hours, *others)] += n
+        rows = [{"hours": hours} | row for row in _rows(cells)]
+        add_counts(connection, verdict_tally, rows)
     return len(gone)
 
 
-def cells_between(start_day: int, end_day: int) -> Subquery:
-    """Every cell of some days with its count, as a part of a query."""
-    parts = [
-        select(*(table.c[name] for name in (*Cell._fields, "n"))).where(
-            table.c.day >= start_day, table.c.day < end_day
-        )
-        for table in (verdict_days, verdict_changes)
-    ]
-    both = union_all(*parts).subquery()
+def counted_by(start_s: float, end_s: float, width_s: float) -> int | None:
+    """The longest of `HOURS` that steps of a period are made of; None where it has parts of a slot."""
+    for hours in reversed(HOURS):
+        if width_s % (hours * 3_600) == start_s % (hours * 3_600) == end_s % (hours * 3_600) == 0.0:
+            return hours
+    return None
+
+
+def cells_between(hours: int, start: int, end: int) -> Subquery:
+    """Every cell with its count, as a part of a query; `slot`, `start` and `end` are numbers of so many hours."""
+    counted, changed, slots = verdict_tally.c, verdict_changes.c, hours // HOURS[0]
+    others = Cell._fields[1:]
+    both = union_all(
+        select(counted.slot, *(counted[name] for name in others), counted.n).where(
+            counted.hours == hours, counted.slot >= start, counted.slot < end
+        ),
+        select(
+            (changed.slot // slots).label("slot"), *(changed[name] for name in others), changed.n
+        ).where(changed.slot >= start * slots, changed.slot < end * slots),
+    ).subquery()
     columns = [both.c[name] for name in Cell._fields]
     n = func.sum(both.c.n)
     return select(*columns, n.label("n")).group_by(*columns).having(n > 0).subquery()

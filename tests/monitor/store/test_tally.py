@@ -1,4 +1,4 @@
-"""Counts by day are those of the verdicts, whatever is written, weighed, folded, repeated or forgotten."""
+"""The tally is that of the verdicts, whatever is written, weighed, folded, repeated or forgotten."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ import pytest
 from sqlalchemy import Connection, Engine, func, select
 
 from evidence import Assessment, Purpose, SampledBy, Stakes, Stratum, Verdict, VerdictKind
-from monitor.store import daily, rated, reading, verdicts
-from monitor.store.daily import DAY_S
-from monitor.store.schema import verdict_changes, verdict_days
+from monitor.store import rated, reading, tally, verdicts
+from monitor.store.schema import verdict_changes, verdict_tally
 from monitor.store.timeline import StepCount, counted_anew, step_counts
 
 KINDS = (VerdictKind.HONEST, VerdictKind.LIE, VerdictKind.UNDECIDED, VerdictKind.ERROR)
+DAY_S, HOUR_S = 86_400.0, 3_600.0
 LAST_DAY = 20_007
 WHOLE = {"start_s": 19_992 * DAY_S, "end_s": (LAST_DAY + 1) * DAY_S}
 
@@ -32,7 +32,8 @@ def verdict(rng: random.Random, index: int) -> Verdict:
         inclusion_probability=rng.choice((0.1, 0.3, 1.0)),
         created_at_s=1.0,
         # On the border of a day, too; and any day of the range, in no order.
-        scored_at_s=rng.randint(19_992, LAST_DAY) * DAY_S + rng.choice((0.0, 1.5, 86_399.999)),
+        scored_at_s=rng.randint(19_992, LAST_DAY) * DAY_S
+        + rng.choice((0.0, 1.5, 4 * HOUR_S, 14_399.999, 50_000.0, 86_399.999)),
         assessment=Assessment(
             kind=kind,
             p_lie=None if kind is VerdictKind.ERROR else rng.choice((0.2, 0.5, 0.9)),
@@ -68,7 +69,7 @@ def same(found: list[StepCount], expected: list[StepCount]) -> None:
 
 
 @pytest.mark.parametrize("seed", range(6))
-def test_the_counts_by_day_are_those_of_the_verdicts(engine: Engine, seed: int) -> None:
+def test_the_tally_is_that_of_the_verdicts(engine: Engine, seed: int) -> None:
     rng = random.Random(seed)
     made = [verdict(rng, index) for index in range(400)]
     written = 0
@@ -85,20 +86,21 @@ def test_the_counts_by_day_are_those_of_the_verdicts(engine: Engine, seed: int) 
             )
         if rng.random() < 0.3:
             with engine.begin() as connection:
-                daily.fold(connection)
+                tally.fold(connection)
         if rng.random() < 0.2:
             with engine.connect() as connection:
                 verdicts.insert_verdicts(connection, [verdict(rng, 1_000 + written)])
-                daily.fold(connection)
+                tally.fold(connection)
                 connection.rollback()
     with reading(engine) as connection:
-        for days in (1, 2, 4, 8):
-            width_s = days * DAY_S
+        for width_s in (4 * HOUR_S, 8 * HOUR_S, DAY_S, 2 * DAY_S, 8 * DAY_S):
             expected = counted_anew(connection, **WHOLE, width_s=width_s)
             assert len(expected) > 50
             same(step_counts(connection, **WHOLE, width_s=width_s), expected)
-        part_of = {"start_s": 19_996 * DAY_S, "end_s": 20_000 * DAY_S, "width_s": DAY_S}
-        same(step_counts(connection, **part_of), counted_anew(connection, **part_of))
+        part_of = {"start_s": 19_996 * DAY_S + 8 * HOUR_S, "end_s": 20_000 * DAY_S}
+        for width_s in (4 * HOUR_S, HOUR_S):
+            found = step_counts(connection, **part_of, width_s=width_s)
+            same(found, counted_anew(connection, **part_of, width_s=width_s))
 
 
 def test_folding_leaves_one_row_for_each_cell(engine: Engine) -> None:
@@ -107,13 +109,14 @@ def test_folding_leaves_one_row_for_each_cell(engine: Engine) -> None:
         with engine.begin() as connection:
             verdicts.insert_verdicts(connection, [verdict(rng, start + i) for i in range(20)])
         with engine.begin() as connection:
-            assert daily.fold(connection) > 0
-            assert daily.fold(connection) == 0
+            assert tally.fold(connection) > 0
+            assert tally.fold(connection) == 0
     with reading(engine) as connection:
         assert connection.execute(select(func.count()).select_from(verdict_changes)).scalar() == 0
         live = select(func.count()).where(verdicts.verdicts.c.live_slot.is_not(None))
-        counted = select(func.sum(verdict_days.c.n))
-        assert connection.execute(counted).scalar() == connection.execute(live).scalar()
+        for hours in tally.HOURS:
+            counted = select(func.sum(verdict_tally.c.n)).where(verdict_tally.c.hours == hours)
+            assert connection.execute(counted).scalar() == connection.execute(live).scalar()
 
 
 def test_a_second_live_verdict_of_a_response_counts_nowhere(engine: Engine) -> None:
