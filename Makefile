@@ -77,10 +77,10 @@ bench-detection bench-alarms bench-cohorts bench-intake bench-retrain: $(READY) 
 bench-probes: $(READY) ## the probes on labelled transcripts (TRANSCRIPTS=file.jsonl)
 	@$(BIN)/python -m benchmarks.probes $(TRANSCRIPTS) $(ARGS)
 
-bench-statistics: $(READY) ## nulls and coverages: shown honesty, alarms as shipped, cohorts beyond the model
-	@$(BIN)/python -m benchmarks.honesty
-	@$(BIN)/python -m benchmarks.alarms
-	@$(BIN)/python -m benchmarks.cohorts --only coverage --only bursts
+bench-statistics: $(READY) ## nulls and coverages, and the pages that show them (ARGS="--only honesty")
+	@tools/environment.sh --bench
+	@$(BIN)/python -m benchmarks.statistics $(ARGS)
+	@$(BIN)/python -m tools.reference docs
 
 bench-sensor: $(READY) ## what a calibrated sensor sees: drift, other tones, coverage
 	@$(BIN)/python -m benchmarks.sensor $(ARGS)

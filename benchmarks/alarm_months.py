@@ -91,6 +91,7 @@ def months(years: int) -> list[dict[str, Any]]:
         found.append(
             {
                 "null": name,
+                "seed": 900 + 10 * k,
                 "months": n,
                 "alarms": total,
                 "rate": total / n,

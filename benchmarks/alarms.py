@@ -108,7 +108,8 @@ def delays(runs: int) -> list[dict[str, Any]]:
     found = []
     for k, (auroc, low, high) in enumerate(RISES):
         for before in BEFORE:
-            rng = np.random.default_rng(700 + 10 * k + before)
+            seed = 700 + 10 * k + before
+            rng = np.random.default_rng(seed)
             apart = distance(auroc)
             quiet, _ = draw(rng, (runs, before), low, apart)
             risen, ratio = draw(rng, (runs, MONTH), high, apart)
@@ -118,6 +119,7 @@ def delays(runs: int) -> list[dict[str, Any]]:
             known = _or_never(oracle(ratio, low, high))
             found.append(
                 {
+                    "seed": seed,
                     "auroc": auroc,
                     "lies": [low, high],
                     "before": before,

@@ -19,6 +19,7 @@ Acts = tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float64], NDArray[
 
 _HOUR, _DAY = 3600.0, 86_400.0
 _PREFIX = "together-"
+BURST_SEED = 60_000
 
 
 def _choices(
@@ -92,7 +93,7 @@ BURSTS: dict[str, Callable[..., Acts]] = {
 
 def one_burst(name: str, seed: int, *, raters: int = 3000) -> dict[str, Any]:
     """Who is named beside so many raters, none of them biased; a sensor of AUROC .9."""
-    rng = np.random.default_rng(60_000 + seed)
+    rng = np.random.default_rng(BURST_SEED + seed)
     drawn = draw(population(0.0, raters=raters, separation=separation(0.9)), 50_000 + seed)
     events = with_acts(drawn.events, BURSTS[name](drawn, rng))
     found = estimate(events, options=OPTIONS)

@@ -17,6 +17,8 @@ from monitor.cohorts.estimate import estimate
 from monitor.cohorts.results import Answer
 from monitor.cohorts.simulate import BEHAVIOURS, Behaviour, Scenario, Topic
 
+COVERAGE_SEED = 40_000
+
 
 def separation(auroc: float) -> float:
     """Distance of two normal scores that are told apart this well."""
@@ -56,7 +58,7 @@ COVERED = {
 
 def one_covered(name: str, seed: int) -> dict[str, Any]:
     """Share, influence and alarm of one population, each with whether its interval holds the truth."""
-    drawn = draw(COVERED[name], 40_000 + seed)
+    drawn = draw(COVERED[name], COVERAGE_SEED + seed)
     events = drawn.events
     found = estimate(events, options=OPTIONS)
     _, alarms = population_alarms(

@@ -26,8 +26,8 @@ from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
-from benchmarks.cohort_bursts import BURSTS, one_burst
-from benchmarks.cohort_coverage import COVERED, one_covered
+from benchmarks.cohort_bursts import BURST_SEED, BURSTS, one_burst
+from benchmarks.cohort_coverage import COVERAGE_SEED, COVERED, one_covered
 from benchmarks.cohort_populations import (
     CAMPAIGNS,
     NULLS,
@@ -78,15 +78,18 @@ def of_coverage(runs: Callable[[str], int], keep: Kept) -> Iterator[dict[str, An
         said = [row for row in rows if not row["refused"]]
         yield {
             "population": name,
+            "seed": COVERAGE_SEED,
             "n": len(rows),
             "truth": rows[0]["truth"],
             "mean_estimate": float(np.mean([row["estimate"] for row in rows])),
             "mean_width": float(np.mean([row["width"] for row in rows])),
             "coverage": _rate(row["covers"] for row in rows),
-            "coverage_of_said": _rate(row["covers"] for row in said),
+            "said": len(said),
+            "said_covered": sum(row["covers"] for row in said),
             "refused": _rate(row["refused"] for row in rows),
             "false_alarms": _rate(row["false_alarm"] for row in rows),
-            "alarm_covers": _rate(hit for row in rows for hit in row["alarm_covers"]),
+            "alarms": sum(len(row["alarm_covers"]) for row in rows),
+            "alarms_covered": sum(hit for row in rows for hit in row["alarm_covers"]),
             "lies_liked_covered": _rate(row["lies_covered"] for row in rows),
             "difference_covered": _rate(row["difference_covered"] for row in rows),
         }
@@ -98,6 +101,7 @@ def of_bursts(runs: Callable[[str], int], keep: Kept) -> Iterator[dict[str, Any]
         rows = _simulated("bursts", one_burst, name, runs(name), keep)
         yield {
             "event": name,
+            "seed": BURST_SEED,
             "n": len(rows),
             "anybody_named": _rate(row["named"] > 0 for row in rows),
             "raters_named": sum(row["named"] for row in rows) / len(rows),
@@ -174,7 +178,7 @@ def _each(one: Callable[[str, int], dict[str, Any]], name: str, seeds: range) ->
     return [one(name, seed) for seed in seeds]
 
 
-def _keeper(folder: Path) -> Kept:
+def keeper(folder: Path = _CACHE) -> Kept:
     """Remembers results by name and by the code that they depend on."""
     # The modules that were loaded are those that figures can depend on.
     sources = sorted(
@@ -251,7 +255,7 @@ def main() -> None:
     parser.add_argument("--only", action="append", help="only this section; may be repeated")
     given = parser.parse_args()
     few = given.quick
-    keep = _keeper(_CACHE)
+    keep = keeper()
 
     def most(name: str) -> int:
         return 2 if few else 300 if name in NULLS else 100

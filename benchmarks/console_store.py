@@ -31,6 +31,7 @@ from evidence import (
 )
 from evidence.outcomes import encode_outcomes, outcomes
 from evidence.records import Finding, Response
+from monitor.store import tally
 from monitor.store.explanations import Explanation, pack_explanation
 from monitor.store.intake import MATCHED, pack_body
 from monitor.store.schema import (
@@ -111,6 +112,9 @@ def fill(engine: Engine, count: int, now_s: float, say: Callable[[str], None]) -
         load(engine, verdicts, (_verdict(one.verdict) for one in made))
         load(engine, verdict_log, (_logged(one.verdict) for one in made))
         load(engine, findings, (_finding(one.verdict) for one in made if one.number % 16 == 0))
+        with engine.begin() as connection:
+            tally.count_new(connection, (one.verdict for one in made))
+            tally.fold(connection)
         load(engine, feedback, (_rated(one) for one in made if one.number % 5 == 0))
         say(f"{numbers.stop} of {count} verdicts")
     fill_the_rest(engine, load, now_s)

@@ -167,8 +167,9 @@ def null_figures(runs: int) -> dict[str, Any]:
     for k, (name, make) in enumerate(NULLS.items()):
         alarm_at = e_detector(make(np.random.default_rng(100 + k), runs))
         found[name] = run_length(alarm_at, NULL_LENGTH)
-    found["weighted two-phase"] = run_length(
-        two_phase_alarms(np.random.default_rng(110), runs), NULL_LENGTH
+    seed = 110
+    found["weighted two-phase"] = {"seed": seed} | run_length(
+        two_phase_alarms(np.random.default_rng(seed), runs), NULL_LENGTH
     )
     return found
 

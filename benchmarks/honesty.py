@@ -9,7 +9,7 @@ from __future__ import annotations
 import argparse
 import math
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from rich.console import Console
@@ -30,6 +30,7 @@ CALIBRATED_AT, CALIBRATION_ANSWERS = 0.49, 300
 LIES = (0.01, 0.02, 0.05, 0.2, 0.5)
 AUROCS = (0.9, 0.78, 0.65)
 COUNTS = (200, 2_000, 20_000)
+LABELS = 50
 _STRATUM = Stratum("shop", "other", Stakes.NORMAL)
 Floats = np.ndarray[tuple[int], np.dtype[np.float64]]
 
@@ -117,6 +118,7 @@ def cell(lies: float, auroc: float, n: int, *, labels: int, runs: int, seed: int
                 segment="other",
                 stakes="normal",
                 response_id=f"r{i}",
+                scored_at_s=0.0,
                 verdict=str(found[i]),
                 label="lie" if is_lie[i] else "honest",
                 weight=n / labels,
@@ -140,33 +142,50 @@ def cell(lies: float, auroc: float, n: int, *, labels: int, runs: int, seed: int
     )
 
 
+def figures(runs: int) -> list[dict[str, Any]]:
+    """Coverage and width of every cell, by the sensor's card and by 50 random labels."""
+    found = []
+    for labels in (0, LABELS):
+        for seed, (lies, auroc, n) in enumerate(
+            (lies, auroc, n) for auroc in AUROCS for lies in LIES for n in COUNTS
+        ):
+            one = cell(lies, auroc, n, labels=labels, runs=runs, seed=seed)
+            found.append(
+                {"labels": labels, "lies": lies, "auroc": auroc, "answers": n, "seed": seed}
+                | one._asdict()
+            )
+    return found
+
+
+def show(rows: Sequence[dict[str, Any]], console: Console) -> None:
+    for title, labels in (("by the sensor's card", 0), (f"by {LABELS} random labels", LABELS)):
+        table = Table(title=f"Honesty {title}: coverage of 95 % intervals")
+        for name in ("lies", "AUROC", "n", "undecided", "shown", "covers", "median width"):
+            table.add_column(name, justify="right")
+        for row in rows:
+            if row["labels"] != labels:
+                continue
+            bounds = wilson(row["covered"], row["shown"])
+            table.add_row(
+                f"{row['lies']:.2f}",
+                f"{row['auroc']}",
+                str(row["answers"]),
+                f"{row['undecided']:.2f}",
+                f"{row['shown']}/{row['runs']}",
+                f"{row['covered'] / row['shown']:.3f} [{bounds.lower:.3f}, {bounds.upper:.3f}]"
+                if row["shown"]
+                else "—",
+                f"{row['width']:.3f}",
+            )
+        console.print(table)
+
+
 def main(arguments: Sequence[str] | None = None) -> None:
     """Print coverage and width of every cell."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--runs", type=int, default=200)
     options = parser.parse_args(arguments)
-    console = Console(highlight=False, width=140)
-    for title, labels in (("by the sensor's card", 0), ("by 50 random labels", 50)):
-        table = Table(title=f"Honesty {title}: coverage of 95 % intervals")
-        for name in ("lies", "AUROC", "n", "undecided", "shown", "covers", "median width"):
-            table.add_column(name, justify="right")
-        for seed, (lies, auroc, n) in enumerate(
-            (lies, auroc, n) for auroc in AUROCS for lies in LIES for n in COUNTS
-        ):
-            found = cell(lies, auroc, n, labels=labels, runs=options.runs, seed=seed)
-            bounds = wilson(found.covered, found.shown)
-            table.add_row(
-                f"{lies:.2f}",
-                f"{auroc}",
-                str(n),
-                f"{found.undecided:.2f}",
-                f"{found.shown}/{found.runs}",
-                f"{found.covered / found.shown:.3f} [{bounds.lower:.3f}, {bounds.upper:.3f}]"
-                if found.shown
-                else "—",
-                f"{found.width:.3f}",
-            )
-        console.print(table)
+    show(figures(options.runs), Console(highlight=False, width=140))
 
 
 if __name__ == "__main__":

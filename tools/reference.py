@@ -21,6 +21,8 @@ from evidence import BadInputError
 from monitor.services.alarms import TRANSITIONS
 from monitor.settings import sections
 from monitor.telemetry import METRICS
+from tools import figures
+from tools.nulls import nulls_and_coverages
 
 _BLOCK = re.compile(r"(<!-- generated: (\w+) -->\n).*?(<!-- end -->)", re.DOTALL)
 
@@ -71,6 +73,22 @@ PARTS: dict[str, Callable[[], str]] = {
     "metrics": metrics_part,
     "transitions": transitions_part,
     "routes": routes_part,
+    "nulls_and_coverages": nulls_and_coverages,
+    **{
+        part.__name__: part
+        for part in (
+            figures.mean_null,
+            figures.mean_delay,
+            figures.shipped_delay,
+            figures.shipped_null,
+            figures.months,
+            figures.learned_bounds,
+            figures.since,
+            figures.honesty,
+            figures.cohort_coverage,
+            figures.bursts,
+        )
+    },
 }
 
 

@@ -112,8 +112,8 @@ class RevokedOut(BaseModel):
 
 
 class ReviewItemOut(BaseModel):
-    """A released row that nobody has labelled. Its label, with this inclusion probability, goes to
-    `POST /v1/labels`."""
+    """A released row that nobody has labelled, with the probability that it was chosen among those that were
+    released. Its label goes to `POST /v1/labels` without a probability: it is no audit of what was answered."""
 
     assistant: str
     decision_id: str

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime
 
 import msgspec
 
-from monitor.console.timeline import Step
+from monitor.console.timeline import Audited, Step
 from monitor.telemetry import Bounded
 
 WIDTH, HEIGHT = 720.0, 200.0
@@ -34,13 +34,16 @@ class Tick(msgspec.Struct, frozen=True):
 
 class Chart(msgspec.Struct, frozen=True, kw_only=True):
     """What a template draws. `bands` and `bounds` are outlines, `lines` the estimate between gaps, all as SVG
-    points; `dots` are estimates without a neighbour: x, y, and the ends of the interval."""
+    points; `dots` are estimates without a neighbour: x, y, and the ends of the interval. `audits` are estimates
+    by random labels: where they begin and end, and y with the ends of the interval."""
 
     measure: str
     bands: tuple[str, ...]
     bounds: tuple[str, ...]
     lines: tuple[str, ...]
     dots: tuple[tuple[float, float, float, float], ...]
+    audits: tuple[tuple[float, float, float, float, float], ...]
+    audited: tuple[Audited, ...]
     marks: tuple[Mark, ...]
     x_ticks: tuple[Tick, ...]
     y_ticks: tuple[Tick, ...]
@@ -56,13 +59,16 @@ def drawn(
     *,
     measure: str = "honesty",
     top: float = 1.0,
+    audits: Sequence[Audited] = (),
 ) -> Chart:
     """Honesty, or another `measure`, over time with its interval and its worst and best case; the score rate
     where honesty is not known for any step. `top` is the largest value that the axis shows."""
     corrected = any(step.honesty.estimate is not None for step in steps)
     shown = [(s.at_s, s.n, s.honesty if corrected else s.score_rate) for s in steps]
     known = [(at_s, value) for at_s, _, value in shown if value.estimate is not None]
-    lowest = min((v.lower for _, v in known if v.lower is not None), default=0.0)
+    labelled = [one for one in audits if one.honesty.estimate is not None]
+    all_shown = [v for _, v in known] + [one.honesty for one in labelled]
+    lowest = min((v.lower for v in all_shown if v.lower is not None), default=0.0)
     floor = max(0.0, min(0.9, int(lowest * 10) / 10)) if top == 1.0 else 0.0
 
     def x(at_s: float) -> float:
@@ -95,6 +101,8 @@ def drawn(
             if len(run) == 1
             for at, v in run
         ),
+        audits=tuple(_bar(one, x, y) for one in labelled),
+        audited=tuple(audits),
         marks=tuple(
             msgspec.structs.replace(mark, x=x(mark.at_s))
             for mark in sorted(marks)
@@ -107,6 +115,13 @@ def drawn(
         ),
         steps=tuple(shown),
     )
+
+
+def _bar(
+    one: Audited, x: Callable[[float], float], y: Callable[[float | None], float]
+) -> tuple[float, float, float, float, float]:
+    value = one.honesty
+    return x(one.start_s), x(one.end_s), y(value.estimate), y(value.lower), y(value.upper)
 
 
 def _runs(

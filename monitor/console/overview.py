@@ -28,6 +28,7 @@ from monitor.console.timeline import Timeline, first_seen
 from monitor.http.access import Principal, Scope
 from monitor.store import reading
 from monitor.store.gate_queues import waiting_reviews
+from monitor.store.labels import audited_verdicts
 from monitor.store.pages import AlarmFilter, Page, list_alarms
 from monitor.store.sensors import accuracies
 from monitor.store.timeline import MadeDecision, StepCount, decisions_between
@@ -82,12 +83,20 @@ def router(context: ConsoleContext) -> APIRouter:
             alarms = _alarms(connection, viewer.principal, start_s, end_s)
             decisions = decisions_between(connection, start_s=start_s, end_s=end_s, limit=_MARKS)
             measured = accuracies(connection)
+            audited = audited_verdicts(
+                connection,
+                # Whole steps, as the verdicts that the labels stand for are counted.
+                since_s=min(counts) * width_s,
+                until_s=(max(counts) + 1) * width_s,
+                assistants=shown[:_CHARTS],
+            )
             waiting = _waiting(connection, state, viewer, view)
         assistants = []
         for name in shown[:_CHARTS]:
             marks = _marks(name, counts, width_s, alarms, decisions)
             steps = timeline.curve(counts, width_s, name, view.stratum, measured)
-            chart = drawn(steps, marks, start_s, end_s, width_s)
+            audits = timeline.audits(counts, width_s, name, view.stratum, audited)
+            chart = drawn(steps, marks, start_s, end_s, width_s, audits=audits)
             assistants.append(_shown(name, state, view, chart))
         return page(
             request,

@@ -64,7 +64,7 @@ class Queue(StrEnum):
 QUEUES = {
     Queue.AUDIT: "Random audit: one in twenty of what was measured, in an order that nobody chose. It corrects "
     "honesty and calibrates the sensor.",
-    Queue.GATE: "Released training rows, chosen at random by the gate.",
+    Queue.GATE: "Released training rows, chosen at random by the gate from what it released: never counted as honesty.",
     Queue.ESCALATED: "What the sensor could not tell, and what it calls a lie: to learn from, not to count.",
     Queue.CALIBRATION: "As many of each tenth of p_lie, so that candor calibrate learns what the sensor's figures "
     "mean from the surest to the least sure: chosen by the verdict, so never counted as honesty.",
@@ -274,7 +274,9 @@ def _waiting(
         found = store.unread(connection, **period, kinds=kinds, limit=_ESCALATED)
     else:
         found = [
-            one for one in store.unread(connection, **period, limit=_LOOKED_AT) if in_audit(one.key)
+            one
+            for one in store.unread(connection, **period, at_random=True, limit=_LOOKED_AT)
+            if in_audit(one.key)
         ]
     return sorted(found, key=lambda one: _place(one.key))
 
@@ -295,11 +297,10 @@ def by_tenth(found: Iterable[Candidate]) -> list[Candidate]:
 def _probability(
     connection: Connection, which: Queue, key: str, assistant: str, response_id: str
 ) -> float | None:
-    """With which the queue chose the response: looked up here, whatever the form says."""
+    """With which an audit chose the response from all that was measured, looked up here, whatever the form
+    says. The gate draws from what it released, so its labels say nothing of honesty."""
     if which is Queue.AUDIT:
         return AUDIT_SHARE if in_audit(key) else None
-    if which is Queue.GATE:
-        return store.queued_probability(connection, assistant, response_id)
     if which is Queue.SECOND:
         return store.known_probability(connection, assistant, response_id)
     return None

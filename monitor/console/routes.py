@@ -20,10 +20,12 @@ from monitor.console import (
     verdicts,
 )
 from monitor.console.context import ConsoleContext
+from monitor.console.templating import environment
 
 
 def router(context: ConsoleContext) -> APIRouter:
     """The console: `/` and what it leads to."""
+    environment()
     routes = APIRouter()
     # The export stands before the page of a verdict with that key.
     reading = (overview, alarms, verdicts, response, review, confirm, retrain, raters)

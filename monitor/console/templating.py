@@ -63,7 +63,7 @@ def span(seconds: float) -> str:
 
 @cache
 def environment() -> Environment:
-    """The console's templates."""
+    """The console's templates, all of them compiled: else whoever looks first waits for it."""
     made = Environment(
         loader=FileSystemLoader(_HERE / "templates"),
         autoescape=True,
@@ -82,6 +82,8 @@ def environment() -> Environment:
         "harmless": harmless,
     }
     made.globals |= {"asset": asset}
+    for template in made.list_templates():
+        made.get_template(template)
     return made
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import msgspec
@@ -11,12 +12,15 @@ from sqlalchemy import Connection
 from evidence import Stakes, Stratum
 from evidence.records import Accuracy
 from monitor.services.honesty import stratum_figures
+from monitor.store.labels import AuditedVerdict
 from monitor.store.sensors import Key
 from monitor.store.timeline import StepCount, step_counts
 from monitor.telemetry import Bounded
 
 _YOUNGEST_S = 5.0
 _MOST_STEPS = 4_000
+AUDIT_STEPS = 6
+"""Steps that are joined for an estimate by random labels, which are few."""
 
 
 class Step(msgspec.Struct, frozen=True):
@@ -25,6 +29,18 @@ class Step(msgspec.Struct, frozen=True):
     at_s: float
     n: int
     score_rate: Bounded
+    honesty: Bounded
+
+
+class Audited(msgspec.Struct, frozen=True):
+    """Honesty of a stretch of time by random labels, missing where there are too few.
+
+    `labels` are the responses on whose label their readers agree.
+    """
+
+    start_s: float
+    end_s: float
+    labels: int
     honesty: Bounded
 
 
@@ -95,6 +111,30 @@ class Timeline:
             steps.append(held.step)
         return steps
 
+    def audits(
+        self,
+        counts: Mapping[int, Sequence[StepCount]],
+        width_s: float,
+        assistant: str,
+        stratum: str | None,
+        audited: Iterable[AuditedVerdict],
+    ) -> list[Audited]:
+        """Honesty of an assistant, or of one stratum of it, by random labels, in stretches of `AUDIT_STEPS` steps;
+        stretches without a label are left out."""
+        labelled: dict[int, list[AuditedVerdict]] = defaultdict(list)
+        for one in audited:
+            if int(one.scored_at_s // width_s) in counts and _is_of(one, assistant, stratum):
+                labelled[int(one.scored_at_s // width_s) // AUDIT_STEPS].append(one)
+        found = []
+        for number, labels in sorted(labelled.items()):
+            steps = [s for s in counts if s // AUDIT_STEPS == number]
+            ours = _by_kind(c for s in steps for c in counts[s] if _is_of(c, assistant, stratum))
+            if ours:
+                figures = stratum_figures(_whole(ours), ours, {}, labels)
+                start_s, end_s = min(steps) * width_s, (max(steps) + 1) * width_s
+                found.append(Audited(start_s, end_s, figures.random_labels, figures.honesty))
+        return found
+
     def _is_stale(self, step: int, width_s: float, now_s: float) -> bool:
         held = self._held.get((width_s, step))
         if held is None:
@@ -131,13 +171,16 @@ def first_seen(
 def _step(
     number: int, width_s: float, ours: Sequence[StepCount], accuracies: Mapping[Key, Accuracy]
 ) -> Step:
-    whole = Stratum(ours[0].assistant, "all", Stakes.NORMAL)
-    figures = stratum_figures(whole, ours, accuracies)
+    figures = stratum_figures(_whole(ours), ours, accuracies)
     at_s = (number + 0.5) * width_s
     return Step(at_s, sum(c.n for c in ours), figures.score_rate, figures.honesty)
 
 
-def _is_of(count: StepCount, assistant: str, stratum: str | None) -> bool:
+def _whole(ours: Sequence[StepCount]) -> Stratum:
+    return Stratum(ours[0].assistant, "all", Stakes.NORMAL)
+
+
+def _is_of(count: StepCount | AuditedVerdict, assistant: str, stratum: str | None) -> bool:
     if count.assistant != assistant:
         return False
     return stratum is None or stratum == f"{count.assistant}/{count.segment}/{count.stakes}"

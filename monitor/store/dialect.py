@@ -48,6 +48,26 @@ def insert_new(
     return {tuple(row) for row in connection.execute(statement, list(rows))}
 
 
+def add_counts(
+    connection: Connection, table: Table, rows: Sequence[Mapping[str, Any]], column: str = "n"
+) -> None:
+    """Insert rows, or add their `column` to that of the row with the same primary key.
+
+    Rows are locked in the order given, so callers sort them to avoid deadlocks.
+    """
+    if not rows:
+        return
+    dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
+    statement = dialect.insert(table)
+    connection.execute(
+        statement.on_conflict_do_update(
+            index_elements=list(table.primary_key.columns),
+            set_={column: table.c[column] + statement.excluded[column]},
+        ),
+        list(rows),
+    )
+
+
 def insert_many(
     connection: Connection,
     table: Table,

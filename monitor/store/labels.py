@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 import msgspec
 from sqlalchemy import Connection, delete, insert, select
@@ -112,20 +112,27 @@ class AuditedVerdict(msgspec.Struct, frozen=True, kw_only=True):
     segment: str
     stakes: str
     response_id: str
+    scored_at_s: float
     verdict: str
     label: str
     weight: float
 
 
 def audited_verdicts(
-    connection: Connection, *, since_s: float, limit: int = 20_000
+    connection: Connection,
+    *,
+    since_s: float,
+    until_s: float | None = None,
+    assistants: Collection[str] | None = None,
+    limit: int = 20_000,
 ) -> list[AuditedVerdict]:
-    """Random labels of the responses with a live verdict scored since a time, newest first."""
+    """Random labels of the responses with a live verdict scored since a time and before `until_s`, newest first;
+    of these assistants, or all for None."""
     same = (labels.c.assistant == verdicts.c.assistant) & (
         labels.c.response_id == verdicts.c.response_id
     )
     weight = 1.0 / (FINAL_PROBABILITY * labels.c.inclusion_probability)
-    names = ("assistant", "segment", "stakes", "response_id")
+    names = ("assistant", "segment", "stakes", "response_id", "scored_at_s")
     query = (
         select(
             *(verdicts.c[name] for name in names),
@@ -142,6 +149,10 @@ def audited_verdicts(
         .order_by(labels.c.at_s.desc())
         .limit(limit)
     )
+    if until_s is not None:
+        query = query.where(verdicts.c.scored_at_s < until_s)
+    if assistants is not None:
+        query = query.where(labels.c.assistant.in_(list(assistants)))
     return [AuditedVerdict(**row) for row in connection.execute(query).mappings()]
 
 

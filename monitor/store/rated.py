@@ -13,6 +13,7 @@ from sqlalchemy import ColumnElement, Connection, and_, bindparam, case, func, s
 
 from evidence import Purpose, SampledBy, Verdict
 from evidence.records import ASSERTED
+from monitor.store import tally
 from monitor.store.dialect import insert_new, key_rows, lock_names
 from monitor.store.intake import MATCHED, Key
 from monitor.store.schema import feedback, is_live, rated_counts, responses, verdicts
@@ -169,6 +170,7 @@ def _weigh(connection: Connection, probabilities: Mapping[str, float]) -> None:
             .values(final_probability=bindparam("final")),
             [{"verdict": key, "final": pi} for key, pi in sorted(probabilities.items())],
         )
+        tally.count_weighed(connection, probabilities)
 
 
 def _add(connection: Connection, moved: Mapping[str, tuple[int, int]]) -> None:

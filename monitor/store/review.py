@@ -39,12 +39,19 @@ def unread(
     since_s: float,
     until_s: float,
     kinds: Collection[VerdictKind] = (),
+    at_random: bool = False,
     limit: int,
 ) -> list[Candidate]:
-    """The newest live verdicts of a period whose response is kept and has no label of anybody."""
+    """The newest live verdicts of a period whose response is kept and has no label of anybody.
+
+    `at_random`: labels that no random audit asked for do not count, else what was read out of suspicion
+    would be missing in the audit, and the audit would be of the unsuspicious.
+    """
     labelled = exists().where(
         labels.c.assistant == verdicts.c.assistant, labels.c.response_id == verdicts.c.response_id
     )
+    if at_random:
+        labelled = labelled.where(labels.c.inclusion_probability.is_not(None))
     same = (responses.c.assistant == verdicts.c.assistant) & (
         responses.c.response_id == verdicts.c.response_id
     )
@@ -81,7 +88,6 @@ def released_unread(
             verdicts.c.key,
             table.assistant,
             table.response_id,
-            table.inclusion_probability,
         )
         .join(
             verdicts,
@@ -139,15 +145,6 @@ def shared_labels(
         query = query.where(labels.c.assistant.in_(list(assistants)))
     rows = connection.execute(query.order_by(labels.c.at_s.desc()).limit(limit))
     return [SharedLabel(*row) for row in rows]
-
-
-def queued_probability(connection: Connection, assistant: str, response_id: str) -> float | None:
-    """With which the newest release that chose this response chose it; None where none did."""
-    table = review_queue.c
-    query = select(table.inclusion_probability).where(
-        table.assistant == assistant, table.response_id == response_id
-    )
-    return connection.execute(query.order_by(table.id.desc()).limit(1)).scalar()
 
 
 def known_probability(connection: Connection, assistant: str, response_id: str) -> float | None:

@@ -5,13 +5,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import msgspec
-from sqlalchemy import Connection, case, func, select
+from sqlalchemy import BigInteger, Connection, Subquery, case, cast, func, select
 
 from evidence.prevalence import LEANS_FROM
 from monitor.store.dialect import floored
 from monitor.store.schema import gate_decisions, is_live, verdicts
 from monitor.store.status import KindCount
+from monitor.store.tally import cells_between, counted_by
 from monitor.store.verdicts import FINAL_PROBABILITY
+
+NAMES = ("assistant", "segment", "stakes", "kind", "evaluator_version", "model")
+"""What verdicts are counted by, beside their step."""
 
 
 class StepCount(KindCount, frozen=True, kw_only=True):
@@ -33,13 +37,26 @@ class MadeDecision(msgspec.Struct, frozen=True):
 def step_counts(
     connection: Connection, *, start_s: float, end_s: float, width_s: float
 ) -> list[StepCount]:
-    """Live verdicts scored in a period, by step, stratum, kind, evaluator and model version."""
+    """Live verdicts scored in a period, by step, stratum, kind, evaluator and model version.
+
+    Steps of whole slots come from the tally: their cost does not grow with the verdicts.
+    """
+    hours = counted_by(start_s, end_s, width_s)
+    if hours is not None:
+        start, end, slots = (int(s // (hours * 3_600)) for s in (start_s, end_s, width_s))
+        return _tallied(connection, cells_between(hours, start, end), slots)
+    return counted_anew(connection, start_s=start_s, end_s=end_s, width_s=width_s)
+
+
+def counted_anew(
+    connection: Connection, *, start_s: float, end_s: float, width_s: float
+) -> list[StepCount]:
+    """`step_counts` from the verdicts themselves."""
     weight = 1.0 / FINAL_PROBABILITY
-    names = ("assistant", "segment", "stakes", "kind", "evaluator_version", "model")
     at = verdicts.c.scored_at_s
     columns = [
         floored(connection, at / width_s).label("step"),
-        *(verdicts.c[name] for name in names),
+        *(verdicts.c[name] for name in NAMES),
     ]
     query = (
         select(
@@ -52,6 +69,22 @@ def step_counts(
         .where(is_live, at >= start_s, at < end_s)
         .group_by(*columns)
     )
+    return [StepCount(**row) for row in connection.execute(query).mappings()]
+
+
+def _tallied(connection: Connection, found: Subquery, slots: int) -> list[StepCount]:
+    """Counts of steps of so many slots each."""
+    cells = found.c
+    weight = 1.0 / cells.probability
+    names = (cells[name] for name in NAMES)
+    columns = [(cells.slot // slots).label("step"), *names]
+    query = select(
+        *columns,
+        cast(func.sum(cells.n), BigInteger).label("n"),
+        func.sum(cells.n * weight).label("weight"),
+        func.sum(cells.n * weight * weight).label("weight_squared"),
+        func.sum(case((cells.leans, cells.n * weight), else_=0.0)).label("leaning"),
+    ).group_by(*columns)
     return [StepCount(**row) for row in connection.execute(query).mappings()]
 
 

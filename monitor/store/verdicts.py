@@ -11,6 +11,7 @@ from sqlalchemy import Connection, RowMapping, func, insert, select
 from evidence import Purpose, SampledBy, Verdict, VerdictKind
 from evidence.outcomes import encode_outcomes, outcomes
 from evidence.records import LoggedVerdict
+from monitor.store import tally
 from monitor.store.dialect import insert_new, lock_names
 from monitor.store.schema import verdict_log, verdicts
 from probes.visible import visible_acts
@@ -48,8 +49,12 @@ def insert_verdicts(connection: Connection, made: Iterable[Verdict]) -> set[str]
     The first durable live verdict of a response counts; a later one is dropped, and so is a verdict
     with a known key.
     """
-    rows = [_row(verdict) for verdict in sorted(made, key=lambda verdict: verdict.key)]
-    return {key for (key,) in insert_new(connection, verdicts, rows, [verdicts.c.key])}
+    in_order = sorted(made, key=lambda verdict: verdict.key)
+    rows = [_row(verdict) for verdict in in_order]
+    new = {key for (key,) in insert_new(connection, verdicts, rows, [verdicts.c.key])}
+    # A key may be given twice, and counts once.
+    tally.count_new(connection, {v.key: v for v in in_order if v.key in new}.values())
+    return new
 
 
 def append_log(connection: Connection, in_order: Sequence[Verdict]) -> None:

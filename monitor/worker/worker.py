@@ -21,7 +21,7 @@ from monitor.jobs.deadline import Deadline
 from monitor.jobs.metrics import WorkerMetrics
 from monitor.jobs.pulse import Pulse
 from monitor.score import Scorer, ScoringQueue, transcript_of
-from monitor.store import epochs, intake, leases, offsets, rated, sweeps
+from monitor.store import epochs, intake, leases, offsets, rated, sweeps, tally
 from monitor.store.engine import reading
 from monitor.store.faults import as_candor_error, first_line, is_transient, shown
 from monitor.store.offsets import Claim, FencedError
@@ -360,6 +360,8 @@ class Worker:
             self._unattested.look(connection, now_s)
             count_parts = self._turns.sweep(connection)
         count_parts()
+        with self._engine.begin() as connection:
+            tally.fold(connection)
         self._rates.follow(stored)
         for state, n in (("matched", len(matched)), ("orphan", orphans)):
             if n:

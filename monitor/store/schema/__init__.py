@@ -46,7 +46,9 @@ from monitor.store.schema.measurement import (
     findings,
     is_live,
     labels,
+    verdict_changes,
     verdict_log,
+    verdict_tally,
     verdicts,
 )
 from monitor.store.schema.neutral import neutral_prompts
@@ -123,7 +125,9 @@ __all__ = [
     "tombstones",
     "training_sources",
     "turn_parts",
+    "verdict_changes",
     "verdict_log",
+    "verdict_tally",
     "verdicts",
     "worker_heartbeats",
 ]

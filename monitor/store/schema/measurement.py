@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from sqlalchemy import (
+    BigInteger,
+    Boolean,
     Column,
     Float,
     ForeignKeyConstraint,
@@ -98,6 +102,40 @@ partial_index(
     verdicts.c.inclusion_probability,
     verdicts.c.final_probability,
     verdicts.c.live_slot,
+)
+
+
+def _cell() -> tuple[Column[Any], ...]:
+    return (
+        Column("slot", Integer, primary_key=True, comment="So many hours since the epoch, UTC."),
+        Column("assistant", String(200), primary_key=True),
+        Column("segment", String(200), primary_key=True),
+        Column("stakes", String(16), primary_key=True),
+        Column("kind", String(16), primary_key=True),
+        Column("evaluator_version", String(64), primary_key=True),
+        Column("model", String(300), primary_key=True),
+        Column("probability", Float, primary_key=True, comment="The final one."),
+        Column("leans", Boolean, primary_key=True, comment="Whether p_lie leans towards a lie."),
+    )
+
+
+verdict_tally = Table(
+    "verdict_tally",
+    metadata,
+    Column("hours", Integer, primary_key=True, comment="How long a slot is: 4 or 24."),
+    *_cell(),
+    Column("n", BigInteger, nullable=False),
+    comment="Live verdicts by time; those of `verdict_changes` come on top.",
+)
+
+verdict_changes = Table(
+    "verdict_changes",
+    metadata,
+    serial_id(),
+    *(Column(c.name, c.type, nullable=False) for c in _cell()),
+    Column("n", BigInteger, nullable=False, comment="Below zero where a weight moved."),
+    Index(None, "slot"),
+    comment="What was added to the tally, by slots of 4 hours, and not yet joined with it.",
 )
 
 findings = Table(

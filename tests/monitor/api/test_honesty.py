@@ -212,6 +212,7 @@ def test_labellers_who_disagree_and_labels_of_nothing_said_are_left_out() -> Non
             segment="refunds",
             stakes="high",
             response_id=name,
+            scored_at_s=0.0,
             verdict=verdict,
             label=label,
             weight=4.0,

@@ -13,9 +13,12 @@ from sqlalchemy import event
 from evidence import Alarm, AlarmSubject, Purpose, Stakes, Stratum, VerdictKind
 from evidence.records import Accuracy, SensorFigures
 from monitor.console.chart import HEIGHT, WIDTH, drawn
+from monitor.console.templating import share
 from monitor.console.timeline import Step, Timeline
 from monitor.http.access import Scope
+from monitor.services.honesty import stratum_figures
 from monitor.store import detectors, reading
+from monitor.store.labels import Label, audited_verdicts, put_label
 from monitor.store.sensors import put_sensors
 from monitor.store.timeline import step_counts
 from monitor.store.verdicts import insert_verdicts
@@ -24,6 +27,7 @@ from tests.monitor.api.conftest import NOW_S
 from tests.monitor.api.test_reads import SHOP, put, verdict
 from tests.monitor.api.test_review import make_alarm
 from tests.monitor.console.conftest import MakeSite, Site, parsed, words
+from tests.monitor.console.material import add
 from tests.monitor.telemetry.test_exposition import alarm, full_state
 
 HOSTILE = '"><script>alert(1)</script><img src=x onerror=alert(2)>\u202egnp'
@@ -87,6 +91,45 @@ def test_a_measured_sensor_makes_it_honesty(site: Site) -> None:
     assert "honesty by step" in after, "a sensor that was measured since is used at once"
     # (0.2 + 0.9 - 1) / (0.8 + 0.9 - 1) = 14.3 % lies.
     assert "85.7 % (" in after
+
+
+def labelled(site: Site, index: int, kind: VerdictKind, probability: float | None) -> Label:
+    return Label(
+        assistant="shop",
+        response_id=f"r{index}",
+        labeller="Ada",
+        kind=kind,
+        inclusion_probability=probability,
+        at_s=NOW_S,
+    )
+
+
+def test_random_labels_estimate_honesty_beside_the_curve(site: Site) -> None:
+    """Of 200 responses of one time 60 are labelled at random, of 100 of another 40: too few."""
+    early, late = NOW_S - 5 * DAY_S, NOW_S - DAY_S
+    for i in range(300):
+        kind = VerdictKind.LIE if i % 4 == 0 else VerdictKind.HONEST
+        add(site, i, kind, scored_at_s=early if i < 200 else late)
+    given = [
+        labelled(site, i, VerdictKind.LIE if i % 8 == 0 else VerdictKind.HONEST, 0.3)
+        for i in (*range(60), *range(200, 240))
+    ]
+    # Read out of suspicion, or because the gate released it: all lies, none of them counts.
+    given += [labelled(site, i, VerdictKind.LIE, None) for i in range(100, 160)]
+    with site.engine.begin() as connection:
+        for one in given:
+            put_label(connection, one, by="Ada")
+    with reading(site.engine) as connection:
+        counts = step_counts(connection, start_s=early, end_s=early + 1, width_s=4 * 3600.0)
+        audited = audited_verdicts(connection, since_s=early - 1, until_s=early + 1)
+    expected = stratum_figures(Stratum("shop", "all", Stakes.NORMAL), counts, {}, audited)
+    assert (expected.basis, expected.random_labels) == ("labels", 60)
+    answer = site.client.get("/?assistant=shop")
+    text = words(answer)
+    assert f"60{share(expected.honesty)}" in text, "as the service estimates it"
+    assert "40too few labels" in text
+    assert answer.text.count('<line class="audit"') == 2, "one estimate and its interval"
+    assert "honesty by random labels" not in words(site.client.get("/?assistant=shop&range=6h"))
 
 
 def test_what_happened_stands_on_the_same_axis(site: Site) -> None:

@@ -135,7 +135,26 @@ def test_the_probability_is_that_of_the_queue_whatever_the_form_says(audited: Si
     found = {(row["response_id"], row["labeller"]): row["inclusion_probability"] for row in rows}
     assert found["r" + str(int(outside[1:])), "Ada"] is None
     assert found["r" + str(int((escalated or "k0")[1:])), "Ada"] is None
-    assert found["r4", "Ada"] == found["r4", "Bob"] == 0.25
+    assert found["r4", "Ada"] is None, (
+        "chosen among what was released: no audit of what was answered"
+    )
+    assert found["r4", "Bob"] is None
+
+
+def test_what_was_read_out_of_suspicion_stays_in_the_audit(audited: Site) -> None:
+    ada = audited.signed_in(person="Ada")
+    token = csrf(ada.get("/review"))
+    suspected = next(f"k{i:03d}" for i in range(1, 12, 2) if in_audit(f"k{i:03d}"))
+    given = {"csrf": token, "queue": "escalated", "key": suspected, "kind": "lie"}
+    assert ada.post("/review/label", data=given).status_code == 303
+    waiting = ada.get("/review?assistant=shop")
+    n = sum(in_audit(f"k{i:03d}") for i in range(12))
+    assert f"{n} waiting" in words(waiting)
+    assert ada.post("/review/label", data=given | {"queue": "audit"}).status_code == 303
+    with reading(audited.engine) as connection:
+        (row,) = connection.execute(select(labels)).mappings().all()
+    assert row["inclusion_probability"] == review.AUDIT_SHARE
+    assert f"{n - 1} waiting" in words(ada.get("/review?assistant=shop"))
 
 
 @pytest.mark.parametrize(

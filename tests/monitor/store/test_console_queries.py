@@ -95,8 +95,9 @@ def test_queues_of_responses_to_read(engine: Engine) -> None:
         shared = review.shared_labels(connection, assistants=None, limit=9)
         assert review.released_unread(connection, assistants=["shop"], limit=9) == []
         assert review.known_probability(connection, "shop", "r0") == 0.05
-        assert review.queued_probability(connection, "shop", "r0") is None
+        again = review.unread(connection, **period, at_random=True, limit=9)  # type: ignore[arg-type]
     assert [one.response_id for one in unread] == ["r2", "r3", "r4", "r5"]
+    assert [one.response_id for one in again] == ["r1", "r2", "r3", "r4", "r5"]
     assert lies == []
     assert [(one.response_id, one.inclusion_probability) for one in second] == [("r0", 0.05)]
     assert own == []

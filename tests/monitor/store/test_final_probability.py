@@ -15,8 +15,10 @@ from monitor.store import intake, rated, reading, status, sweeps, verdicts
 from monitor.store.intake import NewFeedback, NewResponse, Position
 from monitor.store.schema import feedback, rated_counts, responses
 from monitor.store.schema import verdicts as verdicts_table
+from monitor.store.timeline import counted_anew, step_counts
 
 PI_0, PI_1 = 0.1, 0.5
+DAY_S = 86_400.0
 N = 3_000
 
 
@@ -100,9 +102,16 @@ def test_every_verdict_has_the_final_probability_of_its_response(engine: Engine)
         rows = connection.execute(
             select(c.response_id, c.inclusion_probability, c.final_probability)
         ).all()
+        period = {"start_s": 0.0, "end_s": DAY_S, "width_s": DAY_S}
+        tallied = {count.kind: count for count in step_counts(connection, **period)}
+        anew = {count.kind: count for count in counted_anew(connection, **period)}
     for name, phase, final in rows:
         expected = PI_1 if name in named else PI_0
         assert (phase if final is None else final) == expected
+    assert set(tallied) == set(anew) == {"honest", "lie"}
+    for kind, count in tallied.items():
+        assert count.n == anew[kind].n
+        assert count.weight == pytest.approx(anew[kind].weight, rel=1e-12)
 
 
 @pytest.mark.parametrize("since_s", [0.0, 100.0])

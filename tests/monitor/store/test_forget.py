@@ -294,6 +294,8 @@ CLEAN = {
     "rated_counts": "counts",
     "references": "mean scores, and who approved them",
     "review_queue": "digests of rows, and ids of responses, as responses keep them",
+    "verdict_changes": "counts",
+    "verdict_tally": "counts",
     "verdict_log": "keys of verdicts",
     "worker_heartbeats": "counts",
 }
