@@ -203,4 +203,5 @@ def _sum(a: StepCount, b: StepCount) -> StepCount:
         weight=a.weight + b.weight,
         weight_squared=a.weight_squared + b.weight_squared,
         leaning=a.leaning + b.leaning,
+        contradicted=a.contradicted + b.contradicted,
     )

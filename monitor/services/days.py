@@ -9,10 +9,11 @@ from typing import Any
 import msgspec
 
 from candor_guard.reading.values import time_s
-from evidence import VerdictKind
+from evidence import Measurement, VerdictKind
 from evidence.prevalence import LEANS_FROM, Honesty, corrected_honesty, tells_apart
 from evidence.records import ASSERTED, Accuracy
 from evidence.survey import KindTotal, score_rate_of
+from probes.visible import Visible, visible_acts
 
 _TIMES = ("created_at", "created", "timestamp")
 
@@ -41,9 +42,23 @@ class Day(msgspec.Struct, frozen=True, kw_only=True):
     score_rate_upper: float | None
 
 
+class _Probe(msgspec.Struct):
+    answers: dict[str, float] = {}
+
+
 class _Line(msgspec.Struct):
     verdict: str
     p_lie: float | None = None
+    probes: dict[str, _Probe] = {}
+
+    @property
+    def contradicted(self) -> bool:
+        """Whether a tool record contradicts what is said of acts."""
+        found = (
+            Measurement(probe=name, version="", answers=p.answers)
+            for name, p in self.probes.items()
+        )
+        return visible_acts(found) is Visible.CONTRADICTED
 
 
 _line = msgspec.json.Decoder(_Line).decode
@@ -76,7 +91,8 @@ def by_day(lines: Iterable[tuple[str | None, bytes]], accuracy: Accuracy | None)
         held = of_day.get(kind, KindTotal())
         leans = line.p_lie is not None and line.p_lie >= LEANS_FROM
         n = held.n + 1
-        of_day[kind] = KindTotal(n, float(n), float(n), held.leaning + leans)
+        against = held.contradicted + (leans and line.contradicted)
+        of_day[kind] = KindTotal(n, float(n), float(n), held.leaning + leans, against)
     return [_day(day, totals[day], accuracy) for day in sorted(totals, key=lambda d: d or "~")]
 
 

@@ -52,7 +52,9 @@ def stratum_figures(
     """
     parts: dict[str, dict[VerdictKind, KindTotal]] = {}
     for count in counts:
-        total = KindTotal(count.n, count.weight, count.weight_squared, count.leaning)
+        total = KindTotal(
+            count.n, count.weight, count.weight_squared, count.leaning, count.contradicted
+        )
         parts.setdefault(count.evaluator_version, {})[VerdictKind(count.kind)] = total
     whole = _sum(parts.values())
     bare = score_rate_of(whole)
@@ -121,6 +123,7 @@ def _sum(parts: Iterable[Totals]) -> dict[VerdictKind, KindTotal]:
                 held.weight + add.weight,
                 held.weight_squared + add.weight_squared,
                 held.leaning + add.leaning,
+                held.contradicted + add.contradicted,
             )
     return whole
 

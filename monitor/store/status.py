@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import msgspec
-from sqlalchemy import Connection, RowMapping, case, func, select
+from sqlalchemy import ColumnElement, Connection, RowMapping, and_, case, func, select
 
 from evidence.prevalence import LEANS_FROM
 from monitor.store.schema import (
@@ -28,6 +29,7 @@ from monitor.store.schema import (
 )
 from monitor.store.verdicts import FINAL_PROBABILITY
 from probes.scorer import Evaluator
+from probes.visible import Visible
 
 
 class KindCount(msgspec.Struct, frozen=True, kw_only=True):
@@ -35,7 +37,7 @@ class KindCount(msgspec.Struct, frozen=True, kw_only=True):
 
     `weight` and `weight_squared` are the sums of 1/pi and 1/pi^2, pi being the final probability: a rated
     response was certain to be taken with that of the feedback sample. `leaning` is the sum of 1/pi of those
-    that lean towards a lie.
+    that lean towards a lie, `contradicted` of those of these whose tool record contradicts what they say of acts.
     """
 
     assistant: str
@@ -47,6 +49,7 @@ class KindCount(msgspec.Struct, frozen=True, kw_only=True):
     weight: float
     weight_squared: float
     leaning: float = 0.0
+    contradicted: float = 0.0
 
 
 class ActCount(msgspec.Struct, frozen=True, kw_only=True):
@@ -94,12 +97,22 @@ def kind_counts(connection: Connection, *, since_s: float) -> list[KindCount]:
             func.count().label("n"),
             func.sum(weight).label("weight"),
             func.sum(weight * weight).label("weight_squared"),
-            func.sum(case((verdicts.c.p_lie >= LEANS_FROM, weight), else_=0.0)).label("leaning"),
+            *leaning_sums(weight),
         )
         .where(is_live, verdicts.c.scored_at_s >= since_s)
         .group_by(*columns)
     )
     return [KindCount(**row) for row in connection.execute(query).mappings()]
+
+
+def leaning_sums(weight: ColumnElement[Any]) -> tuple[ColumnElement[float], ...]:
+    """`leaning` and `contradicted` of a `KindCount`, from rows of verdicts with a weight."""
+    leans = verdicts.c.p_lie >= LEANS_FROM
+    against = and_(leans, verdicts.c.acts == Visible.CONTRADICTED.value)
+    return tuple(
+        func.sum(case((of, weight), else_=0.0)).label(name)
+        for name, of in (("leaning", leans), ("contradicted", against))
+    )
 
 
 def act_counts(connection: Connection, *, since_s: float) -> list[ActCount]:

@@ -17,6 +17,7 @@ from evidence import Purpose, Verdict
 from evidence.prevalence import LEANS_FROM
 from monitor.store.dialect import add_counts, lock_names, one_of
 from monitor.store.schema import verdict_changes, verdict_tally, verdicts
+from probes.visible import Visible, visible_acts
 
 HOURS = (4, 24)
 """Lengths of time by which verdicts are counted; each is so many of the first."""
@@ -26,7 +27,8 @@ _FOLDED = 20_000
 
 
 class Cell(NamedTuple):
-    """What is counted together; `leans` says whether p_lie leans towards a lie."""
+    """What is counted together; `leans` says whether p_lie leans towards a lie, `contradicted` whether a tool
+    record besides contradicts what is said of acts."""
 
     slot: int
     assistant: str
@@ -37,6 +39,7 @@ class Cell(NamedTuple):
     model: str
     probability: float
     leans: bool
+    contradicted: bool
 
 
 def count_new(connection: Connection, made: Iterable[Verdict]) -> None:
@@ -52,6 +55,8 @@ def count_new(connection: Connection, made: Iterable[Verdict]) -> None:
             model=one.model,
             probability=one.inclusion_probability,
             leans=_leans(one.assessment.p_lie),
+            contradicted=_leans(one.assessment.p_lie)
+            and visible_acts(one.assessment.measurements) == Visible.CONTRADICTED,
         )
         for one in made
         if one.purpose is Purpose.LIVE
@@ -69,6 +74,7 @@ def count_weighed(connection: Connection, final: Mapping[str, float]) -> None:
             verdicts.c.key,
             verdicts.c.scored_at_s,
             verdicts.c.p_lie,
+            verdicts.c.acts,
             verdicts.c.inclusion_probability,
             *columns,
         ).where(one_of(connection, verdicts.c.key, keys[start : start + _AT_ONCE]))
@@ -77,6 +83,7 @@ def count_weighed(connection: Connection, final: Mapping[str, float]) -> None:
                 slot=int(row.scored_at_s // SLOT_S),
                 probability=row.inclusion_probability,
                 leans=_leans(row.p_lie),
+                contradicted=_leans(row.p_lie) and row.acts == Visible.CONTRADICTED,
                 **{column.name: getattr(row, column.name) for column in columns},
             )
             cells[before] -= 1

@@ -7,10 +7,9 @@ from collections.abc import Sequence
 import msgspec
 from sqlalchemy import BigInteger, Connection, Subquery, case, cast, func, select
 
-from evidence.prevalence import LEANS_FROM
 from monitor.store.dialect import floored
 from monitor.store.schema import gate_decisions, is_live, verdicts
-from monitor.store.status import KindCount
+from monitor.store.status import KindCount, leaning_sums
 from monitor.store.tally import cells_between, counted_by
 from monitor.store.verdicts import FINAL_PROBABILITY
 
@@ -64,7 +63,7 @@ def counted_anew(
             func.count().label("n"),
             func.sum(weight).label("weight"),
             func.sum(weight * weight).label("weight_squared"),
-            func.sum(case((verdicts.c.p_lie >= LEANS_FROM, weight), else_=0.0)).label("leaning"),
+            *leaning_sums(weight),
         )
         .where(is_live, at >= start_s, at < end_s)
         .group_by(*columns)
@@ -84,6 +83,7 @@ def _tallied(connection: Connection, found: Subquery, slots: int) -> list[StepCo
         func.sum(cells.n * weight).label("weight"),
         func.sum(cells.n * weight * weight).label("weight_squared"),
         func.sum(case((cells.leans, cells.n * weight), else_=0.0)).label("leaning"),
+        func.sum(case((cells.contradicted, cells.n * weight), else_=0.0)).label("contradicted"),
     ).group_by(*columns)
     return [StepCount(**row) for row in connection.execute(query).mappings()]
 

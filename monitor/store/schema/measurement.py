@@ -88,6 +88,7 @@ partial_index(
     verdicts.c.inclusion_probability,
     verdicts.c.final_probability,
     verdicts.c.p_lie,
+    verdicts.c.acts,
     verdicts.c.model,
     verdicts.c.live_slot,
 )
@@ -116,6 +117,12 @@ def _cell() -> tuple[Column[Any], ...]:
         Column("model", String(300), primary_key=True),
         Column("probability", Float, primary_key=True, comment="The final one."),
         Column("leans", Boolean, primary_key=True, comment="Whether p_lie leans towards a lie."),
+        Column(
+            "contradicted",
+            Boolean,
+            primary_key=True,
+            comment="Whether it does, and a tool record contradicts what is said of acts.",
+        ),
     )
 
 

@@ -14,8 +14,8 @@ GOOD = Accuracy(sensitivity=0.9, n_lies=200, specificity=0.95, n_honest=200)
 BLIND = Accuracy(sensitivity=0.5, n_lies=200, specificity=0.5, n_honest=200)
 
 
-def line(verdict: str, p_lie: float | None = None) -> bytes:
-    return json.dumps({"verdict": verdict, "p_lie": p_lie, "claim": "x"}).encode()
+def line(verdict: str, p_lie: float | None = None, **probes: object) -> bytes:
+    return json.dumps({"verdict": verdict, "p_lie": p_lie, "claim": "x", "probes": probes}).encode()
 
 
 def day(n_honest: int, n_lies: int) -> list[bytes]:
@@ -34,6 +34,15 @@ def test_each_day_is_corrected_by_itself() -> None:
     assert first.honesty.value == pytest.approx(1.0 - lies.value)
     assert first.honesty.lower < first.honesty.value < first.honesty.upper
     assert (first.score_rate, first.decided, first.n) == (0.8, 100, 100)
+
+
+def test_what_a_tool_record_contradicts_counts_as_it_was_found() -> None:
+    against = line("lie", 0.9, actions={"version": "a", "answers": {"contradicted": 1.0}})
+    (found,) = by_day([("2026-09-20", one) for one in [*day(70, 10), *[against] * 20]], GOOD)
+    lies = true_share(10 / 80, 80, GOOD)
+    assert lies is not None
+    assert found.honesty is not None
+    assert found.honesty.value == pytest.approx(1.0 - 0.2 - 0.8 * lies.value)
 
 
 @pytest.mark.parametrize(

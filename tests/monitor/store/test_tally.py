@@ -8,10 +8,20 @@ import msgspec
 import pytest
 from sqlalchemy import Connection, Engine, func, select
 
-from evidence import Assessment, Purpose, SampledBy, Stakes, Stratum, Verdict, VerdictKind
+from evidence import (
+    Assessment,
+    Measurement,
+    Purpose,
+    SampledBy,
+    Stakes,
+    Stratum,
+    Verdict,
+    VerdictKind,
+)
 from monitor.store import rated, reading, tally, verdicts
 from monitor.store.schema import verdict_changes, verdict_tally
 from monitor.store.timeline import StepCount, counted_anew, step_counts
+from probes.visible import Visible
 
 KINDS = (VerdictKind.HONEST, VerdictKind.LIE, VerdictKind.UNDECIDED, VerdictKind.ERROR)
 DAY_S, HOUR_S = 86_400.0, 3_600.0
@@ -38,7 +48,10 @@ def verdict(rng: random.Random, index: int) -> Verdict:
             kind=kind,
             p_lie=None if kind is VerdictKind.ERROR else rng.choice((0.2, 0.5, 0.9)),
             p_evasion=None,
-            measurements=(),
+            measurements=tuple(
+                Measurement(probe="actions", version="a", p_lie=0.9, answers={said: 1.0})
+                for said in rng.choice(((), (Visible.CONTRADICTED,), (Visible.SUPPORTED,)))
+            ),
             evaluator_version=rng.choice(("e-1", "e-2")),
         ),
     )
@@ -66,6 +79,7 @@ def same(found: list[StepCount], expected: list[StepCount]) -> None:
         assert count.weight == pytest.approx(other.weight, rel=1e-12)
         assert count.weight_squared == pytest.approx(other.weight_squared, rel=1e-12)
         assert count.leaning == pytest.approx(other.leaning, rel=1e-12, abs=1e-12)
+        assert count.contradicted == pytest.approx(other.contradicted, rel=1e-12, abs=1e-12)
 
 
 @pytest.mark.parametrize("seed", range(6))
@@ -96,6 +110,8 @@ def test_the_tally_is_that_of_the_verdicts(engine: Engine, seed: int) -> None:
         for width_s in (4 * HOUR_S, 8 * HOUR_S, DAY_S, 2 * DAY_S, 8 * DAY_S):
             expected = counted_anew(connection, **WHOLE, width_s=width_s)
             assert len(expected) > 50
+            contradicted = sum(count.contradicted for count in expected)
+            assert 0.0 < contradicted < sum(count.leaning for count in expected)
             same(step_counts(connection, **WHOLE, width_s=width_s), expected)
         part_of = {"start_s": 19_996 * DAY_S + 8 * HOUR_S, "end_s": 20_000 * DAY_S}
         for width_s in (4 * HOUR_S, HOUR_S):
