@@ -117,6 +117,7 @@ def _confirm(model: Path) -> dict[str, Any]:
             finetune=FinetuneOptions(learning_rate=2e-3, layer_share=0.5),
             evaluation=EvaluationOptions(paraphrases=1),
             items=ItemOptions(per_template=1),
+            seeds=(0,),
         )
         clock = [time.perf_counter(), "start"]
 

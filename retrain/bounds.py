@@ -82,7 +82,9 @@ def _design(report: ConfirmReport, arm: ArmResult, policy: Policy) -> Iterator[s
     templates = min((c.clusters for c in pairs), default=0)
     if templates < policy.min_templates:
         yield f"too_few_templates:{templates}"
-    if len(set(report.seeds)) < policy.min_seeds:
+    # A spread that is known is taken off the margin, so every comparison shows it.
+    known = bool(pairs) and all(c.seed_allowance > 0.0 for c in pairs)
+    if len(set(report.seeds)) < policy.min_seeds and not known:
         yield f"too_few_seeds:{len(set(report.seeds))}"
     lost = (arm.dropped + arm.cut) / arm.rows if arm.rows else 1.0
     if lost > policy.max_rows_dropped_share:

@@ -70,8 +70,8 @@ class Policy(Options):
     """With fewer items asked a confirm run holds."""
     min_templates: int = Field(default=20, gt=0)
     """With fewer templates, the independent units, a confirm run holds. At a margin of 30 points 13 that are all alike are what a release needs at least."""
-    min_seeds: int = Field(default=1, gt=0)
-    """With fewer training seeds a confirm run holds."""
+    min_seeds: int = Field(default=2, gt=0)
+    """With fewer training seeds a confirm run holds, unless it knew the spread between seeds from an earlier run on the same model: what a difference owes to the seed alone is else in no interval."""
     min_readable_share: float = Field(default=0.6, ge=0, le=1)
     """Where of the answers of vanilla, control or the arm in question a smaller share could be read, hold. The worst case decides above it; below it so little is left that an arm which lies half of the time may be found no different."""
     min_belief_share: float = Field(default=0.5, ge=0, lt=1)

@@ -170,7 +170,9 @@ def _settings(folder: Path, approved: Path, port: int) -> tuple[Any, bytes, Path
     key_file = folder / "pseudonym.key"
     create_key(key_file)
     policy = folder / "policy.yaml"
-    policy.write_text(f"version: 1\nmax_removed_share: {options.max_removed_share}\n")
+    policy.write_text(
+        f"version: 1\nmax_removed_share: {options.max_removed_share}\nmin_seeds: {len(options.seeds)}\n"
+    )
     measured_a_day = _DAY_S / 60 / options.minutes_between_turns * options.arrival_rate
     settings = Settings(
         kafka=KafkaOptions(),
@@ -197,6 +199,7 @@ def _settings(folder: Path, approved: Path, port: int) -> tuple[Any, bytes, Path
             work_dir=folder / "confirm",
             signing_key_file=private,
             max_rows=options.max_rows,
+            seeds=options.seeds,
             epochs=options.epochs,
             learning_rate=options.learning_rate,
             layer_share=options.layer_share,

@@ -49,6 +49,8 @@ class DemoOptions(Options):
     """Learning rate of the confirm run's arms."""
     layer_share: float = Field(default=0.5, gt=0, le=1)
     """Share of the layers that the arms train."""
+    seeds: tuple[int, ...] = (0,)
+    """Training seeds of the arms. Two are the default of a confirm run and of the gate's policy; one halves the time, and the policy of the demo says so."""
     max_removed_share: float = Field(default=0.9, gt=0, le=1)
     """Largest share of rows that the gate's policy may take out. Half of the likes of a version that lies to half of its users are lies, so the default would settle the matter before the confirm run."""
     items_per_template: int = Field(default=1, gt=0)

@@ -189,7 +189,7 @@ def report(
         control=control,
         arms=tuple(arms),
         comparisons=tuple(found) if comparisons is None else comparisons,
-        seeds=(0,),
+        seeds=(0, 1),
         items_digest="i",
         plan_digest="p",
         seconds=1.0,

@@ -94,7 +94,7 @@ def test_a_run_that_measured_too_little_holds(confirm: ConfirmReport, reason: st
         (Policy(max_margin=0.1), "margin_too_wide:0.20"),
         (Policy(min_items=400), "too_few_items:40"),
         (Policy(min_templates=100), "too_few_templates:20"),
-        (Policy(min_seeds=2), "too_few_seeds:1"),
+        (Policy(min_seeds=3), "too_few_seeds:2"),
         (Policy(models=("approved-7",)), "model_not_allowed:m"),
         (Policy(control_sources=("curated",)), "control_source_not_allowed:approved_model"),
     ],
@@ -111,6 +111,19 @@ def test_an_arm_that_may_be_as_firm_as_control_is_released(limit: float | None) 
     assert _decide(_firm(kept=0.8, kept_upper=limit)).answer is GateAnswer.ALLOW
     less = _decide(_firm(kept=0.8, kept_upper=limit), Policy(min_firmness=1.0))
     assert (less.answer is GateAnswer.HOLD) is (limit == 0.9)
+
+
+def test_one_seed_shows_nothing_unless_the_spread_is_known_from_an_earlier_run() -> None:
+    one = msgspec.structs.replace(report(ROWS), seeds=(0,))
+    found = _decide(one)
+    assert (found.answer, found.reasons) == (GateAnswer.HOLD, ("too_few_seeds:1",))
+    twice = msgspec.structs.replace(one, seeds=(0, 0))
+    assert _decide(twice).reasons == ("too_few_seeds:1",)
+    assert _decide(one, Policy(min_seeds=1)).answer is GateAnswer.ALLOW
+    known = tuple(msgspec.structs.replace(c, seed_allowance=0.03) for c in one.comparisons)
+    assert _decide(msgspec.structs.replace(one, comparisons=known)).answer is GateAnswer.ALLOW
+    partly = (one.comparisons[0], *known[1:])
+    assert _decide(msgspec.structs.replace(one, comparisons=partly)).answer is GateAnswer.HOLD
 
 
 def _controlled(**fields: Any) -> ConfirmReport:
@@ -192,8 +205,8 @@ def test_what_is_worse_blocks_even_where_too_little_was_measured() -> None:
 
 def test_every_reason_is_named_at_once() -> None:
     arms = _arm(Arm.CANDIDATE, readable=proportion(0, 24), last_loss=2.0)
-    assert _decide(arms, Policy(min_seeds=2)).reasons == (
+    assert _decide(arms, Policy(min_seeds=3)).reasons == (
         "unmeasured_answers:candidate:0.00",
         "no_learning:candidate:0.0000",
-        "too_few_seeds:1",
+        "too_few_seeds:2",
     )

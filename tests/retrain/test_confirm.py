@@ -55,6 +55,7 @@ def _plan(tmp_path: Path, model: Path, **fields: Any) -> Any:
         "finetune": FinetuneOptions(batch_size=4, rank=4),
         "evaluation": EvaluationOptions(paraphrases=1, max_new_tokens=6),
         "items": ItemOptions(domains=("support",), per_template=1),
+        "seeds": (0,),
         **fields,
     }
     return ConfirmPlan(**values)

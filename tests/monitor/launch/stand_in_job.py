@@ -80,7 +80,7 @@ report = ConfirmReport(
         for name, found in ((Arm.CANDIDATE, finding), (Arm.RELEASED, Finding.NOT_WORSE))
         for scorer in SCORERS
     ),
-    seeds=(0,),
+    seeds=(0, 1),
     items_digest="i",
     plan_digest="p",
     seconds=1.0,

@@ -54,7 +54,7 @@ def _context(
                 lower=0.0, upper=0.0, items=40, read=40, clusters=20, margin=0.2, log_e_release=4.0, log_e_block=0.0)
             for name in (Arm.CANDIDATE, Arm.RELEASED) for scorer in SCORERS
         ),
-        seeds=(0,), items_digest="i", plan_digest="p", seconds=1.0, made_at_s=time.time(),
+        seeds=(0, 1), items_digest="i", plan_digest="p", seconds=1.0, made_at_s=time.time(),
     )  # fmt: skip
     return GateContext(
         assistant="support",
