@@ -47,7 +47,7 @@ from retrain.preflight import check_model_dir, check_trainable, row_lengths
 from retrain.ray_arms import run_arms_on_ray
 from retrain.render import render_html
 from retrain.report import Arm, ConfirmReport, ControlRows
-from retrain.seeds import SeedBook, read_book, write_book
+from retrain.seeds import SPREADS, SeedBook, read_book, write_book
 from retrain.side_by_side import side_by_side
 from retrain.summary import (
     Trained,
@@ -61,8 +61,6 @@ from retrain.summary import (
 __all__ = ["ConfirmPlan", "ConfirmReport", "run_confirm"]
 
 REPORT = "report.json"
-SPREADS = "seed-spreads.json"
-"""What is known of models' spread between seeds, this run's included; an input of the next run."""
 INFLUENCE = "influence.json"
 """The influence of the candidate's rows, kept across kills."""
 _PLAN = "plan.json"

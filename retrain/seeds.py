@@ -14,6 +14,9 @@ from scipy.special import stdtrit
 from evidence import BadInputError
 from retrain.files import write_durably
 
+SPREADS = "seed-spreads.json"
+"""What is known of models' spread between seeds, a run's own included; an input of the next run."""
+
 
 class SeedSpread(msgspec.Struct, frozen=True, kw_only=True):
     """How far an arm's score moves with the training seed alone.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import shutil
 import uuid
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
@@ -28,10 +29,12 @@ from monitor.services.runs import run_id_of
 from monitor.store import confirm_runs as store
 from monitor.store.engine import reading
 from retrain.answers import ItemAnswers, read_answers
+from retrain.seeds import SPREADS
 
 _LOG = logging.getLogger(__name__)
 _DAY_S = 86_400.0
 _ATTEMPTS = 3
+_RUN = Path(REPORT).parent
 
 CommandFor = Callable[[Path, str, Path, Mapping[str, str]], list[str]]
 """Makes a job's command from the run's directory, the assistant, the model and further options."""
@@ -183,12 +186,22 @@ class Launcher(LeasedJob):
         write_rows(directory / ROWS, rows)
         context = msgspec.structs.replace(context, confirm=None)
         (directory / "evidence.json").write_bytes(msgspec.json.encode(context))
+        self._keep_spreads(directory)
         return options.models[0].resolve()
+
+    def _keep_spreads(self, directory: Path) -> None:
+        """What the newest finished run knew of the models' spread between seeds, pooled over all before it."""
+        earlier = self._options.work_dir.resolve().glob(f"*/{_RUN}/{SPREADS}")
+        newest = max(earlier, key=lambda path: path.stat().st_mtime, default=None)
+        if newest is not None:
+            shutil.copyfile(newest, directory / SPREADS)
 
     def _launch(self, run_id: str, assistant: str, directory: Path, model: Path) -> None:
         self._attempts[run_id] = self._attempts.get(run_id, 0) + 1
         job = self._jobs[run_id] = self._job(directory)
-        command = self._command(directory, assistant, model, self._job_options())
+        known = directory / SPREADS
+        options = self._job_options() | ({"--seed-spreads": str(known)} if known.is_file() else {})
+        command = self._command(directory, assistant, model, options)
         try:
             job.start(command, self._environment)
         except UnreachableError as error:

@@ -15,14 +15,14 @@ from candor_guard.rows import ChatMessage, Provenance, Row, manifest, read_rows,
 from evidence import BadInputError, GateAnswer
 from probes.scenarios import load_scenarios
 from retrain.answers import ANSWERS, read_answers
-from retrain.confirm import SPREADS, run_confirm
+from retrain.confirm import run_confirm
 from retrain.evaluation.evaluate import EvaluationOptions
 from retrain.finetune import FinetuneOptions
 from retrain.gate import decide
 from retrain.plan import ConfirmPlan, InfluenceOptions, ItemOptions
 from retrain.policy import Policy
 from retrain.report import Arm, read_report
-from retrain.seeds import read_book
+from retrain.seeds import SPREADS, read_book
 
 pytestmark = pytest.mark.model
 

@@ -32,6 +32,7 @@ from monitor.store.schema import (
 )
 from retrain.context import GateContext
 from retrain.report_signature import report_fault
+from retrain.seeds import SPREADS, SeedBook, SeedSpread, read_book, write_book
 from retrain.signing import generate_keypair
 from tests.monitor.launch.launch_house import (
     ASSISTANT,
@@ -165,6 +166,26 @@ def test_the_daily_budget_holds_over_restarts(engine: Engine, tmp_path: Path) ->
     again.update()
     assert runs_of(engine)[1].state in {"running", "done"}
     until_done(again, engine, 2)
+
+
+def test_a_run_knows_the_spread_between_seeds_of_the_runs_before_it(
+    engine: Engine, tmp_path: Path
+) -> None:
+    clock = Clock()
+    open_alarm(engine)
+    launcher = launcher_on(engine, tmp_path, clock, debounce_s=0)
+    (first,) = until_done(launcher, engine)
+    given = json.loads((tmp_path / "options.json").read_text())
+    assert given["--seeds"] == "0,1"
+    assert "--seed-spreads" not in given
+    book = SeedBook().with_measured("m", {"lies": SeedSpread(deviation=0.02, freedom=3)})
+    write_book(Path(first.directory or "") / "run" / SPREADS, book)
+    open_alarm(engine, "a2", clock.now + 1)
+    clock.now += 10
+    second = until_done(launcher, engine, 2)[-1]
+    given = json.loads((tmp_path / "options.json").read_text())
+    assert given["--seed-spreads"] == str(Path(second.directory or "") / SPREADS)
+    assert read_book(Path(given["--seed-spreads"])) == book
 
 
 def test_a_run_goes_on_under_another_launcher(engine: Engine, tmp_path: Path) -> None:
