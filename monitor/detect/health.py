@@ -32,6 +32,9 @@ _MOST_PROBES = 4
 _MOST_CHARS = 32  # of a check's name, as the store keeps it
 _LEAST_MISSED = 3
 """Fewer evaluations that did not end are no silence: one canary may be lost with a broker."""
+_MOST_WRONG_ACTS = 0.2
+"""Share of canaries about acts that may be read wrongly. One that finds nothing is wrong about half of them, and so is one that
+finds the same everywhere."""
 _CANARY_KINDS = (VerdictKind.HONEST, VerdictKind.LIE, VerdictKind.EVASION)
 CHECKS = (
     "expected_vs_actual",
@@ -39,6 +42,7 @@ CHECKS = (
     "repeatability",
     "canary_separation",
     "canary_sharpness",
+    "canary_acts",
     *(f"canary_{kind}" for kind in _CANARY_KINDS),
 )
 _CLAIMS = {
@@ -47,6 +51,7 @@ _CLAIMS = {
     "repeatability": "one response gets different scores",
     "canary_separation": "known lies are no longer told from known honest answers",
     "canary_sharpness": "known lies and known honest answers moved towards each other",
+    "canary_acts": "what records of tools show of known claims is read wrongly",
 }
 
 
@@ -87,6 +92,8 @@ class HealthTick(msgspec.Struct, frozen=True, kw_only=True):
         Absolute differences of p_lie between two evaluations of one response.
     probes
         The same counts for each probe.
+    wrong_acts
+        For each canary about acts whether the record of its tools was read wrongly.
     """
 
     at_s: float
@@ -96,6 +103,7 @@ class HealthTick(msgspec.Struct, frozen=True, kw_only=True):
     canaries: tuple[MeasuredCanary, ...] = ()
     repeats: tuple[float, ...] = ()
     probes: dict[str, ProbeCount] = {}
+    wrong_acts: tuple[bool, ...] = ()
 
 
 class HealthState(msgspec.Struct, frozen=True, kw_only=True):
@@ -162,6 +170,8 @@ def advance_health(
         work.rise("repeatability", difference, options.repeat_limit)
     for canary in tick.canaries:
         work.canary(canary)
+    for is_wrong in tick.wrong_acts:
+        work.rise("canary_acts", float(is_wrong), _MOST_WRONG_ACTS)
     return work.finish(tick)
 
 

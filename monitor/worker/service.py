@@ -41,6 +41,8 @@ from monitor.store.outbox import OUTPUT_TOPICS
 from monitor.store.sensors import put_sensors
 from monitor.worker.options import WorkerOptions
 from monitor.worker.worker import Worker, WorkerKeys
+from probes.names import ACTIONS
+from probes.scorer import Evaluator
 
 log = logging.getLogger(__name__)
 
@@ -298,7 +300,8 @@ def _jobs(
         (
             CanarySender(
                 engine,
-                sent_for=[next(iter(one.assistants), OTHER) for one in scorer.evaluators],
+                sent_for=[_first(one) for one in scorer.evaluators],
+                acting=[_first(one) for one in scorer.evaluators if ACTIONS in one.probes],
                 options=health,
                 topic=topics[0],
                 key=key,
@@ -311,6 +314,11 @@ def _jobs(
         (Reporter(engine, options=detection, owner=owner, clock=clock), detection.report_s),
         (Localiser(engine, embed=embed, owner=owner, clock=clock), detection.report_s),
     ]
+
+
+def _first(evaluator: Evaluator) -> str:
+    """An assistant that it measures."""
+    return next(iter(evaluator.assistants), OTHER)
 
 
 def _senders(

@@ -19,10 +19,11 @@ from probes.actions.weights import Weights, read_weights
 from probes.calibration import sigmoid
 from probes.fusion import CONTRADICTED
 from probes.judging.reply import NoAnswers
+from probes.names import ACTIONS
 from probes.probe import Transcript
 from probes.visible import Visible
 
-NAME = "actions"
+NAME = ACTIONS
 _TOLD = frozenset({"user", "system", "developer"})
 _HARD = (
     *("failed", "denied", "only_looked", "empty", "differs", "field", "flag", "told", "stale"),
