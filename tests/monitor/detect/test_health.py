@@ -211,7 +211,9 @@ def test_two_probes_whose_names_begin_alike_have_checks_of_their_own() -> None:
     assert list(unhealthy(state)) == [failing]
 
 
-def test_an_action_probe_that_contradicts_nothing_is_found_and_one_that_errs_rarely_is_not() -> None:
+def test_an_action_probe_that_contradicts_nothing_is_found_and_one_that_errs_rarely_is_not() -> (
+    None
+):
     flat, alarms = run(HealthTick(at_s=60.0 * t, wrong_acts=(t % 2 == 0,)) for t in range(80))
     assert [alarm.metric for alarm in alarms] == ["canary_acts"]
     assert unhealthy(flat) == ["canary_acts"]
