@@ -185,6 +185,43 @@ def test_a_job_that_fails_is_counted_and_runs_again(house: House) -> None:
     assert house.metrics.of["alarm", "biased_raters"] == 1
 
 
+def test_what_is_away_is_told_once_until_it_is_back_and_a_bug_each_time(
+    house: House, caplog: pytest.LogCaptureFixture
+) -> None:
+    away = UnreachableError("Phoenix", "connection refused\n  at a long way down")
+    outcomes: list[Exception | None] = [away, away, away, None, away, away, KeyError("bug"), None]
+
+    class Sending:
+        name = "results_phoenix"
+        runs = 0
+        done = threading.Event()
+
+        def update(self) -> list[Alarm]:
+            self.runs += 1
+            outcome = outcomes[self.runs - 1] if self.runs <= len(outcomes) else None
+            if self.runs > len(outcomes):
+                self.done.set()
+            if outcome is not None:
+                raise outcome
+            return []
+
+    caplog.set_level("INFO", logger="monitor.jobs.job")
+    job = Sending()
+    runner = Runner(job, interval_s=0.001, metrics=house.metrics)
+    runner.start()
+    assert job.done.wait(60)
+    runner.stop()
+    told = [record for record in caplog.records if record.name == "monitor.jobs.job"]
+    line = "job results_phoenix: Phoenix is unreachable: connection refused at a long way down; "
+    line += "it is tried again until it answers"
+    on = "job results_phoenix goes on"
+    bug = "job results_phoenix failed 3 times in a row"
+    assert [record.getMessage() for record in told] == [line, on, line, bug, on]
+    assert [record.exc_info is not None for record in told] == [False, False, False, True, False]
+    assert [record.levelname for record in told[:2]] == ["WARNING", "INFO"]
+    assert house.metrics.of["job_failed", "results_phoenix"] == 6
+
+
 @pytest.mark.parametrize("n", [300])
 def test_a_response_becomes_a_verdict_over_the_embedded_broker(
     tmp_path: Path, house: House, kit: Any, n: int
