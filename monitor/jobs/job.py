@@ -9,6 +9,7 @@ from collections.abc import Callable
 from typing import ClassVar, Protocol
 
 from sqlalchemy import Engine
+from sqlalchemy.exc import SQLAlchemyError
 
 from evidence import Alarm, UnreachableError
 from monitor.jobs.lease import Lease
@@ -63,6 +64,13 @@ class LeasedJob(abc.ABC):
         """Whether to ask for the lease at all: an idle service does not write."""
         return True
 
+    def release(self) -> None:
+        """Let another process take over at once; to be called when no run is in progress."""
+        try:
+            self._lease.release()
+        except SQLAlchemyError as error:
+            log.warning("the lease of job %s ends by itself: %s", self.name, error)
+
     @abc.abstractmethod
     def _work(self) -> list[Alarm]:
         """Do it, under the lease."""
@@ -88,10 +96,11 @@ class Runner:
     def start(self) -> None:
         self._thread.start()
 
-    def stop(self, timeout_s: float = 10.0) -> None:
-        """End after the run in progress, if that ends in time."""
+    def stop(self, timeout_s: float = 10.0) -> bool:
+        """End after the run in progress, if that ends in time; returns whether it has."""
         self._stop.set()
         self._thread.join(timeout_s)
+        return not self._thread.is_alive()
 
     def _loop(self) -> None:
         failures = 0

@@ -181,7 +181,7 @@ def run_worker(
                 settings,
                 engine,
                 scorer,
-                broker.connection,
+                broker,
                 metrics=metrics,
                 stop=over,
                 embed=embed,
@@ -210,7 +210,7 @@ def _run_once(
     settings: Settings,
     engine: Engine,
     scorer: Scorer,
-    connection: Connection,
+    broker: Broker,
     *,
     metrics: WorkerMetrics,
     stop: threading.Event,
@@ -218,7 +218,7 @@ def _run_once(
     pulse: Pulse | None,
     clock: Callable[[], float],
 ) -> None:
-    name = worker_name(settings)
+    name, connection = worker_name(settings), broker.connection
     keys = load_keys(settings)
     topics = (settings.kafka.responses_topic, settings.kafka.feedback_topic)
     start_from_zero(metrics, topics)
@@ -249,8 +249,15 @@ def _run_once(
         for job, interval_s in jobs:
             runner = Runner(job, interval_s=interval_s, metrics=metrics)
             runner.start()
-            stack.callback(runner.stop)
+            stack.callback(_end, runner, job)
+        stack.callback(lambda: broker.is_alive or sink.abandon())
         worker.run(stop)
+
+
+def _end(runner: Runner, job: LeasedJob) -> None:
+    """Stop a job; one that has ended leaves its lease to whoever comes next."""
+    if runner.stop():
+        job.release()
 
 
 def options_of(settings: Settings) -> WorkerOptions:
