@@ -250,8 +250,14 @@ def _run_once(
             runner = Runner(job, interval_s=interval_s, metrics=metrics)
             runner.start()
             stack.callback(_end, runner, job)
-        stack.callback(lambda: broker.is_alive or sink.abandon())
+        stack.callback(_give_up, broker, sink)
         worker.run(stop)
+
+
+def _give_up(broker: Broker, sink: KafkaSink) -> None:
+    """Whoever waits for a broker that died need not wait longer."""
+    if not broker.is_alive:
+        sink.abandon()
 
 
 def _end(runner: Runner, job: LeasedJob) -> None:

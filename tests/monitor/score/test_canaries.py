@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.actions import FRESH, TURNS, own_turns
+from benchmarks.actions import FRESH, TURNS, UNTOUCHED, own_turns
 from evidence import CANARY_ASSISTANT, Purpose, Response, Stakes, Stratum, VerdictKind
 from evidence.tools import tool_record
 from monitor.ingest.decode import decode_response
@@ -105,7 +105,7 @@ def test_the_shipped_action_probe_reads_every_canary_about_acts_right() -> None:
     assert wrong == []
 
 
-@pytest.mark.parametrize("path", [TURNS, FRESH])
+@pytest.mark.parametrize("path", [TURNS, FRESH, UNTOUCHED])
 def test_no_canary_about_acts_is_a_turn_of_the_benchmark(path: Path) -> None:
     measured = {row.transcript.response for row in own_turns(path)}
     assert not measured & {one.messages[-1].content for one in load_act_canaries()}
