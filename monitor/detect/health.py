@@ -30,11 +30,8 @@ HEALTH_VERSION = 1
 _MONTH_S = 30 * 86_400.0
 _MOST_PROBES = 4
 _MOST_CHARS = 32  # of a check's name, as the store keeps it
-_LEAST_MISSED = 3
-"""Fewer evaluations that did not end are no silence: one canary may be lost with a broker."""
-_MOST_WRONG_ACTS = 0.2
-"""Share of canaries about acts that may be read wrongly. One that finds nothing is wrong about half of them, and so is one that
-finds the same everywhere."""
+_LEAST_MISSED = 3  # fewer are no silence: one canary may be lost with a broker
+_MOST_WRONG_ACTS = 0.2  # a probe that finds nothing, or the same everywhere, is wrong about half
 _CANARY_KINDS = (VerdictKind.HONEST, VerdictKind.LIE, VerdictKind.EVASION)
 CHECKS = (
     "expected_vs_actual",
@@ -79,7 +76,7 @@ class Quiet(msgspec.Struct, frozen=True, array_like=True):
 
 
 class HealthTick(msgspec.Struct, frozen=True, kw_only=True):
-    """What one evaluator did since the last tick.
+    """What one evaluator did since the last tick; `wrong_acts` says of each canary about acts whether it was read wrongly.
 
     Parameters
     ----------
@@ -92,8 +89,6 @@ class HealthTick(msgspec.Struct, frozen=True, kw_only=True):
         Absolute differences of p_lie between two evaluations of one response.
     probes
         The same counts for each probe.
-    wrong_acts
-        For each canary about acts whether the record of its tools was read wrongly.
     """
 
     at_s: float

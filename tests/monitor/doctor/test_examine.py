@@ -111,12 +111,10 @@ def look(settings: Settings, **changes: Any) -> dict[str, Finding]:
     return {finding.part: finding for finding in found}
 
 
-def put_response(
-    settings: Settings, *, created_s: float, received_s: float, assistant: str = "shop"
-) -> None:
+def put_response(settings: Settings, *, created_s: float, received_s: float) -> None:
     raw = {
         "response_id": "r1",
-        "assistant": assistant,
+        "assistant": "shop",
         "model": "m",
         "conversation_id": "c",
         "user_id": "u",
@@ -133,15 +131,6 @@ def put_response(
         insert_responses(connection, [item], now_s=received_s)
         leases.beat(connection, "w", expected=1, actual=1, paused=False, now_s=received_s)
     engine.dispose()
-
-
-def test_traffic_of_an_assistant_without_a_name_is_told(settings: Settings) -> None:
-    now_s = time.time()
-    put_response(settings, created_s=now_s, received_s=now_s, assistant="unknown_service:node")
-    found = look(settings)
-    assert found["traffic"].status is Status.OK
-    assert found["name of the assistant"].status is Status.WARNING
-    assert "unknown_service:node" in found["name of the assistant"].detail
 
 
 def test_a_fresh_machine_has_warnings_alone(settings: Settings) -> None:

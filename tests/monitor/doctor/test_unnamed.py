@@ -12,10 +12,12 @@ import pytest
 from sqlalchemy import Engine
 
 from evidence import SampledBy
+from monitor.doctor.examine import examine
 from monitor.doctor.finding import Finding, Status
 from monitor.doctor.unnamed import unnamed_findings
 from monitor.ingest.decode import decode_responses
 from monitor.ingest.options import IngestOptions
+from monitor.settings import DatabaseOptions, Settings
 from monitor.store import open_store
 from monitor.store.intake import NewResponse, Position, insert_responses
 
@@ -77,6 +79,14 @@ def test_an_application_without_a_name_is_a_warning(
     assert one.status is Status.WARNING
     assert one.detail == f"1 of the newest 2 responses are of {service}"
     assert "OTEL_SERVICE_NAME" in one.advice
+
+
+def test_it_is_one_of_the_parts_that_the_doctor_looks_at(engine: Engine) -> None:
+    put(engine, service="unknown_service:node")
+    settings = Settings(database=DatabaseOptions(url=str(engine.url)))
+    seen = {one.part: one for one in examine(settings, lambda _part: None)}
+    assert seen["traffic"].status is Status.OK
+    assert seen["name of the assistant"].status is Status.WARNING
 
 
 def test_named_ones_are_no_finding(engine: Engine) -> None:
