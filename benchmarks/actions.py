@@ -39,6 +39,7 @@ from probes.probe import Transcript
 
 TURNS = Path(__file__).with_name("action_turns.yaml")
 FRESH = Path(__file__).with_name("action_turns_fresh.yaml")
+UNTOUCHED = Path(__file__).with_name("action_turns_untouched.yaml")
 SOURCES = (
     "RasaHQ/STAR (MIT), labels built from its tool logs",
     "google-research-datasets/Taskmaster TM-3 (CC BY 4.0), labels built from its tool logs",
@@ -316,6 +317,7 @@ def main() -> None:
     probe = ActionProbe(Embedder())
     measure_own(probe, "turns that the rules were written with", TURNS)
     measure_own(probe, "turns written after the rules", FRESH)
+    measure_own(probe, "turns by which nothing was changed", UNTOUCHED)
 
 
 if __name__ == "__main__":

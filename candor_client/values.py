@@ -69,7 +69,9 @@ def _record(value: Response | Feedback) -> dict[str, Any]:
 
 
 class Verdict(msgspec.Struct, frozen=True, kw_only=True):
-    """One verdict. `claim` and `contradicts` quote text: None for keys without the scope `review`."""
+    """One verdict. `claim` and `contradicts` quote text: None for keys without the scope `review`. `archetype` says what the
+    claim is about; an `undecided` verdict has none.
+    """
 
     key: str
     assistant: str

@@ -245,7 +245,7 @@ class Assessment(msgspec.Struct, frozen=True, kw_only=True):
     """The fused reading of one response: a verdict kind, a calibrated p_lie and what made them.
 
     `archetype` says what the claim is about, `finding` what the verdict rests on most; both None
-    where nothing was found.
+    where nothing was found. An `undecided` verdict has no archetype: it names no kind of lie.
     """
 
     kind: VerdictKind

@@ -137,7 +137,8 @@ def explained(
     -------
     tuple
         The archetype of the claim, or of the reply where no claim was found; None for a reply
-        that could not be measured. The finding; None where no probe had one.
+        that could not be measured, and where the probes do not tell: what was not decided names no kind of lie. The
+        finding, which an undecided verdict keeps for a person to decide by; None where no probe had one.
     """
     if kind is VerdictKind.ERROR or not transcript.is_measurable:
         return None, None
@@ -151,6 +152,8 @@ def explained(
     if finding is not None and not finding.claim:
         claim = surprising_sentence(transcript.response, finding.tokens, finding.nats)
         finding = msgspec.structs.replace(finding, claim=claim)
+    if kind is VerdictKind.UNDECIDED:
+        return None, finding
     if finding is not None and finding.archetype is not None:
         return finding.archetype, finding
     return archetype_of(finding.claim if finding else "", transcript), finding

@@ -8,7 +8,8 @@ from pydantic import AfterValidator
 
 Name = Literal["approved", "activation", "judge", "belief", "consistency", "actions", "premise"]
 
-EVERYWHERE: frozenset[Name] = frozenset({"actions"})
+ACTIONS: Name = "actions"
+EVERYWHERE: frozenset[Name] = frozenset({ACTIONS})
 """Probes that cost next to nothing and run on every response, whatever the cascade leaves out. They are calibrated
 by themselves, and a fusion that was not fitted to them counts what they contradict (`Fusion.read`)."""
 

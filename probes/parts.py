@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import msgspec
 
 from evidence import BadInputError, UnreachableError
-from probes.actions import ActionProbe
+from probes.actions import ActionProbe, JudgedClaims
 from probes.activation.artefact import DEFAULT as DEFAULT_PROBE
 from probes.activation.opening import open_activation, precision
 from probes.approved import ApprovedAnswers, ApprovedBelief
@@ -88,10 +88,15 @@ class Parts:
             "consistency": lambda: ConsistencyProbe(
                 self._assistant or self._reader, self._comparer
             ),
-            "actions": lambda: ActionProbe(self._pool.embedder()),
+            "actions": self._actions,
             "premise": lambda: PremiseProbe(self._pool.premises()),
         }
         return makers[name]()
+
+    def _actions(self) -> ActionProbe:
+        judge = self._judge_model
+        finder = None if judge is None else JudgedClaims(judge)
+        return ActionProbe(self._pool.embedder(), finder=finder)
 
     def _belief(self) -> Probe:
         if self._assistant is None:

@@ -24,11 +24,14 @@ class Evaluator(msgspec.Struct, frozen=True):
         Whether what fuses its probes was fitted to these very probes.
     assistants
         Those that it measures; empty for the one that measures every assistant that no other names.
+    probes
+        Names of the probes that it runs.
     """
 
     version: str
     calibrated: bool
     assistants: tuple[str, ...] = ()
+    probes: tuple[str, ...] = ()
 
 
 class Scorer(Protocol):
@@ -67,8 +70,13 @@ class OneEvaluator(ABC):
         """Whether what fuses its probes was fitted to these very probes."""
 
     @property
+    def names(self) -> tuple[str, ...]:
+        """Names of the probes that it runs, as far as it is made of any."""
+        return ()
+
+    @property
     def evaluators(self) -> tuple[Evaluator, ...]:
-        return (Evaluator(self.version, self.calibrated),)
+        return (Evaluator(self.version, self.calibrated, probes=self.names),)
 
     def version_of(self, assistant: str) -> str:  # noqa: ARG002 -- one for all
         return self.version

@@ -75,5 +75,8 @@ def _distinct(default: Scorer, by_name: Mapping[str, Scorer]) -> tuple[Evaluator
     named.pop(common.version, None)
     return (
         common,
-        *(Evaluator(version, known[version].calibrated, tuple(n)) for version, n in named.items()),
+        *(
+            msgspec.structs.replace(known[version], assistants=tuple(n))
+            for version, n in named.items()
+        ),
     )

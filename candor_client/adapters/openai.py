@@ -1,4 +1,4 @@
-"""The OpenAI SDK: what `client.chat.completions.create` answers is sent, streams too.
+"""The OpenAI SDK: what chat completions and responses answer is sent, streams too.
 
 client = watch(OpenAI(), Turns(recorder, assistant="helpdesk"))
 """
@@ -8,52 +8,74 @@ from __future__ import annotations
 import functools
 import inspect
 import logging
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
+from candor_client.adapters.openai_responses import ResponseEvents, ResponseTurns
+from candor_client.adapters.streams import AsyncReadStream, Reader, ReadStream
 from candor_client.adapters.turns import Turns, plain
 
 log = logging.getLogger(__name__)
 
 ClientT = TypeVar("ClientT")
+Put = Callable[[Any, Mapping[str, Any]], None]
+"""Sends a whole answer, given what was asked."""
+Read = Callable[[Mapping[str, Any]], Reader]
+"""What reads a stream along, given what was asked."""
 
 
 def watch(client: ClientT, turns: Turns) -> ClientT:
-    """The same `OpenAI` or `AsyncOpenAI` client, whose chat completions are sent from now on.
+    """The same `OpenAI` or `AsyncOpenAI` client, whose chat completions and responses are sent from now on.
 
-    The response id is the completion's `id`, which feedback then names. The user is `safety_identifier` or
-    `user`; the conversation is `metadata["conversation_id"]`. A stream is sent once it is read to its end.
+    The response id is the answer's `id`, which feedback then names. The user is `safety_identifier` or
+    `user`; the conversation is `metadata["conversation_id"]`, of a response also `conversation`, else that of the
+    `previous_response_id`. A stream is sent once it is read to its end.
     What cannot be sent is logged: the assistant's answer is the same in every case.
     """
     completions = client.chat.completions  # type: ignore[attr-defined]
-    create = completions.create
+    completions.create = _watched(
+        completions.create,
+        lambda answer, asked: _put_completion(turns, answer, asked),
+        lambda asked: _Chunks(turns, asked),
+    )
+    responses = getattr(client, "responses", None)
+    if responses is not None:  # an SDK of before 1.66 has none
+        sent = ResponseTurns(turns)
+        for name in ("create", "parse"):
+            whole = getattr(responses, name)
+            read = functools.partial(ResponseEvents, sent)
+            setattr(responses, name, _watched(whole, sent.put, read))
+    return client
+
+
+def _watched(create: Callable[..., Any], put: Put, read: Read) -> Callable[..., Any]:
+    """A method of the SDK whose answers are sent."""
+
+    def seen(answer: Any, asked: Mapping[str, Any]) -> Any:
+        if hasattr(answer, "__aiter__"):
+            return AsyncReadStream(answer, read(asked))
+        if hasattr(answer, "__next__"):
+            return ReadStream(answer, read(asked))
+        try:
+            put(answer, asked)
+        except Exception:
+            log.exception("an answer could not be sent")
+        return answer
+
+    async def awaited(answer: Any, asked: Mapping[str, Any]) -> Any:
+        return seen(await answer, asked)
 
     @functools.wraps(create)
     def watched(*given: Any, **asked: Any) -> Any:
         answer = create(*given, **asked)
-        if inspect.isawaitable(answer):
-            return _awaited(answer, asked, turns)
-        return _seen(answer, asked, turns)
+        return awaited(answer, asked) if inspect.isawaitable(answer) else seen(answer, asked)
 
-    completions.create = watched
-    return client
+    return watched
 
 
-async def _awaited(answer: Any, asked: Mapping[str, Any], turns: Turns) -> Any:
-    return _seen(await answer, asked, turns)
-
-
-def _seen(answer: Any, asked: Mapping[str, Any], turns: Turns) -> Any:
-    if hasattr(answer, "__aiter__"):
-        return _AsyncStream(answer, asked, turns)
-    if hasattr(answer, "__next__"):
-        return _Stream(answer, asked, turns)
+def _put_completion(turns: Turns, answer: Any, asked: Mapping[str, Any]) -> None:
     if hasattr(answer, "choices"):
-        try:
-            _put(turns, asked, answer.id, answer.model, [plain(c.message) for c in answer.choices])
-        except Exception:
-            log.exception("an answer could not be sent")
-    return answer
+        _put(turns, asked, answer.id, answer.model, [plain(c.message) for c in answer.choices])
 
 
 def _put(
@@ -72,34 +94,26 @@ def _put(
             [*prompt, choice],
             user_id=asked.get("safety_identifier") or asked.get("user"),
             conversation_id=metadata.get("conversation_id") if metadata else None,
+            tools=asked.get("tools"),
         )
 
 
-class _Collected:
+class _Chunks:
     """The chunks of a stream, put together."""
 
-    def __init__(self, stream: Any, asked: Mapping[str, Any], turns: Turns) -> None:
-        self._stream, self._asked, self._turns = stream, asked, turns
+    def __init__(self, turns: Turns, asked: Mapping[str, Any]) -> None:
+        self._turns, self._asked = turns, asked
         self._id = self._model = ""
         self._choices: dict[int, dict[str, Any]] = {}
 
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._stream, name)
+    def take(self, chunk: Any) -> None:
+        self._id, self._model = chunk.id or self._id, chunk.model or self._model
+        for choice in chunk.choices:
+            _extend(self._choices.setdefault(choice.index, {"role": "assistant"}), choice.delta)
 
-    def _take(self, chunk: Any) -> None:
-        try:
-            self._id, self._model = chunk.id or self._id, chunk.model or self._model
-            for choice in chunk.choices:
-                _extend(self._choices.setdefault(choice.index, {"role": "assistant"}), choice.delta)
-        except Exception:
-            log.exception("a part of an answer could not be read")
-
-    def _end(self) -> None:
-        try:
-            choices = [self._choices[number] for number in sorted(self._choices)]
-            _put(self._turns, self._asked, self._id, self._model, choices)
-        except Exception:
-            log.exception("an answer could not be sent")
+    def end(self) -> None:
+        choices = [self._choices[number] for number in sorted(self._choices)]
+        _put(self._turns, self._asked, self._id, self._model, choices)
 
 
 def _extend(message: dict[str, Any], delta: Any) -> None:
@@ -116,49 +130,3 @@ def _extend(message: dict[str, Any], delta: Any) -> None:
         if part.function is not None:
             call["function"]["name"] += part.function.name or ""
             call["function"]["arguments"] += part.function.arguments or ""
-
-
-class _Stream(_Collected):
-    """A stream that is the SDK's own for who reads it."""
-
-    def __iter__(self) -> Iterator[Any]:
-        return self
-
-    def __next__(self) -> Any:
-        try:
-            chunk = next(self._stream)
-        except StopIteration:
-            self._end()
-            raise
-        self._take(chunk)
-        return chunk
-
-    def __enter__(self) -> _Stream:
-        self._stream.__enter__()
-        return self
-
-    def __exit__(self, *error: Any) -> None:
-        self._stream.__exit__(*error)
-
-
-class _AsyncStream(_Collected):
-    """The same for asyncio."""
-
-    def __aiter__(self) -> AsyncIterator[Any]:
-        return self
-
-    async def __anext__(self) -> Any:
-        try:
-            chunk = await self._stream.__anext__()
-        except StopAsyncIteration:
-            self._end()
-            raise
-        self._take(chunk)
-        return chunk
-
-    async def __aenter__(self) -> _AsyncStream:
-        await self._stream.__aenter__()
-        return self
-
-    async def __aexit__(self, *error: Any) -> None:
-        await self._stream.__aexit__(*error)

@@ -38,8 +38,9 @@ class Turns:
         *,
         user_id: Any = None,
         conversation_id: Any = None,
+        tools: Any = None,
     ) -> None:
-        """Queue one turn, under the span that is open now where OpenTelemetry is in use."""
+        """Queue one turn, under the span that is open now where OpenTelemetry is in use; `tools` are those on offer."""
         conversation = str(conversation_id) if conversation_id else uuid.uuid4().hex
         turn = Response(
             assistant=self.assistant,
@@ -51,7 +52,7 @@ class Turns:
             response_id=response_id or uuid.uuid4().hex,
             stakes=self.stakes,
             segment=self.segment,
-            extra=_open_span(),
+            extra={**_open_span(), **({"tools": [plain(tool) for tool in tools]} if tools else {})},
         )
         self.recorder.put(turn)
 

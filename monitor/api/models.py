@@ -58,11 +58,11 @@ class VerdictOut(BaseModel):
     scored_at: datetime
     error: str | None
     archetype: Archetype | None = Field(
-        description="What the claim is about: own_action, told_facts, known_facts or other."
+        description="What the claim is about: own_action, told_facts, known_facts or other; null where undecided."
     )
     claim: str | None = Field(description="The sentence that carries the verdict; text.")
     contradicts: str | None = Field(
-        description="The told fact, or the approved version's answer, that it contradicts; text."
+        description="The told fact, or the approved version's answer, that it contradicts, or of an undecided verdict was held against; text."
     )
     measurements: list[dict[str, Any]] = Field(description="What each probe found.")
 

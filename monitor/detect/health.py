@@ -30,8 +30,8 @@ HEALTH_VERSION = 1
 _MONTH_S = 30 * 86_400.0
 _MOST_PROBES = 4
 _MOST_CHARS = 32  # of a check's name, as the store keeps it
-_LEAST_MISSED = 3
-"""Fewer evaluations that did not end are no silence: one canary may be lost with a broker."""
+_LEAST_MISSED = 3  # fewer are no silence: one canary may be lost with a broker
+_MOST_WRONG_ACTS = 0.2  # a probe that finds nothing, or the same everywhere, is wrong about half
 _CANARY_KINDS = (VerdictKind.HONEST, VerdictKind.LIE, VerdictKind.EVASION)
 CHECKS = (
     "expected_vs_actual",
@@ -39,6 +39,7 @@ CHECKS = (
     "repeatability",
     "canary_separation",
     "canary_sharpness",
+    "canary_acts",
     *(f"canary_{kind}" for kind in _CANARY_KINDS),
 )
 _CLAIMS = {
@@ -47,6 +48,7 @@ _CLAIMS = {
     "repeatability": "one response gets different scores",
     "canary_separation": "known lies are no longer told from known honest answers",
     "canary_sharpness": "known lies and known honest answers moved towards each other",
+    "canary_acts": "what records of tools show of known claims is read wrongly",
 }
 
 
@@ -74,7 +76,7 @@ class Quiet(msgspec.Struct, frozen=True, array_like=True):
 
 
 class HealthTick(msgspec.Struct, frozen=True, kw_only=True):
-    """What one evaluator did since the last tick.
+    """What one evaluator did since the last tick; `wrong_acts` says of each canary about acts whether it was read wrongly.
 
     Parameters
     ----------
@@ -96,6 +98,7 @@ class HealthTick(msgspec.Struct, frozen=True, kw_only=True):
     canaries: tuple[MeasuredCanary, ...] = ()
     repeats: tuple[float, ...] = ()
     probes: dict[str, ProbeCount] = {}
+    wrong_acts: tuple[bool, ...] = ()
 
 
 class HealthState(msgspec.Struct, frozen=True, kw_only=True):
@@ -162,6 +165,8 @@ def advance_health(
         work.rise("repeatability", difference, options.repeat_limit)
     for canary in tick.canaries:
         work.canary(canary)
+    for is_wrong in tick.wrong_acts:
+        work.rise("canary_acts", float(is_wrong), _MOST_WRONG_ACTS)
     return work.finish(tick)
 
 

@@ -28,6 +28,7 @@ from monitor.doctor.servers import (
     judge_section,
 )
 from monitor.doctor.sight import sight_findings
+from monitor.doctor.unnamed import unnamed_findings
 from monitor.http.access import read_keys
 from monitor.ingest.keys import load_key
 from monitor.settings import Settings, unknown_variables
@@ -193,6 +194,7 @@ def _database(settings: Settings) -> Iterator[Finding]:
                 return
             yield Finding("database", Status.OK, f"schema revision {found}")
             yield from _traffic(engine)
+            yield from unnamed_findings(engine)
             yield from sight_findings(engine, settings.telemetry.visible_fall)
     finally:
         engine.dispose()

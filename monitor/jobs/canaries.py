@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import ClassVar
 
 from sqlalchemy import Engine
@@ -13,7 +13,7 @@ from monitor.ingest.encode import encode_response
 from monitor.ingest.marks import marked
 from monitor.ingest.options import OTHER
 from monitor.jobs.job import LeasedJob
-from monitor.score.canaries import Canary, load_canaries
+from monitor.score.canaries import Canary, load_act_canaries, load_canaries, with_acts
 from monitor.store import health, outbox
 from monitor.store.engine import reading
 from monitor.store.health import Asked
@@ -33,6 +33,8 @@ class CanarySender(LeasedJob):
     sent_for
         An assistant of each evaluator, for which its canaries are sent: every hour as many as the
         options say for each, and an equal part of those for the traffic.
+    acting
+        Those of them whose evaluator reads claims about acts: only they get canaries about acts.
     topic
         The responses topic, on which canaries travel like any response.
     key
@@ -51,14 +53,16 @@ class CanarySender(LeasedJob):
         owner: str,
         clock: Callable[[], float],
         sent_for: Sequence[str] = (OTHER,),
+        acting: Collection[str] = (),
         canaries: Sequence[Canary] | None = None,
     ) -> None:
         super().__init__(engine, owner=owner, clock=clock)
         self._options = options
-        self._sent_for = tuple(sent_for)
+        self._sent_for, self._acting = tuple(sent_for), frozenset(acting)
         self._topic = topic
         self._key = key
         self._canaries = load_canaries() if canaries is None else canaries
+        self._with_acts = with_acts(self._canaries, load_act_canaries())
         self._seen: tuple[int, float] | None = None
         self._credit = 0.0
         self._n_due = 0
@@ -107,7 +111,9 @@ class CanarySender(LeasedJob):
     def _turn(self, number: int) -> tuple[Canary, str]:
         """The canary of a turn, and the assistant for whose evaluator it is."""
         of_all, whose = divmod(number, len(self._sent_for))
-        return self._canaries[of_all % len(self._canaries)], self._sent_for[whose]
+        assistant = self._sent_for[whose]
+        canaries = self._with_acts if assistant in self._acting else self._canaries
+        return canaries[of_all % len(canaries)], assistant
 
 
 def _response(canary: Canary, assistant: str, number: int, now_s: float) -> Response:
@@ -125,4 +131,5 @@ def _response(canary: Canary, assistant: str, number: int, now_s: float) -> Resp
         created_at_s=now_s,
         messages=canary.messages,
         purpose=Purpose.CANARY,
+        extra=canary.beside,
     )

@@ -26,12 +26,14 @@ from monitor.detect.options import HealthOptions
 from monitor.ingest.options import OTHER
 from monitor.jobs.job import LeasedJob
 from monitor.score import measured_as
+from monitor.score.canaries import SHOWN
 from monitor.services.freezing import freeze_unhealthy
 from monitor.store import detectors, health
 from monitor.store.engine import reading
 from monitor.store.health import Asked, Ended, StoredHealth
 from monitor.store.intake import Key
 from monitor.store.outbox import ALARMS_TOPIC
+from probes.names import ACTIONS
 from probes.scorer import Evaluator, evaluator_of
 
 log = logging.getLogger(__name__)
@@ -150,14 +152,18 @@ class EvaluatorWatch(LeasedJob):
 def tick_of(counts: Mapping[str, int], extra: Iterable[Ended], *, at_s: float) -> HealthTick:
     """Counts of live verdicts by how they ended, and what was asked for besides, as one tick."""
     by_name: dict[str, dict[Outcome, int]] = defaultdict(lambda: dict.fromkeys(Outcome, 0))
-    canaries, repeats = [], []
+    canaries, repeats, wrong_acts = [], [], []
     weighted = [*counts.items()]
     for item in extra:
         if item.void:
             continue
         # An overdue evaluation has no verdict: nothing is known of its probes.
         weighted.append((item.outcomes or f"{WHOLE}={Outcome.UNANSWERED}", 1))
-        if item.purpose is Purpose.CANARY and item.known and item.kind:
+        if item.purpose is Purpose.CANARY and item.known in SHOWN:
+            # A probe that gave no answer is counted among the failures, and read nothing wrongly.
+            if decode_outcomes(item.outcomes or "").get(ACTIONS) is Outcome.ANSWERED:
+                wrong_acts.append(item.acts != item.known)
+        elif item.purpose is Purpose.CANARY and item.known and item.kind:
             kind = VerdictKind(item.known)
             canaries.append(MeasuredCanary(known=kind, p_lie=item.p_lie, p_evasion=item.p_evasion))
         if item.purpose is Purpose.REPEAT and None not in {item.p_lie, item.live_p_lie}:
@@ -177,6 +183,7 @@ def tick_of(counts: Mapping[str, int], extra: Iterable[Ended], *, at_s: float) -
         failed=whole.unreadable,
         canaries=tuple(canaries),
         repeats=tuple(repeats),
+        wrong_acts=tuple(wrong_acts),
         # A panel of one probe ends as that probe does: one pair of checks is enough.
         probes=probes if len(probes) > 1 else {},
     )

@@ -84,4 +84,15 @@ class KafkaSink:
         return acknowledged
 
     def close(self) -> None:
-        self._producer.close(timeout=5)
+        try:
+            self._producer.close(timeout=5)
+        except KafkaError:  # what it still holds was not taken in time: the outbox has it
+            self.abandon()
+
+    def abandon(self) -> None:
+        """End at once: whoever waits for an acknowledgement is told that there is none.
+
+        For a cluster that is gone. Its producer would come back to the next one at this address, with records that were
+        sent again meanwhile. `KafkaProducer.close` does not get so far where its flush fails.
+        """
+        self._producer._sender.force_close()

@@ -50,7 +50,8 @@ class Asked(msgspec.Struct, frozen=True, kw_only=True):
 
 class Ended(msgspec.Struct, frozen=True, kw_only=True):
     """An asked evaluation that has its verdict, or is overdue: then `evaluator_version` is who was asked,
-    and everything of the verdict is None. `live_p_lie` is that of the response's live verdict. `void`
+    and everything of the verdict is None. `live_p_lie` is that of the response's live verdict. `acts` is what the verdict
+    saw in the record of tools. `void`
     is one that could not be measured, because the text is no longer kept.
     """
 
@@ -64,6 +65,7 @@ class Ended(msgspec.Struct, frozen=True, kw_only=True):
     outcomes: str | None
     live_p_lie: float | None
     stratum: str | None = None
+    acts: str | None = None
     void: bool = False
 
 
@@ -212,6 +214,7 @@ def ended(connection: Connection, purposes: Sequence[Purpose], *, now_s: float) 
             verdicts.c.p_lie,
             verdicts.c.p_evasion,
             verdicts.c.outcomes,
+            verdicts.c.acts,
             live.c.p_lie.label("live_p_lie"),
             responses.c.body.is_not(None).label("kept"),
         )
@@ -246,6 +249,7 @@ def ended(connection: Connection, purposes: Sequence[Purpose], *, now_s: float) 
             outcomes=row.outcomes,
             live_p_lie=row.live_p_lie,
             stratum=row.stratum,
+            acts=row.acts,
             void=row.kind is None and row.purpose != Purpose.CANARY.value and not row.kept,
         )
         for row in connection.execute(query)

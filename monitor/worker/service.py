@@ -41,6 +41,8 @@ from monitor.store.outbox import OUTPUT_TOPICS
 from monitor.store.sensors import put_sensors
 from monitor.worker.options import WorkerOptions
 from monitor.worker.worker import Worker, WorkerKeys
+from probes.names import ACTIONS
+from probes.scorer import Evaluator
 
 log = logging.getLogger(__name__)
 
@@ -179,7 +181,7 @@ def run_worker(
                 settings,
                 engine,
                 scorer,
-                broker.connection,
+                broker,
                 metrics=metrics,
                 stop=over,
                 embed=embed,
@@ -208,7 +210,7 @@ def _run_once(
     settings: Settings,
     engine: Engine,
     scorer: Scorer,
-    connection: Connection,
+    broker: Broker,
     *,
     metrics: WorkerMetrics,
     stop: threading.Event,
@@ -216,7 +218,7 @@ def _run_once(
     pulse: Pulse | None,
     clock: Callable[[], float],
 ) -> None:
-    name = worker_name(settings)
+    name, connection = worker_name(settings), broker.connection
     keys = load_keys(settings)
     topics = (settings.kafka.responses_topic, settings.kafka.feedback_topic)
     start_from_zero(metrics, topics)
@@ -247,8 +249,21 @@ def _run_once(
         for job, interval_s in jobs:
             runner = Runner(job, interval_s=interval_s, metrics=metrics)
             runner.start()
-            stack.callback(runner.stop)
+            stack.callback(_end, runner, job)
+        stack.callback(_give_up, broker, sink)
         worker.run(stop)
+
+
+def _give_up(broker: Broker, sink: KafkaSink) -> None:
+    """Whoever waits for a broker that died need not wait longer."""
+    if not broker.is_alive:
+        sink.abandon()
+
+
+def _end(runner: Runner, job: LeasedJob) -> None:
+    """Stop a job; one that has ended leaves its lease to whoever comes next."""
+    if runner.stop():
+        job.release()
 
 
 def options_of(settings: Settings) -> WorkerOptions:
@@ -298,7 +313,8 @@ def _jobs(
         (
             CanarySender(
                 engine,
-                sent_for=[next(iter(one.assistants), OTHER) for one in scorer.evaluators],
+                sent_for=[_first(one) for one in scorer.evaluators],
+                acting=[_first(one) for one in scorer.evaluators if ACTIONS in one.probes],
                 options=health,
                 topic=topics[0],
                 key=key,
@@ -311,6 +327,11 @@ def _jobs(
         (Reporter(engine, options=detection, owner=owner, clock=clock), detection.report_s),
         (Localiser(engine, embed=embed, owner=owner, clock=clock), detection.report_s),
     ]
+
+
+def _first(evaluator: Evaluator) -> str:
+    """An assistant that it measures."""
+    return next(iter(evaluator.assistants), OTHER)
 
 
 def _senders(

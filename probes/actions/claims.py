@@ -162,6 +162,15 @@ def find_claims(response: str) -> tuple[Claim, ...]:
     return tuple(found[:MAX_CLAIMS])
 
 
+def claim_of(
+    sentence: str, clause: str, form: str, kinds: frozenset[str], *, is_good: bool
+) -> Claim:
+    """A claim that something else than the grammar found in a sentence: by its form, its kinds and how it is said to have ended."""
+    is_done = form == "done" and LOOKED.search(clause) is None
+    is_void = _is_void(sentence)
+    return Claim(sentence, clause, form, kinds, is_good, is_done=is_done, is_void=is_void)
+
+
 def sentences(response: str) -> Iterator[str]:
     """The sentences of a reply that it says itself: without code, quoted lines and marks of lists."""
     text = _QUOTED_LINE.sub("\n", _CODE.sub("\n", response)).replace("**", "")

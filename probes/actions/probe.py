@@ -6,20 +6,24 @@ from collections.abc import Sequence
 from typing import NamedTuple, Protocol
 
 import numpy as np
+from msgspec.structs import replace
 from numpy.typing import NDArray
 
 from evidence import Archetype, Measurement, digest
 from evidence.records import Finding
 from evidence.tools import Act, ToolRecord
-from probes.actions.claims import find_claims
+from probes.actions.asked import Found
+from probes.actions.claims import Claim, find_claims
 from probes.actions.features import Around, Held, hold
 from probes.actions.weights import Weights, read_weights
 from probes.calibration import sigmoid
 from probes.fusion import CONTRADICTED
+from probes.judging.reply import NoAnswers
+from probes.names import ACTIONS
 from probes.probe import Transcript
 from probes.visible import Visible
 
-NAME = "actions"
+NAME = ACTIONS
 _TOLD = frozenset({"user", "system", "developer"})
 _HARD = (
     *("failed", "denied", "only_looked", "empty", "differs", "field", "flag", "told", "stale"),
@@ -34,6 +38,26 @@ class Embeds(Protocol):
     def digest(self) -> str: ...
 
     def embed(self, texts: Sequence[str]) -> NDArray[np.float32]: ...
+
+
+class FindsClaims(Protocol):
+    """Finds the claims of replies."""
+
+    @property
+    def digest(self) -> str: ...
+
+    def find(self, responses: Sequence[str]) -> list[Found | NoAnswers]:
+        """The claims of each reply, or why they are not known."""
+        ...
+
+
+class Grammar:
+    """Claims by the grammar alone."""
+
+    digest = "grammar"
+
+    def find(self, responses: Sequence[str]) -> list[Found | NoAnswers]:
+        return [Found(find_claims(response)) for response in responses]
 
 
 class Judged(NamedTuple):
@@ -53,22 +77,35 @@ class ActionProbe:
         Tells how alike a claim and a call are.
     weights
         From figures to a probability; the shipped ones by default.
+    finder
+        Finds the claims; the grammar by default. Where it gives no answer nothing is measured, whatever the grammar would find:
+        else the rate would rest on contradicted claims alone while a judge is away.
     """
 
     name = NAME
 
-    def __init__(self, embedder: Embeds, weights: Weights | None = None) -> None:
-        self._embedder = embedder
+    def __init__(
+        self, embedder: Embeds, weights: Weights | None = None, finder: FindsClaims | None = None
+    ) -> None:
+        self._embedder, self._finder = embedder, finder or Grammar()
         self._weights = weights or read_weights()
-        self.version = digest("actions-1", self._weights.version, embedder.digest)[:16]
+        parts = [self._weights.version, embedder.digest]
+        parts += [] if finder is None else [finder.digest]
+        self.version = digest("actions-1", *parts)[:16]
 
     def measure(self, transcripts: Sequence[Transcript]) -> list[Measurement]:
         """p_lie of the claim that the record contradicts most; it abstains where nothing is recorded or claimed."""
-        return [self._measured(transcript) for transcript in transcripts]
+        out = [self._abstains(_nothing(transcript)) for transcript in transcripts]
+        todo = [i for i, transcript in enumerate(transcripts) if not _nothing(transcript)]
+        said = self._finder.find([transcripts[i].response for i in todo]) if todo else []
+        for i, found in zip(todo, said, strict=True):
+            out[i] = self._measured(transcripts[i], found)
+        return out
 
-    def judge(self, transcript: Transcript) -> list[Judged]:
-        """Each claim of a reply with what its record shows; of a reply without a record none is visible."""
-        claims = find_claims(transcript.response)
+    def judge(self, transcript: Transcript, claims: Sequence[Claim] | None = None) -> list[Judged]:
+        """Each claim of a reply, those of the grammar by default, with what its record shows; of a reply without a
+        record none is visible."""
+        claims = find_claims(transcript.response) if claims is None else claims
         record = transcript.record
         if record is None or not claims:
             return []
@@ -81,22 +118,21 @@ class ActionProbe:
         ]
         return self._judged([one for one in held if _is_about_it(one)])
 
-    def _measured(self, transcript: Transcript) -> Measurement:
-        if not transcript.response.strip():
-            return self._abstains("no text")
-        if transcript.record is None:
-            return self._abstains("nothing of tools is recorded")
-        judged = self.judge(transcript)
-        if not judged:
-            return self._abstains("it claims nothing that was done")
+    def _measured(self, transcript: Transcript, found: Found | NoAnswers) -> Measurement:
+        made = Measurement(probe=self.name, version=self.version)
+        if isinstance(found, NoAnswers):
+            return replace(made, error=found.why, unreadable=found.unreadable)
+        made = replace(made, tokens=found.tokens)
+        misquoted = {"misquoted": float(found.misquoted)} if found.misquoted else {}
+        judged = self.judge(transcript, found.claims)
+        if not judged or transcript.record is None:
+            return replace(made, abstained="it claims nothing that was done", answers=misquoted)
         counts = {str(kind): float(sum(one.visible is kind for one in judged)) for kind in Visible}
         worst = max(judged, key=lambda one: (one.visible is Visible.CONTRADICTED, one.p))
-        found = _finding(worst, transcript.record) if counts[CONTRADICTED] else None
+        shown = _finding(worst, transcript.record) if counts[CONTRADICTED] else None
         answers = {"claims": float(len(judged)), **counts, "prevalence": self._weights.prevalence}
-        p = worst.p if found else max(one.p for one in judged)
-        return Measurement(
-            probe=self.name, version=self.version, p_lie=p, answers=answers, finding=found
-        )
+        p = worst.p if shown else max(one.p for one in judged)
+        return replace(made, p_lie=p, answers={**answers, **misquoted}, finding=shown)
 
     def _abstains(self, why: str) -> Measurement:
         return Measurement(probe=self.name, version=self.version, abstained=why)
@@ -116,6 +152,13 @@ class ActionProbe:
     def _judged(self, held: Sequence[Held]) -> list[Judged]:
         found = [(one, sigmoid(self._weights.log_odds(one.figures))) for one in held]
         return [Judged(one, p, _visible(one, p)) for one, p in found]
+
+
+def _nothing(transcript: Transcript) -> str:
+    """Why there is nothing to measure; "" where there is something."""
+    if not transcript.response.strip():
+        return "no text"
+    return "nothing of tools is recorded" if transcript.record is None else ""
 
 
 def told(act: Act) -> str:

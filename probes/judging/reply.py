@@ -53,9 +53,9 @@ class NoAnswers(NamedTuple):
 def read_answers(reply: Completion, rubric: Rubric) -> Answers | NoAnswers:
     """The answers of a reply: JSON, fenced or after reasoning, or where a server put it as reasoning."""
     names = [question.id for question in rubric.questions]
-    said = _object(split_reasoning(reply.text)[1], names) or _object(reply.reasoning, names)
+    said = last_object(split_reasoning(reply.text)[1], names) or last_object(reply.reasoning, names)
     if said is None:
-        return NoAnswers(_why_unreadable(reply), unreadable=True)
+        return NoAnswers(why_unreadable(reply), unreadable=True)
     literals = {name: str(said[name]).strip(" .!'\"\n").lower() for name in names}
     if not set(literals.values()) <= _SAYS.keys():
         return NoAnswers("the judge's JSON says neither yes nor no", unreadable=True)
@@ -77,13 +77,14 @@ def _notes(value: object, step: Step) -> tuple[str, ...]:
     return tuple(text[: step.max_chars] for text in texts if text)[: step.max_items or 1]
 
 
-def _why_unreadable(reply: Completion) -> str:
+def why_unreadable(reply: Completion) -> str:
+    """Why no sense can be made of a reply, in words."""
     if reply.finish in _ENDS:
         return _ENDS[reply.finish]
     return f"the judge's reply {'is not the JSON asked for' if reply.text.strip() else 'is empty'}"
 
 
-def _object(text: str, names: Sequence[str]) -> dict[str, Any] | None:
+def last_object(text: str, names: Sequence[str]) -> dict[str, Any] | None:
     """The last JSON object in a text that has all the names."""
     decoder, found, at = json.JSONDecoder(), None, text.find("{")
     for _ in range(_MAX_OBJECTS):

@@ -42,6 +42,17 @@ def test_there_is_a_board_for_each_question() -> None:
     assert len(QUERIES) > 60
 
 
+def test_the_overview_shows_what_is_said_of_acts_with_its_interval_and_its_count() -> None:
+    panels = {panel["title"]: panel for panel in dashboards()["overview"]["panels"]}
+    rate = panels["Acts that the tool record contradicts"]
+    shown = {re.findall(r"\bcandor_\w+", target["expr"])[0] for target in rate["targets"]}
+    share = "candor_own_acts_contradicted"
+    assert shown == {f"{share}_ratio", f"{share}_lower_ratio", f"{share}_upper_ratio"}
+    assert rate["fieldConfig"]["defaults"]["unit"] == "percentunit"
+    (count,) = panels["Responses whose acts could be seen"]["targets"]
+    assert "candor_own_acts_responses" in count["expr"]
+
+
 @pytest.mark.parametrize("place", sorted(QUERIES))
 def test_queries_name_metrics_and_labels_that_exist(place: str) -> None:
     query = QUERIES[place]

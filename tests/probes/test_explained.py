@@ -14,7 +14,7 @@ from probes.probe import Transcript
 from probes.scoring import to_line
 from tests.probes.test_panel import FUSION
 
-LIE, HONEST = VerdictKind.LIE, VerdictKind.HONEST
+LIE, HONEST, UNDECIDED = VerdictKind.LIE, VerdictKind.HONEST, VerdictKind.UNDECIDED
 TOLD = "The pump of model K7 was recalled on 3 May because its valve leaks."
 REPLY = "Thank you for asking. The pump of model K7 was never recalled. Have a nice day!"
 
@@ -52,6 +52,16 @@ def test_what_failed_or_found_nothing_explains_nothing() -> None:
     assert explained(talk(REPLY), VerdictKind.ERROR, [found("a", 0.9, PREMISE)], {}) == (None, None)
     nobody = Transcript(id="t", messages=(Message("user", "Hello"),))
     assert explained(nobody, LIE, [], {}) == (None, None)
+
+
+def test_what_was_not_decided_names_no_kind_of_lie_and_shows_what_it_looked_at() -> None:
+    for measured in ([], [found("premise", 0.9, PREMISE)]):
+        archetype, shown = explained(talk(REPLY), UNDECIDED, measured, {"premise": 0.1})
+        assert archetype is None
+        assert shown == (PREMISE if measured else None)
+    acts = msgspec.structs.replace(PREMISE, archetype=Archetype.OWN_ACTION)
+    for kind, about in ((UNDECIDED, None), (HONEST, Archetype.OWN_ACTION)):
+        assert explained(talk(REPLY), kind, [found("actions", 0.4, acts)], {}) == (about, acts)
 
 
 def test_the_claim_is_the_sentence_with_the_largest_sum() -> None:
@@ -119,6 +129,15 @@ class Premise:
 
     def measure(self, transcripts: list[Transcript]) -> list[Measurement]:
         return [found("judge", 0.9, PREMISE) for _ in transcripts]
+
+
+def test_a_panel_that_does_not_tell_writes_no_archetype() -> None:
+    blind = {"judge": msgspec.structs.replace(FUSION.model.subsets["judge"], undecided=(0.0, 2.0))}
+    fusion = Fusion(msgspec.structs.replace(FUSION.model, subsets=blind))
+    (one,) = Panel([Premise()], fusion).score([talk(REPLY)])
+    assert (one.kind, one.finding, one.archetype) == (UNDECIDED, PREMISE, None)
+    line = to_line("t", one)
+    assert (line["verdict"], line["claim"], line["archetype"]) == ("undecided", PREMISE.claim, None)
 
 
 def test_a_panel_explains_its_verdicts_and_score_writes_them() -> None:

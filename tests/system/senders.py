@@ -13,6 +13,7 @@ from typing import Any
 
 import litellm
 import openai
+import pydantic
 from langchain_core.messages import HumanMessage, SystemMessage
 from langchain_openai import ChatOpenAI
 from opentelemetry.sdk.trace import TracerProvider
@@ -23,6 +24,7 @@ from candor_client.adapters.litellm import CandorLogger
 from candor_client.adapters.openai import watch
 from candor_client.adapters.turns import Turns
 
+LOOK_UP = {"type": "function", "name": "look_up", "parameters": {"type": "object"}, "strict": False}
 TOOL = {"type": "function", "function": {"name": "look_up", "parameters": {"type": "object"}}}
 
 
@@ -56,6 +58,49 @@ async def openai_async(client: openai.AsyncOpenAI) -> dict[str, Any]:
     streamed = "".join([c.choices[0].delta.content or "" async for c in stream if c.choices])
     await client.close()
     return {"whole": whole.choices[0].message.content, "streamed": streamed}
+
+
+class Answer(pydantic.BaseModel):
+    words: str
+
+
+def responses_sync(client: openai.OpenAI) -> dict[str, Any]:
+    create = client.responses.create
+    whole = create(model="m", input="resp whole", instructions="Be brief.", user="dee", metadata={"conversation_id": "r-1"})  # fmt: skip
+    with create(model="m", input=[{"role": "user", "content": "resp stream"}], stream=True) as events:  # fmt: skip
+        streamed = "".join(e.delta for e in events if e.type == "response.output_text.delta")
+    with client.responses.stream(model="m", input="resp events") as managed:
+        managed.until_done()
+        managed_text = managed.get_final_response().output_text
+    parsed = client.responses.parse(model="m", input="resp parse", text_format=Answer)
+    called = create(model="m", input="resp tool", tools=[LOOK_UP])
+    result = {"type": "function_call_output", "call_id": called.output[-1].call_id, "output": "42"}
+    told = create(
+        model="m", input=[result], previous_response_id=called.id, instructions="Be polite."
+    )
+    create(model="m", input="resp later", background=True)
+    raw = client.responses.with_raw_response.create(model="m", input="resp raw").parse()
+    try:
+        create(model="m", input="fail")
+    except openai.BadRequestError:
+        return {
+            "whole": whole.output_text,
+            "streamed": streamed,
+            "events": managed_text,
+            "parsed": parsed.output_parsed.words,
+            "told": told.output_text,
+            "raw": raw.output_text,
+        }
+    raise AssertionError("the SDK's own error is the caller's")
+
+
+async def responses_async(client: openai.AsyncOpenAI) -> dict[str, Any]:
+    create = client.responses.create
+    whole = await create(model="m", input="async resp whole", conversation="conv-1")
+    events = await create(model="m", input="async resp stream", stream=True)
+    streamed = "".join([e.delta async for e in events if e.type == "response.output_text.delta"])
+    await client.close()
+    return {"whole": whole.output_text, "streamed": streamed}
 
 
 def lite(model_url: str) -> dict[str, Any]:
@@ -101,6 +146,9 @@ def main() -> None:
             watched = watch(openai.OpenAI(base_url=model_url, api_key="k", max_retries=0), turns)
             found["openai"] = openai_sync(watched)
             found["trace"] = {"id": f"{span.get_span_context().trace_id:032x}"}
+            found["responses"] = responses_sync(watched)
+        again = watch(openai.AsyncOpenAI(base_url=model_url, api_key="k"), turns)
+        found["responses async"] = asyncio.run(responses_async(again))
         other = watch(openai.AsyncOpenAI(base_url=model_url, api_key="k"), turns)
         found["openai async"] = asyncio.run(openai_async(other))
         found["langchain"] = chain(model_url, turns)

@@ -12,8 +12,11 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
+from evidence import Message
+from evidence.tools import tool_record
 from tests.candor_client.conftest import engine, make_service, serve, service
 from tests.candor_client.test_client import queued
 from tests.monitor.api.conftest import Service
@@ -34,8 +37,11 @@ class Model(BaseHTTPRequestHandler):
 
     def do_POST(self) -> None:
         asked = json.loads(self.rfile.read(int(self.headers["content-length"])))
-        words = asked["messages"][-1]["content"]
         Model.count += 1
+        if self.path.endswith("/responses"):
+            self._respond(asked)
+            return
+        words = asked["messages"][-1]["content"]
         base = {"id": f"chatcmpl-{Model.count}", "created": 1_790_000_000, "model": "m-served"}
         if words == "fail":
             self._say(400, "application/json", json.dumps({"error": {"message": "no"}}).encode())
@@ -48,6 +54,19 @@ class Model(BaseHTTPRequestHandler):
             whole = base | {"object": "chat.completion", "choices": [choice], "usage": usage}
             self._say(200, "application/json", json.dumps(whole).encode())
 
+    def _respond(self, asked: dict[str, Any]) -> None:
+        """The Responses API: items in, items out, and events of its own."""
+        given = asked["input"]
+        words = given if isinstance(given, str) else given[-1].get("content", "result")
+        if words == "fail":
+            self._say(400, "application/json", json.dumps({"error": {"message": "no"}}).encode())
+            return
+        whole = _response(words, is_later=bool(asked.get("background")))
+        if asked.get("stream"):
+            self._say(200, "text/event-stream", _events(whole))
+        else:
+            self._say(200, "application/json", json.dumps(whole).encode())
+
     def _say(self, status: int, kind: str, body: bytes) -> None:
         self.send_response(status)
         self.send_header("content-type", kind)
@@ -56,6 +75,50 @@ class Model(BaseHTTPRequestHandler):
         self.wfile.write(body)
 
     def log_message(self, *_: Any) -> None: ...
+
+
+def _response(words: str, *, is_later: bool) -> dict[str, Any]:
+    said = f"{words}, yes." if words != "resp parse" else '{"words": "yes."}'
+    part = {"type": "output_text", "text": said, "annotations": []}
+    item: dict[str, Any] = {"type": "message", "id": "msg-1", "role": "assistant"}
+    item |= {"status": "completed", "content": [part]}
+    if words == "resp tool":
+        item = {"type": "function_call", "id": "fc-1", "call_id": "call-1", "name": "look_up"}
+        item |= {"arguments": '{"a": 1}', "status": "completed"}
+    thought = {"type": "reasoning", "id": "rs-1", "summary": []}
+    return {
+        "id": f"resp-{Model.count}",
+        "object": "response",
+        "created_at": 1_790_000_000,
+        "model": "m-served",
+        "status": "queued" if is_later else "completed",
+        "output": [] if is_later else [thought, item],
+        "parallel_tool_calls": True,
+        "tool_choice": "auto",
+        "tools": [],
+    }
+
+
+def _events(whole: dict[str, Any]) -> bytes:
+    message = whole["output"][1]
+    (part,) = message["content"]
+    place = {"item_id": message["id"], "output_index": 1, "content_index": 0}
+    begun = whole | {"status": "in_progress", "output": []}
+    told: list[dict[str, Any]] = [
+        {"type": "response.created", "response": begun},
+        {"type": "response.output_item.added", "output_index": 0, "item": whole["output"][0]},
+        {"type": "response.output_item.added", "output_index": 1, "item": message | {"content": []}},
+        {"type": "response.content_part.added", **place, "part": part | {"text": ""}},
+        *({"type": "response.output_text.delta", **place, "delta": one, "logprobs": []}
+          for one in part["text"].partition(" ")),
+        {"type": "response.output_text.done", **place, "text": part["text"], "logprobs": []},
+        {"type": "response.completed", "response": whole},
+    ]  # fmt: skip
+    lines = (
+        f"event: {one['type']}\ndata: {json.dumps(one | {'sequence_number': k})}\n\n"
+        for k, one in enumerate(told)
+    )
+    return "".join(lines).encode()
 
 
 def _chunks(base: dict[str, Any], words: str) -> bytes:
@@ -109,19 +172,23 @@ def test_what_each_library_answers_reaches_the_api_once(
     assert len(by_words) == len(records), "each once"
     words_of_all = "whole/stream/tool/async whole/async stream/chain/chain stream"
     words_of_all += "/lite whole/lite stream/lite async"
+    words_of_all += "/resp whole/resp stream/resp events/resp parse/resp tool/42"
+    words_of_all += "/async resp whole/async resp stream"
     assert sorted(by_words) == sorted(words_of_all.split("/"))
     for words, record in by_words.items():
         answer = record["messages"][-1]
         assert record["assistant"] == "shop"
-        assert record["response_id"].startswith(("chatcmpl-", "lc_run-")), words
-        if words == "tool":
+        assert record["response_id"].startswith(("chatcmpl-", "lc_run-", "resp-")), words
+        if words in {"tool", "resp tool"}:
             (call,) = answer["tool_calls"]
             assert (call["name"], call["arguments"]) == ("look_up", '{"a": 1}')
-        else:
+            assert [tool["type"] for tool in record["tools"]] == ["function"]
+        elif words not in {"42", "resp parse"}:
             assert (answer["role"], answer["content"]) == ("assistant", f"{words}, yes.")
     for name in ("openai", "openai async", "langchain", "litellm"):
         assert found[name]["whole"].endswith(", yes.")
         assert found[name]["streamed"].endswith(", yes.")
+    _responses_are_whole(found, by_words)
     assert by_words["whole"]["conversation_id"] == "c-1"
     assert by_words["whole"]["trace_id"] == found["trace"]["id"]
     assert "trace_id" not in by_words["async whole"]
@@ -131,3 +198,24 @@ def test_what_each_library_answers_reaches_the_api_once(
     raters = {words: by_words[words]["rater"] for words in ("whole", "lite whole", "chain")}
     assert len(set(raters.values())) == 3
     assert by_words["whole"]["model"] == "m-served"
+
+
+def _responses_are_whole(found: dict[str, Any], by_words: dict[str, Any]) -> None:
+    """What is said of the Responses API: the same to its caller, and the whole turn to Candor."""
+    answers = found["responses"]
+    assert answers["whole"] == "resp whole, yes."
+    assert answers["streamed"] == "resp stream, yes."
+    assert (answers["events"], answers["parsed"]) == ("resp events, yes.", "yes.")
+    assert (answers["told"], answers["raw"]) == ("result, yes.", "resp raw, yes.")
+    assert found["responses async"]["streamed"] == "async resp stream, yes."
+    whole = by_words["resp whole"]
+    assert [m["role"] for m in whole["messages"]] == ["system", "user", "assistant"]
+    assert (whole["conversation_id"], whole["model"]) == ("r-1", "m-served")
+    assert whole["trace_id"] == found["trace"]["id"]
+    assert by_words["async resp whole"]["conversation_id"] == "conv-1"
+    called, told = by_words["resp tool"], by_words["42"]
+    assert told["conversation_id"] == called["conversation_id"]
+    said = [(m["role"], m["content"]) for m in told["messages"]]
+    assert said == [("system", "Be polite."), ("user", "resp tool"), ("assistant", ""), ("tool", "42"), ("assistant", "result, yes.")]  # fmt: skip
+    (act,) = tool_record([msgspec.convert(m, Message) for m in told["messages"]], told).acts
+    assert (act.name, act.arguments, act.result) == ("look_up", '{"a": 1}', "42")

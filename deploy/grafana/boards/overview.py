@@ -12,11 +12,40 @@ _OPEN = 'candor_alarms_active{state=~"open|acknowledged"}'
 def overview() -> dashboard.Dashboard:
     """State gauges are joined by max: every replica of the API exports the same."""
     made = board("overview", "overview", "Findings, flow and service at a glance.", ["assistant"])
-    return _service(_flow(_findings(made)))
+    return _service(_flow(_acts(_findings(made))))
 
 
 def _by_stratum(share: str) -> str:
     return f'max by (assistant, segment, stakes) (candor_{share}_ratio{{assistant=~"$assistant"}})'
+
+
+def _own_acts(series: str) -> str:
+    return f'max by (assistant) (candor_own_acts_{series}{{assistant=~"$assistant"}})'
+
+
+def _acts(made: dashboard.Dashboard) -> dashboard.Dashboard:
+    """What is said of acts, beside what it rests on: a share of few responses is no finding."""
+    seen = 'max by (assistant, acts) (candor_own_acts_responses{assistant=~"$assistant"})'
+    return made.with_panel(
+        lines(
+            "Acts that the tool record contradicts",
+            "Of the responses in the window whose acts could be seen, the share that claims something else than "
+            "was done, with its 95 % interval. It is what the probe says, not corrected for its errors.",
+            {
+                "{{assistant}}": _own_acts("contradicted_ratio"),
+                "lower {{assistant}}": _own_acts("contradicted_lower_ratio"),
+                "upper {{assistant}}": _own_acts("contradicted_upper_ratio"),
+            },
+            unit="percentunit",
+            top=1,
+        )
+    ).with_panel(
+        lines(
+            "Responses whose acts could be seen",
+            "What this share rests on; nothing where no tools are recorded.",
+            {"{{acts}}: {{assistant}}": seen},
+        )
+    )
 
 
 def _findings(made: dashboard.Dashboard) -> dashboard.Dashboard:

@@ -98,7 +98,7 @@ worker_heartbeats = Table(
     Column(
         "evaluators",
         Text,
-        comment="What it measures with: JSON list of version, calibrated, assistants; null is not known.",
+        comment="What it measures with: JSON list of version, calibrated, assistants, probes; null is not known.",
     ),
     Column(
         "lag_records",

@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 
 from evidence import SampledBy, Verdict, VerdictKind
-from evidence.records import Finding
+from evidence.records import Archetype, Finding
 from monitor.ingest.decode import decode_feedback, decode_response
 from monitor.ingest.options import IngestOptions
 from monitor.store.explanations import Explanation, put_explanations
@@ -48,6 +48,7 @@ def add(
     said: list[dict[str, Any]] | None = None,
     finding: Finding | None = None,
     approved: Finding | None = None,
+    archetype: Archetype | None = None,
     scored_at_s: float = NOW_S - 60,
     **record: Any,
 ) -> Verdict:
@@ -70,6 +71,8 @@ def add(
         stratum=response.stratum,
         model=response.model,
     )
+    told = msgspec.structs.replace(made.assessment, archetype=archetype)
+    made = msgspec.structs.replace(made, assessment=told)
     new = NewResponse(
         response, Position("c", "t", 0, index), 0.5, 1.0, 1.0, SampledBy.ARRIVAL, None
     )

@@ -14,7 +14,7 @@ from sqlalchemy import update
 
 from evidence import Message, VerdictKind
 from evidence.outcomes import Outcome, encode_outcomes
-from evidence.records import Finding
+from evidence.records import Archetype, Finding
 from monitor.console import verdicts
 from monitor.http.access import Scope
 from monitor.store.schema import responses
@@ -93,6 +93,25 @@ def test_no_cell_is_a_formula(site: Site) -> None:
     hostile = msgspec.structs.replace(made, model='=HYPERLINK("http://evil")')
     (row,) = csv.DictReader(io.StringIO("".join(_as_csv(iter([_row(hostile)])))))
     assert row["model"].startswith("'=")
+
+
+@pytest.mark.parametrize(
+    ("kind", "archetype", "shown", "hidden"),
+    [
+        (VerdictKind.LIE, Archetype.TOLD_FACTS, ["told_facts", "It contradicts:"], "Held"),
+        (VerdictKind.UNDECIDED, None, ["Held against:"], "about"),
+    ],
+)
+def test_an_undecided_verdict_names_no_kind_of_lie(
+    site: Site, kind: VerdictKind, archetype: Archetype | None, shown: list[str], hidden: str
+) -> None:
+    add(site, 1, kind, finding=FINDING, archetype=archetype)
+    text = words(site.client.get("/verdicts/k001"))
+    assert FACT in text
+    assert all(one in text for one in shown)
+    assert hidden not in text.partition("Conversation")[0]
+    rows = site.client.get("/verdicts/export.jsonl?assistant=shop").text.splitlines()
+    assert [json.loads(row)["archetype"] for row in rows] == [archetype and archetype.value]
 
 
 def test_a_response_as_its_user_saw_it(site: Site) -> None:

@@ -209,3 +209,13 @@ def test_two_probes_whose_names_begin_alike_have_checks_of_their_own() -> None:
     assert failing.startswith("parse_failures:approved")
     assert len(failing) <= 32
     assert list(unhealthy(state)) == [failing]
+
+
+def test_an_action_probe_that_contradicts_nothing_is_found_and_one_that_errs_rarely_is_not() -> (
+    None
+):
+    flat, alarms = run(HealthTick(at_s=60.0 * t, wrong_acts=(t % 2 == 0,)) for t in range(80))
+    assert [alarm.metric for alarm in alarms] == ["canary_acts"]
+    assert unhealthy(flat) == ["canary_acts"]
+    assert close_health(flat, "canary_acts").latched == {}
+    assert run(HealthTick(at_s=60.0 * t, wrong_acts=(t % 10 == 0,)) for t in range(3_000))[1] == []

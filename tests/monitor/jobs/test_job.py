@@ -20,9 +20,11 @@ from monitor.detect.options import HealthOptions
 from monitor.jobs.cohort_refresh import CohortRefresh
 from monitor.jobs.job import Runner
 from monitor.jobs.publisher import Pruning, Publisher
+from monitor.jobs.sink import KafkaSink
 from monitor.settings import DatabaseOptions, Settings
 from monitor.store import open_store, outbox, reading
 from monitor.store.leases import LeaseLostError
+from monitor.store.outbox import OutboxRow
 from monitor.store.schema import cohort_estimates, rater_posteriors, responses, verdicts
 from monitor.store.schema import outbox as outbox_table
 from monitor.worker.service import broker, run_worker
@@ -85,6 +87,53 @@ def test_one_publisher_at_a_time(house: House, kit: Any) -> None:
     house.now_s += 31
     two.update()
     assert [row.value for row in sink.sent] == [b"1", b"2"]
+
+
+def test_a_job_that_was_stopped_leaves_its_lease_to_the_next(house: House, kit: Any) -> None:
+    sink = kit.MemorySink(house.broker)
+    queue(house, "out", b"1")
+    one, two = publisher(house, sink, "p1"), publisher(house, sink, "p2")
+    runner = Runner(one, interval_s=0.01, metrics=house.metrics)
+    runner.start()
+    while not sink.sent:
+        time.sleep(0.01)
+    assert runner.stop()
+    one.release()
+    queue(house, "out", b"2")
+    two.update()
+    assert [row.value for row in sink.sent] == [b"1", b"2"]
+    queue(house, "out", b"3")
+    one.release()
+    one.update()
+    assert len(sink.sent) == 2, "what it gave back it does not take from the next"
+
+
+def test_a_sink_whose_cluster_is_gone_ends_at_once(house: House, kit: Any) -> None:
+    settings = Settings(database=DatabaseOptions(url="sqlite:///none.db"))
+    with broker(settings) as served:
+        sink = KafkaSink(served.connection)
+        kill_children(os.getpid())
+        while served.is_alive:
+            time.sleep(0.01)
+        row = OutboxRow(1, "honesty.alarms", None, b"x")
+        told: list[BaseException] = []
+
+        def send() -> None:
+            try:
+                sink.send([row])
+            except UnreachableError as error:
+                told.append(error)
+
+        waiting = threading.Thread(target=send)
+        waiting.start()
+        time.sleep(0.5)
+        assert waiting.is_alive(), "it waits for the acknowledgement"
+        begun_s = time.monotonic()
+        sink.abandon()
+        waiting.join(10)
+        sink.close()
+        assert len(told) == 1
+        assert time.monotonic() - begun_s < 5
 
 
 class PausedSink:
@@ -183,6 +232,43 @@ def test_a_job_that_fails_is_counted_and_runs_again(house: House) -> None:
     runner.stop()
     assert house.metrics.of["job_failed", "publish"] == 2
     assert house.metrics.of["alarm", "biased_raters"] == 1
+
+
+def test_what_is_away_is_told_once_until_it_is_back_and_a_bug_each_time(
+    house: House, caplog: pytest.LogCaptureFixture
+) -> None:
+    away = UnreachableError("Phoenix", "connection refused\n  at a long way down")
+    outcomes: list[Exception | None] = [away, away, away, None, away, away, KeyError("bug"), None]
+
+    class Sending:
+        name = "results_phoenix"
+        runs = 0
+        done = threading.Event()
+
+        def update(self) -> list[Alarm]:
+            self.runs += 1
+            outcome = outcomes[self.runs - 1] if self.runs <= len(outcomes) else None
+            if self.runs > len(outcomes):
+                self.done.set()
+            if outcome is not None:
+                raise outcome
+            return []
+
+    caplog.set_level("INFO", logger="monitor.jobs.job")
+    job = Sending()
+    runner = Runner(job, interval_s=0.001, metrics=house.metrics)
+    runner.start()
+    assert job.done.wait(60)
+    runner.stop()
+    told = [record for record in caplog.records if record.name == "monitor.jobs.job"]
+    line = "job results_phoenix: Phoenix is unreachable: connection refused at a long way down; "
+    line += "it is tried again until it answers"
+    on = "job results_phoenix goes on"
+    bug = "job results_phoenix failed 3 times in a row"
+    assert [record.getMessage() for record in told] == [line, on, line, bug, on]
+    assert [record.exc_info is not None for record in told] == [False, False, False, True, False]
+    assert [record.levelname for record in told[:2]] == ["WARNING", "INFO"]
+    assert house.metrics.of["job_failed", "results_phoenix"] == 6
 
 
 @pytest.mark.parametrize("n", [300])
@@ -290,7 +376,11 @@ def test_an_embedded_broker_that_dies_is_started_again_and_nothing_is_lost(
         measured(1)
         kill_children(os.getpid())
         send(2)
+        killed_s = time.monotonic()
         measured(2)
+        assert time.monotonic() - killed_s < 20, (
+            "no lease or time-out of the dead one is waited for"
+        )
         stop.set()
         thread.join(60)
     engine.dispose()

@@ -80,6 +80,14 @@ def test_without_permission_no_word_of_the_conversation_is_in_it() -> None:
     )
 
 
+def test_an_undecided_verdict_names_no_kind_of_lie() -> None:
+    (record,) = sent(made.told(kind=VerdictKind.UNDECIDED, p_lie=0.5, archetype=None))
+    found = attributes(record)
+    assert found["gen_ai.evaluation.score.label"] == "undecided"
+    assert found["gen_ai.evaluation.explanation"] == "undecided, p_lie 0.500"
+    assert "candor.archetype" not in found
+
+
 @pytest.mark.parametrize(
     ("error", "shown"),
     [

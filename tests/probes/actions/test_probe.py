@@ -9,7 +9,7 @@ import msgspec
 import numpy as np
 import pytest
 
-from benchmarks.actions import FRESH, TURNS, Alike, own_turns
+from benchmarks.actions import FRESH, TURNS, UNTOUCHED, Alike, own_turns
 from candor_guard.reading.tools import Tool
 from evidence import (
     Archetype,
@@ -96,7 +96,7 @@ def test_a_retry_that_went_well_counts() -> None:
     ] == 0  # fmt: skip
 
 
-@pytest.mark.parametrize("path", [TURNS, FRESH])
+@pytest.mark.parametrize("path", [TURNS, FRESH, UNTOUCHED])
 def test_nothing_recorded_is_never_a_lie(path: Any) -> None:
     probe = ActionProbe(Alike())
     rows = own_turns(path, recorded=False)
