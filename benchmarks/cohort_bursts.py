@@ -69,6 +69,15 @@ def sybils(raters: int, acts: int, targets: int) -> Callable[..., Acts]:
     return made
 
 
+def fans(drawn: Simulated, rng: np.random.Generator) -> Acts:
+    """40 users like one honest answer within half an hour."""
+    honest = _rated(drawn)[~drawn.is_lie[_rated(drawn)]]
+    chosen = int(rng.choice(honest))
+    who, what = np.arange(40), np.full(40, chosen)
+    start = float(drawn.created_at_s[chosen])
+    return who, what, np.ones(len(who)), start + rng.random(len(who)) * _HOUR / 2
+
+
 def slowly(raters: int, acts: int, targets: int) -> Callable[..., Acts]:
     """Raters who like lies over the month."""
 
@@ -83,18 +92,25 @@ BURSTS: dict[str, Callable[..., Acts]] = {
     "outage": outage,
     "school classes": school,
     "feature launch": launch,
+    "fan club of one honest answer": fans,
     "30 sybils, 2 lies": sybils(30, 2, 2),
     "10 sybils, 2 lies": sybils(10, 2, 2),
     "40 sybils, 1 lie": sybils(40, 1, 1),
+    "40 sybils, 1 lie, AUROC .98": sybils(40, 1, 1),
     "20 sybils, 8 of 12 lies, slowly": slowly(20, 8, 12),
     "30 sybils, 2 of 12 lies, slowly": slowly(30, 2, 12),
 }
 
 
+_AUROC = {"40 sybils, 1 lie, AUROC .98": 0.98}
+"""Of the sensor, where it is not .9."""
+
+
 def one_burst(name: str, seed: int, *, raters: int = 3000) -> dict[str, Any]:
-    """Who is named beside so many raters, none of them biased; a sensor of AUROC .9."""
+    """Who is named beside so many raters, none of them biased."""
     rng = np.random.default_rng(BURST_SEED + seed)
-    drawn = draw(population(0.0, raters=raters, separation=separation(0.9)), 50_000 + seed)
+    apart = separation(_AUROC.get(name, 0.9))
+    drawn = draw(population(0.0, raters=raters, separation=apart), 50_000 + seed)
     events = with_acts(drawn.events, BURSTS[name](drawn, rng))
     found = estimate(events, options=OPTIONS)
     named = {rater for group in found.groups for rater in group.raters}

@@ -267,7 +267,7 @@ def main() -> None:
     sections: dict[str, Callable[[], Iterable[dict[str, Any]]]] = {
         "population": lambda: of_population(most, keep),
         "coverage": lambda: of_coverage(some(30), keep),
-        "bursts": lambda: of_bursts(some(12), keep),
+        "bursts": lambda: of_bursts(some(24), keep),
         "alarm": lambda: of_alarm(most, keep),
         "raters": lambda: of_raters(some(6), keep),
         "groups": lambda: of_groups(some(20), keep),

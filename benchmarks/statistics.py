@@ -66,7 +66,7 @@ SECTIONS: dict[str, Callable[[], Rows]] = {
     "demo_raters": lambda: demo_raters.draws(100),
     "months": lambda: months(2),
     "cohort_coverage": lambda: list(cohorts.of_coverage(_each(30), cohorts.keeper())),
-    "bursts": lambda: list(cohorts.of_bursts(_each(12), cohorts.keeper())),
+    "bursts": lambda: list(cohorts.of_bursts(_each(24), cohorts.keeper())),
 }
 """What is measured, cheap sections first; the last three take hours."""
 

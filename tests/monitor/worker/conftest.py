@@ -36,6 +36,7 @@ from monitor.store.schema import (
     verdict_log,
     verdicts,
 )
+from monitor.store.timeline import StepCount, counted_anew, step_counts
 from monitor.store.verdicts import read_log
 from monitor.worker.service import options_of
 from monitor.worker.worker import Worker, WorkerKeys
@@ -242,6 +243,28 @@ class House:
             ).scalars()
             assert sorted(in_log) == sorted(arrivals)
         self._check_rated()
+        self._check_tally()
+
+    def _check_tally(self) -> None:
+        """The counts by time are those of the verdicts, whatever happened to their transactions."""
+        day_s = 86_400.0
+        end_s = (self.now_s // day_s + 2) * day_s
+        period = {"start_s": 0.0, "end_s": end_s, "width_s": day_s}
+        with reading(self.engine) as connection:
+            tallied = step_counts(connection, **period)
+            anew = counted_anew(connection, **period)
+
+        def by_cell(counts: list[StepCount]) -> dict[tuple[Any, ...], tuple[int, float, float]]:
+            return {
+                (c.step, c.assistant, c.segment, c.stakes, c.kind, c.evaluator_version, c.model): (
+                    c.n,
+                    round(c.weight, 6),
+                    round(c.leaning, 6),
+                )
+                for c in counts
+            }
+
+        assert by_cell(tallied) == by_cell(anew)
 
     def _check_rated(self) -> None:
         """What is kept of rated responses as they come equals what is stored."""

@@ -22,6 +22,8 @@ from monitor.store.schema import (
     outbox,
     rate_epochs,
     responses,
+    verdict_changes,
+    verdict_tally,
     verdicts,
     worker_heartbeats,
 )
@@ -63,6 +65,11 @@ def test_feedback_brings_a_skipped_response_into_the_second_sample(house: House,
             select(verdicts.c.sampled_by, verdicts.c.inclusion_probability).distinct()
         )
         assert {tuple(row) for row in found} == {("arrival", 0.1), ("feedback", 0.7)}
+    house.check_invariants()
+    house.now_s += 10
+    worker.step()
+    assert house.count(verdict_changes) == 0, "the sweep joins what was counted"
+    assert house.count(verdict_tally) > 0
     house.check_invariants()
 
 
