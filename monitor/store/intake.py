@@ -286,8 +286,23 @@ def pack_body(response: Response) -> bytes:
 
 def unpack_body(body: bytes) -> Response:
     """The response in a stored body."""
-    plain = body.startswith(b"{")
-    return msgspec.json.decode(body if plain else zlib.decompress(body), type=Response)
+    return msgspec.json.decode(_unpacked(body), type=Response)
+
+
+class _Conversation(msgspec.Struct, frozen=True):
+    messages: tuple[Message, ...]
+
+
+_conversations = msgspec.json.Decoder(_Conversation)
+
+
+def unpack_messages(body: bytes) -> tuple[Message, ...]:
+    """The conversation in a stored body, without the rest of the response."""
+    return _conversations.decode(_unpacked(body)).messages
+
+
+def _unpacked(body: bytes) -> bytes:
+    return body if body.startswith(b"{") else zlib.decompress(body)
 
 
 def _feedback_on(
