@@ -45,12 +45,9 @@ class Stored:
             return Reason.UNVERIFIABLE
         given = self._feedback.get(origin.feedback_id or "")
         edited = self._is_edited(row, given)
-        if edited and given is not None and given.response_id != origin.response_id:
-            return Reason.OTHER_RESPONSE
-        if row.kind is RowKind.DPO and not edited:
-            return Reason.UNVERIFIABLE
-        if not _says(row, response, given, edited=edited):
-            return Reason.OTHER_TEXT
+        wrong = _wrong_text(row, response, given if edited else None)
+        if wrong is not None:
+            return wrong
         version = origin.source_version
         if version is not None and version != response.model and origin.source == COLLECTED:
             return Reason.OTHER_VERSION
@@ -74,18 +71,23 @@ class Stored:
         )
 
 
-def _says(
-    row: Row, response: StoredResponse, given: StoredFeedback | None, *, edited: bool
-) -> bool:
-    """Whether every turn of the row is the stored one; the rejected side of a pair is the response that
-    an edit replaced."""
+def _wrong_text(row: Row, response: StoredResponse, edit: StoredFeedback | None) -> Reason | None:
+    """Why not every turn of the row is the stored one; the rejected side of a pair is the response that the
+    `edit` replaced."""
     said = _conversation(row, _answer(row))
-    if not edited or given is None:
-        return _digest(said) == response.said
+    is_pair = row.kind is RowKind.DPO
+    if edit is None:
+        if is_pair:
+            return Reason.UNVERIFIABLE
+        return None if _digest(said) == response.said else Reason.OTHER_TEXT
+    if edit.response_id != row.provenance.response_id:
+        return Reason.OTHER_RESPONSE
     asked = _digest(said[:-1])
-    if asked is None or asked != response.asked or _digest(said[-1:]) != given.edit:
-        return False
-    return row.kind is not RowKind.DPO or _digest(_conversation(row, row.rejected)) == response.said
+    if asked is None or asked != response.asked or _digest(said[-1:]) != edit.edit:
+        return Reason.OTHER_TEXT
+    if is_pair and _digest(_conversation(row, row.rejected)) != response.said:
+        return Reason.OTHER_TEXT
+    return None
 
 
 def _signal(row: Row, given: StoredFeedback, *, edited: bool) -> Reason | None:

@@ -11,7 +11,7 @@ from sqlalchemy import Column, Connection, case, select
 
 from evidence import Message, words_digest
 from monitor.store.dialect import one_of
-from monitor.store.intake import MATCHED, unpack_messages
+from monitor.store.intake import MATCHED, unpacked
 from monitor.store.schema import (
     feedback,
     rater_groups,
@@ -22,6 +22,15 @@ from monitor.store.schema import (
 )
 
 _CHUNK = 1_000
+
+
+class _Conversation(msgspec.Struct, frozen=True):
+    """What is digested of a stored response."""
+
+    messages: tuple[Message, ...]
+
+
+_conversations = msgspec.json.Decoder(_Conversation)
 
 
 class LiveVerdict(msgspec.Struct, frozen=True, gc=False):
@@ -98,7 +107,7 @@ def known_responses(
         if body is None:
             yield KnownResponse(response_id, name, probe_traffic, None)
             continue
-        messages = unpack_messages(body)
+        messages = _conversations.decode(unpacked(body)).messages
         said = words_digest(messages)
         if response_id in in_parts:
             parts = words_digest(messages[:-1]), words_digest(messages[-1:])

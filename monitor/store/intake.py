@@ -286,22 +286,11 @@ def pack_body(response: Response) -> bytes:
 
 def unpack_body(body: bytes) -> Response:
     """The response in a stored body."""
-    return msgspec.json.decode(_unpacked(body), type=Response)
+    return msgspec.json.decode(unpacked(body), type=Response)
 
 
-class _Conversation(msgspec.Struct, frozen=True):
-    messages: tuple[Message, ...]
-
-
-_conversations = msgspec.json.Decoder(_Conversation)
-
-
-def unpack_messages(body: bytes) -> tuple[Message, ...]:
-    """The conversation in a stored body, without the rest of the response."""
-    return _conversations.decode(_unpacked(body)).messages
-
-
-def _unpacked(body: bytes) -> bytes:
+def unpacked(body: bytes) -> bytes:
+    """The JSON text of a stored body."""
     return body if body.startswith(b"{") else zlib.decompress(body)
 
 
