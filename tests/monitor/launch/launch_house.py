@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 import time
 from collections.abc import Mapping
@@ -168,6 +169,7 @@ def launcher_on(
         directory: Path, assistant: str, model: Path, options: Mapping[str, str]
     ) -> list[str]:
         assert model == tmp_path / "model"
+        (directory / "options.json").write_text(json.dumps(dict(options)))
         return [sys.executable, str(tmp_path / "job.py"), str(directory), finding, str(clock.now)]
 
     values: dict[str, Any] = {
