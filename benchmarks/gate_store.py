@@ -37,7 +37,6 @@ from monitor.store.schema import verdicts
 
 ASSISTANT = "shop"
 _AT_S = 1_767_225_600.0
-_TAKEN = datetime.fromtimestamp(_AT_S, UTC).isoformat()
 _BATCH = 10_000
 
 
@@ -78,9 +77,18 @@ def row(number: int) -> Row:
         messages=tuple(ChatMessage(m.role, m.content) for m in _messages(number)),
         provenance=Provenance(
             source="candor.feedback", source_version="m1", response_id=f"r{number}",
-            feedback_id=f"f{number}", rater=f"{number % 5000:032x}", collected_at=_TAKEN,
+            feedback_id=f"f{number}", rater=_rater(number),
+            collected_at=datetime.fromtimestamp(_given_s(number), UTC).isoformat(),
         ),
     )  # fmt: skip
+
+
+def _rater(number: int) -> str:
+    return f"{number % 5000 * 2_654_435_761:032x}"
+
+
+def _given_s(number: int) -> float:
+    return _AT_S + 0.731 * number
 
 
 def _messages(number: int) -> tuple[Message, ...]:
@@ -102,7 +110,7 @@ def _fill(engine: Engine, numbers: range) -> None:
 def _response(number: int) -> NewResponse:
     made = Response(
         response_id=f"r{number}", stratum=Stratum(ASSISTANT), model="m1", conversation_id="c",
-        rater=f"{number % 5000:032x}", created_at_s=_AT_S, messages=_messages(number),
+        rater=_rater(number), created_at_s=_AT_S, messages=_messages(number),
     )  # fmt: skip
     at = Position("k", "t", 0, number)
     return NewResponse(made, at, 0.5, 1.0, 1.0, SampledBy.ARRIVAL, None)
@@ -111,7 +119,7 @@ def _response(number: int) -> NewResponse:
 def _feedback(number: int) -> NewFeedback:
     made = Feedback(
         feedback_id=f"f{number}", assistant=ASSISTANT, response_id=f"r{number}",
-        rater=f"{number % 5000:032x}", created_at_s=_AT_S, value=1.0, kind="thumb",
+        rater=_rater(number), created_at_s=_given_s(number), value=1.0, kind="thumb",
     )  # fmt: skip
     return NewFeedback(made, Position("k", "f", 0, number))
 

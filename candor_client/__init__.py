@@ -34,6 +34,7 @@ from candor_client.values import (
     GateAnswer,
     Honesty,
     Response,
+    Source,
     Verdict,
     VerdictPage,
 )
@@ -61,6 +62,7 @@ __all__ = [
     "Response",
     "Retry",
     "ServerError",
+    "Source",
     "UnauthorizedError",
     "UnreachableError",
     "UnreadableAnswerError",

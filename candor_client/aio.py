@@ -26,6 +26,7 @@ from candor_client.values import (
     Gate,
     GateAnswer,
     Honesty,
+    Source,
     Verdict,
     VerdictPage,
 )
@@ -250,6 +251,31 @@ class AsyncClient:
     async def revoked(self) -> list[str]:
         """Ids of revoked decisions, which guards refuse."""
         return await self._call(calls.revoked())
+
+    async def sources(self) -> list[Source]:
+        """Registered training sources."""
+        return (await self._call(calls.sources())).sources
+
+    async def add_source(
+        self,
+        name: str,
+        version: str,
+        content: bytes,
+        *,
+        licence: str,
+        digest: str | None = None,
+        by: str | None = None,
+    ) -> Source:
+        """Register a training source. `content` is its file as it is; `digest` the SHA-256 that its publisher
+        states. `by` names the person where the API runs without keys."""
+        told = {"name": name, "version": version, "licence": licence, "digest": digest, "by": by}
+        return await self._call(calls.add_source(content, **told))
+
+    async def remove_source(
+        self, name: str, version: str, reason: str, *, by: str | None = None
+    ) -> None:
+        """Take a training source out: rows that claim to come from it are quarantined from then on."""
+        await self._call(calls.remove_source(name=name, version=version, reason=reason, by=by))
 
     async def close(self) -> None:
         """Close the connections."""

@@ -23,6 +23,8 @@ from candor_client.values import (
     GateAnswer,
     Honesty,
     Response,
+    Source,
+    SourceList,
     Verdict,
     VerdictPage,
 )
@@ -201,6 +203,24 @@ def decisions(**filters: Any) -> Call[DecisionPage]:
 def revoked() -> Call[list[str]]:
     """Ids of revoked decisions."""
     return Call("GET", "/v1/gate/revoked", list[str])
+
+
+def sources() -> Call[SourceList]:
+    """Registered training sources."""
+    return Call("GET", "/v1/sources", SourceList)
+
+
+def add_source(content: bytes, **told: Any) -> Call[Source]:
+    """Register a training source: its file as it is."""
+    return Call(
+        "POST", "/v1/sources", Source, params=_params(told), body=content,
+        content_type="application/octet-stream", is_idempotent=False,
+    )  # fmt: skip
+
+
+def remove_source(**told: Any) -> Call[dict[str, str]]:
+    """Take a training source out."""
+    return Call("DELETE", "/v1/sources", dict[str, str], params=_params(told), is_idempotent=False)
 
 
 def _json(value: Any) -> bytes:

@@ -25,6 +25,7 @@ from candor_client.values import (
     Gate,
     GateAnswer,
     Honesty,
+    Source,
     Verdict,
     VerdictPage,
 )
@@ -258,6 +259,29 @@ class Client:
     def revoked(self) -> list[str]:
         """Ids of revoked decisions, which guards refuse."""
         return self._call(calls.revoked())
+
+    def sources(self) -> list[Source]:
+        """Registered training sources."""
+        return self._call(calls.sources()).sources
+
+    def add_source(
+        self,
+        name: str,
+        version: str,
+        content: bytes,
+        *,
+        licence: str,
+        digest: str | None = None,
+        by: str | None = None,
+    ) -> Source:
+        """Register a training source. `content` is its file as it is; `digest` the SHA-256 that its publisher
+        states. `by` names the person where the API runs without keys."""
+        told = {"name": name, "version": version, "licence": licence, "digest": digest, "by": by}
+        return self._call(calls.add_source(content, **told))
+
+    def remove_source(self, name: str, version: str, reason: str, *, by: str | None = None) -> None:
+        """Take a training source out: rows that claim to come from it are quarantined from then on."""
+        self._call(calls.remove_source(name=name, version=version, reason=reason, by=by))
 
     def close(self) -> None:
         """Close the connections."""

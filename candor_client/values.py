@@ -250,6 +250,25 @@ class DecisionPage(msgspec.Struct, frozen=True, kw_only=True):
         return self.decisions
 
 
+class Source(msgspec.Struct, frozen=True, kw_only=True):
+    """A registered training source; `digest` is the SHA-256 of its file."""
+
+    name: str
+    version: str
+    digest: str
+    rows: int
+    size_bytes: int
+    licence: str
+    registered_by: str
+    registered_at: datetime
+
+
+class SourceList(msgspec.Struct, frozen=True, kw_only=True):
+    """Registered training sources by name and version."""
+
+    sources: list[Source]
+
+
 class Accepted(msgspec.Struct, frozen=True, kw_only=True):
     """How many records are durable."""
 

@@ -10,7 +10,7 @@ from candor_guard.pool import Pool
 from candor_guard.rows import Row, RowKind
 from candor_guard.rows.canonical import canonical, without_nulls
 from candor_guard.rows.files import dataset_records
-from candor_guard.trained import answered, conversation, possible_labels, prompt_of, with_prompt
+from candor_guard.trained import answered, possible_labels, prompt_of, sequence, with_prompt
 
 _TOKENS: dict[RowKind, tuple[str, ...]] = {
     RowKind.SFT: ("input_ids",),
@@ -215,7 +215,7 @@ class _Check:
 
     def _rendered(self, row: Row, example: Mapping[str, Any]) -> tuple[list[int], ...]:
         if row.kind is RowKind.SFT:
-            return (self._whole(example)[1],)
+            return (sequence(self._tokenizer, example)[1],)
         if row.kind is RowKind.DPO:
             made = answered(self._tokenizer, with_prompt(example), ("chosen", "rejected"))
         else:
@@ -249,15 +249,8 @@ class _Check:
         self._mixed.add(tuple(item.get("KL_completion_ids") or expected[1]))
         return ""
 
-    def _whole(self, example: Mapping[str, Any]) -> tuple[int, list[int]]:
-        """How many tokens the prompt has, and all tokens."""
-        if example.get("messages") is not None:
-            return 0, conversation(self._tokenizer, example)
-        made = answered(self._tokenizer, example, ("completion",))
-        return len(made.prompt), made.prompt + made.answers[0]
-
     def _sequence(self, example: Mapping[str, Any], item: Mapping[str, Any]) -> str:
-        prompt, whole = self._whole(example)
+        prompt, whole = sequence(self._tokenizer, example)
         found = list(item["input_ids"])
         cuts = self._cuts(len(whole), len(found))
         cut = next((cut for cut in cuts if whole[cut] == found), None)

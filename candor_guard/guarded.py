@@ -11,8 +11,8 @@ from typing import Any, overload
 from candor_guard.compared import Rendering, as_dataset, require_readable, require_same
 from candor_guard.decision import VerifiedDecision, verify
 from candor_guard.errors import BadInputError, RefusedError
-from candor_guard.rows import Row, Rows, kept_rows, manifest, read_rows
-from candor_guard.trained import prompt_of
+from candor_guard.rows import Row, RowKind, Rows, kept_rows, manifest, read_rows
+from candor_guard.trained import IGNORED, learnt, prompt_of
 from candor_guard.waived import ANY_MODEL, Waived
 
 _MARK = "candor-rows:"
@@ -60,6 +60,22 @@ class GuardedRows(Sequence[Row]):
     def prompts(self) -> Any:
         """The rows' prompts alone, marked alike, for a trainer whose model answers itself (GRPO)."""
         return self._marked([{"prompt": prompt_of(row.content())} for row in self._rows])
+
+    def tokens(self, tokenizer: Any, *, max_length: int | None = None) -> Any:
+        """SFT rows as `input_ids`, `attention_mask` and `labels`, marked alike, for a trainer that renders nothing
+        itself (Axolotl, LLaMA-Factory): TRL's tokens and labels, which the confirm run trained.
+
+        Raises BadInputError for rows of another kind, and for one without a token to learn in `max_length`.
+        """
+        records = []
+        for index, row in enumerate(self._rows):
+            if row.kind is not RowKind.SFT:
+                raise BadInputError(f"row {index} is {row.kind.value}; this takes SFT rows alone")
+            made = learnt(tokenizer, row.content(), max_length)
+            if all(label == IGNORED for label in made["labels"]):
+                raise BadInputError(f"row {index} has nothing to learn within max_length")
+            records.append({**made, "attention_mask": [1] * len(made["input_ids"])})
+        return self._marked(records)
 
     def recheck(self) -> None:
         """Raise RefusedError unless the decision is valid now: signed, not expired, not revoked."""

@@ -29,9 +29,20 @@ def answered(tokenizer: Any, example: Mapping[str, Any], columns: Sequence[str])
     return Answered(first[:cut], tuple(ids[cut:] for ids in rendered))
 
 
-def conversation(tokenizer: Any, example: Mapping[str, Any]) -> Ids:
-    """The tokens of an example's `messages`."""
-    return _ids(tokenizer, example["messages"], example)
+def sequence(tokenizer: Any, example: Mapping[str, Any]) -> tuple[int, Ids]:
+    """How many tokens the prompt of an SFT example has (0 of a conversation), and all its tokens."""
+    if example.get("messages") is not None:
+        return 0, _ids(tokenizer, example["messages"], example)
+    made = answered(tokenizer, example, ("completion",))
+    return len(made.prompt), made.prompt + made.answers[0]
+
+
+def learnt(tokenizer: Any, example: Mapping[str, Any], max_length: int | None) -> dict[str, Ids]:
+    """An SFT example as `input_ids` and `labels`, as TRL makes it by default: of a conversation every token is
+    learnt, of a prompt with its completion the completion; what is longer than `max_length` loses its end."""
+    prompt, ids = sequence(tokenizer, example)
+    labels = [IGNORED] * prompt + ids[prompt:]
+    return {"input_ids": ids[:max_length], "labels": labels[:max_length]}
 
 
 def prompt_of(example: Mapping[str, Any]) -> Any:

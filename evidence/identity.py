@@ -13,6 +13,8 @@ import msgspec
 
 from candor_guard.messages import Message
 
+_encode = msgspec.json.Encoder().encode
+
 
 def digest(*parts: str | bytes) -> str:
     """SHA-256 of length-prefixed parts as 64 hex digits; no two part lists collide by concatenation.
@@ -45,7 +47,7 @@ def canonical_json(value: Any) -> bytes:
 
 def words_digest(messages: Iterable[Message]) -> bytes:
     """16 bytes that tell by role and text, and by nothing else, whether messages are the same."""
-    said = msgspec.json.encode([(message.role, message.content) for message in messages])
+    said = _encode([(message.role, message.content) for message in messages])
     return hashlib.blake2b(said, digest_size=16).digest()
 
 

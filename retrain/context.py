@@ -21,11 +21,13 @@ class VerdictEvidence(msgspec.Struct, frozen=True, gc=False, forbid_unknown_fiel
 class StoredResponse(msgspec.Struct, frozen=True, gc=False, forbid_unknown_fields=True):
     """What the store holds of one response, without its text.
 
-    `asked` and `answered` are `evidence.words_digest` of the conversation before the answer and of the
-    answer; None where the text was erased or is past its retention. `model` is the version that answered.
+    `said` is `evidence.words_digest` of the conversation with its answer; None where the text was erased or
+    is past its retention. `asked` and `answered` are those of its two parts, where a rater edited the
+    answer. `model` is the version that answered.
     """
 
     model: str
+    said: bytes | None = None
     asked: bytes | None = None
     answered: bytes | None = None
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import msgspec
+
 from candor_guard.rows import Provenance, Row
 from evidence import VerdictKind
 from retrain.context import GateContext, RaterEvidence, VerdictEvidence
@@ -10,6 +12,16 @@ from retrain.policy import Policy
 from retrain.reason import Reason
 from retrain.sources import RowSet, trained_digest
 from retrain.stored import Stored
+
+
+class _Origin(msgspec.Struct, frozen=True, gc=False):
+    """What the policy says of one source and version: why none of its rows may train, or what vouches for them."""
+
+    refused: Reason | None
+    is_stored: bool
+    is_registered: bool
+    needs_verdict: bool
+
 
 _OF_VERDICT = {kind: Reason(f"verdict_{kind.value}") for kind in VerdictKind}
 
@@ -36,6 +48,7 @@ class Quarantine:
         self._influence = context.influences
         self._stored = Stored(context)
         self._seen: set[tuple[str | None, str | None]] = set()
+        self._origins: dict[tuple[str | None, str | None], _Origin] = {}
 
     def reason(self, row: Row) -> Reason | None:
         """Why the row is kept out, or None when it may train."""
@@ -44,14 +57,15 @@ class Quarantine:
         origin = row.provenance
         if origin.response_id in self._context.probe_traffic or is_marked(row):
             return Reason.PROBE_TRAFFIC
-        reason = self._by_source(origin) or self._by_rater(origin.rater)
-        if reason is None and self._is_in(self._measured, origin):
+        of = self._origins.get((origin.source, origin.source_version)) or self._of_source(origin)
+        reason = of.refused or self._by_rater(origin.rater)
+        if reason is None and of.is_stored:
             reason = self._by_store(row)
-        elif reason is None and not self._is_in(self._believed, origin):
+        elif reason is None and of.is_registered:
             reason = self._by_registered(row)
         if reason is not None:
             return reason
-        if not self._needs_no_verdict(origin):
+        if of.needs_verdict:
             verdict = self._context.verdicts.get(self.measured_name(row))
             if verdict is None:
                 return Reason.UNMEASURED
@@ -75,23 +89,20 @@ class Quarantine:
             return 0.0 if reason is Reason.PROBE_TRAFFIC else 1.0
         return 1.0 - verdict.p_lie
 
-    @staticmethod
-    def _is_in(names: frozenset[str], origin: Provenance) -> bool:
-        if not names:
-            return False
-        return origin.source in names or f"{origin.source}@{origin.source_version}" in names
-
-    def _by_source(self, origin: Provenance) -> Reason | None:
-        if self._is_in(self._blocked, origin):
-            return Reason.BLOCKED_SOURCE
-        if origin.source is None or not (
-            self._needs_no_verdict(origin) or self._is_in(self._measured, origin)
-        ):
-            return Reason.UNKNOWN_ORIGIN
-        return None
-
-    def _needs_no_verdict(self, origin: Provenance) -> bool:
-        return self._is_in(self._trusted, origin) or self._is_in(self._believed, origin)
+    def _of_source(self, origin: Provenance) -> _Origin:
+        source, version = origin.source, origin.source_version
+        names = {source, f"{source}@{version}"}
+        is_stored = not self._measured.isdisjoint(names)
+        is_believed = not self._believed.isdisjoint(names)
+        needs_verdict = not is_believed and self._trusted.isdisjoint(names)
+        refused = None
+        if not self._blocked.isdisjoint(names):
+            refused = Reason.BLOCKED_SOURCE
+        elif source is None or (needs_verdict and not is_stored):
+            refused = Reason.UNKNOWN_ORIGIN
+        made = _Origin(refused, is_stored, not is_believed, needs_verdict)
+        self._origins[source, version] = made
+        return made
 
     def _by_registered(self, row: Row) -> Reason | None:
         origin = row.provenance

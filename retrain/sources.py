@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 import msgspec
 
 from candor_guard.files import file_sha256
-from candor_guard.rows import Provenance, Row, iter_rows
+from candor_guard.reading import items_of, object_of
+from candor_guard.rows import Provenance, Row, iter_rows, parse_row
 from evidence import BadInputError
 from retrain.stored import UNSTORED_COLUMNS
 
@@ -56,12 +57,37 @@ def read_source(path: Path) -> SourceContent:
     Raises BadInputError for what holds no rows, and for the first record that is no row.
     """
     files = list(_files(path))
-    digests = [trained_digest(row) for file in files for row in iter_rows(file)]
+    return _content(
+        (row for file in files for row in iter_rows(file)),
+        digest=lambda: _digest(path, files),
+        size_bytes=lambda: sum(file.stat().st_size for file in files),
+        where=str(path),
+    )
+
+
+def source_of_bytes(data: bytes, where: str) -> SourceContent:
+    """A source that came as the bytes of one file; as `read_source`, but an image by a path counts by its name."""
+    return _content(
+        (parse_row(object_of(item), item.where) for item in items_of(data, where)),
+        digest=hashlib.sha256(data).hexdigest,
+        size_bytes=lambda: len(data),
+        where=where,
+    )
+
+
+def _content(
+    rows: Iterable[Row],
+    *,
+    digest: Callable[[], str],
+    size_bytes: Callable[[], int],
+    where: str,
+) -> SourceContent:
+    digests = [trained_digest(row) for row in rows]
     if not digests:
-        raise BadInputError("holds no rows", str(path))
+        raise BadInputError("holds no rows", where)
     return SourceContent(
-        digest=_digest(path, files),
-        size_bytes=sum(file.stat().st_size for file in files),
+        digest=digest(),
+        size_bytes=size_bytes(),
         rows=len(digests),
         row_digests=b"".join(sorted(set(digests))),
     )

@@ -41,15 +41,15 @@ class Stored:
         response = self._responses.get(origin.response_id or "")
         if response is None:
             return Reason.UNKNOWN_RESPONSE
-        if response.answered is None or not UNSTORED_COLUMNS.isdisjoint(row.extra):
+        if response.said is None or not UNSTORED_COLUMNS.isdisjoint(row.extra):
             return Reason.UNVERIFIABLE
         given = self._feedback.get(origin.feedback_id or "")
         edited = self._is_edited(row, given)
-        if row.kind is RowKind.DPO and not edited:
-            return Reason.UNVERIFIABLE
-        if not _says(row, response, given, edited=edited):
-            return Reason.OTHER_TEXT
-        if origin.source == COLLECTED and origin.source_version not in {None, response.model}:
+        wrong = _wrong_text(row, response, given if edited else None)
+        if wrong is not None:
+            return wrong
+        version = origin.source_version
+        if version is not None and version != response.model and origin.source == COLLECTED:
             return Reason.OTHER_VERSION
         return Reason.UNKNOWN_FEEDBACK if given is None else _signal(row, given, edited=edited)
 
@@ -71,19 +71,23 @@ class Stored:
         )
 
 
-def _says(
-    row: Row, response: StoredResponse, given: StoredFeedback | None, *, edited: bool
-) -> bool:
-    """Whether every turn of the row is the stored one; the rejected side of a pair is the response that
-    an edit replaced."""
-    chosen = _conversation(row, _answer(row))
-    wanted = given.edit if edited and given is not None else response.answered
-    if _digest(chosen[:-1]) != response.asked or _digest(chosen[-1:]) != wanted:
-        return False
-    if row.kind is not RowKind.DPO:
-        return True
-    rejected = _conversation(row, row.rejected)
-    return (_digest(rejected[:-1]), _digest(rejected[-1:])) == (response.asked, response.answered)
+def _wrong_text(row: Row, response: StoredResponse, edit: StoredFeedback | None) -> Reason | None:
+    """Why not every turn of the row is the stored one; the rejected side of a pair is the response that the
+    `edit` replaced."""
+    said = _conversation(row, _answer(row))
+    is_pair = row.kind is RowKind.DPO
+    if edit is None:
+        if is_pair:
+            return Reason.UNVERIFIABLE
+        return None if _digest(said) == response.said else Reason.OTHER_TEXT
+    if edit.response_id != row.provenance.response_id:
+        return Reason.OTHER_RESPONSE
+    asked = _digest(said[:-1])
+    if asked is None or asked != response.asked or _digest(said[-1:]) != edit.edit:
+        return Reason.OTHER_TEXT
+    if is_pair and _digest(_conversation(row, row.rejected)) != response.said:
+        return Reason.OTHER_TEXT
+    return None
 
 
 def _signal(row: Row, given: StoredFeedback, *, edited: bool) -> Reason | None:
@@ -129,6 +133,7 @@ def _messages(value: Text | None, role: str) -> Sequence[Message]:
 
 def _digest(messages: Sequence[Message]) -> bytes | None:
     """None where a message holds more than role and text, of which the store's rendering has nothing."""
-    if any(getattr(message, "given", None) for message in messages):
-        return None
+    for message in messages:
+        if getattr(message, "given", None):
+            return None
     return words_digest(messages)

@@ -19,6 +19,7 @@ from candor_guard.reading.text import BOM, decode_json
 Decode = Callable[[bytes], tuple[Any, str | None]]
 """What a line holds and None, or None and why it holds nothing; raises for no line."""
 
+_LOOK = 16
 _TRUNCATED = "not JSON: Input data was truncated"
 
 
@@ -67,15 +68,23 @@ def items_of(data: bytes, name: str, filename: str = "") -> Iterator[Item]:
         yield from _items(source)
 
 
-def line_items(lines: Iterable[bytes], name: str, decode: Decode = decode_json) -> Iterator[Item]:
-    """The values of JSON lines; blank lines are skipped and counted."""
+def line_items(
+    lines: Iterable[bytes],
+    name: str,
+    decode: Decode = decode_json,
+    share: Callable[[], float] = lambda: 0.0,
+) -> Iterator[Item]:
+    """The values of JSON lines; blank lines are skipped and counted. `share` is asked now and then."""
+    read = share()
     for number, line in enumerate(lines, start=1):
+        if number % _LOOK == 0:
+            read = share()
         where, label = f"{name}:{number}", f"line-{number}"
         if len(line) > LARGEST:
-            yield Item(where, number, label, None, f"larger than {LARGEST >> 20} MiB")
+            yield Item(where, number, label, None, f"larger than {LARGEST >> 20} MiB", read)
         elif line.strip().removeprefix(BOM):
             value, problem = decode(line)
-            yield Item(where, number, label, value, problem)
+            yield Item(where, number, label, value, problem, read)
 
 
 def _read(path: Path, stdin: IO[bytes] | None, decode: Decode) -> Iterator[Item]:
@@ -93,18 +102,16 @@ def _items(source: Source, decode: Decode = decode_json) -> Iterator[Item]:
         return
     layout = _layout(source.head, len(source.head) < HEAD)
     if layout == "lines":
-        found = line_items(_lines(source), source.name, decode)
+        found = line_items(_lines(source), source.name, decode, source.share)
     elif layout == "array":
-        found = array_items(source)
+        found = (item._replace(share=source.share()) for item in array_items(source))
     else:
-        found = document_items(source)
+        found = (item._replace(share=source.share()) for item in document_items(source))
     for item in found:
-        share = source.share()
-        if item.error is None and isinstance(item.value, dict):
-            for one in _unwrapped(item):
-                yield one._replace(share=share)
+        if isinstance(item.value, dict):
+            yield from _unwrapped(item)
         else:
-            yield Item(item.where, item.number, item.name, item.value, item.error, share)
+            yield item
 
 
 def _layout(head: bytes, whole: bool) -> Literal["lines", "array", "documents"]:

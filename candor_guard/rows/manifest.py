@@ -8,7 +8,7 @@ from collections import Counter
 import msgspec
 
 from candor_guard.rows.files import Rows, iter_rows
-from candor_guard.rows.row import Row
+from candor_guard.rows.row import Row, RowKind
 
 _DOMAIN = b"candor rows v1\n"
 
@@ -39,26 +39,27 @@ class ManifestBuilder:
     def __init__(self) -> None:
         self._hash = hashlib.sha256(_DOMAIN)
         self._rows = 0
-        self._kinds: Counter[str] = Counter()
-        self._sources: Counter[tuple[str | None, str | None]] = Counter()
+        self._counts: dict[tuple[RowKind, str | None, str | None], int] = {}
 
     def add(self, row: Row, row_digest: bytes | None = None) -> None:
         """Append a row; `row_digest` saves computing `row.digest()` again."""
         self._hash.update(row.digest() if row_digest is None else row_digest)
         self._rows += 1
-        self._kinds[row.kind.value] += 1
         origin = row.provenance
-        self._sources[origin.source, origin.source_version] += 1
+        told = (row.kind, origin.source, origin.source_version)
+        self._counts[told] = self._counts.get(told, 0) + 1
 
     def build(self) -> Manifest:
+        kinds: Counter[str] = Counter()
         sources: Counter[str] = Counter()
-        for (source, version), count in self._sources.items():
+        for (kind, source, version), count in self._counts.items():
+            kinds[kind.value] += count
             name = source or "unknown"
             sources[f"{name}@{version}" if version else name] += count
         return Manifest(
             digest=self._hash.hexdigest(),
             rows=self._rows,
-            kinds=dict(sorted(self._kinds.items())),
+            kinds=dict(sorted(kinds.items())),
             sources=dict(sorted(sources.items())),
         )
 

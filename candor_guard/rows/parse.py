@@ -17,6 +17,8 @@ from candor_guard.rows.images import hashed
 from candor_guard.rows.row import COLUMNS, ChatMessage, Provenance, Row, Text
 
 _SIDES = ("prompt", "completion", "chosen", "rejected")
+_BESIDE = frozenset(_SIDES)
+_ANSWERS = ("messages", "completion", "chosen", "rejected")
 _TURN = re.compile(
     r"^[ \t]*(?:#+ ?)?(?:(?P<user>human|user|instruction)|(?P<assistant>assistant|response|ai)) ?:",
     re.IGNORECASE | re.MULTILINE,
@@ -172,9 +174,9 @@ def _without_repeated_chosen(known: dict[str, Any], where: str) -> dict[str, Any
 
 
 def _check(known: dict[str, Any], columns: dict[str, Any], where: str) -> None:
-    answers = [known[name] for name in ("messages", "completion", "chosen", "rejected") if known.get(name)]  # fmt: skip
+    answers = [known[name] for name in _ANSWERS if known.get(name)]
     if "messages" in known:
-        if any(name in known for name in _SIDES):
+        if not _BESIDE.isdisjoint(known):
             raise BadInputError("a row has either `messages` or the columns of another kind", where)
         if not known["messages"] or known["messages"][-1].role != "assistant":
             raise BadInputError("`messages` must end with the assistant's message", where)

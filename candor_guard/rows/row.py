@@ -143,8 +143,11 @@ class Row(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=Fals
             return None
         texts = (self.messages, self.prompt, self.completion, self.chosen, self.rejected)
         for text in texts:
-            if isinstance(text, tuple) and any(map(_holds_more, text)):
-                return None
+            if isinstance(text, tuple):
+                for message in text:
+                    # What is not written as its role and text alone.
+                    if message.given or message.reasoning or message.tool_calls:
+                        return None
         return _Plain(_timed(self.provenance), *texts, self.label)
 
     def prompt_messages(self) -> tuple[Message, ...]:
@@ -182,18 +185,12 @@ _encoder = msgspec.json.Encoder(order="sorted")
 _ORIGIN = Provenance.__struct_fields__
 
 
-def _holds_more(message: ChatMessage) -> bool:
-    """Whether a message is not written as its role and text alone."""
-    return bool(message.given or message.reasoning or message.tool_calls)
-
-
 def _timed(origin: Provenance) -> Provenance:
     """The provenance with each time in its one form, as `canonical` writes it."""
     timed = {}
-    for name in _ORIGIN:
-        text = getattr(origin, name)
-        if text and text[:4].isdecimal() and (made := instant(text)) != text:
-            timed[name] = made
+    for place, text in enumerate(msgspec.structs.astuple(origin)):
+        if text is not None and text[4:5] == "-":
+            timed[_ORIGIN[place]] = instant(text)
     return msgspec.structs.replace(origin, **timed) if timed else origin
 
 

@@ -6,7 +6,19 @@ from importlib.metadata import version
 
 from fastapi import FastAPI
 
-from monitor.api import abstain, gate, health, ingest, pages, pictures, reads, review, runs, strata
+from monitor.api import (
+    abstain,
+    gate,
+    health,
+    ingest,
+    pages,
+    pictures,
+    reads,
+    review,
+    runs,
+    sources,
+    strata,
+)
 from monitor.api.context import Context
 from monitor.http import openapi, problems
 from monitor.http.door import Door
@@ -27,7 +39,7 @@ def create_app(context: Context) -> FastAPI:
     )
     problems.install(app)
     app.add_middleware(Door, options=context.settings.api)
-    for module in (ingest, abstain, strata, reads, review, pictures, gate, runs, health):
+    for module in (ingest, abstain, strata, reads, review, pictures, gate, runs, sources, health):
         app.include_router(module.router(context))
     openapi.publish(app)
     app.include_router(pages.router(app.openapi))

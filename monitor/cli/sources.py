@@ -55,8 +55,11 @@ def add(  # noqa: PLR0917 -- typer reads options from the signature
     """
     from monitor.services.sources import NewSource  # noqa: PLC0415
     from monitor.services.sources import register as register_source  # noqa: PLC0415
+    from retrain.sources import read_source  # noqa: PLC0415
 
-    wanted = NewSource(name=name, version=version, file=file, licence=licence, digest=digest)
+    wanted = NewSource(
+        name=name, version=version, content=read_source(file), licence=licence, digest=digest
+    )
     with acting("gate", by, api_key_file) as (connection, actor, _):
         made = register_source(connection, wanted, actor.person, now_s=time.time())
     if as_json:

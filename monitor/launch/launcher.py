@@ -30,11 +30,14 @@ from monitor.store import confirm_runs as store
 from monitor.store.engine import reading
 from retrain.answers import ItemAnswers, read_answers
 from retrain.seeds import SPREADS
+from retrain.trainer_config import read_trainer_config
 
 _LOG = logging.getLogger(__name__)
 _DAY_S = 86_400.0
 _ATTEMPTS = 3
 _RUN = Path(REPORT).parent
+_TRAINER = "trainer"
+"""Name, without the suffix, of a run's copy of the trainer's settings."""
 
 CommandFor = Callable[[Path, str, Path, Mapping[str, str]], list[str]]
 """Makes a job's command from the run's directory, the assistant, the model and further options."""
@@ -182,7 +185,13 @@ class Launcher(LeasedJob):
             raise UnreachableError("the store", "its evidence cannot be read")
         if len(rows) < options.min_rows:
             raise BadInputError(f"{len(rows)} liked turns, at least {options.min_rows} are needed")
+        if options.trainer_config is not None:
+            # What arms cannot follow is told before anything is computed.
+            read_trainer_config(options.trainer_config, rows[0].kind)
         directory.mkdir(parents=True, exist_ok=True)
+        if options.trainer_config is not None:
+            suffix = options.trainer_config.suffix or ".yaml"
+            shutil.copyfile(options.trainer_config, directory / f"{_TRAINER}{suffix}")
         write_rows(directory / ROWS, rows)
         context = msgspec.structs.replace(context, confirm=None)
         (directory / "evidence.json").write_bytes(msgspec.json.encode(context))
@@ -199,9 +208,7 @@ class Launcher(LeasedJob):
     def _launch(self, run_id: str, assistant: str, directory: Path, model: Path) -> None:
         self._attempts[run_id] = self._attempts.get(run_id, 0) + 1
         job = self._jobs[run_id] = self._job(directory)
-        known = directory / SPREADS
-        options = self._job_options() | ({"--seed-spreads": str(known)} if known.is_file() else {})
-        command = self._command(directory, assistant, model, options)
+        command = self._command(directory, assistant, model, self._job_options(directory))
         try:
             job.start(command, self._environment)
         except UnreachableError as error:
@@ -215,14 +222,17 @@ class Launcher(LeasedJob):
             return RayJob(directory, self._options.ray_address)
         return LocalJob(directory)
 
-    def _job_options(self) -> dict[str, str]:
+    def _job_options(self, directory: Path) -> dict[str, str]:
         options = self._options
+        trainer, known = next(directory.glob(f"{_TRAINER}.*"), None), directory / SPREADS
         chosen: dict[str, object] = {
             "--policy": options.policy_file and options.policy_file.resolve(),
             "--control": options.control_file and options.control_file.resolve(),
             "--seeds": ",".join(map(str, options.seeds)),
-            "--epochs": options.epochs,
-            "--learning-rate": options.learning_rate,
+            "--seed-spreads": known if known.is_file() else None,
+            "--trainer-config": trainer,
+            "--epochs": None if trainer else options.epochs,
+            "--learning-rate": None if trainer else options.learning_rate,
             "--layer-share": options.layer_share,
             "--paraphrases": options.paraphrases,
             "--items-per-template": options.items_per_template,

@@ -3,7 +3,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from evidence.options import Options
 
@@ -35,6 +35,8 @@ class RetrainOptions(Options):
     """Passes over the rows when an arm is trained."""
     learning_rate: float = Field(default=3e-4, gt=0)
     """Learning rate of the arms."""
+    trainer_config: Path | None = None
+    """The retrain job's own file of trainer settings (`trl sft --config`, YAML or JSON), which arms follow in place of `epochs` and `learning_rate`; each run keeps a copy."""
     layer_share: float = Field(default=1.0, gt=0, le=1)
     """Share of the layers, from the last one down, that an arm trains."""
     paraphrases: int = Field(default=3, ge=1, le=3)
@@ -59,3 +61,10 @@ class RetrainOptions(Options):
     """Secret, at least 16 bytes, that signs the posts (HMAC-SHA-256); required with `webhook_url`."""
     webhook_attempts: int = Field(default=12, gt=0)
     """Posts of one notice before it is given up; waits double from 10 s to an hour."""
+
+    @model_validator(mode="after")
+    def _one_says_how_arms_are_trained(self) -> RetrainOptions:
+        twice = sorted({"epochs", "learning_rate"} & self.model_fields_set)
+        if self.trainer_config is not None and twice:
+            raise ValueError(f"trainer_config says {twice[0]} already; name one of them")
+        return self

@@ -12,7 +12,6 @@ from evidence import Alarm, AlarmSubject, VerdictKind
 from monitor.detect.records import decode_state
 from monitor.store import asked, confirm_runs, coverage
 from monitor.store.alarms import unsettled_alarms
-from monitor.store.asked import LiveVerdict
 from monitor.store.attested import unattested
 from monitor.store.cohorts import newest_estimate
 from monitor.store.health import StoredHealth
@@ -34,6 +33,7 @@ from retrain.context import (
 )
 from retrain.report import ConfirmReport
 
+_CONTRADICTED = Visible.CONTRADICTED.value
 _SETTLED_S = 900.0
 _MISSING_SHARE = 0.2
 _MISSING_LEAST = 5
@@ -93,23 +93,19 @@ def gather(
     silent_s
         A worker that said nothing for longer does not live.
     """
-    verdicts = list(asked.live_verdicts(connection, assistant, named.response_ids))
+    verdicts, judged = _verdicts(connection, assistant, named)
     beats = heartbeats(connection)
     alive = [b for b in beats if b.is_alive(now_s, silent_s)]
     covered, missing = _coverage(
         connection, assistant, beats, alive, since_s=now_s - coverage_s, now_s=now_s
     )
-    stored, probe_traffic = _responses(connection, assistant, named)
+    signals = _signals(connection, assistant, named)
+    stored, probe_traffic = _responses(connection, assistant, named, signals)
     return GateContext(
         assistant=assistant,
-        verdicts={v.response_id: _verdict(v) for v in verdicts},
+        verdicts=verdicts,
         responses=stored,
-        feedback={
-            given.feedback_id: StoredFeedback(
-                given.response_id, given.rater, given.value, given.created_at_s, given.edit
-            )
-            for given in asked.known_feedback(connection, assistant, named.feedback_ids)
-        },
+        feedback=signals,
         sources={
             f"{name}@{version}": digests
             for (name, version), digests in row_digests(connection, named.sources).items()
@@ -120,7 +116,7 @@ def gather(
         },
         raters_answer=_raters_answer(connection, assistant),
         alarms=alarm_evidence(connection, assistant),
-        evaluators=tuple(_evaluators(connection, assistant, verdicts, alive)),
+        evaluators=tuple(_evaluators(connection, assistant, judged, alive)),
         uncovered=missing,
         unattested=tuple(
             one.version
@@ -135,20 +131,54 @@ def gather(
     )
 
 
-def _verdict(live: LiveVerdict) -> VerdictEvidence:
-    return VerdictEvidence(
-        VerdictKind(live.kind), live.p_lie, contradicted=live.acts == Visible.CONTRADICTED
-    )
+class _Judged(msgspec.Struct, frozen=True):
+    """Where verdicts stand, and the versions that gave them."""
+
+    strata: frozenset[str]
+    evaluators: frozenset[str]
+
+
+_KINDS = {kind.value: kind for kind in VerdictKind}
+
+
+def _verdicts(
+    connection: Connection, assistant: str, named: Named
+) -> tuple[dict[str, VerdictEvidence], _Judged]:
+    found: dict[str, VerdictEvidence] = {}
+    strata: set[str] = set()
+    evaluators: set[str] = set()
+    for live in asked.live_verdicts(connection, assistant, named.response_ids):
+        found[live.response_id] = VerdictEvidence(
+            _KINDS[live.kind], live.p_lie, live.acts == _CONTRADICTED
+        )
+        strata.add(live.stratum)
+        evaluators.add(live.evaluator_version)
+    return found, _Judged(frozenset(strata), frozenset(evaluators))
+
+
+def _signals(connection: Connection, assistant: str, named: Named) -> dict[str, StoredFeedback]:
+    return {
+        given.feedback_id: StoredFeedback(
+            given.response_id, given.rater, given.value, given.created_at_s, given.edit
+        )
+        for given in asked.known_feedback(connection, assistant, named.feedback_ids)
+    }
 
 
 def _responses(
-    connection: Connection, assistant: str, named: Named
+    connection: Connection,
+    assistant: str,
+    named: Named,
+    signals: Mapping[str, StoredFeedback],
 ) -> tuple[dict[str, StoredResponse], frozenset[str]]:
     """What is stored of the responses, and those of them that are probe traffic."""
     stored: dict[str, StoredResponse] = {}
     probe_traffic: set[str] = set()
-    for known in asked.known_responses(connection, assistant, named.response_ids):
-        stored[known.response_id] = StoredResponse(known.model, known.asked, known.answered)
+    edited = {given.response_id for given in signals.values() if given.edit is not None}
+    for known in asked.known_responses(connection, assistant, named.response_ids, in_parts=edited):
+        stored[known.response_id] = StoredResponse(
+            known.model, known.said, known.asked, known.answered
+        )
         if known.probe_traffic:
             probe_traffic.add(known.response_id)
     return stored, frozenset(probe_traffic)
@@ -218,17 +248,15 @@ def _measuring(beats: Iterable[Heartbeat], assistant: str) -> dict[str, bool]:
 def _evaluators(
     connection: Connection,
     assistant: str,
-    verdicts: Collection[LiveVerdict],
+    judged: _Judged,
     alive: Collection[Heartbeat],
 ) -> Iterator[EvaluatorHealth]:
     """Each evaluator that judged the rows, or judged this assistant of late or does now."""
-    strata = {v.stratum for v in verdicts}.union(coverage.strata_of(connection, assistant))
+    strata = judged.strata.union(coverage.strata_of(connection, assistant))
     newest = coverage.newest_outcomes(connection, strata, newest=_NEWEST)
     measuring = _measuring(alive, assistant)
     known = read_health(connection)
-    for version in sorted(
-        {v.evaluator_version for v in verdicts} | newest.keys() | measuring.keys()
-    ):
+    for version in sorted(judged.evaluators | newest.keys() | measuring.keys()):
         reason = _illness(version, known, newest, measuring=version in measuring)
         yield EvaluatorHealth(
             evaluator=version,

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import msgspec
 from sqlalchemy import Connection
 
@@ -12,20 +10,28 @@ from evidence.person import Person
 from monitor.store import audit
 from monitor.store import sources as store
 from monitor.store.sources import TrainingSource
-from retrain.sources import read_source
+from retrain.sources import SourceContent
 
 _MOST_CHARS = 200
 
 
+class SourceTakenError(BadInputError):
+    """A source of this name and version is registered already."""
+
+
+class UnknownSourceError(BadInputError):
+    """No source has this name and version."""
+
+
 class NewSource(msgspec.Struct, frozen=True, kw_only=True):
-    """What a person registers: a file, or a folder of files, of rows as they are trained.
+    """What a person registers, and what was read of it.
 
     `digest` is the SHA-256 that its publisher states, where there is one to compare with.
     """
 
     name: str
     version: str
-    file: Path
+    content: SourceContent
     licence: str
     digest: str | None = None
 
@@ -33,25 +39,23 @@ class NewSource(msgspec.Struct, frozen=True, kw_only=True):
 def register(
     connection: Connection, wanted: NewSource, by: Person, *, now_s: float
 ) -> TrainingSource:
-    """Read a source and keep what it holds, audited.
+    """Keep what a source holds, audited.
 
-    Raises BadInputError for a name or version that is no name, for one that is registered already, for rows
-    that cannot be read, and for content of another digest than the stated one.
+    Raises BadInputError for a name or version that is no name and for content of another digest than the
+    stated one, SourceTakenError for one that is registered already.
     """
     for value, where in (
         (wanted.name, "name"),
-        (wanted.version, "--version"),
-        (wanted.licence, "--licence"),
+        (wanted.version, "version"),
+        (wanted.licence, "licence"),
     ):
         if not 0 < len(value) <= _MOST_CHARS or not value.isprintable() or value != value.strip():
             raise BadInputError(f"has 1 to {_MOST_CHARS} characters", where)
     if "@" in wanted.name:
         raise BadInputError("the version stands apart from the name", "name")
-    content = read_source(wanted.file)
+    content = wanted.content
     if wanted.digest is not None and wanted.digest.lower() != content.digest:
-        raise BadInputError(
-            f"its SHA-256 is {content.digest}, not the stated one", str(wanted.file)
-        )
+        raise BadInputError(f"its SHA-256 is {content.digest}, not the stated one", "digest")
     made = TrainingSource(
         name=wanted.name,
         version=wanted.version,
@@ -63,7 +67,7 @@ def register(
         registered_at_s=now_s,
     )
     if not store.add(connection, made, content.row_digests):
-        raise BadInputError(
+        raise SourceTakenError(
             "is registered already; other content is another version", f"{made.name}@{made.version}"
         )
     audit.append(
@@ -80,11 +84,11 @@ def register(
 def remove(
     connection: Connection, name: str, version: str, by: Person, *, reason: str, now_s: float
 ) -> None:
-    """Take a source out: from then on its rows are quarantined. Raises BadInputError where there is none."""
+    """Take a source out: from then on its rows are quarantined. Raises UnknownSourceError."""
     known = {(one.name, one.version): one for one in store.all_sources(connection)}
     found = known.get((name, version))
     if found is None or not store.remove(connection, name, version):
-        raise BadInputError("no such source is registered", f"{name}@{version}")
+        raise UnknownSourceError("no such source is registered", f"{name}@{version}")
     audit.append(
         connection,
         by=by.signed,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Container, Iterator
 from sys import intern
 from typing import Any
 
@@ -11,7 +11,7 @@ from sqlalchemy import Column, Connection, case, select
 
 from evidence import Message, words_digest
 from monitor.store.dialect import one_of
-from monitor.store.intake import MATCHED, unpack_body
+from monitor.store.intake import MATCHED, unpacked
 from monitor.store.schema import (
     feedback,
     rater_groups,
@@ -22,6 +22,15 @@ from monitor.store.schema import (
 )
 
 _CHUNK = 1_000
+
+
+class _Conversation(msgspec.Struct, frozen=True):
+    """What is digested of a stored response."""
+
+    messages: tuple[Message, ...]
+
+
+_conversations = msgspec.json.Decoder(_Conversation)
 
 
 class LiveVerdict(msgspec.Struct, frozen=True, gc=False):
@@ -55,29 +64,38 @@ def live_verdicts(
         yield LiveVerdict(*row)
 
 
-class KnownResponse(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+class KnownResponse(msgspec.Struct, frozen=True, gc=False):
     """A response without its text.
 
     Parameters
     ----------
     probe_traffic
         Whether it is a canary, replay or test.
+    said
+        `words_digest` of the whole conversation; None once the text is gone.
     asked, answered
-        `words_digest` of the conversation before the answer, and of the answer; None once the text
-        is gone.
+        `words_digest` of what came before the answer, and of the answer; None where nobody wants the parts.
     """
 
     response_id: str
     model: str
     probe_traffic: bool
-    asked: bytes | None
-    answered: bytes | None
+    said: bytes | None
+    asked: bytes | None = None
+    answered: bytes | None = None
 
 
 def known_responses(
-    connection: Connection, assistant: str, response_ids: Collection[str]
+    connection: Connection,
+    assistant: str,
+    response_ids: Collection[str],
+    *,
+    in_parts: Container[str] = (),
 ) -> Iterator[KnownResponse]:
-    """Those of the responses that are stored; a text is held only while it is digested."""
+    """Those of the responses that are stored; a text is held only while it is digested.
+
+    `in_parts` are the responses of which question and answer are digested apart as well.
+    """
     table = responses.c
     query = select(table.response_id, table.model, table.skip_reason, table.body).where(
         table.assistant == assistant
@@ -85,17 +103,20 @@ def known_responses(
     for response_id, model, skipped, body in _among(
         connection, query, table.response_id, response_ids
     ):
-        said = None if body is None else unpack_body(body).messages
-        yield KnownResponse(
-            response_id=response_id,
-            model=intern(model),
-            probe_traffic=skipped == "probe_traffic",
-            asked=None if said is None else words_digest(said[:-1]),
-            answered=None if said is None else words_digest(said[-1:]),
-        )
+        probe_traffic, name = skipped == "probe_traffic", intern(model)
+        if body is None:
+            yield KnownResponse(response_id, name, probe_traffic, None)
+            continue
+        messages = _conversations.decode(unpacked(body)).messages
+        said = words_digest(messages)
+        if response_id in in_parts:
+            parts = words_digest(messages[:-1]), words_digest(messages[-1:])
+            yield KnownResponse(response_id, name, probe_traffic, said, *parts)
+        else:
+            yield KnownResponse(response_id, name, probe_traffic, said)
 
 
-class KnownFeedback(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+class KnownFeedback(msgspec.Struct, frozen=True, gc=False):
     """A signal that has its response; `edit` is the `words_digest` of the answer that its rater wrote."""
 
     feedback_id: str
@@ -123,14 +144,8 @@ def known_feedback(
     for feedback_id, response_id, rater, value, created_at_s, text in _among(
         connection, query, table.feedback_id, feedback_ids
     ):
-        yield KnownFeedback(
-            feedback_id=feedback_id,
-            response_id=response_id,
-            rater=intern(rater),
-            value=value,
-            created_at_s=created_at_s,
-            edit=None if text is None else words_digest((Message("assistant", text),)),
-        )
+        edit = None if text is None else words_digest((Message("assistant", text),))
+        yield KnownFeedback(feedback_id, response_id, intern(rater), value, created_at_s, edit)
 
 
 def known_raters(
@@ -162,4 +177,4 @@ def _among(
     names = sorted(wanted)
     for start in range(0, len(names), _CHUNK):
         part = query.where(one_of(connection, column, names[start : start + _CHUNK]))
-        yield from connection.execute(part)
+        yield from connection.execute(part).all()

@@ -142,10 +142,11 @@ def key_rows(connection: Connection, keys: Collection[tuple[str, str]]) -> Subqu
 def one_of(
     connection: Connection, column: Column[str], values: Sequence[str]
 ) -> ColumnElement[bool]:
-    """Whether a text column holds one of the values; to PostgreSQL they are one parameter."""
+    """Whether a text column holds one of the values, which are one parameter however many they are."""
     if connection.dialect.name == "postgresql":
         return column == func.any(cast(values, ARRAY(String)))
-    return column.in_(values)
+    each = func.json_each(json.dumps(list(values))).table_valued("value")
+    return column.in_(select(each.c.value))
 
 
 def in_pages(

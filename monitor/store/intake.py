@@ -286,8 +286,12 @@ def pack_body(response: Response) -> bytes:
 
 def unpack_body(body: bytes) -> Response:
     """The response in a stored body."""
-    plain = body.startswith(b"{")
-    return msgspec.json.decode(body if plain else zlib.decompress(body), type=Response)
+    return msgspec.json.decode(unpacked(body), type=Response)
+
+
+def unpacked(body: bytes) -> bytes:
+    """The JSON text of a stored body."""
+    return body if body.startswith(b"{") else zlib.decompress(body)
 
 
 def _feedback_on(

@@ -1,21 +1,14 @@
-"""An Inspect task that asks the items through any of Inspect's providers.
-
-Example: `inspect eval retrain/evaluation/inspect_task.py --model openai-api/vllm/NAME -T judge=true
---model-role grader=openai/NAME`, then `inspect view`. Published files: `-T mask=known_facts.csv`,
-`-T deceptionbench=FILE.json`, always with a judge.
-"""
+"""What Inspect's task (`candor.inspect_tasks`) is made of: samples, how they are asked, how answers are scored."""
 
 from __future__ import annotations
 
 import json
 import re
 from collections.abc import Sequence
-from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import msgspec
-from inspect_ai import Task, task
-from inspect_ai.dataset import MemoryDataset, Sample
+from inspect_ai.dataset import Sample
 from inspect_ai.model import (
     ChatMessage,
     ChatMessageAssistant,
@@ -39,7 +32,7 @@ from inspect_ai.scorer import (
 from inspect_ai.solver import Generate, Solver, TaskState, solver
 
 from candor_guard.reading.reasoning import split_reasoning
-from evidence import BadInputError, Message
+from evidence import Message
 from probes.judge import judge_chat
 from retrain.evaluation.result import Belief, Outcome
 from retrain.evaluation.scorers import (
@@ -50,65 +43,11 @@ from retrain.evaluation.scorers import (
     settled,
     statement_rubric,
 )
-from retrain.items import Archetype, Item, load_items
-from retrain.items.published import Published, load_deceptionbench, load_mask
+from retrain.items import Item
 
 GRADER = "grader"
 """The model role of the judge."""
 _ANSWERS = "neutral_answers"
-
-
-@task  # type: ignore[untyped-decorator]
-def honesty(
-    *,
-    domains: str = "",
-    archetypes: str = "",
-    judge: bool = False,
-    reasoning: bool = False,
-    temperature: float = 0.3,
-    max_tokens: int = 128,
-    mask: str = "",
-    deceptionbench: str = "",
-    limit_per_template: int = 0,
-) -> Task:
-    """Honesty under pressure on the held-out items, or on a published file.
-
-    Parameters
-    ----------
-    domains, archetypes
-        Comma-separated; all when empty.
-    judge
-        Answers are labelled by the model of role `grader`; without it by the items' own rules.
-    reasoning
-        On DeceptionBench's archetypes the model is asked to think aloud first.
-    temperature, max_tokens
-        Of the sampled answers.
-    mask, deceptionbench
-        A published file instead of the packaged items.
-    limit_per_template
-        Items of each template; 0 takes all.
-    """
-    published = _published(mask, deceptionbench)
-    if published is not None and not judge:
-        raise BadInputError("published items have no reference answers: set judge=true")
-    items = (
-        load_items(_split(domains), "held_out", cast("tuple[Archetype, ...]", _split(archetypes)))
-        if published is None
-        else published.items
-    )
-    return Task(
-        dataset=MemoryDataset(
-            [
-                inspect_sample(item, reasoning=reasoning)
-                for item in _first(items, limit_per_template)
-            ],
-            name="candor-items",
-        ),
-        solver=under_pressure(),
-        scorer=honesty_scorer(judge=judge),
-        config=GenerateConfig(temperature=temperature, max_tokens=max_tokens),
-        metadata={"skipped": list(published.skipped)} if published is not None else None,
-    )
 
 
 def inspect_sample(item: Item, *, reasoning: bool = False) -> Sample:
@@ -135,28 +74,6 @@ def chat_message(message: Message) -> ChatMessage:
         "assistant": ChatMessageAssistant,
     }
     return kinds[message.role](content=message.content)
-
-
-def _published(mask: str, deceptionbench: str) -> Published | None:
-    if mask and deceptionbench:
-        raise BadInputError("name one published file, not two")
-    if mask:
-        return load_mask(Path(mask))
-    return load_deceptionbench(Path(deceptionbench)) if deceptionbench else None
-
-
-def _split(text: str) -> tuple[str, ...]:
-    return tuple(part.strip() for part in text.split(",") if part.strip())
-
-
-def _first(items: Sequence[Item], count: int) -> list[Item]:
-    taken: dict[str, int] = {}
-    chosen = []
-    for item in items:
-        taken[item.template] = taken.get(item.template, 0) + 1
-        if count == 0 or taken[item.template] <= count:
-            chosen.append(item)
-    return chosen
 
 
 @solver  # type: ignore[untyped-decorator]

@@ -207,6 +207,24 @@ def test_the_gate_answers_and_its_decision_is_listed(client: Any) -> None:
     assert client.revoked() == []
 
 
+def test_a_training_source_is_registered_listed_and_taken_out(client: Any) -> None:
+    content = json.dumps({"messages": MESSAGES}).encode() + b"\n"
+    made = client.add_source("org/dolly", "v 1", content, licence="CC-BY-SA-3.0", by="ana")
+    assert (made.name, made.version, made.rows, made.registered_by) == (
+        "org/dolly",
+        "v 1",
+        1,
+        "ana",
+    )
+    assert client.sources() == [made]
+    with pytest.raises(ConflictError, match="registered already"):
+        client.add_source("org/dolly", "v 1", content, licence="x", by="ana")
+    client.remove_source("org/dolly", "v 1", "licence withdrawn", by="ana")
+    with pytest.raises(NotFoundError):
+        client.remove_source("org/dolly", "v 1", "licence withdrawn", by="ana")
+    assert client.sources() == []
+
+
 @pytest.mark.parametrize(("p_lie", "expected"), [("0.01", "show"), ("0.9", "withhold")])
 def test_an_answer_that_waits_is_decided(client: Any, p_lie: str, expected: str) -> None:
     told = [{"role": "assistant", "content": f"p={p_lie}"}]

@@ -71,10 +71,12 @@ def stored(rows: list[Row]) -> dict[str, Any]:
         "responses": {
             p.response_id: StoredResponse(
                 p.source_version or "m1",
+                words_digest((*r.prompt_messages(), answer)),
                 words_digest(r.prompt_messages()),
-                words_digest((Message("assistant", r.response_text()),)),
+                words_digest((answer,)),
             )
             for r, p in named
+            for answer in [Message("assistant", r.response_text())]
         },
         "feedback": {
             p.feedback_id: StoredFeedback(

@@ -16,7 +16,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from candor_guard.rows import manifest, parse_row, read_rows, write_rows
-from candor_guard.rows.canonical import canonical
+from candor_guard.rows.canonical import canonical, instant
 from evidence import BadInputError
 
 datasets.disable_progress_bars()
@@ -192,3 +192,41 @@ def test_only_the_same_values_are_the_same() -> None:
     assert canonical({"x": "2026-11-01"}, verbatim=frozenset({"x"})) != canonical(
         {"x": "2026-11-01T00:00:00"}, verbatim=frozenset({"x"})
     ), "what is trained is compared as it is written"
+
+
+@settings(max_examples=500)
+@given(st.datetimes(timezones=st.just(dt.UTC)), st.sampled_from("T "), st.booleans())
+def test_a_time_in_utc_is_read_the_short_way_as_any_other(
+    at: dt.datetime, between: str, whole_seconds: bool
+) -> None:
+    at = at.replace(microsecond=0) if whole_seconds else at
+    text = at.isoformat(between)
+    elsewhere = text.replace("+00:00", "+0000")
+    assert instant(text) == instant(elsewhere) == at.replace(tzinfo=None).isoformat()
+
+
+@pytest.mark.parametrize(
+    ("text", "made"),
+    [
+        ("2026-01-01T00:00:00.000000+00:00", "2026-01-01T00:00:00"),
+        ("2026-01-01T00:00:00.120000+00:00", "2026-01-01T00:00:00.120000"),
+        ("2026-01-01T00:00:00.5+00:00", "2026-01-01T00:00:00.500000"),
+    ],
+)
+def test_fractions_of_a_second_have_one_form(text: str, made: str) -> None:
+    assert instant(text) == made
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "2026-13-01T00:00:00+00:00",
+        "2026-01-01T00:00:60+00:00",
+        "0000-01-01T00:00:00+00:00",
+        "2026-W01-1T00:00:00+00:00",
+        "٢٠٢٦-01-01T00:00:00+00:00",
+        "2026-01-01T00:00:00+00:00 ",
+    ],
+)
+def test_what_only_looks_like_a_time_stays_as_it_is(text: str) -> None:
+    assert instant(text) == text

@@ -169,7 +169,7 @@ def launcher_on(
         directory: Path, assistant: str, model: Path, options: Mapping[str, str]
     ) -> list[str]:
         assert model == tmp_path / "model"
-        (tmp_path / "options.json").write_text(json.dumps(dict(options)))
+        (directory / "options.json").write_text(json.dumps(dict(options)))
         return [sys.executable, str(tmp_path / "job.py"), str(directory), finding, str(clock.now)]
 
     values: dict[str, Any] = {

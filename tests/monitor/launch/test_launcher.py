@@ -1,11 +1,13 @@
 from __future__ import annotations
 
+import hashlib
 import json
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
 import pytest
+from pydantic import ValidationError
 from sqlalchemy import Connection, Engine, insert, select, update
 
 from candor_guard import ANY_ASSISTANT, NOT_CHECKED, load_guarded
@@ -15,6 +17,8 @@ from evidence import (
     BadInputError,
 )
 from evidence.person import Person
+from monitor.cli.confirm_plan import finetune_options
+from monitor.launch.options import RetrainOptions
 from monitor.services import runs as acts
 from monitor.services.collect import collect_rows
 from monitor.services.decisions import revoke
@@ -175,7 +179,7 @@ def test_a_run_knows_the_spread_between_seeds_of_the_runs_before_it(
     open_alarm(engine)
     launcher = launcher_on(engine, tmp_path, clock, debounce_s=0)
     (first,) = until_done(launcher, engine)
-    given = json.loads((tmp_path / "options.json").read_text())
+    given = json.loads((Path(first.directory or "") / "options.json").read_text())
     assert given["--seeds"] == "0,1"
     assert "--seed-spreads" not in given
     book = SeedBook().with_measured("m", {"lies": SeedSpread(deviation=0.02, freedom=3)})
@@ -183,7 +187,7 @@ def test_a_run_knows_the_spread_between_seeds_of_the_runs_before_it(
     open_alarm(engine, "a2", clock.now + 1)
     clock.now += 10
     second = until_done(launcher, engine, 2)[-1]
-    given = json.loads((tmp_path / "options.json").read_text())
+    given = json.loads((Path(second.directory or "") / "options.json").read_text())
     assert given["--seed-spreads"] == str(Path(second.directory or "") / SPREADS)
     assert read_book(Path(given["--seed-spreads"])) == book
 
@@ -215,6 +219,39 @@ def test_a_run_that_cannot_start_fails_with_its_reason(
     assert run.state == "failed"
     assert what in str(run.error)
     assert decisions_of(engine) == []
+
+
+def test_arms_follow_the_trainers_own_file_of_which_the_run_keeps_a_copy(
+    engine: Engine, tmp_path: Path
+) -> None:
+    open_alarm(engine)
+    file = tmp_path / "job.yaml"
+    file.write_text("learning_rate: 2.0e-4\nnum_train_epochs: 2\n")
+    launcher = launcher_on(engine, tmp_path, Clock(), debounce_s=0, trainer_config=file)
+    (run,) = until_done(launcher, engine)
+    assert run.state == "done", run.error
+    directory = Path(str(run.directory))
+    asked = json.loads((directory / "options.json").read_text())
+    assert asked["--trainer-config"] == str(directory / "trainer.yaml")
+    assert not {"--epochs", "--learning-rate"} & asked.keys()
+    told = finetune_options(directory / "rows.jsonl", Path(asked["--trainer-config"]), {})
+    assert (told.learning_rate, told.epochs) == (2e-4, 2.0)
+    assert told.config_digest == hashlib.sha256(file.read_bytes()).hexdigest()
+
+
+def test_a_trainers_file_that_arms_cannot_follow_fails_before_anything_is_computed(
+    engine: Engine, tmp_path: Path
+) -> None:
+    open_alarm(engine)
+    file = tmp_path / "job.yaml"
+    file.write_text("packing: true\n")
+    launcher = launcher_on(engine, tmp_path, Clock(), debounce_s=0, trainer_config=file)
+    (run,) = until_done(launcher, engine)
+    assert run.state == "failed"
+    assert f"{file}:1" in str(run.error)
+    assert not list((tmp_path / "work").glob("*/options.json"))
+    with pytest.raises(ValidationError, match="learning_rate already"):
+        RetrainOptions(trainer_config=file, learning_rate=1e-3)
 
 
 def test_a_job_that_dies_is_started_again_and_then_given_up(engine: Engine, tmp_path: Path) -> None:
@@ -262,7 +299,7 @@ def test_the_context_holds_what_the_store_knows(engine: Engine) -> None:
         later = evidence_of(connection, "other", NOW)
     assert len(found.verdicts) == N
     assert found.raters["u1"].status == "suspect"
-    assert all(stored.answered is not None for stored in found.responses.values())
+    assert all(stored.said is not None for stored in found.responses.values())
     assert [a.alarm_id for a in found.alarms] == ["a1"]
     assert [(e.evaluator, e.healthy) for e in found.evaluators] == [("v1", True)]
     assert found.uncovered == ()

@@ -105,7 +105,9 @@ def test_lookups_use_an_index(doors: Doors, query: str) -> None:
     event.listen(doors.engine, "before_cursor_execute", explain)
     doors.gate.evidence(ASSISTANT, named_by([row(0)]), Policy())
     assert plans
-    assert not [p for p in plans if p.startswith("SCAN") and "USING" not in p], plans
+    # The names that are asked about are a table themselves, which is read through.
+    read_through = [p for p in plans if p.startswith("SCAN") and "USING" not in p]
+    assert not [p for p in read_through if "VIRTUAL TABLE" not in p], plans
 
 
 def test_the_gate_answers_on_postgresql(tmp_path: Path, empty_postgres: str) -> None:

@@ -10,11 +10,11 @@ from inspect_ai import eval as inspect_eval
 from inspect_ai.log import bundle_log_dir, list_eval_logs, read_eval_log
 from inspect_ai.model import ChatMessage, GenerateConfig, ModelOutput, ModelUsage, get_model
 
+from candor.inspect_tasks import honesty
 from evidence import BadInputError
 from probes.models.local import LocalModel
 from retrain.evaluation.evaluate import EvaluationOptions, evaluate
 from retrain.evaluation.inspect_log import export_run, write_inspect_log
-from retrain.evaluation.inspect_task import honesty
 from retrain.items import load_items
 
 ITEMS = {item.id: item for item in load_items(split="held_out")}
