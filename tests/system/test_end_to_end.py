@@ -46,9 +46,12 @@ ROOT = Path(__file__).parents[2]
 STAND_INS = Path(__file__).with_name("stand_ins.py")
 CANDOR = Path(sys.executable).with_name("candor")
 STRATUM = "support/other/normal"
-# What this traffic cannot bring forth: no judge's server runs, no cohort of biased raters is frozen, and
-# nobody registered an attestation.
-NOT_HERE = ("vllm:", "candor_sycophancy_gap", "candor_unattested_model", "candor_results_")
+# What this traffic cannot bring forth: no judge's server runs, no cohort of biased raters is frozen, nobody
+# registered an attestation, and the assistant has no tools.
+NOT_HERE = (
+    *("vllm:", "candor_sycophancy_gap", "candor_unattested_model", "candor_results_"),
+    "candor_own_acts_",
+)
 
 
 class Deployment:
