@@ -13,6 +13,7 @@ from msgspec.structs import replace
 
 from evidence import Assessment, digest
 from evidence.records import SensorFigures
+from evidence.structs import build_types
 from probes.probe import Transcript
 from probes.scorer import Evaluator, Scorer
 
@@ -69,6 +70,7 @@ class Asker:
     def __init__(self, score: Callable[[Transcript], Assessment], *, max_waiting: int) -> None:
         self._score = score
         self._room = threading.BoundedSemaphore(max_waiting)
+        build_types()
         self._threads = ThreadPoolExecutor(max_workers=1, thread_name_prefix="abstain")
 
     def ask(self, transcript: Transcript, timeout_s: float) -> Assessment | Failure:

@@ -12,6 +12,7 @@ from typing import Self
 from prometheus_client import CollectorRegistry
 from sqlalchemy import Engine
 
+from evidence.structs import build_types
 from monitor.abstain.asking import OneAtATime
 from monitor.cli.launching import launcher_job
 from monitor.cli.scorer import open_embedder, open_scorer
@@ -82,6 +83,7 @@ class PartThread:
         self._stop = threading.Event()
         self._error: Exception | None = None
         self._run = run
+        build_types()
         self._thread = threading.Thread(target=self._body, name=name, daemon=True)
         self._thread.start()
 

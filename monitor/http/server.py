@@ -14,6 +14,7 @@ import uvicorn
 from fastapi import FastAPI
 
 from evidence import UnreachableError
+from evidence.structs import build_types
 from monitor.http.connections import BoundedProtocol, Connections, affordable, out_of_files
 from monitor.http.options import ApiOptions
 
@@ -73,6 +74,7 @@ class WebServer:
         )
         self._server = uvicorn.Server(config)
         self._told_at_s = float("-inf")
+        build_types()
         self._thread = threading.Thread(target=self._run, name="http", daemon=True)
         self._thread.start()
         self._wait(start_timeout_s)

@@ -12,6 +12,7 @@ from sqlalchemy import Engine
 from sqlalchemy.exc import SQLAlchemyError
 
 from evidence import Alarm, UnreachableError
+from evidence.structs import build_types
 from monitor.jobs.lease import Lease
 from monitor.jobs.metrics import JobMetrics
 from monitor.store.leases import LeaseLostError
@@ -94,6 +95,7 @@ class Runner:
         self._thread = threading.Thread(target=self._loop, name=f"job-{job.name}", daemon=True)
 
     def start(self) -> None:
+        build_types()
         self._thread.start()
 
     def stop(self, timeout_s: float = 10.0) -> bool:

@@ -15,6 +15,7 @@ from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from evidence import Assessment
+from evidence.structs import build_types
 from monitor.score.options import ScoringOptions
 from monitor.score.scorer import failed
 from probes.probe import Transcript
@@ -104,6 +105,7 @@ class ScoringQueue:
             threading.Thread(target=target, name=f"score-{name}", daemon=True)
             for name, target in (("dispatch", self._dispatch), ("run", self._run))
         ]
+        build_types()
         for thread in self._threads:
             thread.start()
 

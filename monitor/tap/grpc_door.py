@@ -16,6 +16,7 @@ from typing import Any, Self
 import grpc  # type: ignore[import-untyped]
 
 from evidence import BadInputError, UnreachableError
+from evidence.structs import build_types
 from monitor.http.options import ApiOptions
 from monitor.http.otlp import Signal
 from monitor.ingest.otlp import from_protobuf
@@ -44,6 +45,7 @@ class GrpcDoor:
     """
 
     def __init__(self, taking: Taking, host: str, port: int, *, options: ApiOptions) -> None:
+        build_types()
         self._pool = ThreadPoolExecutor(_WORKERS, thread_name_prefix="tap-grpc")
         self._server = grpc.server(
             self._pool,

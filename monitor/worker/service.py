@@ -15,6 +15,7 @@ from kafka.errors import KafkaError
 from sqlalchemy import Engine
 
 from evidence import BadInputError, UnreachableError
+from evidence.structs import build_types
 from monitor.detect.topics import Embed
 from monitor.ingest.connection import Connection, connect
 from monitor.ingest.consumer import KafkaSource
@@ -170,6 +171,7 @@ def run_worker(
         Beaten at each turn of the poll loop.
     """
     clock = SteadyClock()
+    build_types()
     while not stop.is_set():
         over = threading.Event()
         watching = threading.Thread(

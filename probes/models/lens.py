@@ -13,6 +13,7 @@ import numpy as np
 
 from evidence import BadInputError, digest
 from evidence.errors import WrongAnswerError
+from evidence.structs import build_types
 from probes.models.chat import Chat
 from probes.models.encoding import Encoded, encode
 from probes.models.identity import identity, sample, weight_files
@@ -255,6 +256,7 @@ class LensModel:
     def _parallel(self, do: Callable[[_In], _Out], items: Sequence[_In]) -> list[_Out]:
         if len(items) <= 1:
             return [do(item) for item in items]
+        build_types()
         with ThreadPoolExecutor(min(self._options.max_concurrency, len(items))) as pool:
             return list(pool.map(do, items))
 

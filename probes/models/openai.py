@@ -12,6 +12,7 @@ from typing import Any, NamedTuple, TypeVar
 import httpx
 
 from evidence import CandorError, digest
+from evidence.structs import build_types
 from probes.models.allowed import Allowed, eased, fitted
 from probes.models.chat import Chat
 from probes.models.completion import Completion, read_completion, read_models
@@ -192,6 +193,7 @@ class OpenAIModel:
 
         if len(items) <= 1:
             return [outcome(item) for item in items]
+        build_types()
         with ThreadPoolExecutor(min(self.options.max_concurrency, len(items))) as pool:
             return list(pool.map(outcome, items))
 
