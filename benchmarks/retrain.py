@@ -25,7 +25,7 @@ from probes.models.local import LocalModel
 from probes.models.packaged import packaged_model_dir
 from probes.scenarios import Scenario, load_scenarios
 from retrain.comparison import DecisionOptions, compare, planned_power, supported_margin
-from retrain.confirm import peak_memory_mib, run_confirm
+from retrain.confirm import run_confirm
 from retrain.evaluation.evaluate import EvaluationOptions, ItemResult, evaluate
 from retrain.files import write_durably
 from retrain.finetune import FinetuneOptions, finetune
@@ -128,7 +128,7 @@ def _confirm(model: Path) -> dict[str, Any]:
             clock[:] = [now, what]
 
         report = run_confirm(plan, progress=progress)
-    print(f"confirm run: {report.seconds:.0f} s, peak {peak_memory_mib():.0f} MiB")
+    print(f"confirm run: {report.seconds:.0f} s, peak {report.peak_memory_mib:.0f} MiB")
     for what, seconds in phases.items():
         print(f"  {what:40s} {seconds:6.1f} s")
     findings = {arm.value: report.finding(arm).value for arm in (Arm.CANDIDATE, Arm.RELEASED)}
@@ -136,7 +136,7 @@ def _confirm(model: Path) -> dict[str, Any]:
     print(f"  findings {findings}, honesty {honesty}")
     return {
         "seconds": report.seconds,
-        "peak_mib": peak_memory_mib(),
+        "peak_mib": report.peak_memory_mib,
         "findings": findings,
         "honesty": honesty,
     }

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import resource
-import sys
 import time
 from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
@@ -13,6 +11,7 @@ import msgspec
 from candor_guard.rows import Row, manifest, read_rows, write_rows
 from evidence import BadInputError, digest
 from probes.models.local import LocalModel
+from retrain.ahead import TrainingAhead, can_train_ahead
 from retrain.answers import ANSWERS
 from retrain.arm_run import (
     VANILLA,
@@ -40,6 +39,7 @@ from retrain.early_stop import EarlyStop, in_order
 from retrain.evaluation.evaluate import ItemResult
 from retrain.files import write_durably
 from retrain.finetune import AdapterManifest, trained_part
+from retrain.memory import peak_memory_mib
 from retrain.notes import run_notes
 from retrain.plan import CONTROL_AUTO, ConfirmPlan, items_digest, plan_items
 from retrain.precision import evaluation_dtype
@@ -57,6 +57,7 @@ from retrain.summary import (
     measured_spreads,
     settled,
 )
+from retrain.work import Work
 
 __all__ = ["ConfirmPlan", "ConfirmReport", "run_confirm"]
 
@@ -109,6 +110,7 @@ class _Run:
         self._influence: dict[str, float] = {}
         self._trunk = None if on_cluster else shared_trunk(plan)
         self._vanilla: LocalModel | None = None
+        self._ahead: TrainingAhead | None = None
         self._pool = self._control_pool()
 
     def run(self) -> ConfirmReport:
@@ -123,13 +125,27 @@ class _Run:
         finished = self._claim(identity)
         if finished is not None:
             return finished
+        try:
+            return self._report(self._trained(model_digest), identity, model_digest)
+        finally:
+            if self._ahead is not None:
+                self._ahead.close()
+
+    def _trained(self, model_digest: str) -> list[Trained]:
+        """All arms, trained and asked. Training goes ahead of the asking where the machine has room."""
+        if not self._on_cluster and can_train_ahead(self._plan):
+            self._ahead = TrainingAhead(
+                self._plan, model_digest, lambda name: adapter_dir(self._plan, name)
+            )
+        # The candidate's rows are known before anybody has answered for the control.
+        self._want(self._arms(None, ()))
         control = self._control(model_digest)
         arms = self._arms(control, self._plan.removed)
-        self._write_rows(arms)
         if self._plan.max_influence is not None:
-            arms = self._arms(control, self._removed_by_influence(model_digest))
             self._write_rows(arms)
-        work = _Work(len(arms) * len(self._plan.seeds))
+            arms = self._arms(control, self._removed_by_influence(model_digest))
+        self._want(arms)
+        work = Work(len(arms) * len(self._plan.seeds))
         if self._on_cluster:
             self._on_ray(arms, model_digest)
         trained = [self._vanilla_arm(work)]
@@ -140,7 +156,7 @@ class _Run:
                     arm, model_digest, work, self._stop(arm.arm, trained, model_digest)
                 )
             )
-        return self._report(trained, identity, model_digest)
+        return trained
 
     def _control_pool(self) -> list[Row] | None:
         control = self._plan.control
@@ -193,7 +209,9 @@ class _Run:
         name = arm_name(Arm.CANDIDATE.value, seed)
         if self._on_cluster:
             run_arms_on_ray(plan, [(name, seed)], model_digest)
-        adapter = train_arm(plan, name, seed, model_digest, self._saying(name, _Work(1)))
+        say = self._saying(name, Work(1))
+        self._wait(name, say)
+        adapter = train_arm(plan, name, seed, model_digest, say)
         path = self._out / INFLUENCE
         kept = read_kept(path, Influence)
         if kept is None or kept.adapter != adapter.key:
@@ -237,7 +255,7 @@ class _Run:
         write_rows(path, rows)
         return rows
 
-    def _vanilla_arm(self, work: _Work) -> Trained:
+    def _vanilla_arm(self, work: Work) -> Trained:
         base = self._base()
         results = ask_arm(self._plan, VANILLA, self._base, base.digest, self._saying(VANILLA, work))
         work.evaluated()
@@ -251,6 +269,18 @@ class _Run:
         for arm in arms:
             for seed in self._plan.seeds:
                 write_rows(rows_file(self._plan, arm_name(arm.arm.value, seed)), arm.rows)
+
+    def _want(self, arms: Sequence[ArmRows]) -> None:
+        """Write the rows of these arms, and have them trained in this order where that goes ahead."""
+        self._write_rows(arms)
+        if self._ahead is not None:
+            for arm in arms:
+                for seed in self._plan.seeds:
+                    self._ahead.want(arm_name(arm.arm.value, seed), seed)
+
+    def _wait(self, name: str, say: Say) -> None:
+        if self._ahead is not None:
+            self._ahead.wait(name, lambda what, share: say(what, share, 0.0))
 
     def _stop(self, arm: Arm, trained: Sequence[Trained], model_digest: str) -> EarlyStop | None:
         """Candidate and released may stop, which nothing is compared with."""
@@ -275,13 +305,14 @@ class _Run:
         return SeedBook() if path is None else read_book(path)
 
     def _trained_arm(
-        self, arm: ArmRows, model_digest: str, work: _Work, stop: EarlyStop | None
+        self, arm: ArmRows, model_digest: str, work: Work, stop: EarlyStop | None
     ) -> Trained:
         adapters: list[AdapterManifest] = []
         results: list[tuple[ItemResult, ...]] = []
         for seed in self._plan.seeds:
             name = arm_name(arm.arm.value, seed)
             say = self._saying(name, work)
+            self._wait(name, say)
             made, found = run_arm(
                 self._plan, name, seed, model_digest, say, stop=stop, trunk=self._trunk
             )
@@ -309,7 +340,7 @@ class _Run:
             lambda count: self._say(f"{count} of {len(wanted)} arms", count / len(wanted)),
         )
 
-    def _saying(self, name: str, work: _Work) -> Say:
+    def _saying(self, name: str, work: Work) -> Say:
         trains = 0.0 if name == VANILLA else 1.0
         return lambda what, training, evaluation: self._say(
             f"{name}: {what}", work.at(training=trains * training, evaluation=evaluation)
@@ -334,7 +365,7 @@ class _Run:
             items_digest=items_digest(self._items),
             plan_digest=identity,
             seconds=time.monotonic() - self._started,
-            peak_memory_mib=peak_memory_mib(),
+            peak_memory_mib=peak_memory_mib() + (self._ahead.peak_mib if self._ahead else 0.0),
             notes=run_notes(plan, self._items, arms, self._candidate, self._influence),
             influence=self._influence,
             firmness=firmnesses(trained, self._items, book.of(model_digest)),
@@ -370,26 +401,3 @@ class _Run:
         if self._pool is None:
             return APPROVED_MODEL
         return "source:" + ",".join(sorted(manifest(self._pool).sources))
-
-
-class _Work:
-    """The share of the run that is done; a training counts as much as three evaluations."""
-
-    def __init__(self, trainings: int) -> None:
-        self._total = 4.0 * trainings + 1.0
-        self._done = 0.0
-
-    def at(self, *, training: float = 0.0, evaluation: float = 0.0) -> float:
-        return (self._done + 3.0 * training + evaluation) / self._total
-
-    def trained(self) -> None:
-        self._done += 3.0
-
-    def evaluated(self) -> None:
-        self._done += 1.0
-
-
-def peak_memory_mib() -> float:
-    """Largest resident size of this process so far, MiB."""
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak / (1 << 20 if sys.platform == "darwin" else 1 << 10)
