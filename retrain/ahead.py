@@ -10,11 +10,11 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable
-from pathlib import Path
 
 import msgspec
 
-from retrain.ahead_child import Heard, Order, Wanted
+from retrain.ahead_child import Heard, Wanted
+from retrain.arm_run import adapter_dir
 from retrain.finetune import MANIFEST
 from retrain.memory import available_bytes
 from retrain.plan import ConfirmPlan
@@ -45,35 +45,35 @@ def _weight_bytes(plan: ConfirmPlan) -> int:
 class TrainingAhead:
     """Arms that are trained in the order in which they were asked for.
 
-    A process that dies costs time alone: the run then trains what is missing itself. While it lives this
-    process computes with half of its threads. Close it.
+    Its process loads its libraries from the moment that this is made. One that dies costs time alone: the
+    run then trains what is missing itself. While it lives this process computes with half of its
+    threads. Close it.
 
     Parameters
     ----------
-    plan, model_digest
-        As `retrain.arm_run.train_arm` takes them.
-    adapter_dir
-        Where an arm's adapter is, by its name; one that is there is not trained again.
+    plan
+        As `retrain.arm_run.train_arm` takes it.
     """
 
-    def __init__(
-        self, plan: ConfirmPlan, model_digest: str, adapter_dir: Callable[[str], Path]
-    ) -> None:
-        self._order = Order(msgspec.Raw(plan.model_dump_json().encode()), model_digest)
-        self._adapter_dir = adapter_dir
-        self._process: subprocess.Popen[bytes] | None = None
+    def __init__(self, plan: ConfirmPlan) -> None:
+        self._plan = plan
         self._open: list[str] = []
         self._threads = 0
+        self._process: subprocess.Popen[bytes] | None = None
+        self._start()
         self.peak_mib = 0.0
         """Largest resident size of the process, MiB, as of the last finished arm."""
 
-    def want(self, name: str, seed: int) -> None:
-        """Train this arm, whose rows are in the run's folder, after those that were wanted before."""
-        if name in self._open or (self._adapter_dir(name) / MANIFEST).is_file():
+    def want(self, name: str, seed: int, model_digest: str) -> None:
+        """Train this arm, whose rows are in the run's folder, after those that were wanted before.
+
+        One that is on disk already is not.
+        """
+        if name in self._open or (adapter_dir(self._plan, name) / MANIFEST).is_file():
             return
         if self._process is None:
             self._start()
-        if self._send(msgspec.json.encode(Wanted(name, seed))):
+        if self._send(Wanted(name, seed, model_digest)):
             self._open.append(name)
 
     def wait(self, name: str, said: Said) -> None:
@@ -106,23 +106,23 @@ class TrainingAhead:
         import torch  # noqa: PLC0415 -- slow import
 
         self._threads = torch.get_num_threads()
-        mine = self._threads // 2
+        mine = max(1, self._threads // 2)
         torch.set_num_threads(mine)
-        threads = str(self._threads - mine)
+        threads = str(max(1, self._threads - mine))
         self._process = subprocess.Popen(
             [sys.executable, "-m", "retrain.ahead_child"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             env={**os.environ, "OMP_NUM_THREADS": threads, "MKL_NUM_THREADS": threads},
         )
-        self._send(msgspec.json.encode(self._order))
+        self._send(msgspec.Raw(self._plan.model_dump_json().encode()))
 
-    def _send(self, line: bytes) -> bool:
+    def _send(self, what: msgspec.Raw | Wanted) -> bool:
         process = self._process
         if process is None or process.stdin is None:
             return False
         try:
-            process.stdin.write(line + b"\n")
+            process.stdin.write(msgspec.json.encode(what) + b"\n")
             process.stdin.flush()
         except BrokenPipeError:
             return False

@@ -6,6 +6,8 @@ arm. When its input ends, the run has ended or died, and it ends at once.
 
 from __future__ import annotations
 
+import gc
+import importlib
 import os
 import queue
 import sys
@@ -23,12 +25,6 @@ class Wanted(msgspec.Struct, frozen=True):
 
     name: str
     seed: int
-
-
-class Order(msgspec.Struct, frozen=True):
-    """The first line: what all arms are trained by."""
-
-    plan: msgspec.Raw
     model_digest: str
 
 
@@ -46,12 +42,19 @@ def main() -> None:
     """Serve until the input ends. What libraries print goes to standard error."""
     out = os.fdopen(os.dup(1), "wb", buffering=0)
     os.dup2(2, 1)
-    order = msgspec.json.decode(sys.stdin.buffer.readline(), type=Order)
-    plan = ConfirmPlan.model_validate_json(bytes(order.plan))
+    plan = ConfirmPlan.model_validate_json(sys.stdin.buffer.readline())
     wanted: queue.Queue[Wanted] = queue.Queue()
     threading.Thread(target=_read, args=(sys.stdin.buffer, wanted), daemon=True).start()
+    _load_libraries()
     while True:
-        _train(plan, wanted.get(), order.model_digest, out)
+        _train(plan, wanted.get(), out)
+        gc.collect()  # a trainer refers to itself, and holds a model
+
+
+def _load_libraries() -> None:
+    """What training needs, while the run loads its own model."""
+    for name in ("peft", "trl.trainer.sft_trainer", "retrain.arm_run"):
+        importlib.import_module(name)
 
 
 def _read(lines: BinaryIO, wanted: queue.Queue[Wanted]) -> None:
@@ -60,7 +63,7 @@ def _read(lines: BinaryIO, wanted: queue.Queue[Wanted]) -> None:
     os._exit(0)
 
 
-def _train(plan: ConfirmPlan, one: Wanted, model_digest: str, out: BinaryIO) -> None:
+def _train(plan: ConfirmPlan, one: Wanted, out: BinaryIO) -> None:
     """An arm that cannot be trained is reported as ended: the run tries it itself and says why."""
     from retrain.arm_run import train_arm  # noqa: PLC0415 -- needs torch
 
@@ -68,7 +71,7 @@ def _train(plan: ConfirmPlan, one: Wanted, model_digest: str, out: BinaryIO) -> 
         _write(out, Heard(one.name, share, what))
 
     try:
-        train_arm(plan, one.name, one.seed, model_digest, say)
+        train_arm(plan, one.name, one.seed, one.model_digest, say)
     except Exception as error:
         sys.stderr.write(f"{one.name} was not trained ahead: {type(error).__name__}\n")
     _write(out, Heard(one.name, 1.0, "trained", finished=True, peak_mib=peak_memory_mib()))

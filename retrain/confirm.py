@@ -117,6 +117,15 @@ class _Run:
         check_kinds([*self._candidate, *(self._pool or ())])
         check_trainable(self._plan.model_dir, self._candidate, self._plan.finetune)
         self._out.mkdir(parents=True, exist_ok=True)
+        try:
+            return self._whole_run()
+        finally:
+            if self._ahead is not None:
+                self._ahead.close()
+
+    def _whole_run(self) -> ConfirmReport:
+        if not (self._on_cluster or (self._out / REPORT).exists()) and can_train_ahead(self._plan):
+            self._ahead = TrainingAhead(self._plan)
         model_digest = self._base().digest
         control_digest = "" if self._pool is None else manifest(self._pool).digest
         identity = self._plan.identity(
@@ -125,37 +134,26 @@ class _Run:
         finished = self._claim(identity)
         if finished is not None:
             return finished
-        try:
-            return self._report(self._trained(model_digest), identity, model_digest)
-        finally:
-            if self._ahead is not None:
-                self._ahead.close()
+        return self._report(self._trained(model_digest), identity, model_digest)
 
     def _trained(self, model_digest: str) -> list[Trained]:
         """All arms, trained and asked. Training goes ahead of the asking where the machine has room."""
-        if not self._on_cluster and can_train_ahead(self._plan):
-            self._ahead = TrainingAhead(
-                self._plan, model_digest, lambda name: adapter_dir(self._plan, name)
-            )
         # The candidate's rows are known before anybody has answered for the control.
-        self._want(self._arms(None, ()))
+        self._want(self._arms(None, ()), model_digest)
         control = self._control(model_digest)
         arms = self._arms(control, self._plan.removed)
         if self._plan.max_influence is not None:
             self._write_rows(arms)
             arms = self._arms(control, self._removed_by_influence(model_digest))
-        self._want(arms)
+        self._want(arms, model_digest)
         work = Work(len(arms) * len(self._plan.seeds))
         if self._on_cluster:
             self._on_ray(arms, model_digest)
         trained = [self._vanilla_arm(work)]
         self._vanilla = None
         for arm in arms:
-            trained.append(
-                self._trained_arm(
-                    arm, model_digest, work, self._stop(arm.arm, trained, model_digest)
-                )
-            )
+            stop = self._stop(arm.arm, trained, model_digest)
+            trained.append(self._trained_arm(arm, model_digest, work, stop))
         return trained
 
     def _control_pool(self) -> list[Row] | None:
@@ -270,13 +268,13 @@ class _Run:
             for seed in self._plan.seeds:
                 write_rows(rows_file(self._plan, arm_name(arm.arm.value, seed)), arm.rows)
 
-    def _want(self, arms: Sequence[ArmRows]) -> None:
+    def _want(self, arms: Sequence[ArmRows], model_digest: str) -> None:
         """Write the rows of these arms, and have them trained in this order where that goes ahead."""
         self._write_rows(arms)
         if self._ahead is not None:
             for arm in arms:
                 for seed in self._plan.seeds:
-                    self._ahead.want(arm_name(arm.arm.value, seed), seed)
+                    self._ahead.want(arm_name(arm.arm.value, seed), seed, model_digest)
 
     def _wait(self, name: str, say: Say) -> None:
         if self._ahead is not None:

@@ -63,6 +63,18 @@ class Beginnings:
                 )
         return cache
 
+    def batch(self, rows: Sequence[Sequence[int]], model: Any) -> DynamicCache:
+        """The keys and values of several conversations, a row each, with anything before the shorter ones."""
+        width = max(map(len, rows))
+        picked = torch.zeros((len(rows), width), dtype=torch.long, device=model.device)
+        for row, nodes in zip(picked, rows, strict=True):
+            row[width - len(nodes) :] = torch.as_tensor(nodes)
+        cache = DynamicCache(config=model.config)
+        for layer, parts in enumerate(self._layers):
+            keys, values = (part[:, picked].transpose(0, 1) for part in parts)
+            cache.update(keys, values, layer)
+        return cache
+
     def keep(self, pack: Pack, prompts: Sequence[int], cache: DynamicCache) -> None:
         """Keep the first `prompts[k]` tokens of the pack's k-th sequence, which `cache` has just read."""
         added: list[int] = []

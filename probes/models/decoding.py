@@ -40,11 +40,18 @@ class Sampler:
 
 
 def decode_batch(
-    model: Any, rows: Sequence[Sequence[int]], pad_id: int, max_new_tokens: int, sampler: Sampler
+    model: Any,
+    rows: Sequence[Sequence[int]],
+    pad_id: int,
+    max_new_tokens: int,
+    sampler: Sampler,
+    *,
+    read: DynamicCache | None = None,
 ) -> list[list[int]]:
     """New token ids of each row, without the end token. Finished rows leave the batch.
 
-    Call under `torch.inference_mode()`.
+    `read` holds keys and values of all but the last token of each row, padded on the left; it is
+    added to. Call under `torch.inference_mode()`.
     """
     ids_, mask_ = left_padded(rows, pad_id)
     ids = torch.tensor(ids_, device=model.device)
@@ -53,7 +60,9 @@ def decode_batch(
     stops = _stop_ids(model)
     out: list[list[int]] = [[] for _ in rows]
     alive = list(range(len(rows)))
-    cache = DynamicCache(config=model.config)
+    cache = DynamicCache(config=model.config) if read is None else read
+    if read is not None:
+        ids, place = ids[:, -1:], place[:, -1:]
     kept = {cache_argument(model): cache}
     for _ in range(max_new_tokens):
         output = model(

@@ -40,8 +40,8 @@ class LocalModel:
     max_batch_tokens
         Cells of one padded batch.
     trunk
-        Shares the lower blocks with other models that are asked the same; conversations are not
-        kept from call to call then.
+        Shares the lower blocks with other models that are asked the same; conversations are kept for
+        answers alone then.
     """
 
     def __init__(
@@ -62,7 +62,7 @@ class LocalModel:
         pad = tokenizer.pad_token_id
         self.pad_id = int(pad if pad is not None else tokenizer.eos_token_id)
         self._trunk = trunk
-        self._trees = TokenTrees(self) if trunk is None else TokenTrees(self, max_kept_bytes=0)
+        self._trees = TokenTrees(self, begin=trunk is None)
 
     @classmethod
     def load(
@@ -162,9 +162,11 @@ class LocalModel:
         limit = self.max_batch_tokens
         for group in buckets([len(row) + max_new_tokens for row in rows], limit):
             sampler = Sampler(temperature, [keys[i] for i in group], self.model.device)
+            picked = [rows[i] for i in group]
             with self._lock, torch.inference_mode():
+                read = self._trees.read_before(picked)
                 made = decode_batch(
-                    self.model, [rows[i] for i in group], self.pad_id, max_new_tokens, sampler
+                    self.model, picked, self.pad_id, max_new_tokens, sampler, read=read
                 )
             for i, ids in zip(group, made, strict=True):
                 out[i] = self.tokenizer.decode(ids, skip_special_tokens=True).strip()
@@ -258,9 +260,9 @@ class LocalModel:
         device = self.model.device
         kept = {} if past is None else {cache_argument(self.model): past}
         with self._lock, torch.inference_mode():
-            if self._trunk is not None and past is None:
+            if self._trunk is not None and (past is None or not past.get_seq_length()):
                 return self._trunk.logits(
-                    self.model, ids.to(device), mask.to(device), places.to(device), keep
+                    self.model, ids.to(device), mask.to(device), places.to(device), keep, past=past
                 )
             output = self.model(
                 input_ids=ids.to(device),

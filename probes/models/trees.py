@@ -56,13 +56,18 @@ class TokenTrees:
         Computes logits under a mask, and plain batches to compare with. Its weights do not change.
     max_kept_bytes
         Memory for what is kept from call to call; nothing is kept with 0.
+    begin
+        Whether sequences are read from what is kept of their conversations; answers are in any case.
     """
 
-    def __init__(self, model: _Model, max_kept_bytes: int = 512 << 20) -> None:
+    def __init__(
+        self, model: _Model, max_kept_bytes: int = 512 << 20, *, begin: bool = True
+    ) -> None:
         self._model = model
         self._holds: bool | None = None
         self._max_kept_bytes = max_kept_bytes
         self._beginnings = Beginnings(max_kept_bytes)
+        self._begin = begin
         self._asked: set[int] = set()
         self._lock = threading.RLock()
 
@@ -84,15 +89,33 @@ class TokenTrees:
 
     def token_logprobs(self, encoded: Sequence[Encoded]) -> list[np.ndarray[Any, Any]]:
         """Natural-log probability of every response token, a float64 array for each sequence."""
+        return self._logprobs(encoded, begin=self._begin)
+
+    def _logprobs(self, encoded: Sequence[Encoded], *, begin: bool) -> list[np.ndarray[Any, Any]]:
         out: list[np.ndarray[Any, Any]] = [np.zeros(0)] * len(encoded)
         todo = [item for item in encoded if item.response]
         where = [i for i, item in enumerate(encoded) if item.response]
         with self._lock:
-            kept = [self._beginnings.kept(item.prompt[:-1]) for item in todo]
+            kept = [self._beginnings.kept(item.prompt[:-1]) if begin else [] for item in todo]
             for pack in packs([_inputs(item) for item in todo], _MAX_NODES, kept):
                 for i, found in self._read(pack, todo):
                     out[where[i]] = found
         return out
+
+    def read_before(self, prompts: Sequence[Sequence[int]]) -> DynamicCache | None:
+        """Keys and values of all tokens but the last of each conversation, a row each, padded on the left.
+
+        None where one of them is not kept, or the model cannot be read so.
+        """
+        with self._lock:
+            if not self._holds or not all(len(prompt) > 1 for prompt in prompts):
+                return None
+            nodes = [self._beginnings.kept(prompt[:-1]) for prompt in prompts]
+            if any(
+                len(found) + 1 < len(prompt) for found, prompt in zip(nodes, prompts, strict=True)
+            ):
+                return None
+            return self._beginnings.batch(nodes, self._model.model)
 
     def _read(self, pack: Pack, todo: Sequence[Encoded]) -> list[tuple[int, np.ndarray[Any, Any]]]:
         """The log-probabilities of the pack's sequences; their conversations are kept."""
@@ -128,7 +151,12 @@ class TokenTrees:
         """Whether enough is shared, here, with what is kept, or with what was asked before."""
         inputs = [_inputs(item) for item in given]
         total = sum(map(len, inputs))
-        kept = {node for item in given for node in self._beginnings.kept(item.prompt[:-1])}
+        kept = {
+            node
+            for item in given
+            for node in self._beginnings.kept(item.prompt[:-1])
+            if self._begin
+        }
         again = 0
         for item in given:
             name = hash(tuple(item.prompt))
@@ -145,7 +173,7 @@ class TokenTrees:
         pair = [Encoded(prompt, [*said, other]), Encoded(prompt, [other, *said])]
         allowed = _ROUNDING.get(self._model.dtype, _ROUGH)
         try:
-            trees = [self.token_logprobs(pair), self.token_logprobs(pair)]
+            trees = [self._logprobs(pair, begin=True), self._logprobs(pair, begin=True)]
         except (AttributeError, IndexError, RuntimeError, TypeError, ValueError) as error:
             log.info("conversations are read one by one: %s", type(error).__name__)
             self._holds = False

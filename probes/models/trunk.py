@@ -7,15 +7,29 @@ import logging
 import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
+from transformers import DynamicCache
 
+from probes.models.decoding import cache_argument
 from probes.models.hidden import blocks
 
 log = logging.getLogger(__name__)
 _ROUNDING = {torch.float32: 1e-3}
 _ROUGH = 0.2
+
+
+class _Lower(NamedTuple):
+    """What goes into the first upper block, and keys and values of the blocks below it, where those were asked for."""
+
+    state: torch.Tensor
+    cached: tuple[tuple[torch.Tensor, torch.Tensor], ...]
+
+    @property
+    def size(self) -> int:
+        parts = (self.state, *(part for pair in self.cached for part in pair))
+        return sum(part.element_size() * part.numel() for part in parts)
 
 
 class Trunk:
@@ -36,7 +50,7 @@ class Trunk:
 
     def __init__(self, count: int, max_bytes: int = 256 << 20) -> None:
         self._count, self._max_bytes = count, max_bytes
-        self._states: dict[bytes, torch.Tensor] = {}
+        self._states: dict[bytes, _Lower] = {}
         self._bytes = 0
         self._weights: bytes | None = None
         self._alike: weakref.WeakKeyDictionary[Any, bool] = weakref.WeakKeyDictionary()
@@ -54,26 +68,43 @@ class Trunk:
         mask: torch.Tensor,
         places: torch.Tensor,
         keep: int | torch.Tensor,
+        *,
+        past: DynamicCache | None = None,
     ) -> torch.Tensor:
-        """Logits as `model` gives them, shape (rows, kept, vocabulary). Call under `torch.inference_mode()`."""
+        """Logits as `model` gives them, shape (rows, kept, vocabulary). Call under `torch.inference_mode()`.
+
+        Keys and values of all blocks are added to `past`, an empty one.
+        """
         asked = {"attention_mask": mask, "position_ids": places, "logits_to_keep": keep}
+        cached = {} if past is None else {cache_argument(model): past, "use_cache": True}
         if not self._is_alike(model):
-            return _logits(model, input_ids=ids, **asked)
+            return _logits(model, input_ids=ids, **asked, **cached)
         key = _digest(ids, mask, places)
-        state = self._states.get(key)
-        if state is None:
-            return self._filled(model, key, ids, asked)
-        with self._upper(model):
-            found = _logits(model, inputs_embeds=state, **asked)
+        lower = self._states.get(key)
+        if lower is None or (past is not None and not lower.cached):
+            return self._filled(model, key, past, {"input_ids": ids, **asked, **cached})
         if model not in self._tried:
-            self._tried.add(model)
-            whole = _logits(model, input_ids=ids, **asked)
-            apart = float((found - whole).float().abs().max())
-            if not apart <= _ROUNDING.get(whole.dtype, _ROUGH):
-                log.info("lower blocks are not shared: the logits differ by %.3g", apart)
-                self._alike[model] = False
-                return whole
-        return found
+            return self._tried_out(model, lower, ids, asked, cached)
+        if past is not None:
+            for layer, (keys, values) in enumerate(lower.cached):
+                past.update(keys, values, layer)
+        with self._upper(model):
+            return _logits(model, inputs_embeds=lower.state, **asked, **cached)
+
+    def _tried_out(
+        self, model: Any, lower: _Lower, ids: torch.Tensor, asked: Any, cached: Any
+    ) -> torch.Tensor:
+        """The whole model's logits, with which those of its upper blocks are compared."""
+        self._tried.add(model)
+        whole = _logits(model, input_ids=ids, **asked, **cached)
+        with self._upper(model):
+            apart = float(
+                (_logits(model, inputs_embeds=lower.state, **asked) - whole).float().abs().max()
+            )
+        if not apart <= _ROUNDING.get(whole.dtype, _ROUGH):
+            log.info("lower blocks are not shared: the logits differ by %.3g", apart)
+            self._alike[model] = False
+        return whole
 
     def _is_alike(self, model: Any) -> bool:
         if model not in self._alike:
@@ -96,9 +127,9 @@ class Trunk:
         return found.digest()
 
     def _filled(
-        self, model: Any, key: bytes, ids: torch.Tensor, asked: dict[str, Any]
+        self, model: Any, key: bytes, past: DynamicCache | None, asked: dict[str, Any]
     ) -> torch.Tensor:
-        """The whole model's logits; what goes into the first upper block is kept."""
+        """The whole model's logits; what goes into the first upper block is kept, and what `past` got below it."""
         seen: list[torch.Tensor] = []
 
         def take(_module: Any, positional: tuple[Any, ...], named: dict[str, Any]) -> None:
@@ -106,13 +137,14 @@ class Trunk:
 
         handle = blocks(model)[self._count].register_forward_pre_hook(take, with_kwargs=True)
         try:
-            found = _logits(model, input_ids=ids, **asked)
+            found = _logits(model, **asked)
         finally:
             handle.remove()
-        size = seen[0].element_size() * seen[0].numel()
-        if self._bytes + size <= self._max_bytes:
-            self._states[key] = seen[0]
-            self._bytes += size
+        layers = [] if past is None else past.layers[: self._count]
+        lower = _Lower(seen[0], tuple((layer.keys, layer.values) for layer in layers))
+        if self._bytes + lower.size <= self._max_bytes:
+            self._states[key] = lower
+            self._bytes += lower.size
         return found
 
     @contextmanager
@@ -133,7 +165,7 @@ class Trunk:
 
 
 def _logits(model: Any, **asked: Any) -> torch.Tensor:
-    logits: torch.Tensor = model(use_cache=False, **asked).logits
+    logits: torch.Tensor = model(**{"use_cache": False, **asked}).logits
     return logits
 
 

@@ -110,3 +110,34 @@ def test_memory_is_bounded(tiny_dir: Path) -> None:
     for a, b in zip(asked(model), whole(model), strict=True):
         np.testing.assert_allclose(a, b, atol=2e-4)
     assert trunk.texts == 0
+
+
+def test_answers_begin_where_their_conversations_were_read(tiny_dir: Path) -> None:
+    """Of the first model and of an arm that shares its lower block, as without having read anything."""
+    trunk = Trunk(1)
+    arms = [
+        LocalModel.load(tiny_dir, trunk=trunk),
+        changed(LocalModel.load(tiny_dir, trunk=trunk), 1),
+    ]
+    chats = [PAIRS[0][0], PAIRS[3][0]]
+    for arm in arms:
+        asked(arm)
+        lengths: list[int] = []
+        handle = arm.model.get_input_embeddings().register_forward_hook(
+            lambda _module, given, _output, seen=lengths: seen.append(given[0].shape[1])
+        )
+        said = arm.generate(chats, max_new_tokens=6, temperature=0.7, seed=3)
+        handle.remove()
+        assert max(lengths) == 1, "the conversations were read again"
+        alone = LocalModel(arm.model, arm.tokenizer, path=tiny_dir, digest="")
+        assert said == alone.generate(chats, max_new_tokens=6, temperature=0.7, seed=3)
+        for a, b in zip(asked(arm), whole(arm), strict=True):
+            np.testing.assert_allclose(a, b, atol=2e-4)
+
+
+def test_a_conversation_that_was_not_read_is_read(tiny_dir: Path) -> None:
+    model = LocalModel.load(tiny_dir)
+    asked(model)
+    chats = [PAIRS[0][0], (Message("user", "Who are you?"),)]
+    alone = LocalModel.load(tiny_dir)
+    assert model.generate(chats, max_new_tokens=4) == alone.generate(chats, max_new_tokens=4)
