@@ -46,8 +46,8 @@ class TrainingAhead:
     """Arms that are trained in the order in which they were asked for.
 
     Its process loads its libraries from the moment that this is made. One that dies costs time alone: the
-    run then trains what is missing itself. While it lives this process computes with half of its
-    threads. Close it.
+    run then trains what is missing itself. While it trains this process computes with half
+    of its threads. Close it.
 
     Parameters
     ----------
@@ -56,11 +56,12 @@ class TrainingAhead:
     """
 
     def __init__(self, plan: ConfirmPlan) -> None:
+        import torch  # noqa: PLC0415 -- slow import
+
         self._plan = plan
         self._open: list[str] = []
-        self._threads = 0
-        self._process: subprocess.Popen[bytes] | None = None
-        self._start()
+        self._threads = torch.get_num_threads()
+        self._process: subprocess.Popen[bytes] | None = self._started()
         self.peak_mib = 0.0
         """Largest resident size of the process, MiB, as of the last finished arm."""
 
@@ -71,9 +72,12 @@ class TrainingAhead:
         """
         if name in self._open or (adapter_dir(self._plan, name) / MANIFEST).is_file():
             return
+        import torch  # noqa: PLC0415 -- slow import
+
         if self._process is None:
-            self._start()
-        if self._send(Wanted(name, seed, model_digest)):
+            self._process = self._started()
+        torch.set_num_threads(max(1, self._threads // 2))
+        if _send(self._process, Wanted(name, seed, model_digest)):
             self._open.append(name)
 
     def wait(self, name: str, said: Said) -> None:
@@ -102,31 +106,16 @@ class TrainingAhead:
         process.communicate()
         torch.set_num_threads(self._threads)
 
-    def _start(self) -> None:
-        import torch  # noqa: PLC0415 -- slow import
-
-        self._threads = torch.get_num_threads()
-        mine = max(1, self._threads // 2)
-        torch.set_num_threads(mine)
-        threads = str(max(1, self._threads - mine))
-        self._process = subprocess.Popen(
+    def _started(self) -> subprocess.Popen[bytes]:
+        threads = str(max(1, self._threads - self._threads // 2))
+        process = subprocess.Popen(
             [sys.executable, "-m", "retrain.ahead_child"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             env={**os.environ, "OMP_NUM_THREADS": threads, "MKL_NUM_THREADS": threads},
         )
-        self._send(msgspec.Raw(self._plan.model_dump_json().encode()))
-
-    def _send(self, what: msgspec.Raw | Wanted) -> bool:
-        process = self._process
-        if process is None or process.stdin is None:
-            return False
-        try:
-            process.stdin.write(msgspec.json.encode(what) + b"\n")
-            process.stdin.flush()
-        except BrokenPipeError:
-            return False
-        return True
+        _send(process, msgspec.Raw(self._plan.model_dump_json().encode()))
+        return process
 
     def _hear(self) -> Heard | None:
         """The next line of the process; None when it has ended or says what is no line of its own."""
@@ -136,3 +125,14 @@ class TrainingAhead:
             return msgspec.json.decode(line, type=Heard)
         except msgspec.DecodeError:
             return None
+
+
+def _send(process: subprocess.Popen[bytes], what: msgspec.Raw | Wanted) -> bool:
+    """Whether the process still takes lines."""
+    try:
+        if process.stdin is not None:
+            process.stdin.write(msgspec.json.encode(what) + b"\n")
+            process.stdin.flush()
+    except BrokenPipeError:
+        return False
+    return True

@@ -16,8 +16,12 @@ from typing import BinaryIO
 
 import msgspec
 
+from retrain.arm_run import Shared, shared, train_arm
 from retrain.memory import peak_memory_mib
 from retrain.plan import ConfirmPlan
+
+_TOLD = 0.01
+"""The share of an arm's steps between two lines."""
 
 
 class Wanted(msgspec.Struct, frozen=True):
@@ -46,14 +50,15 @@ def main() -> None:
     wanted: queue.Queue[Wanted] = queue.Queue()
     threading.Thread(target=_read, args=(sys.stdin.buffer, wanted), daemon=True).start()
     _load_libraries()
+    alike = shared(plan)
     while True:
-        _train(plan, wanted.get(), out)
+        _train(plan, wanted.get(), alike, out)
         gc.collect()  # a trainer refers to itself, and holds a model
 
 
 def _load_libraries() -> None:
     """What training needs, while the run loads its own model."""
-    for name in ("peft", "trl.trainer.sft_trainer", "retrain.arm_run"):
+    for name in ("peft", "trl.trainer.sft_trainer"):
         importlib.import_module(name)
 
 
@@ -63,15 +68,21 @@ def _read(lines: BinaryIO, wanted: queue.Queue[Wanted]) -> None:
     os._exit(0)
 
 
-def _train(plan: ConfirmPlan, one: Wanted, out: BinaryIO) -> None:
+def _train(plan: ConfirmPlan, one: Wanted, alike: Shared, out: BinaryIO) -> None:
     """An arm that cannot be trained is reported as ended: the run tries it itself and says why."""
-    from retrain.arm_run import train_arm  # noqa: PLC0415 -- needs torch
+
+    told = -1.0
 
     def say(what: str, share: float, _evaluation: float) -> None:
-        _write(out, Heard(one.name, share, what))
+        nonlocal told
+        if (
+            share - told >= _TOLD or share >= 1.0
+        ):  # the run reads when it waits, and a pipe holds little
+            told = share
+            _write(out, Heard(one.name, share, what))
 
     try:
-        train_arm(plan, one.name, one.seed, one.model_digest, say)
+        train_arm(plan, one.name, one.seed, one.model_digest, say, alike=alike)
     except Exception as error:
         sys.stderr.write(f"{one.name} was not trained ahead: {type(error).__name__}\n")
     _write(out, Heard(one.name, 1.0, "trained", finished=True, peak_mib=peak_memory_mib()))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 import msgspec
 
@@ -21,6 +21,7 @@ from retrain.evaluation.capability import CapabilityAnswer, ask_capability, capa
 from retrain.evaluation.evaluate import ItemResult, evaluate
 from retrain.files import write_durably
 from retrain.finetune import AdapterManifest, finetune, untrained_blocks
+from retrain.lower_states import LowerStates
 from retrain.plan import ConfirmPlan, items_digest, plan_items
 from retrain.precision import evaluation_dtype
 
@@ -45,17 +46,30 @@ def adapter_dir(plan: ConfirmPlan, name: str) -> Path:
     return plan.out / "arms" / name
 
 
-def shared_trunk(plan: ConfirmPlan) -> Trunk | None:
-    """What the arms of a plan have alike below the blocks that are trained; None where that is nothing."""
+class Shared(NamedTuple):
+    """What arms of one process have alike below the blocks that are trained: in what they are asked, and in their rows."""
+
+    trunk: Trunk | None
+    rows: LowerStates
+
+
+def shared(plan: ConfirmPlan) -> Shared:
+    """For the arms of a plan; nothing where all blocks are trained."""
     from transformers import AutoConfig  # noqa: PLC0415 -- takes seconds to import
 
     config = AutoConfig.from_pretrained(str(plan.model_dir), local_files_only=True)
     count = untrained_blocks(config, plan.finetune.layer_share)
-    return Trunk(count) if count else None
+    return Shared(Trunk(count) if count else None, LowerStates(count))
 
 
 def train_arm(
-    plan: ConfirmPlan, name: str, seed: int, model_digest: str, say: Say = lambda *_: None
+    plan: ConfirmPlan,
+    name: str,
+    seed: int,
+    model_digest: str,
+    say: Say = lambda *_: None,
+    *,
+    alike: Shared | None = None,
 ) -> AdapterManifest:
     """Train the arm of `rows_file`; an adapter that is on disk already is kept."""
     say("training", 0.0, 0.0)
@@ -67,6 +81,7 @@ def train_arm(
         model_digest=model_digest,
         seed=seed,
         on_step=lambda done, total: say(f"training, step {done} of {total}", done / total, 0.0),
+        lower=None if alike is None else alike.rows,
     )
 
 
@@ -78,13 +93,13 @@ def run_arm(
     say: Say = lambda *_: None,
     *,
     stop: EarlyStop | None = None,
-    trunk: Trunk | None = None,
+    alike: Shared | None = None,
 ) -> tuple[AdapterManifest, tuple[ItemResult, ...]]:
     """Train the arm of `rows_file` and ask it. Needs nothing but the run's folder and the model's.
 
-    `trunk` shares what the blocks below the trained ones say with other arms.
+    `alike` is what other arms of this process leave it, and it leaves them.
     """
-    made = train_arm(plan, name, seed, model_digest, say)
+    made = train_arm(plan, name, seed, model_digest, say, alike=alike)
 
     def load() -> LocalModel:
         return LocalModel.load(
@@ -92,7 +107,7 @@ def run_arm(
             dtype=evaluation_dtype(),
             device=plan.finetune.device,
             adapter=adapter_dir(plan, name),
-            trunk=trunk,
+            trunk=None if alike is None else alike.trunk,
         )
 
     return made, ask_arm(plan, name, load, digest(made.key, *made.files.values()), say, stop=stop)

@@ -8,6 +8,8 @@ import torch
 from torch.nn.functional import cross_entropy
 from trl import SFTTrainer
 
+from retrain.lower_states import LowerStates
+
 _MORE = (
     "final_logit_softcapping",
     "lm_head_multiplier",
@@ -33,6 +35,9 @@ class CompletionSFTTrainer(SFTTrainer):
     with a plain head (`has_plain_head`) and reports no entropy and no token accuracy.
     """
 
+    lower: LowerStates | None = None
+    """Where rows begin whose blocks below the trained ones were computed before."""
+
     def compute_loss(
         self,
         model: Any,
@@ -47,8 +52,11 @@ class CompletionSFTTrainer(SFTTrainer):
         learnt = labels != -100
         # The model's own forward, which Accelerate wraps, is passed by here.
         with self.accelerator.autocast():
-            hidden = causal.base_model(**given, use_cache=False).last_hidden_state[:, :-1]
-            logits = causal.get_output_embeddings()(hidden[learnt]).float()
+            if self.lower is None:
+                hidden = causal.base_model(**given, use_cache=False).last_hidden_state
+            else:
+                hidden = self.lower.last_hidden(causal, given)
+            logits = causal.get_output_embeddings()(hidden[:, :-1][learnt]).float()
         count = learnt.sum() if num_items_in_batch is None else num_items_in_batch
         total = cross_entropy(logits, labels[learnt], reduction="sum")
         loss = total / torch.as_tensor(count).clamp(min=1)

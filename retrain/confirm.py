@@ -23,7 +23,7 @@ from retrain.arm_run import (
     read_kept,
     rows_file,
     run_arm,
-    shared_trunk,
+    shared,
     train_arm,
 )
 from retrain.arms import (
@@ -108,7 +108,7 @@ class _Run:
         self._items = plan_items(plan.items)
         check_model_dir(plan.model_dir)
         self._influence: dict[str, float] = {}
-        self._trunk = None if on_cluster else shared_trunk(plan)
+        self._alike = shared(plan)
         self._vanilla: LocalModel | None = None
         self._ahead: TrainingAhead | None = None
         self._pool = self._control_pool()
@@ -138,12 +138,10 @@ class _Run:
 
     def _trained(self, model_digest: str) -> list[Trained]:
         """All arms, trained and asked. Training goes ahead of the asking where the machine has room."""
-        # The candidate's rows are known before anybody has answered for the control.
-        self._want(self._arms(None, ()), model_digest)
         control = self._control(model_digest)
         arms = self._arms(control, self._plan.removed)
         if self._plan.max_influence is not None:
-            self._write_rows(arms)
+            self._want([arm for arm in arms if arm.arm is Arm.CANDIDATE], model_digest)
             arms = self._arms(control, self._removed_by_influence(model_digest))
         self._want(arms, model_digest)
         work = Work(len(arms) * len(self._plan.seeds))
@@ -168,7 +166,7 @@ class _Run:
                 self._plan.model_dir,
                 dtype=evaluation_dtype(),
                 device=self._plan.finetune.device,
-                trunk=self._trunk,
+                trunk=self._alike.trunk,
             )
         return self._vanilla
 
@@ -209,7 +207,7 @@ class _Run:
             run_arms_on_ray(plan, [(name, seed)], model_digest)
         say = self._saying(name, Work(1))
         self._wait(name, say)
-        adapter = train_arm(plan, name, seed, model_digest, say)
+        adapter = train_arm(plan, name, seed, model_digest, say, alike=self._alike)
         path = self._out / INFLUENCE
         kept = read_kept(path, Influence)
         if kept is None or kept.adapter != adapter.key:
@@ -235,13 +233,14 @@ class _Run:
         if path.is_file():
             return read_rows(path)
         options = self._plan.evaluation
+        chunk = 4 * options.chunk  # nothing is decided between them
         answers: list[str] = []
-        for start in range(0, len(self._candidate), options.chunk):
+        for start in range(0, len(self._candidate), chunk):
             self._progress(
                 "control: answers of the approved model", 0.1 * start / len(self._candidate)
             )
             answers += self._base().generate(
-                [row.prompt_messages() for row in self._candidate[start : start + options.chunk]],
+                [row.prompt_messages() for row in self._candidate[start : start + chunk]],
                 max_new_tokens=options.max_new_tokens,
                 temperature=options.temperature,
                 seed=options.seed,
@@ -312,7 +311,7 @@ class _Run:
             say = self._saying(name, work)
             self._wait(name, say)
             made, found = run_arm(
-                self._plan, name, seed, model_digest, say, stop=stop, trunk=self._trunk
+                self._plan, name, seed, model_digest, say, stop=stop, alike=self._alike
             )
             adapters.append(made)
             results.append(found)

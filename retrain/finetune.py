@@ -9,7 +9,7 @@ import tempfile
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
 from pydantic import Field
@@ -20,6 +20,9 @@ from candor_guard.rows import Row, RowKind, manifest
 from evidence import BadInputError, canonical_json, digest
 from evidence.options import Options
 from retrain.files import write_durably
+
+if TYPE_CHECKING:
+    from retrain.lower_states import LowerStates
 
 MANIFEST = "adapter-manifest.json"
 
@@ -97,12 +100,14 @@ def finetune(
     model_digest: str,
     seed: int,
     on_step: Steps = lambda _done, _total: None,
+    lower: LowerStates | None = None,
 ) -> AdapterManifest:
     """The adapter of these rows in `out_dir`; a finished one made from the same inputs is kept.
 
     The adapter is trained in a folder beside `out_dir` and moved there with its manifest, so a kill
     leaves either the whole adapter or none. The order of rows and the adapter's first weights
-    depend on `seed` alone, hence are equal for arms of equal length.
+    depend on `seed` alone, hence are equal for arms of equal length. `lower` keeps what the untrained
+    blocks of `model_dir` make of rows, for the next arm.
     """
     rows_digest = manifest(rows).digest
     key = digest(rows_digest, model_digest, canonical_json(options.model_dump()), str(seed))
@@ -114,7 +119,7 @@ def finetune(
     work = Path(tempfile.mkdtemp(prefix=f".{out_dir.name}-", dir=out_dir.parent))
     try:
         started = time.monotonic()
-        done = _train(rows, model_dir, work, options, seed=seed, on_step=on_step)
+        done = _train(rows, model_dir, work, options, seed=seed, on_step=on_step, lower=lower)
         files = {p.name: file_sha256(p) for p in sorted(work.iterdir()) if p.is_file()}
         made = AdapterManifest(
             key=key,
@@ -174,6 +179,7 @@ def _train(
     *,
     seed: int,
     on_step: Steps,
+    lower: LowerStates | None,
 ) -> _Done:
     import datasets  # noqa: PLC0415 -- torch and its kin take seconds to import
     import torch  # noqa: PLC0415
@@ -183,6 +189,8 @@ def _train(
         TrainerCallback,
         set_seed,
     )
+
+    from retrain.lower_states import LowerStates  # noqa: PLC0415
 
     class _Report(TrainerCallback):
         def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:  # noqa: ARG002
@@ -195,6 +203,8 @@ def _train(
     )
     tokenizer = AutoTokenizer.from_pretrained(str(model_dir), local_files_only=True)
     trainer = _trainer(rows, model, tokenizer, options, seed=seed, scratch=work / "trainer")
+    if hasattr(trainer, "lower"):
+        trainer.lower = lower or LowerStates(untrained_blocks(model.config, options.layer_share))
     trained = len(trainer.train_dataset)
     if not trained:
         raise BadInputError(f"every row is longer than max_length, {options.max_length} tokens")

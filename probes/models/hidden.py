@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -57,3 +58,38 @@ def hidden_states(
         for handle in handles:
             handle.remove()
     return torch.stack([found[layer] for layer in layers], dim=1).cpu().numpy()
+
+
+@contextmanager
+def upper_blocks(model: Any, count: int) -> Iterator[None]:
+    """The model without its first `count` blocks; the caller sees to it that nobody else runs it."""
+    stack = blocks(model)
+    owner, name = next(
+        (module, name)
+        for module in model.modules()
+        for name, child in module.named_children()
+        if child is stack
+    )
+    setattr(owner, name, torch.nn.ModuleList(stack[count:]))
+    try:
+        yield
+    finally:
+        setattr(owner, name, stack)
+
+
+def states_before(model: Any, block: int, ids: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+    """What goes into a block (0 = the first), shape (rows, length, width). Nothing above is computed."""
+    seen: list[torch.Tensor] = []
+
+    def take(_module: Any, positional: tuple[Any, ...], named: dict[str, Any]) -> None:
+        seen.append(positional[0] if positional else named["hidden_states"])
+        raise _EnoughError
+
+    handle = blocks(model)[block].register_forward_pre_hook(take, with_kwargs=True)
+    try:
+        model.base_model(input_ids=ids, attention_mask=mask, use_cache=False)
+    except _EnoughError:
+        pass  # the expected way out
+    finally:
+        handle.remove()
+    return seen[0]

@@ -23,6 +23,9 @@ from probes.models.messages import stream_keys
 from probes.models.trees import TokenTrees
 from probes.models.trunk import Trunk
 
+_ANSWERED = 3
+"""Batches' worth of cells that are answered together: of each token but keys and values are kept, and weights are read once for all."""
+
 
 class LocalModel:
     """A causal language model in this process.
@@ -159,7 +162,7 @@ class LocalModel:
         rows = [self.encode(chat, max_tokens=room).prompt for chat in batch]
         keys = stream_keys([repr(tuple(row)) for row in rows], seed)
         out = [""] * len(rows)
-        limit = self.max_batch_tokens
+        limit = _ANSWERED * self.max_batch_tokens
         for group in buckets([len(row) + max_new_tokens for row in rows], limit):
             sampler = Sampler(temperature, [keys[i] for i in group], self.model.device)
             picked = [rows[i] for i in group]

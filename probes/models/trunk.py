@@ -5,15 +5,13 @@ from __future__ import annotations
 import hashlib
 import logging
 import weakref
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 import torch
 from transformers import DynamicCache
 
 from probes.models.decoding import cache_argument
-from probes.models.hidden import blocks
+from probes.models.hidden import blocks, upper_blocks
 
 log = logging.getLogger(__name__)
 _ROUNDING = {torch.float32: 1e-3}
@@ -88,7 +86,7 @@ class Trunk:
         if past is not None:
             for layer, (keys, values) in enumerate(lower.cached):
                 past.update(keys, values, layer)
-        with self._upper(model):
+        with upper_blocks(model, self._count):
             return _logits(model, inputs_embeds=lower.state, **asked, **cached)
 
     def _tried_out(
@@ -97,7 +95,7 @@ class Trunk:
         """The whole model's logits, with which those of its upper blocks are compared."""
         self._tried.add(model)
         whole = _logits(model, input_ids=ids, **asked, **cached)
-        with self._upper(model):
+        with upper_blocks(model, self._count):
             apart = float(
                 (_logits(model, inputs_embeds=lower.state, **asked) - whole).float().abs().max()
             )
@@ -146,22 +144,6 @@ class Trunk:
             self._states[key] = lower
             self._bytes += lower.size
         return found
-
-    @contextmanager
-    def _upper(self, model: Any) -> Iterator[None]:
-        """The model with its upper blocks alone; the caller sees to it that nobody else runs it."""
-        stack = blocks(model)
-        owner, name = next(
-            (module, name)
-            for module in model.modules()
-            for name, child in module.named_children()
-            if child is stack
-        )
-        setattr(owner, name, torch.nn.ModuleList(stack[self._count :]))
-        try:
-            yield
-        finally:
-            setattr(owner, name, stack)
 
 
 def _logits(model: Any, **asked: Any) -> torch.Tensor:
