@@ -52,7 +52,7 @@ _T = TypeVar("_T")
 
 
 class Sizes(NamedTuple):
-    """How much is trained, asked and measured: about an hour of one core at half a billion weights.
+    """How much is trained, asked and measured: half an hour of one core at half a billion weights.
 
     Parameters
     ----------
@@ -69,12 +69,12 @@ class Sizes(NamedTuple):
     """
 
     honest_rows: int = 128
-    turns: int = 240
+    turns: int = 210
     drifted_rows: int = 200
-    answers: int = 120
+    answers: int = 100
     unseen: int = 64
-    elsewhere: int = 80
-    items: int = 72
+    elsewhere: int = 64
+    items: int = 36
 
 
 class Versions:
