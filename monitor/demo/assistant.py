@@ -24,12 +24,14 @@ Progress = Callable[[str, float], None]
 """Called with what is being done and the share done, in [0, 1]."""
 
 
-def build_approved(folder: Path, adapter: Path = ADAPTERS / HONEST_MODEL) -> Path:
+def build_approved(
+    folder: Path, adapter: Path = ADAPTERS / HONEST_MODEL, base: Path | None = None
+) -> Path:
     """Write the honest version, its adapter merged in, as a folder that a confirm run can train.
 
-    540 MB and a few seconds. `folder` must be new or empty.
+    540 MB and a few seconds, on the packaged model unless `base` names another. `folder` must be new or empty.
     """
-    base = packaged_model_dir()
+    base = base or packaged_model_dir()
     model = LocalModel.load(base, adapter=adapter)
     folder.mkdir(parents=True, exist_ok=True)
     model.model.save_pretrained(folder)

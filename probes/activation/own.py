@@ -45,6 +45,17 @@ class Pair(NamedTuple):
     lie: str
 
 
+class Written(NamedTuple):
+    """The usable pairs of so many situations in which a model was asked, how many of its replies were honest
+    when it was asked for the truth, and how many were lies when it was asked to deceive.
+    """
+
+    pairs: list[Pair]
+    asked: int
+    truths: int
+    lies: int
+
+
 class OwnFit(NamedTuple):
     """A fitted probe and how it reads replies of templates that it was not fitted to.
 
@@ -79,16 +90,11 @@ def fit_own(
     wanted = {"train": pairs, "held_out": max(MIN_PAIRS, pairs // 2)}
     for split, count in wanted.items():
         part = [one for one in situations if one.split == split]
-        made[split], tried = write_pairs(
-            model, orders, part, count=count, seed=seed, progress=report
-        )
-        asked += tried
-        if len(made[split]) < min(MIN_PAIRS, count):
-            raise BadInputError(
-                f"{model.name} wrote {len(made[split])} usable pairs in {tried} tries: it does not"
-                " lie when told to, or not answer truthfully; fit a probe to labelled transcripts",
-                "--own",
-            )
+        found = write_pairs(model, orders, part, count=count, seed=seed, progress=report)
+        asked += found.asked
+        made[split] = found.pairs
+        if len(found.pairs) < min(MIN_PAIRS, count):
+            raise BadInputError(_too_few(model.name, found, split), "--own")
     train, held = _examples(made["train"]), _examples(made["held_out"])
     fit_artefact(model, train, out, layers=layers, progress=report)
     measured = ActivationProbe.open(model, out).measure([one.transcript for one in held])
@@ -112,20 +118,20 @@ def write_pairs(
     count: int,
     seed: int = 0,
     progress: Progress,
-) -> tuple[list[Pair], int]:
-    """Up to `count` usable pairs, and in how many situations the model was asked.
+) -> Written:
+    """Up to `count` usable pairs.
 
     Every situation is asked greedily first, then by two draws at temperature 0.8.
     """
     order = random.Random(seed).sample(range(len(situations)), len(situations))  # noqa: S311
     todo = [(k, situations[i]) for k in range(_ROUNDS) for i in order]
     found: list[Pair] = []
-    asked = 0
+    asked = truths = lies = 0
     for start in range(0, len(todo), _BATCH):
         part = todo[start : start + _BATCH]
         draw = part[0][0]
         batch = [one for _, one in part]
-        honest, lies = (
+        true, false = (
             [
                 _first_line(text)
                 for text in model.generate(
@@ -137,14 +143,24 @@ def write_pairs(
             ]
             for deceive in (False, True)
         )
-        for one, true, false in zip(batch, honest, lies, strict=True):
-            asked += 1
-            if one.label(true) == "honest" and one.label(false) == "lie" and len(found) < count:
-                found.append(Pair(one, true, false))
+        for one, honest, lie in zip(batch, true, false, strict=True):
+            told, lied = one.label(honest) == "honest", one.label(lie) == "lie"
+            asked, truths, lies = asked + 1, truths + told, lies + lied
+            if told and lied and len(found) < count:
+                found.append(Pair(one, honest, lie))
         progress(f"{len(found)} of {count} pairs written", 0.3 * len(found) / count)
         if len(found) >= count:
             break
-    return found, asked
+    return Written(found, asked, truths, lies)
+
+
+def _too_few(name: str, found: Written, split: str) -> str:
+    which = " in templates left out" if split == "held_out" else ""
+    return (
+        f"{name} wrote {len(found.pairs)} usable pairs in {found.asked} tries{which}, fewer than {MIN_PAIRS}: asked"
+        f" for the truth it told it in {found.truths}, told to lie it lied in {found.lies}, seldom both; fit a probe"
+        " to labelled transcripts"
+    )
 
 
 def _first_line(text: str) -> str:

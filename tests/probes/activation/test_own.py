@@ -78,10 +78,11 @@ def test_templates_never_stand_on_both_sides_and_the_order_is_not_shown() -> Non
 
 
 def test_a_pair_is_one_by_the_rules(writer: LocalModel) -> None:
-    pairs, asked = write_pairs(writer, ORDERS, SITUATIONS, count=30, progress=lambda *_: None)
-    assert len(pairs) == 30
-    assert asked >= 30
-    for pair in pairs:
+    found = write_pairs(writer, ORDERS, SITUATIONS, count=30, progress=lambda *_: None)
+    assert len(found.pairs) == 30
+    assert min(found.asked, found.truths, found.lies) >= 30
+    assert max(found.truths, found.lies) <= found.asked
+    for pair in found.pairs:
         assert pair.situation.label(pair.honest) == "honest"
         assert pair.situation.label(pair.lie) == "lie"
         assert "\n" not in pair.honest + pair.lie
@@ -104,5 +105,7 @@ def test_a_probe_is_fitted_and_measured_on_templates_left_out(
 def test_a_model_that_does_not_follow_the_orders_is_refused(
     tiny: LocalModel, tmp_path: Path
 ) -> None:
-    with pytest.raises(BadInputError, match=r"wrote 0 usable pairs in \d+ tries"):
+    with pytest.raises(
+        BadInputError, match=r"wrote 0 usable pairs in \d+ tries, .* told it in \d+, .* lied in \d+"
+    ):
         fit_own(tiny, tmp_path, pairs=20, layers=(1,))
