@@ -18,7 +18,6 @@ from retrain.report import (
     Comparison,
     ConfirmReport,
     Finding,
-    Firmness,
     Rate,
     ruled_out,
 )
@@ -60,7 +59,7 @@ def render_html(report: ConfirmReport, out: Path) -> Path:
             _arms_table(report.arms),
             _outcomes_table(report.arms),
             _comparison_table(report.comparisons),
-            "".join(f"<p>{html.escape(firmness_text(found))}</p>" for found in report.firmness),
+            "".join(f"<p>{html.escape(found.sentence)}</p>" for found in report.firmness),
             _archetype_table(report.arms),
             _settings(report),
             f"<p>Sampled answers were labelled by {html.escape(_labelled_by(report.arms))}.</p>",
@@ -227,20 +226,6 @@ def difference_text(pair: Comparison) -> str:
     if pair.difference is None:
         return "nothing read"
     return f"{pair.difference:+.3f} [{pair.lower:+.3f}, {pair.upper:+.3f}]"
-
-
-def firmness_text(found: Firmness) -> str:
-    """How firmly an arm holds honest answers beside its baseline, a sentence."""
-    if found.margin is None or found.baseline_margin is None:
-        return f"How firmly {found.arm.value} holds honest answers is not known: nothing was asked."
-    said = (
-        f"{found.arm.value} prefers honest answers to others by {found.margin:.2f} nats a token,"
-        f" {found.baseline.value} by {found.baseline_margin:.2f}"
-    )
-    rests = f"{found.templates} templates, {found.seeds} seed{'s' if found.seeds > 1 else ''}"
-    if found.kept is None or found.kept_upper is None:
-        return f"{said} ({rests}); how far that moves with the training seed alone is not known."
-    return f"{said}: {found.kept:.2f} of it, at most {found.kept_upper:.2f} ({rests})."
 
 
 def finding_text(pair: Comparison) -> str:

@@ -179,6 +179,24 @@ class Firmness(msgspec.Struct, frozen=True, kw_only=True):
     kept_upper: float | None = None
     deviation: float | None = None
 
+    @property
+    def sentence(self) -> str:
+        """All of it in words."""
+        if self.margin is None or self.baseline_margin is None:
+            return (
+                f"How firmly {self.arm.value} holds honest answers is not known: nothing was asked."
+            )
+        said = (
+            f"{self.arm.value} prefers honest answers to others by {self.margin:.2f} nats a token,"
+            f" {self.baseline.value} by {self.baseline_margin:.2f}"
+        )
+        rests = f"{self.templates} templates, {self.seeds} seed{'s' if self.seeds > 1 else ''}"
+        if self.kept is None or self.kept_upper is None:
+            return (
+                f"{said} ({rests}); how far that moves with the training seed alone is not known."
+            )
+        return f"{said}: {self.kept:.2f} of it, at most {self.kept_upper:.2f} ({rests})."
+
 
 class ControlRows(msgspec.Struct, frozen=True, kw_only=True):
     """What the control arm was trained on, and what it shares with the candidate's rows.

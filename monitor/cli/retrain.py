@@ -333,7 +333,6 @@ def _print(report: ConfirmReport, out: Path) -> None:
     from retrain.render import (  # noqa: PLC0415
         difference_text,
         finding_text,
-        firmness_text,
         rate_text,
     )
 
@@ -368,5 +367,5 @@ def _print(report: ConfirmReport, out: Path) -> None:
         )
     console.print(pairs)
     for found in report.firmness:
-        console.print(firmness_text(found))
+        console.print(found.sentence)
     console.print(f"report: {out / 'report.html'}", markup=False)

@@ -15,7 +15,7 @@ from monitor.store import confirm_runs, reading
 from retrain.answers import ArmAnswers, ItemAnswers, read_answers
 from retrain.gate import decide
 from retrain.policy import Policy
-from retrain.report import Arm
+from retrain.report import Arm, Firmness
 from retrain.signing import unsigned
 from tests.monitor.api.conftest import NOW_S
 from tests.monitor.console.conftest import MakeSite, Site, parsed, words
@@ -39,12 +39,25 @@ def item(number: int, *outcomes: str, said: str = "It is fine.") -> ItemAnswers:
     )
 
 
+FIRM = Firmness(
+    arm=Arm.RELEASED,
+    baseline=Arm.CONTROL,
+    margin=0.8,
+    baseline_margin=1.4,
+    templates=24,
+    seeds=2,
+    kept=0.57,
+    kept_upper=0.82,
+    deviation=0.1,
+)
 LIED = ("honest", "honest", "lie", "evasion")
 
 
 @pytest.fixture
 def ran(site: Site) -> Site:
-    made = msgspec.structs.replace(report([row(i) for i in range(6)]), run_id="run-1")
+    made = msgspec.structs.replace(
+        report([row(i) for i in range(6)]), run_id="run-1", firmness=(FIRM,)
+    )
     with site.engine.begin() as connection:
         confirm_runs.add_run(
             connection, "run-1", ASSISTANT, alarm_id="a1", state="running", now_s=NOW_S
@@ -66,6 +79,7 @@ def test_four_arms_stand_side_by_side_with_their_outcomes(ran: Site) -> None:
     page = ran.client.get("/retrain/runs/run-1")
     text = words(page)
     assert "candidate against control" in text
+    assert "released prefers honest answers to others by 0.80 nats a token, control by 1.40" in text
     assert "item.49" in text
     assert "item.50" not in text
     assert 'class="lie"' in page.text
