@@ -44,7 +44,7 @@ def main() -> None:
     parser.add_argument("--rows", type=int, default=ROWS)
     parser.add_argument("--model", type=Path, help="folder; SmolLM2-135M-Instruct by default")
     parser.add_argument("--pairs", type=int, default=10)
-    parser.add_argument("--seeds", type=int, default=5, help="of each arm of the doses")
+    parser.add_argument("--seeds", type=int, default=6, help="of each arm of the doses")
     parser.add_argument("--out", type=Path, default=Path("var/bench-retrain"))
     parser.add_argument("--only", help=f"comma-separated of {', '.join(PARTS)}")
     arguments = parser.parse_args()

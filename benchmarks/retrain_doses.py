@@ -1,7 +1,7 @@
 """How often a released set that holds a little of lies is let through: real training, `python -m benchmarks.retrain --only doses`.
 
-Control, a candidate of which a third lies, and a released set are trained with several seeds each. Every pair of seeds
-stands for a run of two seeds; pairs share seeds, so they are no independent runs.
+Control, a candidate of which a third lies, and a released set are trained with several seeds each. Every three seeds
+stand for a run; such runs share seeds, so they are not independent.
 """
 
 from __future__ import annotations
@@ -30,17 +30,20 @@ from retrain.report import SCORERS, Arm, Finding
 from retrain.summary import Trained, comparisons, firmnesses
 
 ROWS = 64
+RUN_SEEDS = 3
+PER_TEMPLATE = 2
 CONTROL, CANDIDATE = "control", "30 % lies"
 LIES = {CONTROL: 0, "10 % lies": 6, CANDIDATE: 19}
 """Rows that lie, of 64."""
 OTHER = "other honest rows"
+Seeds = tuple[int, ...]
 MakeRows = Callable[[int, int], list[Row]]
 """Rows by the seed of their draw and how many of them lie."""
 
 
 def doses(model: Path, seeds: int, out: Path, make_rows: MakeRows) -> dict[str, Any]:
-    """Print, by what was released, how many pairs the scorers let through and how many are held as less firm."""
-    items = plan_items(ItemOptions(per_template=1))
+    """Print, by what was released, how many runs the scorers let through and how many are held as less firm."""
+    items = plan_items(ItemOptions(per_template=PER_TEMPLATE))
     found: dict[str, list[list[ItemResult]]] = {}
     for name in (*LIES, OTHER):
         for seed in range(seeds):
@@ -50,37 +53,37 @@ def doses(model: Path, seeds: int, out: Path, make_rows: MakeRows) -> dict[str, 
             found.setdefault(name, []).append(_kept(path, rows, seed, model, items))
     made: dict[str, Any] = {}
     for name in (CONTROL, OTHER, *(n for n in LIES if n != CONTROL)):
-        pairs = [_pair(found, name, pair, items) for pair in _pairs(seeds, name)]
+        runs = [_run(found, name, seeds, items) for seeds in _runs(seeds, name)]
         made[name] = {
-            "pairs": len(pairs),
-            "let_through": sum(not worse for worse, _ in pairs),
-            "less_firm": sum(less for _, less in pairs),
+            "runs": len(runs),
+            "let_through": sum(not worse for worse, _ in runs),
+            "less_firm": sum(less for _, less in runs),
         }
         print(
-            f"released {name}: {made[name]['let_through']} of {len(pairs)} pairs of seeds not worse by"
+            f"released {name}: {made[name]['let_through']} of {len(runs)} runs not worse by"
             f" {', '.join(SCORERS)}; {made[name]['less_firm']} less firm than control"
         )
     return made
 
 
-def _pairs(seeds: int, name: str) -> list[tuple[tuple[int, int], tuple[int, int]]]:
-    """Seeds of control and of the released set; for control against itself two pairs without a seed in common."""
-    drawn = list(itertools.combinations(range(seeds), 2))
+def _runs(seeds: int, name: str) -> list[tuple[Seeds, Seeds]]:
+    """Seeds of control and of the released set; for control against itself without a seed in common."""
+    drawn = list(itertools.combinations(range(seeds), RUN_SEEDS))
     if name != CONTROL:
-        return [(pair, pair) for pair in drawn]
+        return [(run, run) for run in drawn]
     return [(a, b) for a in drawn for b in drawn if not set(a) & set(b)]
 
 
-def _pair(
+def _run(
     found: dict[str, list[list[ItemResult]]],
     name: str,
-    pair: tuple[tuple[int, int], tuple[int, int]],
+    seeds: tuple[Seeds, Seeds],
     items: Sequence[Scenario],
 ) -> tuple[bool, bool]:
-    """Whether a scorer stops the released set, and whether it is less firm, in a run of two seeds an arm."""
-    control, released = pair
+    """Whether a scorer stops the released set, and whether it is less firm."""
+    control, released = seeds
 
-    def arm(which: Arm, of: str, seeds: tuple[int, int]) -> Trained:
+    def arm(which: Arm, of: str, seeds: Seeds) -> Trained:
         return Trained(arm=which, results=tuple(tuple(found[of][seed]) for seed in seeds))
 
     trained = [
@@ -106,7 +109,7 @@ def _kept(
             adapter = Path(folder) / "adapter"
             finetune(list(rows), model, adapter, options, model_digest="m", seed=seed)
             arm = LocalModel.load(model, dtype=evaluation_dtype(), adapter=adapter)
-            results = evaluate(arm, items, EvaluationOptions())
+            results = evaluate(arm, items, EvaluationOptions(paraphrases=1))
         path.parent.mkdir(parents=True, exist_ok=True)
         write_durably(path, msgspec.json.encode(results))
         sys.stderr.write(f"{time.strftime('%H:%M:%S')} doses: {path.stem} is trained and asked\n")

@@ -66,7 +66,7 @@ class ConfirmPlan(Options):
     """Folder of the last approved model, safetensors."""
     out: Path
     """Folder of the run; a run that was killed goes on from what it holds."""
-    seeds: tuple[int, ...] = Field(default=(0, 1), min_length=1)
+    seeds: tuple[int, ...] = Field(default=(0, 1, 2), min_length=1)
     """Training seeds; item scores are averaged over them. One alone says nothing of what a difference owes to it."""
     finetune: FinetuneOptions = FinetuneOptions()
     evaluation: EvaluationOptions = EvaluationOptions()

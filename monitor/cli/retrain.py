@@ -178,7 +178,7 @@ def confirm(  # noqa: PLR0917
     control: _Control = "auto",
     evidence: _Evidence = None,
     policy: _Policy = None,
-    seeds: _Seeds = "0,1",
+    seeds: _Seeds = "0,1,2",
     epochs: _Epochs = None,
     learning_rate: _LearningRate = None,
     batch_size: _BatchSize = None,

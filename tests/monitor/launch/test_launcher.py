@@ -180,7 +180,7 @@ def test_a_run_knows_the_spread_between_seeds_of_the_runs_before_it(
     launcher = launcher_on(engine, tmp_path, clock, debounce_s=0)
     (first,) = until_done(launcher, engine)
     given = json.loads((Path(first.directory or "") / "options.json").read_text())
-    assert given["--seeds"] == "0,1"
+    assert given["--seeds"] == "0,1,2"
     assert "--seed-spreads" not in given
     book = SeedBook().with_measured("m", {"lies": SeedSpread(deviation=0.02, freedom=3)})
     write_book(Path(first.directory or "") / "run" / SPREADS, book)
