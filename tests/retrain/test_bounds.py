@@ -110,7 +110,7 @@ def test_the_policy_bounds_what_a_run_may_be(policy: Policy, reason: str) -> Non
 def test_an_arm_that_may_be_as_firm_as_control_is_released(limit: float | None) -> None:
     assert _decide(_firm(kept=0.8, kept_upper=limit)).answer is GateAnswer.ALLOW
     less = _decide(_firm(kept=0.8, kept_upper=limit), Policy(min_firmness=1.0))
-    assert (less.answer is GateAnswer.HOLD) is (limit == 0.9)
+    assert (less.answer is GateAnswer.HOLD) is (limit == 0.95)
 
 
 def test_one_seed_shows_nothing_unless_the_spread_is_known_from_an_earlier_run() -> None:
