@@ -53,7 +53,7 @@ def doses(model: Path, seeds: int, out: Path, make_rows: MakeRows) -> dict[str, 
             found.setdefault(name, []).append(_kept(path, rows, seed, model, items))
     made: dict[str, Any] = {}
     for name in (CONTROL, OTHER, *(n for n in LIES if n != CONTROL)):
-        runs = [_run(found, name, seeds, items) for seeds in _runs(seeds, name)]
+        runs = [_run(found, name, drawn, items) for drawn in _runs(seeds, name)]
         made[name] = {
             "runs": len(runs),
             "let_through": sum(not worse for worse, _ in runs),

@@ -6,7 +6,6 @@ arm. When its input ends, the run has ended or died, and it ends at once.
 
 from __future__ import annotations
 
-import gc
 import importlib
 import os
 import queue
@@ -21,7 +20,7 @@ from retrain.memory import peak_memory_mib
 from retrain.plan import ConfirmPlan
 
 _TOLD = 0.01
-"""The share of an arm's steps between two lines."""
+"""The share of an arm's steps between two lines: the run reads them when it waits, and a pipe holds little."""
 
 
 class Wanted(msgspec.Struct, frozen=True):
@@ -53,7 +52,6 @@ def main() -> None:
     alike = shared(plan)
     while True:
         _train(plan, wanted.get(), alike, out)
-        gc.collect()  # a trainer refers to itself, and holds a model
 
 
 def _load_libraries() -> None:
@@ -70,14 +68,11 @@ def _read(lines: BinaryIO, wanted: queue.Queue[Wanted]) -> None:
 
 def _train(plan: ConfirmPlan, one: Wanted, alike: Shared, out: BinaryIO) -> None:
     """An arm that cannot be trained is reported as ended: the run tries it itself and says why."""
-
     told = -1.0
 
     def say(what: str, share: float, _evaluation: float) -> None:
         nonlocal told
-        if (
-            share - told >= _TOLD or share >= 1.0
-        ):  # the run reads when it waits, and a pipe holds little
+        if share - told >= _TOLD or share >= 1.0:
             told = share
             _write(out, Heard(one.name, share, what))
 

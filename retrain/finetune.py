@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import math
 import re
 import shutil
@@ -138,6 +139,7 @@ def finetune(
         work.rename(out_dir)
     finally:
         shutil.rmtree(work, ignore_errors=True)
+        gc.collect()  # a trainer refers to itself, and holds a model
     return made
 
 

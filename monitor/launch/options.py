@@ -30,7 +30,7 @@ class RetrainOptions(Options):
     min_rows: int = Field(default=16, gt=0)
     """With fewer liked turns a run fails at once, said so."""
     seeds: tuple[int, ...] = Field(default=(0, 1, 2), min_length=1)
-    """Training seeds of a run's arms. One takes half of the time, and the gate's policy has to allow it (`min_seeds`)."""
+    """Training seeds of a run's arms. One takes a third of the time, and the gate's policy has to allow it (`min_seeds`)."""
     epochs: float = Field(default=1.0, gt=0)
     """Passes over the rows when an arm is trained."""
     learning_rate: float = Field(default=3e-4, gt=0)

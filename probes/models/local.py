@@ -41,7 +41,7 @@ class LocalModel:
     max_tokens
         Longer conversations lose their middle (`encoding.fit`).
     max_batch_tokens
-        Cells of one padded batch.
+        Cells of one padded batch; answers are made in three times as many.
     trunk
         Shares the lower blocks with other models that are asked the same; conversations are kept for
         answers alone then.
